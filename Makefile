@@ -1,0 +1,35 @@
+# Two commands are all there is to know: `make repro` (the pipeline) and `make test` (the tests).
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+
+.PHONY: repro full ui test lint clean
+
+repro: $(READY)       ## install what is needed and run what is stale of the pipeline; ends in reports/report.html
+	@$(BIN)/python -m stages.check
+	$(BIN)/dvc repro
+	@echo "open reports/report.html"
+
+full: $(READY)        ## everything: all presets with their published step counts, samples drawn anew (a day on a CPU)
+	$(BIN)/python -m stages.check --apply params.full.yaml
+	$(BIN)/dvc repro
+	@echo "open reports/report.html; git checkout params.yaml goes back to the default"
+
+ui: $(READY)          ## Prefect: server and UI with the pipeline registered, until Ctrl-C
+	$(BIN)/python -m flows.ui
+
+test: $(READY)        ## lint, types, tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+$(READY): pyproject.toml constraints.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@rm -f $(VENV)/.installed-*
+	@touch $@
+
+clean:
+	rm -rf .work data/assets data/sample_photos data/codes data/reconstructions data/encoder data/*.parquet data/*.png reports

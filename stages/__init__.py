@@ -1,0 +1,1 @@
+"""The steps: one thin module per DVC stage."""

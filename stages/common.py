@@ -1,0 +1,38 @@
+"""What every stage does first and last: parameters in, typed errors to one clear line and an exit code."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ganvert import params
+from ganvert.errors import GanvertError
+from ganvert.runtime import keep_freed_memory, log_to_stderr, resolve_device, strict_math
+from stages.settings import PARAMS, check
+
+
+@contextmanager
+def stage(name: str) -> Iterator[dict[str, Any]]:
+    """Yield every section of params.yaml as its dataclass, and ``device`` as a torch device.
+
+    All sections are checked first, also those of later stages: a mistake stops the run before any work. A
+    GanvertError, a full disk or Ctrl-C ends the process with one line that says why.
+    """
+    log_to_stderr()
+    strict_math()
+    keep_freed_memory()
+    start = time.monotonic()
+    try:
+        raw = params.load(PARAMS)
+        yield {**check(raw), "device": resolve_device(raw["device"])}
+    except GanvertError as error:
+        sys.exit(f"stage {name}: {error}")
+    except OSError as error:
+        sys.exit(f"stage {name}: {error.filename or 'file'}: {error.strerror or error}; nothing partial was kept")
+    except KeyboardInterrupt:
+        sys.exit(f"stage {name}: interrupted; finished files are whole, run it again to go on")
+    logging.getLogger(name).info("stage %s: %.1f s", name, time.monotonic() - start)

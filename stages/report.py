@@ -1,0 +1,77 @@
+"""report: every table of the pipeline -> reports/report.html, one self-contained page."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pyarrow as pa
+from PIL import Image
+
+from ganvert import tables
+from ganvert.errors import PhotoError
+from ganvert.faces.photo import open_photo
+from ganvert.files import atomic_path
+from ganvert.report import ReportInputs, build_report
+from stages.common import stage
+
+DATA = Path("data")
+OUT = Path("reports/report.html")
+log = logging.getLogger("report")
+
+
+def main() -> None:
+    """Run the stage."""
+    with stage("report") as told:
+        options = told["report"]
+        photos = tables.read(DATA / "photos.parquet", tables.PHOTOS)
+        scores = tables.read(DATA / "scores.parquet", tables.SCORES)
+        # A method that left params.yaml may have left its files behind; the scores name those of this run.
+        methods = dict.fromkeys(scores.column("method").to_pylist())
+        inputs = ReportInputs(
+            photos=photos,
+            aligned=tables.read(DATA / "aligned.parquet", tables.ALIGNED),
+            codes=[tables.read(DATA / f"codes/{method}.parquet", "codes") for method in methods],
+            reconstructions=[
+                tables.read(DATA / f"reconstructions/{method}.parquet", tables.RECONSTRUCTIONS) for method in methods
+            ],
+            edits=tables.read(DATA / "edits.parquet", tables.EDITS),
+            scores=scores,
+            edit_scores=tables.read(DATA / "edit_scores.parquet", tables.EDIT_SCORES),
+            directions=tables.read(DATA / "directions.parquet", tables.DIRECTIONS),
+            originals=originals(photos, options.photo_px),
+            samples=picture(DATA / "samples.png"),
+            encoder_loss=picture(DATA / "encoder/loss.png"),
+        )
+        page = build_report(inputs, options)
+        with atomic_path(OUT) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+        log.info("%s: %.1f MB", OUT, len(page) / 1e6)
+
+
+def originals(photos: pa.Table, longest: int) -> dict[str, Image.Image]:
+    """Photo id to the photograph, shrunk, for every photograph that can be read and is still the same file."""
+    found = {}
+    for row in photos.to_pylist():
+        if row["width"] is None or row["status"] == "too_large":
+            continue
+        try:
+            photo = open_photo(Path(row["path"]), max_pixels=row["width"] * row["height"])
+        except PhotoError as error:
+            log.warning("the report goes without a photograph: %s", error)
+            continue
+        if photo.photo_id != row["photo_id"]:
+            log.warning("the report goes without %s: it has changed since it was aligned", row["path"])
+            continue
+        photo.image.thumbnail((longest, longest), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        found[row["photo_id"]] = photo.image
+    return found
+
+
+def picture(path: Path) -> Image.Image | None:
+    """A picture that an earlier stage drew, or None if this run has none."""
+    return Image.open(path).convert("RGB") if path.exists() else None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""sample: codes of the generator with attribute scores -> data/samples.parquet and a contact sheet."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from ganvert.files import atomic_path
+from ganvert.generators import load_generator
+from ganvert.images import contact_sheet
+from ganvert.samples import sample, write_samples
+from stages.common import stage
+
+ASSETS = Path("data/assets")
+WORK = Path(".work/sample")
+OUT = Path("data/samples.parquet")
+SHEET = Path("data/samples.png")
+log = logging.getLogger("sample")
+
+
+def main() -> None:
+    """Run the stage."""
+    with stage("sample") as told:
+        generator = load_generator(told["generator"].path).to(told["device"])
+        samples = sample(generator, told["sample"], ASSETS, WORK)
+        write_samples(OUT, generator, samples)
+        log.info("%d samples, %d drawn here, the others' scores taken from tables", len(samples.rows), samples.drawn)
+        shown = contact_sheet(samples.pictures, columns=8, size=192, captions=samples.captions)
+        with atomic_path(SHEET) as temporary:
+            shown.save(temporary)
+
+
+if __name__ == "__main__":
+    main()
