@@ -1,0 +1,7 @@
+"""ganvert: reproducible GAN inversion and latent editing."""
+
+from __future__ import annotations
+
+__all__ = ["__version__"]
+
+__version__ = "0.1.0"

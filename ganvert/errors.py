@@ -1,0 +1,83 @@
+"""Every deliberate error of ganvert, one tree.
+
+    GanvertError
+    |- ParamsError        a parameter is unknown, missing or of the wrong type or range   (ValueError)
+    |- UnknownNameError   a registry has no such entry                                    (KeyError)
+    |- ShapeError         a tensor has the wrong shape                                    (ValueError)
+    |- UnsupportedError   this generator, space or machine lacks what was asked for       (TypeError)
+    |- AssetError         a file from outside is missing, damaged or cannot be fetched
+    |- CheckpointError    a weights file cannot be read safely, or does not fit
+    |- TableError         a stored table is missing, damaged or of another version
+    |- PhotoError         one photograph cannot be used (a row with a status, not a stop)
+    |  `- NoFaceError     no face was found on it
+    `- InputError         a path a person gave is missing, empty or unreadable
+
+A message says where, what was wanted, what came, and what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AssetError",
+    "CheckpointError",
+    "GanvertError",
+    "InputError",
+    "NoFaceError",
+    "ParamsError",
+    "PhotoError",
+    "ShapeError",
+    "TableError",
+    "UnknownNameError",
+    "UnsupportedError",
+]
+
+
+class GanvertError(Exception):
+    """Root of the tree: catch this to catch every error that ganvert raises on purpose."""
+
+
+class ParamsError(GanvertError, ValueError):
+    """A parameter is unknown, missing, or of the wrong type or range."""
+
+
+class UnknownNameError(GanvertError, KeyError):
+    """A registry has no entry of that name."""
+
+    def __str__(self) -> str:  # KeyError would show the message in quotes
+        return str(self.args[0])
+
+
+class ShapeError(GanvertError, ValueError):
+    """A tensor has another shape than the caller promised."""
+
+
+class UnsupportedError(GanvertError, TypeError):
+    """What was asked for does not exist on this generator, space or machine."""
+
+
+class AssetError(GanvertError):
+    """A file from outside is missing, damaged or cannot be fetched."""
+
+
+class CheckpointError(GanvertError):
+    """A weights file cannot be read safely, or does not fit its network."""
+
+
+class TableError(GanvertError):
+    """A stored table is missing, damaged or not of the schema this code writes."""
+
+
+class InputError(GanvertError):
+    """A path that a person gave is missing, empty or unreadable."""
+
+
+class PhotoError(GanvertError):
+    """One photograph cannot be used. Pipelines turn it into a row with `status` and `reason`."""
+
+    status = "unreadable"
+
+
+class NoFaceError(PhotoError):
+    """No face was found on the photograph."""
+
+    status = "no_face"

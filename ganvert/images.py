@@ -1,0 +1,73 @@
+"""The one module that knows both pixels and [-1, 1]: conversion, resizing, PNG bytes."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from ganvert.errors import ShapeError
+
+__all__ = ["area_resize", "contact_sheet", "from_pil", "from_png", "to_pil", "to_png"]
+
+
+def from_pil(images: Sequence[Image.Image]) -> Tensor:
+    """RGB pictures of one size to float32 [N, 3, h, w] in [-1, 1]."""
+    arrays = np.stack([np.asarray(image.convert("RGB")) for image in images])
+    return torch.from_numpy(arrays).permute(0, 3, 1, 2).float().div(127.5).sub(1).contiguous()
+
+
+def to_pil(images: Tensor) -> list[Image.Image]:
+    """[N, 1 or 3, h, w] about [-1, 1] (clamped here) to RGB pictures."""
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise ShapeError(f"images: wanted [N, 1 or 3, h, w], got {list(images.shape)}")
+    pixels = images.detach().float().mul(127.5).add(127.5).round().clamp(0, 255).to(torch.uint8).cpu()
+    return [Image.fromarray(pixel.expand(3, -1, -1).permute(1, 2, 0).numpy()) for pixel in pixels]
+
+
+def to_png(image: Image.Image) -> bytes:
+    """Lossless bytes of a picture, the same for the same pixels."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()
+
+
+def from_png(data: bytes) -> Image.Image:
+    """The RGB picture in some image bytes that ganvert wrote."""
+    return Image.open(io.BytesIO(data)).convert("RGB")
+
+
+def area_resize(images: Tensor, size: int) -> Tensor:
+    """Resize [N, C, h, w] to size x size: exact area average when shrinking, bicubic (antialiased) when growing."""
+    height, width = images.shape[2:]
+    if height == width == size:
+        return images
+    if height % size == 0 and width % size == 0 and height == width:
+        return F.avg_pool2d(images, height // size)
+    if size < min(height, width):
+        return F.adaptive_avg_pool2d(images, size)
+    return F.interpolate(images, size=(size, size), mode="bicubic", align_corners=False, antialias=True)
+
+
+def contact_sheet(
+    pictures: Sequence[Image.Image], columns: int, size: int, captions: Sequence[str] | None = None
+) -> Image.Image:
+    """A grid of pictures, each fitted into size x size, with optional captions below."""
+    rows = max(math.ceil(len(pictures) / columns), 1)
+    line = 22 if captions else 0
+    sheet = Image.new("RGB", (columns * (size + 4) + 4, rows * (size + 4 + line) + 4), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=14)
+    for i, picture in enumerate(pictures):
+        x, y = 4 + (i % columns) * (size + 4), 4 + (i // columns) * (size + 4 + line)
+        small = picture.convert("RGB")
+        small.thumbnail((size, size), Image.Resampling.LANCZOS)
+        sheet.paste(small, (x + (size - small.width) // 2, y + (size - small.height) // 2))
+        if captions and i < len(captions):
+            draw.text((x + size / 2, y + size + 2), captions[i], fill="black", font=font, anchor="ma")
+    return sheet
