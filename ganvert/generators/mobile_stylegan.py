@@ -1,0 +1,234 @@
+"""MobileStyleGAN: the FFHQ generator that ganvert ships with, in plain PyTorch.
+
+A distilled StyleGAN2 (Belousov 2021, arXiv 2104.04767): depthwise separable modulated convolutions and inverse Haar
+transforms instead of upsampling. The exported network has the demodulation folded into its weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ganvert.errors import CheckpointError
+from ganvert.generators.base import FeaturePoint, Generator, StyleSlot, SynthesisInput
+
+__all__ = ["MobileStyleGAN", "inverse_haar"]
+
+SLOPE = 0.2
+
+
+def inverse_haar(x: Tensor) -> Tensor:
+    """Inverse 2-D Haar transform, [N, 4C, h, w] to [N, C, 2h, 2w].
+
+    The first C channels are LL; the others are (LH, HL, HH) interleaved per channel.
+    """
+    n, channels, h, w = x.shape
+    c = channels // 4
+    ll = x[:, :c]
+    lh, hl, hh = x[:, c:].reshape(n, c, 3, h, w).unbind(2)
+    low, high = ll + lh, hl + hh  # halves shared by the four phases
+    low_, high_ = ll - lh, hl - hh
+    phases = torch.stack([low + high, low - high, low_ + high_, low_ - high_], dim=2) * 0.5
+    return F.pixel_shuffle(phases.reshape(n, channels, h, w), 2)
+
+
+class MappingNetwork(nn.Module):
+    """z to w: normalise, then 8 x (linear, leaky ReLU 0.2, gain sqrt 2)."""
+
+    def __init__(self, z_dim: int, w_dim: int, layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(z_dim if i == 0 else w_dim, w_dim) for i in range(layers))
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = z * (z.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+        for layer in self.layers:
+            x = F.leaky_relu(layer(x), SLOPE) * math.sqrt(2)
+        return x
+
+
+class SeparableConv(nn.Module):
+    """Modulated depthwise 3x3 then 1x1, plus noise, bias and leaky ReLU."""
+
+    def __init__(self, w_dim: int, c_in: int, c_out: int, resolution: int) -> None:
+        super().__init__()
+        self.affine = nn.Linear(w_dim, c_in)
+        self.depthwise = nn.Parameter(torch.zeros(c_in, 1, 3, 3))
+        self.pointwise = nn.Parameter(torch.zeros(c_out, c_in))
+        self.bias = nn.Parameter(torch.zeros(c_out))
+        self.register_buffer("noise", torch.zeros(1, 1, resolution, resolution))
+        self.scale = 1 / math.sqrt(c_in * 9)
+
+    def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
+        n, c_in, h, w = x.shape
+        x = F.conv2d(x, self.depthwise, padding=1, groups=c_in)
+        # A per-channel factor passes through a depthwise convolution: it goes into the small 1x1 weight
+        # instead of the large feature map, which saves a pass over memory in both directions.
+        weight = self.pointwise * (style * self.scale).unsqueeze(1)
+        x = torch.baddbmm(self.bias[:, None], weight, x.flatten(2)).unflatten(2, (h, w))
+        if noise is not None:
+            x = x + noise
+        return F.leaky_relu(x, SLOPE)
+
+
+class FirstConv(nn.Module):
+    """The modulated 3x3 convolution on the learned 4x4 constant."""
+
+    def __init__(self, w_dim: int, channels: int) -> None:
+        super().__init__()
+        self.affine = nn.Linear(w_dim, channels)
+        self.weight = nn.Parameter(torch.zeros(channels, channels, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("noise", torch.zeros(1, 1, 4, 4))
+        self.scale = 1 / math.sqrt(channels * 9)
+
+    def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
+        x = F.conv2d(x * (style * self.scale)[:, :, None, None], self.weight, self.bias, padding=1)
+        if noise is not None:
+            x = x + noise
+        return F.leaky_relu(x, SLOPE)
+
+
+class Layer(nn.Module):
+    """Style, inverse Haar upsampling, two separable convolutions."""
+
+    def __init__(self, w_dim: int, c_in: int, c_out: int, resolution: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(w_dim, c_in)
+        self.conv1 = SeparableConv(w_dim, c_in // 4, c_out, resolution)
+        self.conv2 = SeparableConv(w_dim, c_out, c_out, resolution)
+
+
+class ToImage(nn.Module):
+    """Modulated 1x1 convolution to 4 wavelet bands of RGB."""
+
+    def __init__(self, w_dim: int, channels: int) -> None:
+        super().__init__()
+        self.affine = nn.Linear(w_dim, channels)
+        self.weight = nn.Parameter(torch.zeros(12, channels))
+        self.bias = nn.Parameter(torch.zeros(12))
+        self.scale = 1 / math.sqrt(channels)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        h, w = x.shape[2:]
+        weight = self.weight * (style * self.scale).unsqueeze(1)
+        bands = torch.baddbmm(self.bias[:, None], weight, x.flatten(2)).unflatten(2, (h, w))
+        return inverse_haar(bands)
+
+
+class MobileStyleGAN(Generator):
+    """The network; `channels` are the outputs of the first convolution and of each layer."""
+
+    architecture = "mobile_stylegan"
+
+    def __init__(self, channels: Sequence[int], z_dim: int = 512, w_dim: int = 512, mapping_layers: int = 8) -> None:
+        super().__init__()
+        self.channels = tuple(channels)
+        self.z_dim, self.w_dim = z_dim, w_dim
+        self.resolution = 4 * 2 ** len(channels)
+        self.num_ws = 2 * len(channels)
+        self.mapping = MappingNetwork(z_dim, w_dim, mapping_layers)
+        self.const = nn.Parameter(torch.zeros(1, channels[0], 4, 4))
+        self.conv1 = FirstConv(w_dim, channels[0])
+        self.layers = nn.ModuleList(
+            Layer(w_dim, channels[i], channels[i + 1], 8 * 2**i) for i in range(len(channels) - 1)
+        )
+        self.to_img = ToImage(w_dim, channels[-1])
+        self.register_buffer("w_avg", torch.zeros(w_dim))
+
+    @classmethod
+    def for_state(cls, state: Mapping[str, Tensor]) -> MobileStyleGAN:
+        """The module whose sizes fit a state dict (values are not loaded)."""
+        try:
+            count = len({name.split(".")[1] for name in state if name.startswith("layers.")})
+            mapping_layers = len({name.split(".")[2] for name in state if name.startswith("mapping.")})
+            channels = [len(state["conv1.bias"]), *(len(state[f"layers.{i}.conv2.bias"]) for i in range(count))]
+            w_dim, z_dim = state["mapping.layers.0.weight"].shape
+        except (KeyError, IndexError, ValueError) as error:
+            raise CheckpointError(f"not a MobileStyleGAN state dict: {error!r}") from error
+        return cls(channels, z_dim, w_dim, mapping_layers)
+
+    @property
+    def style_layout(self) -> tuple[StyleSlot, ...]:
+        slots = [StyleSlot("conv1", self.channels[0], 0, 4)]
+        for i, layer in enumerate(self.layers):
+            size = 8 * 2**i
+            slots += [
+                StyleSlot(f"layers.{i}.up", layer.up.out_features, 2 * i + 1, size // 2),
+                StyleSlot(f"layers.{i}.conv1", layer.conv1.affine.out_features, 2 * i + 1, size),
+                StyleSlot(f"layers.{i}.conv2", layer.conv2.affine.out_features, 2 * i + 2, size),
+            ]
+        return (*slots, StyleSlot("to_img", self.channels[-1], self.num_ws - 1, self.resolution // 2))
+
+    @property
+    def feature_points(self) -> tuple[FeaturePoint, ...]:
+        return tuple(
+            FeaturePoint(f"x{4 * 2**i}", (c, 4 * 2**i, 4 * 2**i), 2 * i + 1) for i, c in enumerate(self.channels)
+        )
+
+    @property
+    def noise_shapes(self) -> tuple[tuple[int, int], ...]:
+        sizes = [4] + [8 * 2**i for i in range(len(self.layers)) for _ in range(2)]
+        return tuple((size, size) for size in sizes)
+
+    @property
+    def noise_maps(self) -> tuple[Tensor, ...]:
+        """The stored noise maps, [1, 1, h, h] each, in execution order."""
+        maps = [self.conv1.noise]
+        for layer in self.layers:
+            maps += [layer.conv1.noise, layer.conv2.noise]
+        return tuple(maps)
+
+    def map_to_w(self, z: Tensor) -> Tensor:
+        return self.mapping(z)
+
+    def _affines(self) -> dict[str, nn.Linear]:
+        affines = {"conv1": self.conv1.affine}
+        for i, layer in enumerate(self.layers):
+            affines |= {
+                f"layers.{i}.up": layer.up,
+                f"layers.{i}.conv1": layer.conv1.affine,
+                f"layers.{i}.conv2": layer.conv2.affine,
+            }
+        return affines | {"to_img": self.to_img.affine}
+
+    def styles(self, ws: Tensor) -> dict[str, Tensor]:
+        affines = self._affines()
+        return {slot.name: affines[slot.name](ws[:, slot.row]) for slot in self.style_layout}
+
+    def run(
+        self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        self.check(told)
+        styles = {} if told.ws is None else self.styles(told.ws)
+        styles |= told.styles or {}
+        stored = self.noise_maps if told.noise == "const" else told.noise
+        noise = [None] * len(self.noise_shapes) if isinstance(stored, str) else list(stored)
+        injected = dict(told.features or {})
+        points = [point.name for point in self.feature_points]
+        # -1: nothing is injected (or read). Plain max over lists: torch.compile cannot trace `default=`.
+        start = max([-1] + [points.index(name) for name in injected])
+        end = max([-1] + [points.index(name) for name in read]) if stop else len(points) - 1
+
+        seen: dict[str, Tensor] = {}
+        n = len(next(iter(styles.values())))
+        x = injected[points[start]] if start >= 0 else self.const.expand(n, -1, -1, -1)
+        for i, name in enumerate(points):
+            if i > end:
+                break
+            if i == 0 and start < 0:
+                x = self.conv1(x, styles["conv1"], noise[0])
+            elif i > max(start, 0):
+                layer = self.layers[i - 1]
+                slot = f"layers.{i - 1}"
+                x = inverse_haar(x * styles[f"{slot}.up"][:, :, None, None])
+                x = layer.conv1(x, styles[f"{slot}.conv1"], noise[2 * i - 1])
+                x = layer.conv2(x, styles[f"{slot}.conv2"], noise[2 * i])
+            if name in read and i >= start:
+                seen[name] = x
+        if stop:
+            return x.new_empty(n, self.image_channels, 0, 0), seen
+        return self.to_img(x, styles["to_img"]), seen
