@@ -1,0 +1,137 @@
+"""Inverting a list of crops: batches, progress, and a work store so that nothing computed is lost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ganvert.encoders import load_encoder
+from ganvert.files import atomic_path
+from ganvert.generators import Generator, load_generator, read_weights
+from ganvert.generators.preview import Preview
+from ganvert.images import area_resize, from_pil, to_png
+from ganvert.inverters import Context, Inversion, Preset, fingerprint_of, join
+from ganvert.runtime import progress
+from ganvert.seeds import item_seed
+
+__all__ = ["Crop", "invert_crops", "make_context", "shipped", "targets_of"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """An aligned picture and its id."""
+
+    image_id: str
+    image: Image.Image
+
+
+def shipped(name: str) -> Path:
+    """A weights file that comes with ganvert."""
+    return Path(__file__).parent / "weights" / name
+
+
+def make_context(
+    preset: Preset, generator_path: Path, encoder_path: Path | None, folder: Path | None, device: torch.device
+) -> Context:
+    """Load the generator and whatever else a preset needs.
+
+    Raises:
+        AssetError, CheckpointError: something is missing or does not belong to this generator.
+    """
+    generator = load_generator(generator_path).to(device)
+    encoder = load_encoder(encoder_path, generator, folder) if preset.needs_encoder and encoder_path else None
+    preview = Preview.load(shipped("preview_ffhq.safetensors"), generator).to(device) if preset.needs_preview else None
+    return Context(generator=generator, folder=folder, encoder=encoder, preview=preview)
+
+
+def targets_of(crops: Sequence[Crop], generator: Generator) -> Tensor:
+    """Crops as [N, 3, resolution, resolution] in [-1, 1] on the generator's device."""
+    images = torch.cat([area_resize(from_pil([crop.image]), generator.resolution) for crop in crops])
+    return images.to(generator.w_avg.device)
+
+
+def seeds_for(crops: Sequence[Crop], method: str, seed: int) -> list[int]:
+    """One seed per image, made of the run's seed, the method and the image's id."""
+    return [item_seed("invert", seed, method, crop.image_id) for crop in crops]
+
+
+def invert_crops(
+    crops: Sequence[Crop], preset: Preset, context: Context, *, seed: int, batch: int, work: Path | None = None
+) -> Inversion:
+    """Invert every crop.
+
+    Args:
+        crops: in the order of the result.
+        preset: the method.
+        context: see :func:`make_context`.
+        seed: of the run; every image has its own, made of it.
+        batch: images optimised side by side.
+        work: folder for finished batches; a run that was stopped goes on from there.
+
+    Returns:
+        One inversion with a row per crop.
+    """
+    batches = [crops[i : i + batch] for i in range(0, len(crops), batch)]
+    steps = getattr(preset.options, "steps", 1)
+    ticks = iter(progress(range(len(batches) * steps), len(batches) * steps, f"{preset.name} ({len(crops)} images)"))
+    parts = []
+    for part in batches:
+        key = _key(part, preset, context, seed)
+        path = work / f"{key}.safetensors" if work else None
+        if path and path.exists():
+            parts.append(_load(path))
+            for _ in range(steps):
+                next(ticks)
+            continue
+        seeds = seeds_for(part, preset.name, seed)
+        targets = targets_of(part, context.generator)
+        done = preset.inverter.run(targets, seeds, context, preset.options, lambda *_: next(ticks))
+        if path:
+            _save(path, done)
+        parts.append(done)
+    next(ticks, None)
+    return join(parts)
+
+
+def _key(crops: Sequence[Crop], preset: Preset, context: Context, seed: int) -> str:
+    digest = hashlib.sha256()
+    encoder = context.encoder.fingerprint() if preset.needs_encoder and context.encoder else ""
+    for fact in (preset.name, fingerprint_of(preset.options), context.generator.fingerprint(), encoder, str(seed)):
+        digest.update(f"{fact}\n".encode())
+    for crop in crops:
+        digest.update(crop.image_id.encode() + hashlib.sha256(to_png(crop.image)).digest())
+    return digest.hexdigest()[:32]
+
+
+def _save(path: Path, inversion: Inversion) -> None:
+    tensors = {f"variable.{name}": value for name, value in inversion.variables.items()}
+    tensors |= {f"noise.{i:02}": value for i, value in enumerate(inversion.noise)}
+    tensors |= {"trace": inversion.trace, "best_step": inversion.best_step}
+    facts = {"space": inversion.space, "status": inversion.status, "reason": inversion.reason}
+    with atomic_path(path) as temporary:
+        save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, {"inversion": json.dumps(facts)})
+
+
+def _load(path: Path) -> Inversion:
+    tensors, metadata = read_weights(path)
+    facts = json.loads(metadata["inversion"])
+    return Inversion(
+        facts["space"],
+        {name.removeprefix("variable."): v for name, v in tensors.items() if name.startswith("variable.")},
+        [tensors[name] for name in sorted(tensors) if name.startswith("noise.")],
+        tensors["trace"],
+        tensors["best_step"],
+        facts["status"],
+        facts["reason"],
+    )

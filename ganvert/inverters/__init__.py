@@ -1,0 +1,69 @@
+"""Inverters by name, and how a preset of params.yaml becomes one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ganvert import params
+from ganvert.errors import ParamsError
+from ganvert.inverters.base import Context, Inversion, OnStep, fingerprint_of, join
+from ganvert.inverters.feed_forward import FeedForwardOptions, feed_forward
+from ganvert.inverters.optimise import OptimiseOptions, optimise
+from ganvert.registry import lookup
+
+__all__ = [
+    "INVERTERS",
+    "Context",
+    "Inversion",
+    "Inverter",
+    "OnStep",
+    "Preset",
+    "fingerprint_of",
+    "join",
+    "read_preset",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Inverter:
+    """A function and the dataclass of its options."""
+
+    run: Callable[..., Inversion]
+    options: type
+
+
+INVERTERS: dict[str, Inverter] = {
+    "optimise": Inverter(optimise, OptimiseOptions),
+    "feed_forward": Inverter(feed_forward, FeedForwardOptions),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """A named method: an inverter with its options."""
+
+    name: str
+    inverter: Inverter
+    options: Any
+
+    @property
+    def needs_encoder(self) -> bool:
+        """Whether it starts from an encoder."""
+        return isinstance(self.options, FeedForwardOptions) or self.options.init == "encoder"
+
+    @property
+    def needs_preview(self) -> bool:
+        """Whether it takes early steps on the preview head."""
+        return bool(getattr(self.options, "preview_steps", 0))
+
+
+def read_preset(name: str, raw: Mapping[str, Any]) -> Preset:
+    """A preset from its parsed YAML (``{inverter: optimise, space: wplus, ...}``)."""
+    path = f"invert.options.{name}"
+    if not isinstance(raw, Mapping) or "inverter" not in raw:
+        raise ParamsError(f"{path}: wanted a mapping with the key 'inverter' ({', '.join(INVERTERS)}), got {raw!r}")
+    inverter = lookup(INVERTERS, raw["inverter"], "inverter")
+    rest = {key: value for key, value in raw.items() if key != "inverter"}
+    return Preset(name, inverter, params.build(inverter.options, rest, path))

@@ -1,0 +1,51 @@
+"""Inversion by an encoder alone: one pass, no optimisation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ganvert.inverters.base import Context, Inversion, OnStep
+from ganvert.registry import lookup
+from ganvert.spaces import SPACES
+
+__all__ = ["FeedForwardOptions", "feed_forward"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FeedForwardOptions:
+    """params.yaml: invert.options.NAME with ``inverter: feed_forward``.
+
+    Attributes:
+        space: the space its codes are stored in.
+    """
+
+    space: str = "wplus"
+
+    def __post_init__(self) -> None:
+        lookup(SPACES, self.space, "space")
+
+
+def feed_forward(
+    targets: Tensor, seeds: Sequence[int], context: Context, options: FeedForwardOptions, on_step: OnStep | None = None
+) -> Inversion:
+    """Encode [N, 3, r, r] in [-1, 1]; see :func:`ganvert.inverters.optimise.optimise` for the rest."""
+    del seeds  # nothing is random here
+    space = SPACES[options.space](context.generator)
+    with torch.no_grad():
+        variables = space.from_ws(context.require_encoder().encode(targets))
+    n = len(targets)
+    if on_step is not None:
+        on_step(1, 1, torch.zeros(n))
+    return Inversion(
+        space=options.space,
+        variables={name: value.cpu() for name, value in variables.items()},
+        noise=[],
+        trace=torch.zeros(n, 0),
+        best_step=torch.zeros(n, dtype=torch.long),
+        status=["ok"] * n,
+        reason=[""] * n,
+    )

@@ -1,0 +1,24 @@
+"""Image losses by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ganvert.losses.base import Loss
+from ganvert.losses.perceptual import Image2StyleganPerceptual, LpipsAlex, LpipsVgg
+from ganvert.losses.pixel import L1, Mse
+
+__all__ = ["LOSSES", "Loss"]
+
+#: name -> constructor(asset folder, device)
+LOSSES: dict[str, Callable[[Path | None, torch.device], Loss[Any]]] = {
+    "mse": Mse,
+    "l1": L1,
+    "lpips_vgg": LpipsVgg,
+    "lpips_alex": LpipsAlex,
+    "vgg_i2s": Image2StyleganPerceptual,
+}

@@ -1,0 +1,96 @@
+"""LPIPS v0.1 (Zhang et al. 2018) on the `lpips` package, with the target's features computed once."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ganvert import assets
+from ganvert.errors import CheckpointError
+
+__all__ = ["Lpips", "load_lpips"]
+
+
+@cache
+def _torchvision_library() -> torch.library.Library | None:
+    """Let `import torchvision` succeed where its compiled operators do not fit the installed torch.
+
+    The index's torchvision wheel is a CUDA build; on a CPU-only torch its operators cannot load and the import dies
+    for want of two operator schemas that nothing here ever calls.
+    """
+    spec = importlib.util.find_spec("torchvision")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        for compiled in Path(folder).glob("_C*.so"):
+            try:
+                ctypes.CDLL(str(compiled))
+                return None
+            except OSError:
+                pass  # the wheel's operators do not fit this torch: define the schemas below
+    library = torch.library.Library("torchvision", "DEF")
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return library
+
+
+class Lpips(nn.Module):
+    """Perceptual distance of two batches, one value per pair. Input RGB in [-1, 1].
+
+    Args:
+        net: backbone, ``vgg`` (VGG16) or ``alex``.
+        folder: the asset folder with ``lpips_{net}.safetensors``.
+
+    Raises:
+        AssetError: the weights are not there.
+        CheckpointError: they do not fit the backbone.
+    """
+
+    def __init__(self, net: Literal["vgg", "alex"], folder: Path | None = None) -> None:
+        super().__init__()
+        weights = assets.path(f"lpips_{net}.safetensors", folder)
+        _torchvision_library()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # lpips calls torchvision with arguments deprecated long ago
+            import lpips
+
+            # Its own linear heads come with the package; the backbone is ours (the package would download it).
+            self.model = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
+        trunk = load_file(weights)
+        convolutions = [module for module in self.model.net.modules() if isinstance(module, nn.Conv2d)]
+        try:
+            for i, convolution in enumerate(convolutions):
+                convolution.load_state_dict({part: trunk[f"conv{i}.{part}"] for part in ("weight", "bias")})
+        except (KeyError, RuntimeError) as error:
+            raise CheckpointError(f"{weights}: does not fit LPIPS-{net}: {error}; run `ganvert fetch` again") from error
+        self.eval().requires_grad_(False)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Unit-normalised backbone features of [N, 3, h, w], one tensor per tap."""
+        taps = self.model.net.forward(self.model.scaling_layer(images))
+        return [tap / (tap.square().sum(dim=1, keepdim=True) + 1e-20).sqrt() for tap in taps]
+
+    def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
+        """LPIPS of two lists of features: [N]."""
+        heads = [head.model[-1].weight for head in self.model.lins]
+        layers = [
+            ((x - y).square().mean(dim=(2, 3)) * head.flatten()).sum(dim=1)
+            for x, y, head in zip(a, b, heads, strict=True)
+        ]
+        return torch.stack(layers).sum(dim=0)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """LPIPS of [N, 3, h, w] against [N, 3, h, w]: [N], lower is closer."""
+        return self.distance(self.features(x), self.features(y))
+
+
+@cache
+def load_lpips(net: Literal["vgg", "alex"], folder: Path | None, device: torch.device) -> Lpips:
+    """One shared instance per backbone, folder and device."""
+    return Lpips(net, folder).to(device)

@@ -1,0 +1,56 @@
+"""W and W+: codes after the mapping network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from ganvert.generators.base import SynthesisInput
+from ganvert.seeds import normal
+from ganvert.spaces.base import Space, Variables
+
+__all__ = ["W", "WPlus"]
+
+
+class WPlus(Space):
+    """One free w per row of ws (Abdal et al. 2019)."""
+
+    name = "wplus"
+    direction_space = "w"
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"ws": (self.generator.num_ws, self.generator.w_dim)}
+
+    def from_random(self, seeds: Sequence[int]) -> Variables:
+        z = normal(seeds, (self.generator.z_dim,)).to(self.generator.w_avg)
+        return self.from_ws(self.generator.map(z))
+
+    def from_ws(self, ws: Tensor) -> Variables:
+        return {"ws": ws.clone()}
+
+    def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:
+        return variables["ws"]
+
+    def to_rows(self, variables: Mapping[str, Tensor]) -> Tensor:
+        return self.to_ws(variables)
+
+    def decode_rows(self, rows: Tensor) -> SynthesisInput:
+        return SynthesisInput(ws=rows)
+
+
+class W(WPlus):
+    """One w for all rows (Karras et al. 2019). ws that differ between rows are averaged."""
+
+    name = "w"
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"w": (self.generator.w_dim,)}
+
+    def from_ws(self, ws: Tensor) -> Variables:
+        return {"w": ws.mean(dim=1)}
+
+    def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:
+        return variables["w"].unsqueeze(1).expand(-1, self.generator.num_ws, -1)
