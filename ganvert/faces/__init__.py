@@ -1,0 +1,30 @@
+"""Faces: reading photos, finding faces, aligning, pasting back, and numbers about them."""
+
+from __future__ import annotations
+
+from ganvert.faces.align import RECIPES, Aligned, align
+from ganvert.faces.attributes import ATTRIBUTES, AttributeScorer
+from ganvert.faces.detect import FaceDetector
+from ganvert.faces.identity import IdentityEmbedder, distance
+from ganvert.faces.paste import paste
+from ganvert.faces.photo import Photo, find_photos, open_photo
+from ganvert.faces.pipeline import AlignOptions, align_photos
+from ganvert.faces.pose import head_pose
+
+__all__ = [
+    "ATTRIBUTES",
+    "RECIPES",
+    "AlignOptions",
+    "Aligned",
+    "AttributeScorer",
+    "FaceDetector",
+    "IdentityEmbedder",
+    "Photo",
+    "align",
+    "align_photos",
+    "distance",
+    "find_photos",
+    "head_pose",
+    "open_photo",
+    "paste",
+]

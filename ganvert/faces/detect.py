@@ -1,0 +1,133 @@
+"""Faces and their 68 landmarks, with dlib's frontal HOG detector and its ensemble-of-trees landmark predictor.
+
+Detector: Dalal and Triggs 2005 with King's max-margin training (arXiv 1502.00046); it sees faces of about 80 px
+and more. Landmarks: Kazemi and Sullivan 2014, in the iBUG 300-W order. Neither has
+randomness: equal pixels give equal faces.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ganvert import assets
+from ganvert.errors import AssetError
+
+__all__ = ["LANDMARKS_FILE", "FaceDetector", "as_dlib"]
+
+log = logging.getLogger(__name__)
+
+LANDMARKS_FILE = "shape_predictor_68_face_landmarks.dat"
+LANDMARK_SIDE = 1600  # px; the trees look at single pixels, so far larger pictures only add noise
+ENLARGED_SIDE = 2400  # px; rungs of the ladder that would enlarge beyond this are left out: they cost time and memory
+BORDER = 0.3  # reflected border of the last rung, in parts of the picture's sides
+
+
+class FaceDetector:
+    """Finds faces; keeps the models in memory between pictures.
+
+    When the first setting finds nothing, :meth:`detect` climbs a ladder and stops at the first rung that finds a face:
+
+    1. the picture as it is, enlarged 2x `upsample` times;
+    2. enlarged once more (faces under 80 px), and once more;
+    3. as rung 1 with 30 % of reflected border (faces that a tight crop cuts off or that touch the edge).
+
+    Args:
+        folder: where the asset files lie.
+        long_side: larger pictures are shrunk to this long side [px] for detection, which costs time per pixel.
+
+    Raises:
+        AssetError: the landmark model is missing or damaged.
+    """
+
+    def __init__(self, folder: Path, long_side: int = LANDMARK_SIDE) -> None:
+        import dlib
+
+        self.long_side = long_side
+        path = assets.path(LANDMARKS_FILE, folder)
+        try:
+            self._predictor = dlib.shape_predictor(str(path))
+        except RuntimeError as error:
+            raise AssetError(f"{path}: not a readable dlib model ({error}); delete it and fetch again") from error
+        self._detector = dlib.get_frontal_face_detector()
+
+    def detect(self, image: Image.Image, upsample: int = 1) -> list[np.ndarray]:
+        """Landmarks of every face, largest face first (ties: left to right, top to bottom).
+
+        Args:
+            image: RGB picture of any size.
+            upsample: how often the picture is enlarged 2x before the first look; 0 suits faces of 80 px and more.
+
+        Returns:
+            float64 [68, 2] arrays of (x, y), where integers are pixel centres of `image`; an empty list without a face.
+        """
+        small, to_small = _shrink(image, self.long_side)
+        middle, to_middle = _shrink(image, LANDMARK_SIDE)
+        pixels = np.asarray(middle)
+        for rung, (picture, offset, times) in enumerate(_ladder(np.asarray(small), upsample)):
+            boxes = [(box.left(), box.top(), box.right(), box.bottom()) for box in self._detector(picture, times)]
+            if boxes:
+                log.debug("%d faces at rung %d", len(boxes), rung)
+                corners = np.array(boxes, dtype=np.float64).reshape(-1, 2, 2) - offset
+                corners = (corners + 0.5) / to_small * to_middle - 0.5
+                found = [self._landmarks(pixels, box) for box in sorted(corners, key=_order)]
+                return [(points + 0.5) / to_middle - 0.5 for points in found]
+        return []
+
+    def _landmarks(self, pixels: np.ndarray, box: np.ndarray) -> np.ndarray:
+        import dlib
+
+        (left, top), (right, bottom) = np.rint(box).astype(int).tolist()
+        shape = self._predictor(pixels, dlib.rectangle(left, top, right, bottom))
+        return np.array([(part.x, part.y) for part in shape.parts()], dtype=np.float64)
+
+
+def as_dlib(landmarks: np.ndarray) -> Any:
+    """The five points that dlib's own face chips are cut by, as its `full_object_detection`.
+
+    dlib's order: outer and inner corner of the eye on the picture's right, the same on its left, base of the nose.
+
+    Args:
+        landmarks: [68, 2] (x, y) pixels.
+    """
+    import dlib
+
+    points = dlib.points()
+    for x, y in np.rint(landmarks[[45, 42, 36, 39, 33]]).astype(int).tolist():
+        points.append(dlib.point(x, y))
+    (left, top), (right, bottom) = np.rint([landmarks.min(0), landmarks.max(0)]).astype(int).tolist()
+    return dlib.full_object_detection(dlib.rectangle(left, top, right, bottom), points)
+
+
+def _ladder(pixels: np.ndarray, upsample: int) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """Yield (picture, offset of its content (x, y), times to enlarge), cheapest first."""
+    none = np.zeros(2)
+    fits = [times for times in range(upsample + 1, upsample + 3) if max(pixels.shape[:2]) * 2**times <= ENLARGED_SIDE]
+    yield pixels, none, upsample
+    for times in fits:
+        yield pixels, none, times
+    rows, columns = (round(side * BORDER) for side in pixels.shape[:2])
+    padded = np.pad(pixels, ((rows, rows), (columns, columns), (0, 0)), mode="symmetric")
+    for times in [upsample, *fits[:1]]:
+        yield padded, np.array([columns, rows]), times
+
+
+def _shrink(image: Image.Image, side: int) -> tuple[Image.Image, np.ndarray]:
+    """The RGB picture with its long side at most `side`, and the scale (x, y) from `image` to it."""
+    image = image.convert("RGB")
+    ratio = side / max(image.size)
+    if ratio >= 1:
+        return image, np.ones(2)
+    width, height = (max(round(length * ratio), 1) for length in image.size)
+    small = image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return small, np.array(small.size) / image.size
+
+
+def _order(box: np.ndarray) -> tuple[float, float, float]:
+    (left, top), (right, bottom) = box
+    return -(right - left) * (bottom - top), left, top

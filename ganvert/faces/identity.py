@@ -1,0 +1,56 @@
+"""Who is it: dlib's 128-number face descriptor (a ResNet trained by metric learning, King 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ganvert import assets
+from ganvert.errors import AssetError
+from ganvert.faces.detect import FaceDetector, as_dlib
+
+__all__ = ["IDENTITY_FILE", "SAME_PERSON", "IdentityEmbedder", "distance"]
+
+IDENTITY_FILE = "dlib_face_recognition_resnet_model_v1.dat"
+SAME_PERSON = 0.6  # the model's own threshold: below it two pictures show one person
+DETECTION_SIDE = 512
+
+
+class IdentityEmbedder:
+    """Descriptors of the largest face on a picture.
+
+    Args:
+        folder: where the asset files lie.
+
+    Raises:
+        AssetError: a model is missing or damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        import dlib
+
+        path = assets.path(IDENTITY_FILE, folder)
+        try:
+            self._network = dlib.face_recognition_model_v1(str(path))
+        except RuntimeError as error:
+            raise AssetError(f"{path}: not a readable dlib model ({error}); delete it and fetch again") from error
+        self._detector = FaceDetector(folder, long_side=DETECTION_SIDE)
+
+    def embed(self, images: Sequence[Image.Image]) -> list[np.ndarray | None]:
+        """float64 [128] per picture, or None where no face was found (after the detector's whole ladder)."""
+        return [self._embed(image) for image in images]
+
+    def _embed(self, image: Image.Image) -> np.ndarray | None:
+        found = self._detector.detect(image, upsample=0)
+        if not found:
+            return None
+        pixels = np.asarray(image.convert("RGB"))
+        return np.array(self._network.compute_face_descriptor(pixels, as_dlib(found[0])), dtype=np.float64)
+
+
+def distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Euclidean distance of two descriptors; under 0.6 they are taken for one person."""
+    return float(np.linalg.norm(np.asarray(a) - np.asarray(b)))

@@ -1,0 +1,157 @@
+"""Any photograph file to upright 8-bit RGB, or a :class:`PhotoError` that says why not."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from ganvert.errors import InputError, PhotoError
+from ganvert.files import sha256_of
+
+__all__ = ["SUFFIXES", "Photo", "TooLargeError", "find_photos", "open_photo"]
+
+log = logging.getLogger(__name__)
+
+# HEIC is in the list although Pillow cannot read it without a plugin: such a photo becomes a row that says so.
+SUFFIXES = frozenset(
+    ".avif .bmp .gif .heic .heif .jfif .jp2 .jpe .jpeg .jpg .pgm .png .pnm .ppm .tif .tiff .webp".split()
+)
+BACKGROUND = "white"  # what shows through transparent pixels
+
+
+class TooLargeError(PhotoError):
+    """The photograph has more pixels than allowed (or is a decompression bomb)."""
+
+    status = "too_large"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Photo:
+    """One photograph, ready to use."""
+
+    image: Image.Image  # RGB, upright
+    photo_id: str  # sha256 of the file's bytes, hex
+    exif_orientation: int  # 1 to 8 as stored in the file; 1 when it stores none
+    mode: str  # Pillow's mode of the file
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height after orientation [px]."""
+        return self.image.size
+
+
+def open_photo(path: Path, max_pixels: int = 100_000_000) -> Photo:
+    """Read a photograph of any mode.
+
+    EXIF orientation is applied. Transparent pixels show white. Of an animation the first frame counts. 16-bit grey is
+    scaled, not clipped; 32-bit integers and floats by :func:`_eight_bits`. CMYK is converted as Pillow does (Adobe's
+    inverted files included), without colour profiles.
+
+    Args:
+        path: the file.
+        max_pixels: the header's width x height may not exceed this; it is checked before anything is decoded.
+
+    Raises:
+        TooLargeError: too many pixels, by `max_pixels` or by Pillow's own limit against decompression bombs.
+        PhotoError: the file cannot be read or decoded, or is cut short.
+    """
+    try:
+        photo_id = sha256_of(path)
+        with warnings.catch_warnings():
+            # Pillow warns of what `max_pixels` decides, and of harmless oddities in metadata.
+            warnings.simplefilter("ignore")
+            with Image.open(path) as file:
+                if file.width * file.height > max_pixels:
+                    raise TooLargeError(
+                        f"{path}: {file.width} x {file.height} px are more than max_pixels = {max_pixels}; "
+                        "shrink the photo or raise align.max_pixels"
+                    )
+                orientation, mode = _orientation(file), file.mode
+                file.load()
+                upright = ImageOps.exif_transpose(file)
+    except TooLargeError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise TooLargeError(f"{path}: {error}") from error
+    except UnidentifiedImageError as error:
+        raise PhotoError(f"{path}: not an image that can be read; convert it to JPEG or PNG") from error
+    except Exception as error:  # decoders raise whatever broken bytes lead them to; all mean the same here
+        raise PhotoError(f"{path}: cannot be read or decoded: {error}") from error
+    try:
+        image = _rgb(upright)
+    except ValueError as error:  # Pillow knows no way to RGB, as from LAB
+        raise PhotoError(f"{path}: mode {mode} cannot be shown in RGB; convert it to JPEG or PNG") from error
+    return Photo(image=image, photo_id=photo_id, exif_orientation=orientation, mode=mode)
+
+
+def find_photos(folders: Iterable[Path]) -> list[Path]:
+    """All image files below the folders, sorted; hidden files and folders are skipped.
+
+    Args:
+        folders: folders (searched to any depth) or single files.
+
+    Raises:
+        InputError: a folder is missing or unreadable, or none of them holds a photo.
+    """
+    folders = [Path(folder) for folder in folders]
+    found: set[Path] = set()
+    for folder in folders:
+        if folder.is_file():
+            found.add(folder)
+        elif not folder.is_dir():
+            raise InputError(f"{folder}: there is no such photo folder; make it or correct align.folders")
+        else:
+            found.update(_walk(folder))
+    if not found:
+        where = ", ".join(map(str, folders)) or "no folder given"
+        raise InputError(f"no photos in {where}; put some there (known endings: {' '.join(sorted(SUFFIXES))})")
+    return sorted(found)
+
+
+def _walk(folder: Path) -> Iterable[Path]:
+    def stop(error: OSError) -> None:
+        raise InputError(f"{error.filename}: the photo folder cannot be read: {error.strerror}") from error
+
+    for root, folders, files in os.walk(folder, onerror=stop):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in files:
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
+                yield Path(root, name)
+
+
+def _orientation(file: Image.Image) -> int:
+    value = file.getexif().get(ExifTags.Base.Orientation, 1)
+    return value if value in range(1, 9) else 1
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, BACKGROUND)
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bits(values: np.ndarray) -> np.ndarray:
+    """Grey values to uint8 by the first range that holds them all.
+
+    16-bit integers: 0 to 65535. 32-bit integers and floats say nothing of their range: floats 0 to 1, else 0 to 255
+    (floats), else 0 to 65535, else from the smallest value to the largest. Numbers that are not finite count as 0.
+    """
+    kind = values.dtype
+    values = np.nan_to_num(values.astype(np.float64), nan=0, posinf=0, neginf=0)
+    low, high = float(values.min()), float(values.max())
+    tops = [1.0, 255.0, 65535.0] if kind.kind == "f" else [65535.0]
+    top = next((top for top in tops if low >= 0 and high <= top), None)
+    if top is None:
+        values, top = values - low, (high - low) or 1.0
+    return np.rint(values * (255 / top)).astype(np.uint8)

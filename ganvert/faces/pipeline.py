@@ -1,0 +1,123 @@
+"""Photo files to rows of the tables `photos` and `aligned`: one photo's trouble never stops the others."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ganvert.errors import NoFaceError, ParamsError, PhotoError
+from ganvert.faces.align import RECIPES, align
+from ganvert.faces.detect import FaceDetector
+from ganvert.faces.photo import Photo, open_photo
+from ganvert.files import sha256_of
+from ganvert.images import to_png
+from ganvert.registry import lookup
+from ganvert.runtime import progress
+
+__all__ = ["AlignOptions", "align_photos"]
+
+log = logging.getLogger(__name__)
+Row = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AlignOptions:
+    """What to cut out of each photo."""
+
+    recipe: str = "ffhq"  # a name in RECIPES
+    resolution: int = 1024  # side of the crops [px]
+    faces: Literal["largest", "all"] = "largest"
+    upsample: int = 1  # how often a photo is enlarged 2x before the first look for faces
+    max_pixels: int = 100_000_000  # larger photos become rows of status too_large
+
+    def __post_init__(self) -> None:
+        lookup(RECIPES, self.recipe, "alignment recipe")
+        if self.resolution < 1:
+            raise ParamsError(f"resolution: wanted 1 or more pixels, got {self.resolution}")
+        if not 0 <= self.upsample <= 3:
+            raise ParamsError(f"upsample: wanted 0 to 3, got {self.upsample}")
+        if self.max_pixels < 1:
+            raise ParamsError(f"max_pixels: wanted 1 or more, got {self.max_pixels}")
+
+
+def align_photos(
+    paths: Sequence[Path], root: Path, options: AlignOptions, detector: FaceDetector
+) -> tuple[list[Row], list[Row]]:
+    """Open, find faces, align.
+
+    Args:
+        paths: photo files; of files with equal bytes only the first is kept (and a line logged).
+        root: stored paths are relative to it where they lie below it.
+        options: see there.
+        detector: finds the faces; unused by recipes that need none.
+
+    Returns:
+        Rows of `ganvert.tables.PHOTOS`, one per kept file, and of `ganvert.tables.ALIGNED`, one per crop, both in the
+        order of `paths`.
+    """
+    photos: dict[str, Row] = {}
+    crops: list[Row] = []
+    for path in progress(paths, len(paths), "align"):
+        name = _relative(path, root)
+        photo_id = _photo_id(path)
+        if photo_id in photos:
+            log.info("%s: same bytes as %s, left out", name, photos[photo_id]["path"])
+            continue
+        row: Row = {"photo_id": photo_id, "path": name, "status": "ok", "reason": ""}
+        row |= dict.fromkeys(("width", "height", "exif_orientation", "mode", "faces"))
+        photos[photo_id] = row
+        try:
+            photo = open_photo(path, options.max_pixels)
+            row |= {"width": photo.size[0], "height": photo.size[1]}
+            row |= {"exif_orientation": photo.exif_orientation, "mode": photo.mode}
+            crops += _crops(photo, row, options, detector)
+        except PhotoError as error:
+            row |= {"status": error.status, "reason": str(error)}
+            log.warning("%s", error)
+    return list(photos.values()), crops
+
+
+def _crops(photo: Photo, row: Row, options: AlignOptions, detector: FaceDetector) -> list[Row]:
+    """Rows of one photo's crops; writes the number of faces into `row`."""
+    found: list[np.ndarray | None] = [None]
+    if RECIPES[options.recipe].needs_face:
+        found = list(detector.detect(photo.image, options.upsample))
+        row["faces"] = len(found)
+        if not found:
+            raise NoFaceError(f"{row['path']}: no face found; wanted a frontal face of about 40 px or more")
+    chosen = found[:1] if options.faces == "largest" else found
+    rows = []
+    for face, landmarks in enumerate(chosen):
+        aligned = align(photo.image, landmarks, options.resolution, options.recipe)
+        rows.append(
+            {
+                "image_id": f"{photo.photo_id[:16]}-{face}",
+                "photo_id": photo.photo_id,
+                "path": row["path"],
+                "face": face,
+                "recipe": options.recipe,
+                "resolution": options.resolution,
+                "quad": aligned.quad,
+                "landmarks": landmarks,
+                "crop": to_png(aligned.crop),
+            }
+        )
+    return rows
+
+
+def _photo_id(path: Path) -> str:
+    """sha256 of the bytes; a file that cannot be read is known by its path, so that it still gets its row."""
+    try:
+        return sha256_of(path)
+    except OSError:
+        return hashlib.sha256(f"unreadable:{path}".encode()).hexdigest()
+
+
+def _relative(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()

@@ -1,0 +1,86 @@
+"""Whole folders to rows, whatever lies in them."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage
+from PIL import Image
+
+from ganvert import tables
+from ganvert.errors import ParamsError, UnknownNameError
+from ganvert.faces.detect import FaceDetector
+from ganvert.faces.photo import find_photos
+from ganvert.faces.pipeline import AlignOptions, align_photos
+from ganvert.images import from_png
+
+
+@pytest.fixture()
+def folder(tmp_path: Path) -> Path:
+    face = Image.open(Path(skimage.__file__).parent / "data" / "astronaut.png").convert("RGB").crop((80, 0, 380, 300))
+    face.save(tmp_path / "b.png")
+    (tmp_path / "copy.png").write_bytes((tmp_path / "b.png").read_bytes())
+    Image.new("RGB", (90, 80), "grey").save(tmp_path / "nobody.png")
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8 broken")
+    Image.new("L", (2000, 2000)).save(tmp_path / "large.png")
+    (tmp_path / "sub").mkdir()
+    two = Image.new("RGB", (620, 300))
+    two.paste(face, (0, 0))
+    two.paste(face.resize((200, 200)), (400, 50))
+    two.save(tmp_path / "sub" / "two.png")
+    return tmp_path
+
+
+def test_every_photo_becomes_a_row(folder: Path, detector: FaceDetector, caplog: pytest.LogCaptureFixture) -> None:
+    options = AlignOptions(resolution=64, faces="all", max_pixels=1_000_000, upsample=0)
+    with caplog.at_level(logging.INFO, "ganvert"):
+        photos, aligned = align_photos(find_photos([folder]), folder, options, detector)
+    status = {row["path"]: row["status"] for row in photos}
+    assert status == {
+        "b.png": "ok",
+        "broken.jpg": "unreadable",
+        "large.png": "too_large",
+        "nobody.png": "no_face",
+        "sub/two.png": "ok",
+    }
+    assert "copy.png: same bytes as b.png" in caplog.text
+    assert all((row["reason"] == "") == (row["status"] == "ok") for row in photos)
+    assert [(row["path"], row["face"]) for row in aligned] == [("b.png", 0), ("sub/two.png", 0), ("sub/two.png", 1)]
+    assert all(row["image_id"] == f"{row['photo_id'][:16]}-{row['face']}" for row in aligned)
+    assert all(from_png(row["crop"]).size == (64, 64) for row in aligned)
+
+    tables.write(folder / "photos.parquet", tables.PHOTOS, photos)
+    tables.write(folder / "aligned.parquet", tables.ALIGNED, aligned)
+    stored = tables.read(folder / "aligned.parquet", tables.ALIGNED)
+    np.testing.assert_array_equal(tables.array(stored, "quad")[0].reshape(4, 2), aligned[0]["quad"])
+    assert tables.read(folder / "photos.parquet", tables.PHOTOS).num_rows == 5
+
+
+def test_largest_face_only_and_faces_counted(folder: Path, detector: FaceDetector) -> None:
+    options = AlignOptions(resolution=32, upsample=0)
+    photos, aligned = align_photos([folder / "sub" / "two.png"], folder, options, detector)
+    assert photos[0]["faces"] == 2 and len(aligned) == 1
+    assert aligned[0]["landmarks"][:, 0].max() < 300  # the larger one is on the left
+
+
+def test_centre_recipe_asks_for_no_face(folder: Path, detector: FaceDetector) -> None:
+    options = AlignOptions(recipe="center", resolution=16)
+    photos, aligned = align_photos([folder / "nobody.png"], folder, options, detector)
+    assert photos[0]["status"] == "ok" and photos[0]["faces"] is None
+    assert aligned[0]["landmarks"] is None
+
+
+def test_vanished_file_is_a_row(tmp_path: Path, detector: FaceDetector) -> None:
+    photos, aligned = align_photos([tmp_path / "gone.png"], tmp_path, AlignOptions(), detector)
+    assert photos[0]["status"] == "unreadable" and "gone.png" in photos[0]["reason"] and aligned == []
+
+
+def test_options_refuse_nonsense() -> None:
+    for bad in ({"resolution": 0}, {"upsample": 4}, {"max_pixels": 0}):
+        with pytest.raises(ParamsError, match=next(iter(bad))):
+            AlignOptions(**bad)
+    with pytest.raises(UnknownNameError, match="ffhq"):
+        AlignOptions(recipe="ffqh")
