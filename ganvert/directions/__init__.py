@@ -1,0 +1,27 @@
+"""Directions: ways to move a code that change one thing about the picture.
+
+A finder is one file with an options dataclass and a function ``find(samples, options) -> list[Direction]``, and one
+line here.
+"""
+
+from __future__ import annotations
+
+from ganvert.directions.base import Direction, Finder, Samples, choose, load_directions, load_samples, save_directions
+from ganvert.directions.ganspace import GanspaceOptions, find_ganspace
+from ganvert.directions.interfacegan import InterfaceganOptions, find_interfacegan
+
+__all__ = [
+    "DIRECTIONS",
+    "Direction",
+    "Finder",
+    "Samples",
+    "choose",
+    "load_directions",
+    "load_samples",
+    "save_directions",
+]
+
+DIRECTIONS: dict[str, Finder] = {
+    "ganspace": Finder(find_ganspace, GanspaceOptions),
+    "interfacegan": Finder(find_interfacegan, InterfaceganOptions),
+}

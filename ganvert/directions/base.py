@@ -1,0 +1,183 @@
+"""What a direction is, what it is found from, and how a table keeps it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ganvert import tables
+from ganvert.errors import ParamsError, ShapeError, TableError
+from ganvert.generators.base import Generator
+from ganvert.registry import lookup
+
+__all__ = [
+    "Direction",
+    "Finder",
+    "Samples",
+    "Space",
+    "choose",
+    "load_directions",
+    "load_samples",
+    "row_range",
+    "save_directions",
+    "step_length",
+]
+
+Space = Literal["z", "w"]
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """What directions are found from: N codes of one generator and how their pictures score.
+
+    Attributes:
+        z: float64 [N, z_dim].
+        w: float64 [N, w_dim], the mapping of `z` without truncation.
+        scores: attribute to float64 [N]; nan where it could not be measured (no face found, or never drawn).
+            Such rows still serve PCA and the transfer to Z.
+        num_ws: rows of ws of the generator.
+        generator: its fingerprint.
+
+    Raises:
+        ShapeError: the arrays do not have one row per sample.
+    """
+
+    z: np.ndarray
+    w: np.ndarray
+    scores: Mapping[str, np.ndarray]
+    num_ws: int
+    generator: str = ""
+
+    def __post_init__(self) -> None:
+        if self.z.ndim != 2 or self.w.ndim != 2 or len(self.z) != len(self.w):
+            raise ShapeError(f"samples: wanted z [N, z_dim] and w [N, w_dim], got {self.z.shape} and {self.w.shape}")
+        for name, score in self.scores.items():
+            if score.shape != (len(self.z),):
+                raise ShapeError(f"samples: score {name!r}: wanted [{len(self.z)}], got {list(score.shape)}")
+
+
+@dataclass(frozen=True, eq=False)
+class Direction:
+    """One way to move a code: amount a moves rows [first_row, last_row) by ``a * unit * vector``.
+
+    Attributes:
+        name: unique within its space.
+        space: the space whose codes it is added to.
+        method: the finder that made it.
+        vector: float64 [d], unit length.
+        unit: length of one step (amount 1) in the space's own units: one standard deviation of the samples' codes
+            along the vector. Amounts therefore compare across attributes, methods and spaces: 2 is two sigmas.
+        first_row: first row of ws (or of Z+) that it moves.
+        last_row: one past the last.
+        quality: figures of the fit, JSON numbers or mappings of them.
+    """
+
+    name: str
+    space: Space
+    method: str
+    vector: np.ndarray
+    unit: float
+    first_row: int
+    last_row: int
+    quality: Mapping[str, Any] = field(default_factory=dict)
+
+    def row(self) -> dict[str, Any]:
+        """The row of :data:`ganvert.tables.DIRECTIONS`."""
+        return {
+            "name": self.name,
+            "space": self.space,
+            "method": self.method,
+            "vector": self.vector,
+            "unit": self.unit,
+            "first_row": self.first_row,
+            "last_row": self.last_row,
+            "quality": json.dumps(self.quality, sort_keys=True),
+        }
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Direction:
+        """The inverse of :meth:`row`; the vector comes back at the table's float32 precision."""
+        vector = np.asarray(row["vector"], dtype=np.float64)
+        return cls(**{**row, "vector": vector, "quality": json.loads(row["quality"])})
+
+
+@dataclass(frozen=True)
+class Finder:
+    """A registry entry: the function and the dataclass of its options."""
+
+    find: Callable[[Samples, Any], list[Direction]]
+    options: type
+
+
+def save_directions(path: Path, directions: Iterable[Direction], metadata: Mapping[str, str] | None = None) -> None:
+    """Write the directions table, whole or not at all."""
+    tables.write(path, tables.DIRECTIONS, [direction.row() for direction in directions], metadata)
+
+
+def load_directions(path: Path, generator: Generator | None = None) -> dict[tuple[str, str], Direction]:
+    """Read a directions table as (name, space) to direction.
+
+    Raises:
+        TableError: the table is missing, damaged, or two methods gave one name to directions of the same space; or it
+            was found on another generator than `generator`.
+    """
+    found: dict[tuple[str, str], Direction] = {}
+    data = tables.read(path, tables.DIRECTIONS)
+    owner = tables.metadata_of(data).get("generator")
+    if generator is not None and owner != generator.fingerprint():
+        raise TableError(
+            f"{path}: directions of generator {str(owner)[:12]}, not of {generator.fingerprint()[:12]}; "
+            "find them again with the discover stage"
+        )
+    for row in data.to_pylist():
+        direction = Direction.from_row(row)
+        other = found.setdefault((direction.name, direction.space), direction)
+        if other is not direction:
+            raise TableError(
+                f"{path}: {other.method} and {direction.method} both have a direction {direction.name!r} in "
+                f"{direction.space}; name one of them differently and run `dvc repro discover`"
+            )
+    return found
+
+
+def choose(directions: Mapping[tuple[str, str], Direction], name: str, space: str) -> Direction:
+    """The direction `name` of `space`; raise UnknownNameError with the names that exist there."""
+    here = {known: direction for (known, where), direction in directions.items() if where == space}
+    return lookup(here, name, f"direction in {space}")
+
+
+def load_samples(path: Path) -> Samples:
+    """Read the samples table; its metadata holds ``num_ws``, every further column is a score.
+
+    Raises:
+        TableError: missing, damaged, or without ``num_ws``.
+    """
+    data = tables.read(path, "samples")
+    metadata = tables.metadata_of(data)
+    if not str(metadata.get("num_ws", "")).isdigit():
+        raise TableError(f"{path}: metadata lacks num_ws, got {metadata.get('num_ws')!r}; run `dvc repro sample` again")
+    scores = {
+        name: data.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
+        for name in data.column_names
+        if name not in ("seed", "z", "w")
+    }
+    z, w = (tables.array(data, name).astype(np.float64) for name in ("z", "w"))
+    return Samples(z=z, w=w, scores=scores, num_ws=int(metadata["num_ws"]), generator=str(metadata.get("generator", "")))
+
+
+def row_range(first_row: int, last_row: int | None, num_ws: int, what: str) -> tuple[int, int]:
+    """A half-open range of rows, None for "to the end"; raise ParamsError when it is empty or too long."""
+    last = num_ws if last_row is None else last_row
+    if not 0 <= first_row < last <= num_ws:
+        raise ParamsError(f"{what}: rows [{first_row}, {last}) are not a range within the generator's {num_ws} rows")
+    return first_row, last
+
+
+def step_length(codes: np.ndarray, vector: np.ndarray) -> float:
+    """The `unit` of a direction: standard deviation of codes [N, d] along the unit vector [d]."""
+    return float(np.std(codes @ vector, ddof=1))

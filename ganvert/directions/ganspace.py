@@ -1,0 +1,95 @@
+"""GANSpace: principal components of W as directions (Härkönen et al. 2020, section 2; defaults of their code).
+
+The covariance of the samples given is exact and in float64. Signs, which PCA leaves open, are fixed so that the
+entry of largest magnitude is positive. Components depend on the samples: match them across fits by cosine, not index.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ganvert.directions.base import Direction, Samples, Space, row_range, step_length
+from ganvert.directions.transfer import carry_each, carry_jointly
+from ganvert.errors import ParamsError
+
+__all__ = ["GanspaceOptions", "find_ganspace", "principal_components"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GanspaceOptions:
+    """params.yaml: discover.methods.ganspace.
+
+    Attributes:
+        components: how many, named ``ganspace_0`` (largest variance) and on.
+        spaces: w, and z for the components carried there.
+        transfer: to Z each component alone (equation 6 as printed) or all at once (as the F/Z+ code does).
+        first_row: first row of ws that the directions move.
+        last_row: one past the last; None for all.
+    """
+
+    components: int = 10
+    spaces: tuple[Space, ...] = ("w", "z")
+    transfer: Literal["each", "jointly"] = "each"
+    first_row: int = 0
+    last_row: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.components < 1:
+            raise ParamsError(f"components: wanted at least 1, got {self.components}")
+        if not self.spaces:
+            raise ParamsError("spaces: wanted w, z or both, got none")
+
+
+def find_ganspace(samples: Samples, options: GanspaceOptions) -> list[Direction]:
+    """The first principal components of W, and the same carried to Z.
+
+    Raises:
+        ParamsError: more components than the samples hold, or rows the generator does not have.
+    """
+    first, last = row_range(options.first_row, options.last_row, samples.num_ws, "ganspace")
+    vectors, variances = principal_components(samples.w)
+    if options.components > len(vectors):
+        raise ParamsError(
+            f"components: wanted at most {len(vectors)} of {len(samples.w)} samples in {samples.w.shape[1]}-d, "
+            f"got {options.components}"
+        )
+    basis = {"w": vectors[: options.components]}
+    if "z" in options.spaces:
+        carry = carry_each if options.transfer == "each" else carry_jointly
+        basis["z"] = carry(basis["w"], samples.w, samples.z)
+    codes = {"w": samples.w, "z": samples.z}
+    share = variances / variances.sum()
+    return [
+        Direction(
+            name=f"ganspace_{k}",
+            space=space,
+            method="ganspace",
+            vector=vector,
+            unit=step_length(codes[space], vector),
+            first_row=first,
+            last_row=last,
+            quality={"explained_variance": float(share[k])},
+        )
+        for space in options.spaces
+        for k, vector in enumerate(basis[space])
+    ]
+
+
+def principal_components(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """PCA of codes [N, d] in float64.
+
+    Returns:
+        Unit rows [K, d] by falling variance, K = min(N - 1, d), and their variances [K] (divided by N - 1).
+    """
+    w = np.asarray(w, dtype=np.float64)
+    centred = w - w.mean(axis=0)
+    count = min(len(w) - 1, w.shape[1])
+    if count < 1:
+        raise ParamsError(f"ganspace: wanted at least 2 samples, got {len(w)}")
+    variances, columns = np.linalg.eigh(centred.T @ centred / (len(w) - 1))
+    vectors = columns.T[::-1][:count]
+    peaks = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1)[:, None], axis=1)
+    return vectors * np.sign(peaks), variances[::-1][:count].clip(min=0)

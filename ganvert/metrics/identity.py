@@ -1,0 +1,34 @@
+"""Identity as a metric: the distance of two faces' descriptors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ganvert.images import to_pil
+
+__all__ = ["identity_measure"]
+
+
+def identity_measure(folder: Path) -> Callable[[Tensor, Tensor], Tensor]:
+    """Euclidean distance of dlib's 128-d face descriptors: same person below 0.6; nan where no face is found.
+
+    A distance and not a cosine: dlib's descriptors are not centred, so their cosines crowd between 0.8 and 1.
+
+    Raises:
+        AssetError: dlib's models are not in `folder`.
+    """
+    from ganvert.faces.identity import IdentityEmbedder, distance
+
+    embedder = IdentityEmbedder(folder)
+
+    def measure(images: Tensor, targets: Tensor) -> Tensor:
+        pairs = zip(embedder.embed(to_pil(images)), embedder.embed(to_pil(targets)), strict=True)
+        distances = [math.nan if one is None or other is None else distance(one, other) for one, other in pairs]
+        return torch.tensor(distances, dtype=torch.float64)
+
+    return measure

@@ -1,0 +1,153 @@
+"""InterFaceGAN: known normals come back, conditions hold, bad input is refused with a reason."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from ganvert.directions.base import Samples
+from ganvert.directions.interfacegan import AttributeOptions, InterfaceganOptions, find_interfacegan, project_out
+from ganvert.errors import ParamsError, UnknownNameError
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    return vector / np.linalg.norm(vector)
+
+
+def linear_samples(count: int = 4000, d: int = 12, seed: int = 0) -> tuple[Samples, np.ndarray]:
+    """w = z A, scores = w . n_k (the second correlated with the first); returns the true normals too."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(count, d))
+    w = z @ (np.linalg.qr(rng.normal(size=(d, d)))[0] * np.linspace(1.5, 1, d)) + 3.0
+    a = unit(rng.normal(size=d))
+    b = unit(a + unit(rng.normal(size=d)))
+    return Samples(z=z, w=w, scores={"a": w @ a, "b": w @ b}, num_ws=6), np.stack([a, b])
+
+
+def options(**changes: object) -> InterfaceganOptions:
+    # Both halves: without a gap between the ends the separating plane is the true one, whatever the spread of w.
+    base = InterfaceganOptions(attributes={"a": AttributeOptions(), "b": AttributeOptions()}, share=0.5, C=1.0)
+    return dataclasses.replace(base, **changes)
+
+
+def test_recovers_the_known_normal_with_its_sign_and_unit() -> None:
+    samples, normals = linear_samples()
+    found = {one.name: one for one in find_interfacegan(samples, options(spaces=("w",)))}
+    for name, normal in zip("ab", normals, strict=True):
+        one = found[name]
+        assert one.vector @ normal > 0.99
+        assert np.linalg.norm(one.vector) == pytest.approx(1, abs=1e-12)
+        assert one.unit == pytest.approx(np.std(samples.w @ one.vector, ddof=1))
+        assert one.quality["validation_accuracy"] > 0.98
+        assert one.quality["correlation"] > 0.98
+        # score = w . normal, so one unit along the normal changes it by the unit itself
+        assert one.quality["change_per_unit"] == pytest.approx(one.unit, rel=0.05)
+        assert (one.first_row, one.last_row) == (0, 6)
+
+
+def test_agrees_with_the_other_linear_svm_of_scikit_learn() -> None:
+    from sklearn.svm import LinearSVC
+
+    samples, _ = linear_samples()
+    one = find_interfacegan(samples, options(spaces=("w",), attributes={"a": AttributeOptions()}))[0]
+    order = np.argsort(samples.scores["a"])
+    label = np.repeat([0, 1], 2000)
+    other = LinearSVC(dual=False, C=1.0).fit(samples.w[order] - 3.0, label).coef_[0]
+    assert one.vector @ unit(other) > 0.99
+
+
+def test_z_direction_is_the_one_that_moves_w_along_the_normal() -> None:
+    # With w = z A a score w . n is z . (A n), and equation 6 finds exactly that direction as N grows.
+    samples, normals = linear_samples(count=20000)
+    matrix = np.linalg.lstsq(samples.z, samples.w - samples.w.mean(axis=0), rcond=None)[0]
+    found = {one.name: one for one in find_interfacegan(samples, options(spaces=("z",), share=2000.0))}
+    for name, normal in zip("ab", normals, strict=True):
+        assert found[name].vector @ unit(matrix @ normal) > 0.99
+        assert found[name].unit == pytest.approx(1, abs=0.03)  # z is standard normal
+        assert found[name].quality["correlation"] > 0.98
+
+
+@pytest.mark.parametrize("space", ["w", "z"])
+def test_conditioned_direction_leaves_the_condition_alone(space: str) -> None:
+    samples, _ = linear_samples()
+    attributes = {"a": AttributeOptions(condition_on=("b",)), "b": AttributeOptions()}
+    a, b = find_interfacegan(samples, options(spaces=(space,), attributes=attributes))
+    assert abs(a.vector @ b.vector) < 1e-12
+    plain = find_interfacegan(samples, options(spaces=(space,)))[0]
+    assert a.quality["correlation"] < plain.quality["correlation"]
+    assert set(a.quality["leak"]) == {"b"} and not plain.quality["leak"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7])
+def test_projection_is_orthogonal_to_all_and_nearest(count: int) -> None:
+    rng = np.random.default_rng(count)
+    vector, conditions = unit(rng.normal(size=30)), rng.normal(size=(count, 30))
+    got = project_out(vector, conditions)
+    assert np.abs(conditions @ got).max(initial=0) < 1e-12
+    assert np.linalg.norm(got) == pytest.approx(1)
+    solved = np.linalg.lstsq(conditions.T, vector, rcond=None)[0] if count else np.zeros(0)
+    assert got == pytest.approx(unit(vector - conditions.T @ solved), abs=1e-12)
+
+
+def test_projection_stays_exact_when_conditions_nearly_agree() -> None:
+    rng = np.random.default_rng(1)
+    first = unit(rng.normal(size=30))
+    conditions = np.stack([first, unit(first + 1e-3 * rng.normal(size=30))])
+    assert np.abs(conditions @ project_out(unit(rng.normal(size=30)), conditions)).max() < 1e-6
+
+
+def test_projection_of_a_mix_of_conditions_is_refused() -> None:
+    conditions = np.eye(5)[:2]
+    with pytest.raises(ParamsError, match="nothing is left"):
+        project_out(unit(conditions.sum(axis=0)), conditions)
+
+
+def test_unscored_samples_are_left_out_of_the_fit() -> None:
+    samples, normals = linear_samples()
+    score = samples.scores["a"].copy()
+    score[::3] = np.nan
+    one = find_interfacegan(
+        dataclasses.replace(samples, scores={"a": score}), options(attributes={"a": AttributeOptions()})
+    )[0]
+    assert one.vector @ normals[0] > 0.99
+    assert np.isfinite(one.quality["correlation"])
+
+
+def test_same_samples_same_directions() -> None:
+    samples, _ = linear_samples()
+    first, second = (find_interfacegan(samples, options()) for _ in range(2))
+    assert all(
+        np.array_equal(x.vector, y.vector) and x.quality == y.quality for x, y in zip(first, second, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"attributes": {"age": AttributeOptions()}}, UnknownNameError, "unknown score 'age'; known: a, b"),
+        ({"attributes": {"a": AttributeOptions(condition_on=("c",))}}, UnknownNameError, "unknown score 'c'"),
+        ({"attributes": {"a": AttributeOptions(first_row=3, last_row=9)}}, ParamsError, r"rows \[3, 9\)"),
+        ({"share": 0.001}, ParamsError, "takes 4 at each end"),
+    ],
+)
+def test_what_cannot_be_found_is_refused(changes: dict[str, object], error: type[Exception], message: str) -> None:
+    samples, _ = linear_samples()
+    with pytest.raises(error, match=message):
+        find_interfacegan(samples, options(**changes))
+
+
+def test_a_constant_score_is_refused() -> None:
+    samples, _ = linear_samples()
+    flat = dataclasses.replace(samples, scores={"a": np.ones(len(samples.z))})
+    with pytest.raises(ParamsError, match="overlap at score 1"):
+        find_interfacegan(flat, options(attributes={"a": AttributeOptions()}))
+
+
+@pytest.mark.parametrize("bad", [{"share": 0.0}, {"C": -1.0}, {"spaces": ()}, {"attributes": {}}])
+def test_options_out_of_range_are_refused(bad: dict[str, object]) -> None:
+    with pytest.raises(ParamsError):
+        options(**bad)
+    with pytest.raises(ParamsError, match="itself"):
+        options(attributes={"a": AttributeOptions(condition_on=("a",))})
