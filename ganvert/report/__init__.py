@@ -1,0 +1,7 @@
+"""The report: one self-contained HTML page made of the pipeline's tables."""
+
+from __future__ import annotations
+
+from ganvert.report.page import ReportInputs, ReportOptions, build_report
+
+__all__ = ["ReportInputs", "ReportOptions", "build_report"]

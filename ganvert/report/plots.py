@@ -1,0 +1,197 @@
+"""The curves of the report and of DVC plots: matplotlib without global state, the same bytes for the same numbers."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ganvert.files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["Curve", "edit_curve_figure", "losses_figure", "save_png", "to_svg", "traces_figure"]
+
+#: One line of an edit plot: amount of the edit to the value measured there.
+Curve = Mapping[float, float]
+
+_INK = "#24292f"  # a colour used for nothing else: to_svg makes it the text colour of the page
+_LINE = "#3f7fd6"  # readable on white and on near black
+_MARK = "#d9663f"
+_STYLE: dict[str, Any] = {
+    "font.size": 9,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _INK,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": _INK,
+    "grid.alpha": 0.12,
+    "grid.linewidth": 0.6,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "text.parse_math": False,  # names may hold a dollar sign
+    "svg.fonttype": "none",
+    "svg.hashsalt": "ganvert",
+}
+_PANELS_PER_ROW = 4
+
+
+def traces_figure(traces: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
+    """Objective against step, log scale: a panel per method, a light line per image, their geometric mean in front.
+
+    Args:
+        traces: method to image id to the objective after each step, [steps]. Panels have their own scales, because
+            the objectives of two methods may be made of different parts.
+    """
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    figure, panels = _panels(len(traces))
+    with _style():
+        for axes, (method, lines) in zip(panels, traces.items(), strict=False):
+            # A log scale has no place for what is not positive or not finite (a diverged run).
+            kept = [np.where(np.isfinite(line) & (line > 0), line, np.nan) for line in map(np.asarray, lines.values())]
+            for line in kept:
+                axes.plot(np.arange(1, len(line) + 1), line, color=_LINE, alpha=0.5, linewidth=0.9)
+            if kept:
+                padded = np.full((len(kept), max(map(len, kept))), np.nan)
+                for row, line in zip(padded, kept, strict=True):
+                    row[: len(line)] = line
+                mean = np.exp(_mean(np.log(padded)))
+                axes.plot(np.arange(1, padded.shape[1] + 1), mean, color=_LINE, linewidth=2)
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axes.set(title=method, xlabel="step", ylabel="objective")
+    return figure
+
+
+def edit_curve_figure(
+    curves: Mapping[str, Mapping[str, Curve]],
+    ylabel: str,
+    *,
+    limits: tuple[float, float] | None = None,
+    reference: tuple[float, str] | None = None,
+) -> Figure:
+    """A measure against edit strength: a panel per direction, a light line per image, their mean in front.
+
+    Args:
+        curves: direction to image to :data:`Curve`.
+        ylabel: what the value is, with its unit.
+        limits: one value range for all panels; None lets each choose.
+        reference: a value to mark with a dashed line, and what to call it.
+    """
+    figure, panels = _panels(len(curves))
+    with _style():
+        for axes, (direction, lines) in zip(panels, curves.items(), strict=False):
+            amounts = sorted({amount for line in lines.values() for amount in line})
+            values = np.array([[line.get(amount, math.nan) for amount in amounts] for line in lines.values()])
+            for row in values:
+                axes.plot(amounts, row, color=_LINE, alpha=0.5, linewidth=0.9)
+            if amounts:
+                axes.plot(amounts, _mean(values), color=_LINE, linewidth=2, marker="o", markersize=4)
+                axes.set_xticks(amounts if len(amounts) <= 9 else amounts[:: math.ceil(len(amounts) / 9)])
+                axes.xaxis.set_major_formatter(lambda amount, _: f"{amount:g}")
+            if limits:
+                axes.set_ylim(limits)
+            if reference:
+                axes.axhline(reference[0], color=_MARK, linewidth=1, linestyle="--")
+                axes.annotate(
+                    reference[1], (0, reference[0]), (2, 2), xycoords=("axes fraction", "data"),
+                    textcoords="offset points", color=_MARK, fontsize=8,
+                )  # fmt: skip
+            axes.set(title=direction, xlabel="edit strength", ylabel=ylabel)
+    return figure
+
+
+def losses_figure(records: Sequence[Mapping[str, float]]) -> Figure:
+    """Training losses against the step: a panel per loss, every step light, a running mean in front.
+
+    Args:
+        records: one mapping a step, with ``step`` and the losses.
+    """
+    names = [name for name in records[0] if name != "step"]
+    figure, panels = _panels(len(names))
+    steps = np.array([record["step"] for record in records])
+    width = max(len(records) // 50, 1)
+    with _style():
+        for axes, name in zip(panels, names, strict=False):
+            values = np.array([record[name] for record in records])
+            axes.plot(steps, values, color=_LINE, alpha=0.35, linewidth=0.9)
+            smooth = np.convolve(values, np.ones(width) / width, mode="valid")
+            axes.plot(steps[width - 1 :], smooth, color=_LINE, linewidth=2)
+            axes.set(title=name, xlabel="step", ylabel="loss")
+    return figure
+
+
+def to_svg(figure: Figure, name: str, description: str) -> str:
+    """The figure as an ``<svg>`` element to put into a page: it takes the page's text colour, font and width.
+
+    Args:
+        figure: from a function of this module.
+        name: unique on the page, of letters, digits and '-'; its ids start with it.
+        description: what a screen reader says; plain text.
+    """
+    from markupsafe import escape
+
+    buffer = io.StringIO()
+    with _style():
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    svg = re.sub(r'(url\(|href=")#', rf"\1#{name}-", svg)
+    head, body = svg.split(">", 1)
+    head = re.sub(r'\s(width|height|version|xmlns(:\w+)?)="[^"]*"', "", head)
+    return f'{head} class="plot" role="img" aria-label="{escape(description)}">{body}'.replace(_INK, "currentColor")
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write the figure, whole or not at all; the same figure gives the same bytes."""
+    with atomic_path(path) as temporary, _style():
+        figure.savefig(temporary, format="png", dpi=120, facecolor="white", metadata={"Software": None})
+
+
+def _style() -> AbstractContextManager[None]:
+    """Matplotlib's own defaults plus ours, whatever a matplotlibrc of this machine says; undone afterwards."""
+    from matplotlib import style
+
+    return style.context(["default", _STYLE])
+
+
+def _panels(count: int) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure
+
+    columns = max(min(count, _PANELS_PER_ROW), 1)
+    rows = max(math.ceil(count / columns), 1)
+    with _style():
+        figure = Figure(figsize=(3.6 * columns, 2.7 * rows), layout="constrained")
+        panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for unused in panels[count:]:
+        unused.set_axis_off()
+    return figure, panels
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Column means of [lines, points] over what is there; nan where nothing is."""
+    there = np.isfinite(values)
+    total = np.where(there, values, 0).sum(axis=0)
+    count = there.sum(axis=0)
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
