@@ -1,0 +1,116 @@
+"""The `ganvert` command: what it writes, what it says, how it exits."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from ganvert.cli import app
+
+
+@pytest.fixture
+def run(assets, monkeypatch):
+    monkeypatch.setenv("GANVERT_ASSETS", str(assets))
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def photo(assets) -> Path:
+    return assets.parent / "sample_photos/biden.jpg"
+
+
+@pytest.mark.parametrize("command", ["invert", "edit", "sample", "describe", "methods", "fetch"])
+def test_every_command_has_help_with_an_example(run, command):
+    done = run(command, "--help")
+    assert done.exit_code == 0
+    assert "Example" in done.output
+    assert f"ganvert {command}" in done.output
+
+
+def test_methods_lists_every_preset_of_params(run):
+    import yaml
+
+    from ganvert.params import presets_path
+
+    done = run("methods")
+    assert done.exit_code == 0
+    for name in yaml.safe_load(presets_path().read_text())["invert"]["options"]:
+        assert name in done.output
+
+
+def test_invert_writes_codes_scores_and_pictures(run, photo, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/face.jpg").write_bytes(photo.read_bytes())
+    done = run("invert", tmp_path / "in", "--method", "w", "--steps", 3, "--seed", 1, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    codes = pq.read_table(tmp_path / "out/codes.parquet").to_pylist()
+    assert [(row["method"], row["steps"], len(row["w"])) for row in codes] == [("w", 3, 512)]
+    scores = pq.read_table(tmp_path / "out/scores.parquet")
+    assert scores.column_names == ["image_id", "method", "metric", "value", "status"]
+    assert {"lpips_vgg_256", "mse_256", "identity_dlib"} <= set(scores.column("metric").to_pylist())
+    image_id = codes[0]["image_id"]
+    assert Image.open(tmp_path / f"out/{image_id}_w.png").size == (1024, 1024)
+
+
+def test_a_photo_without_a_face_beside_a_good_one_is_reported_and_exits_3(run, photo, tmp_path):
+    Image.new("RGB", (300, 300), "grey").save(tmp_path / "grey.png")
+    done = run("invert", photo, tmp_path / "grey.png", "--method", "encoder", "--out", tmp_path / "out")
+    assert done.exit_code == 3, done.output
+    assert "grey.png" in done.output
+    assert len(pq.read_table(tmp_path / "out/codes.parquet")) == 1
+    status = pq.read_table(tmp_path / "out/photos.parquet").column("status").to_pylist()
+    assert sorted(status) == ["no_face", "ok"]
+
+
+def test_edit_changes_the_face_and_nothing_far_from_it(run, photo, tmp_path):
+    out = tmp_path / "edited.png"
+    done = run("edit", photo, "--direction", "smile=2", "--method", "encoder", "--out", out)
+    assert done.exit_code == 0, done.output
+    before, after = Image.open(photo).convert("RGB"), Image.open(out)
+    assert after.size == before.size
+    assert after.getpixel((2, 2)) == before.getpixel((2, 2))
+    assert after.tobytes() != before.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("invert", "no-such.jpg", "--out", "x"), "no-such.jpg"),
+        (("invert", "params.yaml", "--method", "wplsu", "--out", "x"), "did you mean 'wplus'"),
+        (("edit", "a.jpg", "--direction", "smile", "--out", "x.png"), "NAME=AMOUNT"),
+        (("edit", "a.jpg", "--direction", "smile=1", "--out", "x.jpg"), ".png"),
+        (("describe", "no-such.safetensors"), "no-such.safetensors"),
+        (("sample", "--out", "x.png", "--device", "tpu!"), "device"),
+    ],
+)
+def test_mistakes_exit_non_zero_with_one_line(run, arguments, says):
+    done = run(*arguments)
+    assert done.exit_code in (1, 2)
+    assert says.lower() in done.output.lower()
+    assert "Traceback" not in done.output
+
+
+def test_an_unknown_direction_names_the_known_ones_before_any_work(run, photo, tmp_path):
+    done = run("edit", photo, "--direction", "smiel=1", "--out", tmp_path / "x.png")
+    assert done.exit_code == 1
+    assert "Did you mean 'smile'" in done.output
+
+
+def test_sample_draws_the_same_sheet_for_the_same_seed(run, tmp_path):
+    sheets = []
+    for name in ("a.png", "b.png"):
+        done = run("sample", "--count", 1, "--seed", 5, "--px", 64, "--out", tmp_path / name)
+        assert done.exit_code == 0, done.output
+        sheets.append((tmp_path / name).read_bytes())
+    assert sheets[0] == sheets[1]
+
+
+def test_describe_a_generator_and_a_table(run, assets, tmp_path):
+    done = run("describe", assets / "mobile_stylegan.safetensors")
+    assert done.exit_code == 0
+    assert "1024 px" in done.output
+    assert "16" in done.output
+    table = Path(__file__).parents[2] / "ganvert/weights/scores_ffhq.parquet"
+    assert "3000" in run("describe", table).output
