@@ -1,18 +1,19 @@
 # Two commands are all there is to know: `make repro` (the pipeline) and `make test` (the tests).
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 READY := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
 .PHONY: repro full ui test lint clean
 
 repro: $(READY)       ## install what is needed and run what is stale of the pipeline; ends in reports/report.html
-	@$(BIN)/python -m stages.check
+	@$(BIN)/python -m stages.settings
 	$(BIN)/dvc repro
 	@echo "open reports/report.html"
 
 full: $(READY)        ## everything: all presets with their published step counts, samples drawn anew (a day on a CPU)
-	$(BIN)/python -m stages.check --apply params.full.yaml
+	$(BIN)/python -m stages.settings --apply params.full.yaml
 	$(BIN)/dvc repro
 	@echo "open reports/report.html; git checkout params.yaml goes back to the default"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import sys
 from collections.abc import Callable
@@ -16,7 +15,8 @@ from ganvert.errors import GanvertError, InputError, ParamsError
 
 __all__ = ["app", "main"]
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -179,7 +179,9 @@ def invert(
                 temporary.write_bytes(to_png(image))
         with atomic_path(out / f"{crop.image_id}_compare.png") as temporary:
             contact_sheet([crop.image, picture], 2, 512, ["photograph", method]).save(temporary)
-        scores += score_reconstructions([{"image_id": crop.image_id, "method": method}], [picture], [crop.image], metrics)
+        scores += score_reconstructions(
+            [{"image_id": crop.image_id, "method": method}], [picture], [crop.image], metrics
+        )
     tables.write(out / "scores.parquet", tables.SCORES, scores)
     _print_scores(scores, {row["image_id"]: row["path"] for row in faces})
     bad = [row for row in photo_rows if row["status"] != "ok"]

@@ -55,7 +55,9 @@ class PasteOptions:
 
 
 @torch.no_grad()
-def draw_edit(codes: Codes, directions: Mapping[tuple[str, str], Direction], spec: EditSpec, amount: float) -> Image.Image:
+def draw_edit(
+    codes: Codes, directions: Mapping[tuple[str, str], Direction], spec: EditSpec, amount: float
+) -> Image.Image:
     """The edited picture of one image's codes; amount 0 is its reconstruction."""
     direction = choose(directions, spec.direction, codes.space.direction_space)
     told = EDITS[spec.edit](codes, direction, amount)

@@ -40,7 +40,7 @@ def score_edits(
     identity: NamedMetric,
     scorer: AttributeScorer,
 ) -> list[dict[str, Any]]:
-    """Rows of one edited picture: identity distance to the unedited reconstruction and to the photo, attributes after."""
+    """Rows of one edited picture: identity distance to the unedited reconstruction and the photo, attributes after."""
     images = from_pil([picture])
     photo = crop if crop.size == picture.size else crop.resize(picture.size, Image.Resampling.LANCZOS)
     rows = identity.rows([key], identity(images, from_pil([reconstruction])))
@@ -52,7 +52,7 @@ def score_edits(
 
 
 def summary(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
-    """method -> metric -> mean, 95 % bootstrap interval and count, for DVC metrics."""
+    """Nested mapping method -> metric -> mean, 95 % bootstrap interval and count, for DVC metrics."""
     values: dict[tuple[str, str], list[float]] = {}
     for row in rows:
         if row["value"] is not None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
-__all__ = ["atomic_folder", "atomic_path", "sha256_of"]
+__all__ = ["atomic_path", "code_version", "sha256_of"]
 
 
 @contextmanager
@@ -30,26 +30,21 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-@contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """As :func:`atomic_path` for a folder: it replaces `path` as a whole when the block succeeds."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-    temporary.mkdir()
-    try:
-        yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
 def sha256_of(path: Path) -> str:
     """Hex sha256 of a file's bytes, read in pieces."""
     digest = hashlib.sha256()
     with Path(path).open("rb") as handle:
         while piece := handle.read(1 << 20):
             digest.update(piece)
+    return digest.hexdigest()
+
+
+@cache
+def code_version() -> str:
+    """A digest of ganvert's own source that decides numbers: what was computed by other code is not taken up again."""
+    digest = hashlib.sha256()
+    package = Path(__file__).parent
+    for folder in ("encoders", "generators", "inverters", "losses", "spaces"):
+        for file in sorted((package / folder).glob("*.py")):
+            digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -15,9 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ganvert.encoders import load_encoder
-from ganvert.files import atomic_path
+from ganvert.files import atomic_path, code_version
 from ganvert.generators import Generator, load_generator, read_weights
-from ganvert.generators.preview import Preview
 from ganvert.images import area_resize, from_pil, to_png
 from ganvert.inverters import Context, Inversion, Preset, fingerprint_of, join
 from ganvert.runtime import progress
@@ -51,8 +50,7 @@ def make_context(
     """
     generator = load_generator(generator_path).to(device)
     encoder = load_encoder(encoder_path, generator, folder) if preset.needs_encoder and encoder_path else None
-    preview = Preview.load(shipped("preview_ffhq.safetensors"), generator).to(device) if preset.needs_preview else None
-    return Context(generator=generator, folder=folder, encoder=encoder, preview=preview)
+    return Context(generator=generator, folder=folder, encoder=encoder)
 
 
 def targets_of(crops: Sequence[Crop], generator: Generator) -> Tensor:
@@ -107,7 +105,8 @@ def invert_crops(
 def _key(crops: Sequence[Crop], preset: Preset, context: Context, seed: int) -> str:
     digest = hashlib.sha256()
     encoder = context.encoder.fingerprint() if preset.needs_encoder and context.encoder else ""
-    for fact in (preset.name, fingerprint_of(preset.options), context.generator.fingerprint(), encoder, str(seed)):
+    options = fingerprint_of(preset.options)
+    for fact in (code_version(), preset.name, options, context.generator.fingerprint(), encoder, str(seed)):
         digest.update(f"{fact}\n".encode())
     for crop in crops:
         digest.update(crop.image_id.encode() + hashlib.sha256(to_png(crop.image)).digest())

@@ -38,9 +38,11 @@ Scorer = Callable[[Sequence[Image.Image]], list[dict[str, float | None]]]
 
 @torch.no_grad()
 def codes_of(generator: Generator, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """z [N, z_dim] and w [N, w_dim] of seeds, without truncation."""
+    """The z [N, z_dim] and w [N, w_dim] of seeds, without truncation."""
     z = normal(seeds, (generator.z_dim,)).to(generator.w_avg)
-    return z, torch.cat([generator.map_to_w(part) for part in z.split(4096)]) if len(z) else z.new_zeros(0, generator.w_dim)
+    return z, torch.cat([generator.map_to_w(part) for part in z.split(4096)]) if len(z) else z.new_zeros(
+        0, generator.w_dim
+    )
 
 
 @torch.no_grad()
@@ -194,7 +196,9 @@ def sample(generator: Generator, options: SampleOptions, folder: Path, work: Pat
     seeds = list(range(options.count))
     known, covered = read_score_table(Path(options.known), generator) if options.known else ({}, set())
     if options.known and not set(ATTRIBUTES) <= set(known):
-        raise TableError(f"{options.known}: lacks {sorted(set(ATTRIBUTES) - set(known))}; sample.known: null scores anew")
+        raise TableError(
+            f"{options.known}: lacks {sorted(set(ATTRIBUTES) - set(known))}; sample.known: null scores anew"
+        )
     scorers = [load_callable(name) for name in options.callables]
     new = seeds if scorers else [seed for seed in seeds if seed not in covered]
     again = [seed for seed in seeds if seed in covered][: options.check]

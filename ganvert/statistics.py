@@ -86,7 +86,7 @@ def non_inferiority(
 
     Paired and one-sided. With d = new - reference, H0 is mean d >= margin (for a score where higher is better,
     mean d <= -margin); a small p rejects it. Student's t on the mean, Wilcoxon's signed ranks beside it. The test
-    that Katsumata et al. 2022 name without details (there with margin 1e-8).
+    that F/Z+ paper, arXiv 2307.08995 name without details (there with margin 1e-8).
 
     Args:
         new: one value per image.

@@ -54,7 +54,7 @@ PHOTOS = Table(
     ("photo_id",),
     (
         _field("photo_id", _S),  # sha256 of the file's bytes
-        _field("path", _S),  # relative to the photo folder
+        _field("path", _S),  # relative to the folder the run was started in
         _field("width", _I, null=True),  # after EXIF orientation
         _field("height", _I, null=True),
         _field("exif_orientation", _I, null=True),
@@ -178,7 +178,9 @@ def codes_table(variables: Mapping[str, Sequence[int]]) -> Table:
     )
 
 
-def write(path: Path, table: Table, rows: Iterable[Mapping[str, Any]], metadata: Mapping[str, str] | None = None) -> None:
+def write(
+    path: Path, table: Table, rows: Iterable[Mapping[str, Any]], metadata: Mapping[str, str] | None = None
+) -> None:
     """Write rows whole or not at all, sorted by nothing: the caller's order is kept.
 
     Args:

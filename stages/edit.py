@@ -42,7 +42,7 @@ def main() -> None:
         for i, spec in progress(jobs, len(jobs), "edits"):
             image_id = codes.image_ids[i]
             face, reconstruction = faces[image_id], from_png(pictures[image_id])
-            photo = open_photo(Path(face["path"])).image if spec.pasted else None
+            photo = open_photo(Path(face["path"]), settings["align"].max_pixels).image if spec.pasted else None
             quad = np.array(face["quad"]).reshape(4, 2)
             for amount in spec.amounts:
                 picture = draw_edit(codes.select(i), directions, spec, amount)

@@ -1,4 +1,4 @@
-"""evaluate: reconstructions and edits against their crops -> data/scores.parquet, data/edit_scores.parquet, metrics, plots."""
+"""evaluate: reconstructions and edits against their crops -> data/{scores,edit_scores}.parquet, metrics, plots."""
 
 from __future__ import annotations
 

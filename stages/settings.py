@@ -101,7 +101,7 @@ class EditParams:
 
     method: str
     edits: dict[str, EditSpec]
-    paste: PasteOptions = PasteOptions()
+    paste: PasteOptions = dataclasses.field(default_factory=PasteOptions)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -136,7 +136,9 @@ def check(raw: Mapping[str, Any]) -> dict[str, Any]:
         raise ParamsError(f"params: unknown sections {sorted(unknown)}; known: device, {', '.join(SECTIONS)}")
     if not isinstance(raw.get("device"), str):
         raise ParamsError(f"params: device: wanted auto, cpu or cuda[:N], got {raw.get('device')!r}")
-    told = {name: params.build(kind, params.section(raw, name), name) for name, kind in SECTIONS.items()}
+    told: dict[str, Any] = {
+        name: params.build(kind, params.section(raw, name), name) for name, kind in SECTIONS.items()
+    }
     invert: InvertParams = told["invert"]
     for method in invert.options:
         read_preset(method, invert.options[method])

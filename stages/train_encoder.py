@@ -10,8 +10,6 @@ from pathlib import Path
 from ganvert.encoders.train import train
 from ganvert.files import atomic_path
 from ganvert.generators import load_generator
-from ganvert.generators.preview import Preview
-from ganvert.invert import shipped
 from ganvert.report.plots import losses_figure, save_png
 from stages.common import stage
 
@@ -27,10 +25,7 @@ def main() -> None:
     with stage("train_encoder") as told:
         options = told["train_encoder"]
         generator = load_generator(told["generator"].path).to(told["device"])
-        preview = None
-        if options.draw == "preview" and (options.pixel or options.lpips):
-            preview = Preview.load(shipped("preview_ffhq.safetensors"), generator).to(generator.w_avg.device)
-        encoder, records = train(generator, options, WORK, folder=ASSETS, preview=preview)
+        encoder, records = train(generator, options, WORK, folder=ASSETS)
         OUT.mkdir(parents=True, exist_ok=True)
         encoder.save(OUT / "encoder.safetensors", json.dumps(dataclasses.asdict(options), sort_keys=True))
         with atomic_path(OUT / "losses.json") as temporary:

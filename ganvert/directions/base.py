@@ -167,7 +167,9 @@ def load_samples(path: Path) -> Samples:
         if name not in ("seed", "z", "w")
     }
     z, w = (tables.array(data, name).astype(np.float64) for name in ("z", "w"))
-    return Samples(z=z, w=w, scores=scores, num_ws=int(metadata["num_ws"]), generator=str(metadata.get("generator", "")))
+    return Samples(
+        z=z, w=w, scores=scores, num_ws=int(metadata["num_ws"]), generator=str(metadata.get("generator", ""))
+    )
 
 
 def row_range(first_row: int, last_row: int | None, num_ws: int, what: str) -> tuple[int, int]:

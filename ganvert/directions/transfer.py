@@ -1,4 +1,4 @@
-"""Carrying directions of W to Z by regression (Katsumata et al. 2022, "Hyperspherical GAN inversion", equation 6).
+"""Carrying directions of W to Z by regression (the F/Z+ paper, arXiv 2307.08995, equation 6).
 
 The mapping network is not linear, so a W direction has no exact counterpart in Z. Equation 6 asks for the z vector
 that best predicts the samples' z from their coordinate x_j = v . (w_j - mu) along the W direction v:

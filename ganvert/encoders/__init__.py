@@ -36,5 +36,7 @@ def load_encoder(path: Path, generator: Generator, folder: Path | None = None) -
     encoder = lookup(ENCODERS, kind.removeprefix("encoder/"), "encoder")(generator, folder)
     missing, unexpected = encoder.load_state_dict({name: value.float() for name, value in state.items()}, strict=False)
     if unexpected or set(missing) - {"w_avg"}:
-        raise CheckpointError(f"{path}: tensors do not fit encoder {kind!r}: missing {missing}, unexpected {unexpected}")
+        raise CheckpointError(
+            f"{path}: tensors do not fit encoder {kind!r}: missing {missing}, unexpected {unexpected}"
+        )
     return encoder.to(generator.w_avg.device).eval().requires_grad_(False)

@@ -22,6 +22,7 @@ class Encoder(nn.Module, ABC):
 
     kind: str
     input_px = 256
+    w_avg: Tensor  # [w_dim]
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
@@ -42,12 +43,12 @@ class Encoder(nn.Module, ABC):
         """What a weights file holds: everything that training moves."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """ws [N, num_ws, w_dim] of pictures [N, 3, 256, 256] in [-1, 1]."""
+        """The ws [N, num_ws, w_dim] of pictures [N, 3, 256, 256] in [-1, 1]."""
         return self.w_avg + self.head(self.trunk(images))
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """ws of pictures of any square size, in eval mode."""
+        """The ws of pictures of any square size, in eval mode."""
         self.eval()
         return self(area_resize(images, self.input_px))
 

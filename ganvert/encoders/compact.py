@@ -26,6 +26,7 @@ class CompactEncoder(Encoder):
     """2.3 million trained parameters for 16 rows of 512."""
 
     kind = "compact"
+    tap_scale: Tensor  # [3]
 
     def __init__(self, generator: Generator, folder: Path | None = None) -> None:
         super().__init__(generator)
@@ -51,7 +52,7 @@ class CompactEncoder(Encoder):
                 if isinstance(module, nn.Conv2d | nn.Linear):
                     fan_in = module.weight[0].numel()
                     module.weight.copy_(torch.randn(module.weight.shape, generator=source) * (2 / fan_in) ** 0.5)
-                    module.bias.zero_()
+                    module.get_parameter("bias").zero_()
             self.common.weight.mul_(0.1)
             self.rows.weight.zero_()
 

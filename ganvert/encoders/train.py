@@ -1,4 +1,4 @@
-"""Training an encoder on generator samples with latent, pixel and LPIPS losses; killed runs resume to the same weights."""
+"""Training an encoder on generator samples: latent, pixel and LPIPS losses; killed runs resume to the same weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,11 +15,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ganvert.encoders import ENCODERS, Encoder, load_encoder
-from ganvert.errors import CheckpointError, ParamsError
-from ganvert.files import atomic_path
+from ganvert.errors import ParamsError
+from ganvert.files import atomic_path, code_version
 from ganvert.generators import read_weights
-from ganvert.generators.base import Generator, SynthesisInput
-from ganvert.generators.preview import Preview
+from ganvert.generators.base import Generator
 from ganvert.images import area_resize
 from ganvert.losses import LOSSES
 from ganvert.registry import lookup
@@ -49,7 +47,6 @@ class TrainOptions:
         seed: order of the samples, dropout, and weights from scratch.
         latent, pixel, lpips: loss weights. Latent is the squared error of ws over the variance of w; pixel (MSE) and
             LPIPS-alex compare the picture drawn from the predicted code with the sample at 256 px.
-        draw: whether those pictures come from the ``preview`` head or the ``full`` generator.
         checkpoint_every: steps between checkpoints in the work folder.
     """
 
@@ -65,7 +62,6 @@ class TrainOptions:
     latent: float = 1.0
     pixel: float = 0.0
     lpips: float = 0.0
-    draw: Literal["preview", "full"] = "preview"
     checkpoint_every: int = 100
 
     def __post_init__(self) -> None:
@@ -84,7 +80,6 @@ def train(
     work: Path,
     *,
     folder: Path | None = None,
-    preview: Preview | None = None,
 ) -> tuple[Encoder, list[dict[str, float]]]:
     """Train an encoder.
 
@@ -93,14 +88,11 @@ def train(
         options: see there.
         work: folder for drawn samples, cached features and checkpoints; a run with the same options goes on from it.
         folder: the asset folder.
-        preview: the generator's preview head, for ``draw: preview`` with picture losses.
 
     Returns:
         The encoder, and one record per step: step, latent, pixel, lpips, total.
     """
     pictures = options.pixel > 0 or options.lpips > 0
-    if pictures and options.draw == "preview" and preview is None:
-        raise CheckpointError("train_encoder: draw: preview needs the generator's preview head; use draw: full")
     encoder = _start(generator, options, folder)
     device = generator.w_avg.device
     encoder.to(device).train()
@@ -129,9 +121,7 @@ def train(
         _, w = codes_of(generator, seeds)
         parts = {"latent": ((ws - w.unsqueeze(1)) / spread).square().mean(dim=(1, 2))}
         if pictures:
-            told = SynthesisInput(ws=ws)
-            image = preview.draw(generator, told) if options.draw == "preview" and preview else generator.synthesize(told)
-            image, target = area_resize(image, Encoder.input_px), store.get(seeds).to(device)
+            image, target = area_resize(generator.synthesize(ws=ws), Encoder.input_px), store.get(seeds).to(device)
             parts["pixel"] = pixel(image, pixel.prepare(target))
             if lpips is not None:
                 parts["lpips"] = lpips(image, lpips.prepare(target))
@@ -222,7 +212,7 @@ class _Checkpoint:
     """Weights, optimiser state and records of one run, named by everything that decides its result."""
 
     def __init__(self, folder: Path, generator: Generator, options: TrainOptions) -> None:
-        facts = {**dataclasses.asdict(options), "generator": generator.fingerprint()}
+        facts = {**dataclasses.asdict(options), "generator": generator.fingerprint(), "code": code_version()}
         del facts["checkpoint_every"]
         if options.start is not None:
             facts["start"] = hashlib.sha256(Path(options.start).read_bytes()).hexdigest()
@@ -234,7 +224,9 @@ class _Checkpoint:
         for index, moments in adam.state_dict()["state"].items():
             state |= {f"adam.{index}.{name}": torch.as_tensor(value).cpu() for name, value in moments.items()}
         with atomic_path(self.path) as temporary:
-            save_file({name: value.contiguous() for name, value in state.items()}, temporary, {"records": json.dumps(records)})
+            save_file(
+                {name: value.contiguous() for name, value in state.items()}, temporary, {"records": json.dumps(records)}
+            )
 
     def restore(self, encoder: Encoder, adam: torch.optim.Optimizer) -> list[dict[str, float]]:
         if not self.path.exists():

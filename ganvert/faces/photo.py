@@ -21,7 +21,10 @@ log = logging.getLogger(__name__)
 
 # HEIC is in the list although Pillow cannot read it without a plugin: such a photo becomes a row that says so.
 SUFFIXES = frozenset(
-    ".avif .bmp .gif .heic .heif .jfif .jp2 .jpe .jpeg .jpg .pgm .png .pnm .ppm .tif .tiff .webp".split()
+    [
+        *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg"),
+        *(".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
+    ]
 )
 BACKGROUND = "white"  # what shows through transparent pixels
 

@@ -89,6 +89,11 @@ class Generator(nn.Module, ABC):
     def noise_shapes(self) -> tuple[tuple[int, int], ...]:
         """(height, width) of every noise input in execution order."""
 
+    @property
+    @abstractmethod
+    def noise_strengths(self) -> tuple[float, ...]:
+        """RMS that a noise map has where the network adds it, one per noise input."""
+
     @abstractmethod
     def map_to_w(self, z: Tensor) -> Tensor:
         """The mapping network alone: z [N, z_dim] to w [N, w_dim], no truncation."""
@@ -98,7 +103,9 @@ class Generator(nn.Module, ABC):
         """Every affine applied: ws [N, num_ws, w_dim] to slot name -> [N, width]."""
 
     @abstractmethod
-    def run(self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False) -> tuple[Tensor, dict[str, Tensor]]:
+    def run(
+        self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Synthesise; return images and the activations named in `read`.
 
         With ``stop`` the network ends after the last activation read and the images are empty.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -53,6 +54,8 @@ class MappingNetwork(nn.Module):
 class SeparableConv(nn.Module):
     """Modulated depthwise 3x3 then 1x1, plus noise, bias and leaky ReLU."""
 
+    noise: Tensor  # the stored map
+
     def __init__(self, w_dim: int, c_in: int, c_out: int, resolution: int) -> None:
         super().__init__()
         self.affine = nn.Linear(w_dim, c_in)
@@ -63,7 +66,7 @@ class SeparableConv(nn.Module):
         self.scale = 1 / math.sqrt(c_in * 9)
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
-        n, c_in, h, w = x.shape
+        _, c_in, h, w = x.shape
         x = F.conv2d(x, self.depthwise, padding=1, groups=c_in)
         # A per-channel factor passes through a depthwise convolution: it goes into the small 1x1 weight
         # instead of the large feature map, which saves a pass over memory in both directions.
@@ -76,6 +79,8 @@ class SeparableConv(nn.Module):
 
 class FirstConv(nn.Module):
     """The modulated 3x3 convolution on the learned 4x4 constant."""
+
+    noise: Tensor  # the stored map
 
     def __init__(self, w_dim: int, channels: int) -> None:
         super().__init__()
@@ -152,9 +157,13 @@ class MobileStyleGAN(Generator):
         return cls(channels, z_dim, w_dim, mapping_layers)
 
     @property
+    def _blocks(self) -> Sequence[Layer]:
+        return cast("Sequence[Layer]", self.layers)
+
+    @property
     def style_layout(self) -> tuple[StyleSlot, ...]:
         slots = [StyleSlot("conv1", self.channels[0], 0, 4)]
-        for i, layer in enumerate(self.layers):
+        for i, layer in enumerate(self._blocks):
             size = 8 * 2**i
             slots += [
                 StyleSlot(f"layers.{i}.up", layer.up.out_features, 2 * i + 1, size // 2),
@@ -178,16 +187,21 @@ class MobileStyleGAN(Generator):
     def noise_maps(self) -> tuple[Tensor, ...]:
         """The stored noise maps, [1, 1, h, h] each, in execution order."""
         maps = [self.conv1.noise]
-        for layer in self.layers:
+        for layer in self._blocks:
             maps += [layer.conv1.noise, layer.conv2.noise]
         return tuple(maps)
+
+    @property
+    def noise_strengths(self) -> tuple[float, ...]:
+        # The export multiplied the stored maps by their learned strengths.
+        return tuple(float(noise.square().mean().sqrt()) for noise in self.noise_maps)
 
     def map_to_w(self, z: Tensor) -> Tensor:
         return self.mapping(z)
 
     def _affines(self) -> dict[str, nn.Linear]:
         affines = {"conv1": self.conv1.affine}
-        for i, layer in enumerate(self.layers):
+        for i, layer in enumerate(self._blocks):
             affines |= {
                 f"layers.{i}.up": layer.up,
                 f"layers.{i}.conv1": layer.conv1.affine,
@@ -222,7 +236,7 @@ class MobileStyleGAN(Generator):
             if i == 0 and start < 0:
                 x = self.conv1(x, styles["conv1"], noise[0])
             elif i > max(start, 0):
-                layer = self.layers[i - 1]
+                layer = self._blocks[i - 1]
                 slot = f"layers.{i - 1}"
                 x = inverse_haar(x * styles[f"{slot}.up"][:, :, None, None])
                 x = layer.conv1(x, styles[f"{slot}.conv1"], noise[2 * i - 1])

@@ -12,7 +12,7 @@ from ganvert.errors import CheckpointError
 
 __all__ = ["mobile_stylegan_state", "read_constants"]
 
-_DTYPES = {"f32": np.dtype("<f4"), "i64": np.dtype("<i8"), "i32": np.dtype("<i4")}
+_DTYPES: dict[str, np.dtype] = {"f32": np.dtype("<f4"), "i64": np.dtype("<i8"), "i32": np.dtype("<i4")}
 
 
 def read_constants(xml: bytes, weights: bytes, where: str) -> dict[str, Tensor]:

@@ -51,12 +51,7 @@ class Preset:
     @property
     def needs_encoder(self) -> bool:
         """Whether it starts from an encoder."""
-        return isinstance(self.options, FeedForwardOptions) or self.options.init == "encoder"
-
-    @property
-    def needs_preview(self) -> bool:
-        """Whether it takes early steps on the preview head."""
-        return bool(getattr(self.options, "preview_steps", 0))
+        return isinstance(self.options, FeedForwardOptions) or getattr(self.options, "init", "") == "encoder"
 
 
 def read_preset(name: str, raw: Mapping[str, Any]) -> Preset:

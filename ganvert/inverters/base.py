@@ -15,7 +15,6 @@ from torch import Tensor
 from ganvert.encoders.base import Encoder
 from ganvert.errors import UnsupportedError
 from ganvert.generators.base import Generator
-from ganvert.generators.preview import Preview
 from ganvert.spaces import Variables
 
 __all__ = ["Context", "Inversion", "OnStep", "fingerprint_of", "join"]
@@ -32,13 +31,11 @@ class Context:
         generator: the frozen generator, on its device.
         folder: the asset folder (LPIPS weights); None for the default one.
         encoder: for methods that start from one.
-        preview: for methods with early low-resolution steps.
     """
 
     generator: Generator
     folder: Path | None = None
     encoder: Encoder | None = None
-    preview: Preview | None = None
 
     @property
     def device(self) -> torch.device:
@@ -50,12 +47,6 @@ class Context:
         if self.encoder is None:
             raise UnsupportedError("this method starts from an encoder: give its weights (params: invert.methods.NAME)")
         return self.encoder
-
-    def require_preview(self) -> Preview:
-        """The preview head, or UnsupportedError."""
-        if self.preview is None:
-            raise UnsupportedError("this method has preview_steps, but this generator has no preview head: set them to 0")
-        return self.preview
 
 
 @dataclasses.dataclass

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ganvert.errors import ParamsError
@@ -42,9 +41,7 @@ class Term:
 class Objective:
     """Terms prepared for one batch of targets."""
 
-    def __init__(
-        self, terms: Sequence[Term], targets: Tensor, folder: Path | None, limit: int | None = None
-    ) -> None:
+    def __init__(self, terms: Sequence[Term], targets: Tensor, folder: Path | None, limit: int | None = None) -> None:
         """Prepare the targets.
 
         Args:

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from ganvert.errors import ParamsError
-from ganvert.generators.base import SynthesisInput
+from ganvert.generators.base import Noise, SynthesisInput
+from ganvert.generators.preview import Preview
 from ganvert.inverters.base import Context, Inversion, OnStep
 from ganvert.inverters.objective import REGULARISERS, Objective, Term
 from ganvert.losses.noise import noise_penalty, normalise_noise_
@@ -42,8 +43,10 @@ class OptimiseOptions:
         noise_weight: weight of the projector's noise regulariser when maps are optimised.
         latent_noise: strength of decaying Gaussian noise on the code, relative to the spread of w
             (StyleGAN2 projector: 0.05).
-        preview_steps: how many of the first steps see the generator's preview head instead of its full picture.
+        preview_steps: how many of the first steps see a stand-in for the picture (``ganvert.generators.preview``).
+        preview_point: the feature it is made of; rows of ws that come after it rest in those steps.
         preview_px: no loss looks at more pixels than this in those steps.
+        preview_every: steps after which the stand-in is fitted anew.
         keep: the ``last`` code, as the papers do, or the ``best`` by the objective.
     """
 
@@ -59,7 +62,9 @@ class OptimiseOptions:
     noise_weight: float = 0.0
     latent_noise: float = 0.0
     preview_steps: int = 0
+    preview_point: str = "x128"
     preview_px: int = 128
+    preview_every: int = 10
     keep: Literal["last", "best"] = "last"
 
     def __post_init__(self) -> None:
@@ -70,6 +75,8 @@ class OptimiseOptions:
             raise ParamsError("steps must be at least 1, lr above 0, and objective not empty")
         if not 0 <= self.preview_steps <= self.steps:
             raise ParamsError(f"preview_steps must be between 0 and steps ({self.steps}), got {self.preview_steps}")
+        if self.preview_px < 16 or self.preview_every < 1:
+            raise ParamsError("preview_px must be at least 16 and preview_every at least 1")
         if self.noise != "optimise" and self.noise_weight:
             raise ParamsError("noise_weight acts only with noise: optimise")
         if self.preview_steps and self.noise == "optimise":
@@ -105,13 +112,15 @@ def optimise(
         ``diverged``; the others are untouched.
 
     Raises:
-        UnsupportedError: the options need an encoder or preview head that the context lacks.
+        UnsupportedError: the options need an encoder that the context lacks, or a feature the generator lacks.
     """
     generator = context.generator
     space = SPACES[options.space](generator)
-    preview = context.require_preview() if options.preview_steps else None
+    preview = Preview(generator, options.preview_point) if options.preview_steps else None
     variables = _initial(space, targets, seeds, context, options)
     noise = _noise(seeds, context) if options.noise == "optimise" else []
+    # Maps are optimised at unit RMS, as the projector has them; the generator wants them at their learned strength.
+    strengths = generator.noise_strengths if noise else ()
     leaves = [value.requires_grad_() for value in (*variables.values(), *noise)]
     adam = torch.optim.Adam(leaves, lr=options.lr, betas=(0.9, 0.999), eps=1e-8)
     early = Objective(options.objective, targets, context.folder, options.preview_px) if preview else None
@@ -130,9 +139,12 @@ def optimise(
         for group in adam.param_groups:
             group["lr"] = learning_rate(step, options)
         told = space.decode(jitter(variables, step / options.steps))
-        told = dataclasses.replace(told, noise=noise or options.noise)
+        shown: Noise = _scaled(noise, strengths) if options.noise == "optimise" else options.noise
+        told = dataclasses.replace(told, noise=shown)
         if preview is not None and step < options.preview_steps:
-            value = early(preview.draw(generator, told))  # type: ignore[misc]
+            if step % options.preview_every == 0:
+                preview.fit(told)
+            value = early(preview.draw(told))  # type: ignore[misc]
         else:
             if step == options.preview_steps:
                 best_value.fill_(math.inf)  # the two objectives are not comparable
@@ -171,6 +183,7 @@ def optimise(
     maps = [value.detach().clone() for value in noise]
     for kept, tensor in zip(best_noise, maps, strict=True):
         tensor[chosen] = kept[chosen]
+    maps = _scaled(maps, strengths)
     return Inversion(
         space=options.space,
         variables={name: value.cpu() for name, value in final.items()},
@@ -178,7 +191,9 @@ def optimise(
         trace=trace,
         best_step=best_step,
         status=["ok" if good else "diverged" for good in alive],
-        reason=["" if good else "the objective stopped being finite; the best code before that is kept" for good in alive],
+        reason=[
+            "" if good else "the objective stopped being finite; the best code before that is kept" for good in alive
+        ],
     )
 
 
@@ -200,10 +215,14 @@ def _noise(seeds: Sequence[int], context: Context) -> list[Tensor]:
     ]
 
 
+def _scaled(maps: list[Tensor], strengths: Sequence[float]) -> list[Tensor]:
+    return [noise * strength for noise, strength in zip(maps, strengths, strict=True)]
+
+
 def _penalty(told: SynthesisInput, noise: list[Tensor], generator: object, options: OptimiseOptions) -> Tensor | float:
     total: Tensor | float = 0.0
     for name, weight in options.regularise.items():
-        total = total + weight * REGULARISERS[name](told.ws, generator)  # type: ignore[arg-type]
+        total = total + weight * REGULARISERS[name](told.ws, generator)  # type: ignore[arg-type, operator]
     if noise and options.noise_weight:
         total = total + options.noise_weight * noise_penalty(noise)
     return total
@@ -234,6 +253,7 @@ class _Jitter:
         if not scale:
             return variables
         return {
-            name: value + scale * torch.stack([torch.randn(value.shape[1:], generator=s) for s in self.sources]).to(value)
+            name: value
+            + scale * torch.stack([torch.randn(value.shape[1:], generator=s) for s in self.sources]).to(value)
             for name, value in variables.items()
         }

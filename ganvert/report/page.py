@@ -443,7 +443,7 @@ def _curves(edit_scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     attributes = _attributes(metrics)
     number = iter(range(1_000_000))
 
-    def panel(metric: str, title: str, shown: Mapping[str, plots.Curve], label: str, **more: Any) -> str:  # noqa: ANN401
+    def panel(metric: str, title: str, shown: Mapping[str, plots.Curve], label: str, **more: Any) -> str:
         figure = plots.edit_curve_figure({title: shown}, label, **more)
         return plots.to_svg(figure, f"curve{next(number)}", f"{metric} against the strength of {title}")
 
@@ -509,7 +509,7 @@ def _directions(table: pa.Table) -> list[dict[str, Any]]:
     return groups
 
 
-def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
     """Leaves of parsed JSON as (dotted name, text)."""
     if isinstance(value, dict):
         for key, inner in value.items():

@@ -42,13 +42,13 @@ class Space(ABC):
 
     @abstractmethod
     def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:
-        """ws [N, num_ws, w_dim] of the codes."""
+        """The ws [N, num_ws, w_dim] of the codes."""
 
     def decode(self, variables: Mapping[str, Tensor]) -> SynthesisInput:
         """What the generator is told."""
         return SynthesisInput(ws=self.to_ws(variables))
 
-    def retract_(self, variables: Variables) -> None:
+    def retract_(self, variables: Variables) -> None:  # noqa: B027  (nothing to do is a right answer here)
         """Put the variables back on the space's manifold after a step, in place (default: nothing to do)."""
 
     def shift(self, variables: Mapping[str, Tensor], vector: Tensor, rows: tuple[int, int]) -> SynthesisInput:
@@ -77,5 +77,5 @@ class Space(ABC):
 
 
 def to_sphere(z: Tensor) -> Tensor:
-    """z scaled to the sphere of radius sqrt(dim) along the last axis (F/Z+ paper, eq. 5)."""
+    """Scale z to the sphere of radius sqrt(dim) along the last axis (F/Z+ paper, eq. 5)."""
     return z * (z.shape[-1] ** 0.5 / z.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(z.dtype).tiny))

@@ -34,7 +34,9 @@ class ZPlus(Space):
         return {"z": to_sphere(normal(seeds, self.shapes["z"]).to(self.generator.w_avg))}
 
     def from_ws(self, ws: Tensor) -> Variables:
-        raise UnsupportedError(f"space {self.name!r} cannot start from w codes (the mapping has no inverse): use random")
+        raise UnsupportedError(
+            f"space {self.name!r} cannot start from w codes (the mapping has no inverse): use random"
+        )
 
     def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:
         return self._map(variables["z"]).expand(-1, self.generator.num_ws, -1)

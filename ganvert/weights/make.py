@@ -1,4 +1,4 @@
-"""How the shipped files were made: ``python -m ganvert.weights.make scores|preview|encoder`` from the project's folder.
+"""How the shipped files were made: ``python -m ganvert.weights.make scores|encoder`` from the project's folder.
 
 Hours on a CPU, minutes on a GPU. Pictures, features and checkpoints are kept in ``.work``; a stopped run goes on.
 """
@@ -6,7 +6,6 @@ Hours on a CPU, minutes on a GPU. Pictures, features and checkpoints are kept in
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from pathlib import Path
 
@@ -19,8 +18,6 @@ from ganvert.errors import GanvertError
 from ganvert.faces import ATTRIBUTES
 from ganvert.files import atomic_path
 from ganvert.generators import load_generator
-from ganvert.generators.preview import Preview
-from ganvert.generators.train_preview import train_preview
 from ganvert.report.plots import losses_figure, save_png
 from ganvert.runtime import keep_freed_memory, log_to_stderr, resolve_device, strict_math
 from ganvert.samples import SampleOptions, sample
@@ -29,11 +26,10 @@ ASSETS = Path("data/assets")
 OUT = Path("ganvert/weights")
 WORK = Path(".work")
 COUNT = 3000
-PREVIEW = {"point": "x128", "samples": COUNT, "steps": 900, "batch": 4, "lr": 0.002, "seed": 0}
 #: First the code alone (features are cached, so this is cheap), then the pictures drawn from it.
 ENCODER = (
     {"steps": 3000, "batch": 32, "lr": 1e-3, "weight_decay": 0.05, "latent": 1.0},
-    {"steps": 700, "batch": 4, "lr": 2e-4, "weight_decay": 0.01, "latent": 0.1, "pixel": 1.0, "lpips": 1.0},
+    {"steps": 250, "batch": 4, "lr": 2e-4, "weight_decay": 0.01, "latent": 0.1, "pixel": 1.0, "lpips": 1.0},
 )
 
 
@@ -49,23 +45,13 @@ def make_scores() -> None:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def make_preview() -> None:
-    """The preview head."""
-    generator = load_generator(ASSETS / "mobile_stylegan.safetensors").to(resolve_device("auto"))
-    preview, errors = train_preview(generator, WORK / "train_encoder", **PREVIEW)  # type: ignore[arg-type]
-    preview.save(OUT / "preview_ffhq.safetensors", generator, json.dumps(PREVIEW))
-    logging.getLogger("make").info("MSE over the last 50 steps: %.5f", sum(errors[-50:]) / 50)
-
-
 def make_encoder() -> None:
     """The compact encoder, in the two phases of ENCODER."""
     generator = load_generator(ASSETS / "mobile_stylegan.safetensors").to(resolve_device("auto"))
     start, done, records = None, 0, []
     for phase in ENCODER:
-        pictures = "pixel" in phase
-        preview = Preview.load(OUT / "preview_ffhq.safetensors", generator).to(generator.w_avg.device) if pictures else None
         options = TrainOptions(start=start, first_step=done, samples=COUNT, **phase)  # type: ignore[arg-type]
-        encoder, new = train(generator, options, WORK / "train_encoder", folder=ASSETS, preview=preview)
+        encoder, new = train(generator, options, WORK / "train_encoder", folder=ASSETS)
         done, start = done + options.steps, str(WORK / "encoder_phase.safetensors")
         encoder.save(Path(start), json.dumps(phase))
         records.append(new)
@@ -79,7 +65,7 @@ if __name__ == "__main__":
     strict_math()
     keep_freed_memory()
     torch.manual_seed(0)
-    made = {"scores": make_scores, "preview": make_preview, "encoder": make_encoder}
+    made = {"scores": make_scores, "encoder": make_encoder}
     if len(sys.argv) != 2 or sys.argv[1] not in made:
         sys.exit(f"usage: python -m ganvert.weights.make {'|'.join(made)}")
     try:

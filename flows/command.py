@@ -1,0 +1,98 @@
+"""A child process whose lines are handed over as they come, and which ends when the flow does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+TAIL = 40  # lines kept for the error message
+
+_lock = threading.Lock()
+_running: set[subprocess.Popen[bytes]] = set()
+_stopped = threading.Event()
+
+
+class CommandError(RuntimeError):
+    """A command that ended with another exit code than 0, or was not allowed to start."""
+
+
+def start(
+    command: Sequence[str], cwd: Path, slot: Path | None = None, stdout: int | None = None
+) -> subprocess.Popen[bytes]:
+    """Start `command` under `flows.guard`; see `end`.
+
+    Args:
+        command: program and arguments.
+        cwd: its working directory.
+        slot: lock file to hold while it runs (see `flows.guard`).
+        stdout: as for `subprocess.Popen`; standard error goes to the same place when given.
+    """
+    guard = [sys.executable, "-I", str(Path(__file__).with_name("guard.py")), *(["--slot", str(slot)] if slot else [])]
+    # `python` in a stage's command means ours, also where nobody activated the environment.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return subprocess.Popen(
+        [*guard, *command],
+        cwd=cwd,
+        env=os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.PIPE,
+        stdout=stdout,
+        stderr=None if stdout is None else subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def stream(command: Sequence[str], cwd: Path, on_line: Callable[[str], None], slot: Path | None = None) -> None:
+    """Run `command` to its end, handing each line of its output (both streams, in order) to `on_line` as it comes.
+
+    Of a progress bar that redraws its line only the last drawing is handed on.
+
+    Raises:
+        CommandError: it failed; the message ends with the last lines of its output.
+    """
+    with _lock:
+        if _stopped.is_set():
+            raise CommandError(f"{' '.join(command)}: not started, the flow is being stopped")
+        process = start(command, cwd, slot, stdout=subprocess.PIPE)
+        _running.add(process)
+    tail: deque[str] = deque(maxlen=TAIL)
+    assert process.stdout is not None
+    with process:
+        try:
+            for raw in process.stdout:
+                line = raw.decode(errors="replace").rstrip().rpartition("\r")[2]
+                if line:
+                    tail.append(line)
+                    on_line(line)
+            code = process.wait()
+        finally:
+            end(process)
+            with _lock:
+                _running.discard(process)
+    if code:
+        raise CommandError("\n".join([f"exit code {code}; the end of its output:", *tail]))
+
+
+@contextmanager
+def ending_together() -> Iterator[None]:
+    """End every `stream` in any thread when the block is left by an exception (Ctrl-C, a cancelled run, SIGTERM)."""
+    _stopped.clear()
+    try:
+        yield
+    except BaseException:
+        with _lock:
+            _stopped.set()
+            for process in _running:
+                end(process)
+        raise
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask the guard of a started process to end it and all its children."""
+    assert process.stdin is not None
+    process.stdin.close()

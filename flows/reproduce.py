@@ -1,0 +1,160 @@
+"""The pipeline of dvc.yaml as a Prefect flow: `python -m flows.reproduce [TARGET...] [--force] [--root FOLDER]`.
+
+One task run per DVC stage, in DVC's order, with DVC's decision about what is stale:
+
+- `Cached`: nothing changed, DVC was not even started;
+- `Restored`: DVC had the outputs of this very input in its run cache and put them back;
+- `Completed`: it ran;
+- `Failed`: it ran and failed; what depends on it is not run, other branches are;
+- `NotReady`: something it depends on failed.
+"""
+
+# No `from __future__ import annotations` here: for a served run Prefect loads this file outside of sys.modules, where
+# annotations that are strings (the flow's parameters) cannot be resolved.
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from flows import settings  # noqa: F401  (before prefect, which reads its environment when imported)
+
+# isort: split
+from prefect import flow, get_run_logger, runtime, task
+from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture, wait
+from prefect.states import Completed, Failed
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from flows import command, pipeline, publish
+
+CACHED, RESTORED, RAN = "Cached", "Restored", "Completed"
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a stage ended (one of CACHED, RESTORED, RAN) and in how many seconds."""
+
+    outcome: str
+    seconds: float
+
+
+def run_name() -> str:
+    """Name of the flow run, from its parameters."""
+    parameters = runtime.flow_run.parameters
+    return " ".join(["reproduce", *(parameters["targets"] or ["all"]), *(["--force"] if parameters["force"] else [])])
+
+
+@flow(
+    name="reproduce", flow_run_name=run_name, task_runner=cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner())
+)
+def reproduce(root: Path = Path(), targets: list[str] | None = None, force: bool = False) -> State[None]:
+    """Bring the DVC pipeline up to date, one task a stage.
+
+    Args:
+        root: a folder of the DVC project.
+        targets: stages, groups of stages (`invert`) or outputs to bring up to date, with all they need; empty is all.
+        force: run every one of these stages, changed or not.
+    """
+    root = pipeline.project_root(root)
+    stages = pipeline.read(root, targets)
+    stale = {stage.name for stage in stages} if force else pipeline.stale(root, stages)
+    get_run_logger().info("%d of %d stages are stale: %s", len(stale), len(stages), ", ".join(sorted(stale)) or "none")
+    futures: dict[str, PrefectFuture[Any]] = {}
+    with command.ending_together():
+        for stage in stages:
+            upstream = [futures[name] for name in stage.upstream]
+            # Named here as well: a task that never starts does not get as far as its `task_run_name`.
+            named = run_stage.with_options(name=stage.name)
+            futures[stage.name] = named.submit(stage, root, stage.name in stale, force, upstream)
+        wait(list(futures.values()))
+    states = {name: future.state for name, future in futures.items()}
+    if stages:
+        publish.summary(root, stages, [_row(name, state) for name, state in states.items()])
+    if failed := [name for name, state in states.items() if state.is_failed() or state.is_crashed()]:
+        waiting = [name for name, state in states.items() if not state.is_final()]
+        also = f"; not run because of that: {', '.join(waiting)}" if waiting else ""
+        return Failed(message=f"{', '.join(failed)} failed, the log says why{also}")
+    return Completed(message=f"{len(stages)} stages are up to date")
+
+
+@task(task_run_name="{stage.name}")
+def run_stage(stage: pipeline.Stage, root: Path, stale: bool, force: bool, upstream: list[Any]) -> State[Done]:
+    """Bring one stage up to date and publish what it has to show.
+
+    A stage that was clean when the flow began may be left alone only if everything upstream was left alone too:
+    a stage that ran or was *restored* has other outputs than the check saw.
+    """
+    logger = get_run_logger()
+    start = time.monotonic()
+    if stale or any(done.outcome != CACHED for done in upstream):
+        try:
+            outcome = _repro(stage, root, force)
+        except command.CommandError as error:
+            # Returned and not raised: the log would get a traceback through Prefect.
+            return Failed(message=f"stage {stage.name}: {error}")
+    else:
+        outcome = CACHED
+        logger.info("nothing changed since it last ran")
+    publish.outputs(root, stage, logger)
+    return Completed(name=outcome, data=Done(outcome, time.monotonic() - start))
+
+
+def _repro(stage: pipeline.Stage, root: Path, force: bool) -> str:
+    """Let DVC run the stage if it has to; returns what it did."""
+    # Stages that run side by side meet at DVC's lock, which is held for moments: wait there and do not fail.
+    dvc = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item"]
+    logger = get_run_logger()
+    outcome = RAN
+
+    def on_line(line: str) -> None:
+        nonlocal outcome
+        if line.endswith(f"'{stage.name}' didn't change, skipping"):
+            outcome = CACHED
+        elif line == f"Stage '{stage.name}' is cached - skipping run, checking out outputs":
+            outcome = RESTORED
+        logger.info("%s", line)
+
+    flags = ["--force"] if force else []
+    command.stream([*dvc, *flags, stage.name], root, on_line, slot=gpu_slot() if stage.gpu else None)
+    return outcome
+
+
+def gpu_slot() -> Path:
+    """Lock file of the one GPU slot: this user's on this machine, whichever project or flow run asks for it."""
+    return Path(tempfile.gettempdir()) / f"ganvert-gpu-{os.getuid()}.lock"
+
+
+def _row(name: str, state: State[Done]) -> dict[str, str]:
+    done = state.result(raise_on_failure=False) if state.is_completed() else None
+    seconds = f"{done.seconds:.1f}" if isinstance(done, Done) else ""
+    return {"stage": f"`{name}`", "state": state.name or state.type.value, "seconds": seconds}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the flow once; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.reproduce",
+        description="Bring the DVC pipeline up to date as a Prefect flow; without a Prefect server it starts its own.",
+        epilog="example: python -m flows.reproduce report",
+    )
+    parser.add_argument("targets", nargs="*", help="stages, groups of stages or outputs; default: everything")
+    parser.add_argument("--root", type=Path, default=Path(), help="a folder of the DVC project (default: here)")
+    parser.add_argument("--force", action="store_true", help="run every one of these stages, changed or not")
+    arguments = parser.parse_args(argv)
+    # Prefect hands SIGTERM on once the flow has ended; the default would end us without stopping our own server.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        state = reproduce(arguments.root, arguments.targets or None, arguments.force, return_state=True)
+    except KeyboardInterrupt:
+        return 130
+    return 0 if state.is_completed() else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,24 @@
+"""Prefect and DVC defaults for a quiet, local, offline run; what the environment already says wins.
+
+Import it before prefect, which reads its environment when it is imported.
+"""
+
+from __future__ import annotations
+
+import os
+
+DEFAULTS = {
+    # Nothing about the run leaves the machine, and no "failed to send telemetry" in the log of an offline one.
+    "DO_NOT_TRACK": "1",
+    "DVC_NO_ANALYTICS": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    "PREFECT_CLI_PROMPT": "false",
+    # The first start of a server without a database migrates it: 18 s on two idle cores, and Prefect's own limit is 20.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    # Stages use every core, so one at a time; raise it where independent stages should overlap.
+    "PREFECT_TASKS_RUNNER_THREAD_POOL_MAX_WORKERS": "1",
+}
+
+for _name, _value in DEFAULTS.items():
+    os.environ.setdefault(_name, _value)

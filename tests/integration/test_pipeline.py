@@ -1,0 +1,141 @@
+"""The whole pipeline on a tiny setting: real photographs, the real generator, `dvc repro` in a copy of the project."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+TINY = {
+    "align": {"folders": ["data/photos"]},
+    "sample": {"check": 1, "sheet": 2},
+    "train_encoder": {"steps": 1, "batch": 2},
+    "invert": {
+        "methods": {
+            "encoder": "data/encoder/encoder.safetensors",
+            "w": "data/assets/mobile_stylegan.safetensors",
+        },
+        "options": {"w": {"steps": 3, "preview_steps": 2}},
+    },
+    "edit": {"method": "w", "edits": {"smile": {"direction": "smile", "amounts": [1], "pasted": [1]}}},
+}
+
+
+def run(*command: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(cwd)}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+    assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, assets) -> Path:
+    """A copy of the project with one photograph, one that is none, and the tiny setting."""
+    folder = tmp_path_factory.mktemp("project") / "ganvert"
+    skip = shutil.ignore_patterns(".git", ".venv", ".work", "cache", "tmp", "__pycache__", "*.parquet.tmp", "reports")
+    folder.mkdir()
+    for name in ("ganvert", "stages", ".dvc"):
+        shutil.copytree(ROOT / name, folder / name, ignore=skip)
+    for name in ("dvc.yaml", "params.yaml", ".dvcignore"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "data/photos").mkdir(parents=True)
+    photos = assets.parent / "sample_photos"
+    for source, target in ((assets, folder / "data/assets"), (photos, folder / "data/sample_photos")):
+        shutil.copytree(
+            source, target, copy_function=os.link if source.stat().st_dev == folder.stat().st_dev else shutil.copy
+        )
+    shutil.copy(photos / "biden.jpg", folder / "data/photos/a.jpg")
+    (folder / "data/photos/broken.jpg").write_bytes((photos / "biden.jpg").read_bytes()[:500])
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    run("git", "init", "-q", cwd=folder)
+    # The presets that TINY names stay; everything else of `methods` and `edits` goes.
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params["invert"]["methods"] = {}
+    params["edit"]["edits"] = {}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    run(sys.executable, "-m", "stages.settings", "--apply", "tiny.yaml", cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ran(project) -> Path:
+    run("dvc", "repro", cwd=project)
+    return project
+
+
+@pytest.mark.slow
+def test_every_stage_leaves_its_tables(ran):
+    photos = pq.read_table(ran / "data/photos.parquet").to_pylist()
+    assert {row["path"]: row["status"] for row in photos} == {
+        "data/photos/a.jpg": "ok",
+        "data/photos/broken.jpg": "unreadable",
+    }
+    assert next(row["reason"] for row in photos if row["status"] != "ok")
+    for method, column, size in (("encoder", "ws", 16 * 512), ("w", "w", 512)):
+        codes = pq.read_table(ran / f"data/codes/{method}.parquet")
+        assert codes.num_rows == 1
+        assert len(codes.column(column)[0]) == size
+    assert len(pq.read_table(ran / "data/codes/w.parquet").column("trace")[0]) == 3
+    scores = pq.read_table(ran / "data/scores.parquet").to_pylist()
+    assert {row["metric"] for row in scores} == set(
+        yaml.safe_load((ran / "params.yaml").read_text())["evaluate"]["metrics"]
+    )
+    edited = pq.read_table(ran / "data/edits.parquet").to_pylist()
+    assert [(row["direction"], row["amount"]) for row in edited] == [("smile", 1.0)]
+    assert edited[0]["pasted"]
+    figures = json.loads((ran / "reports/metrics.json").read_text())
+    assert 0 < figures["w"]["mse_256"]["mean"] < 0.5
+
+
+@pytest.mark.slow
+def test_report_is_one_page_with_the_skipped_photo(ran):
+    page = (ran / "reports/report.html").read_text()
+    HTMLParser().feed(page)
+    assert "broken.jpg" in page
+    assert page.count("data:image/") > 6
+
+
+@pytest.mark.slow
+def test_second_run_does_nothing(ran):
+    done = run("dvc", "repro", cwd=ran)
+    assert "Running stage" not in done.stdout
+    assert json.loads(run("dvc", "status", "--json", cwd=ran).stdout or "{}") == {}
+
+
+@pytest.mark.slow
+def test_changing_one_method_makes_it_and_its_dependents_stale(ran):
+    path = ran / "params.yaml"
+    before = path.read_text()
+    params = yaml.safe_load(before)
+    params["invert"]["options"]["w"]["lr"] = 0.04
+    path.write_text(yaml.safe_dump(params))
+    try:
+        stale = json.loads(run("dvc", "status", "--json", cwd=ran).stdout)
+        planned = run("dvc", "repro", "--dry", cwd=ran).stdout
+    finally:
+        path.write_text(before)
+    assert set(stale) == {"invert@w"}
+    started = {line.split("'")[1] for line in planned.splitlines() if line.startswith("Running stage")}
+    assert started == {"invert@w", "edit", "evaluate", "report"}
+
+
+@pytest.mark.slow
+def test_a_mistyped_parameter_stops_before_any_work(ran):
+    path = ran / "params.yaml"
+    before = path.read_text()
+    path.write_text(before.replace("feather:", "fether:"))
+    try:
+        done = run("dvc", "repro", "--force", "align", cwd=ran, check=False)
+    finally:
+        path.write_text(before)
+    assert done.returncode != 0
+    assert "edit.paste" in done.stdout + done.stderr
+    assert "did you mean 'feather'" in done.stdout + done.stderr
+    run("dvc", "checkout", cwd=ran)
