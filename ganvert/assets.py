@@ -269,7 +269,7 @@ PRODUCTS: tuple[Product, ...] = (
         "gender-v1.onnx", "gender-v1.onnx", "two apparent classes, with the biases of its training photographs"
     ),
     _classifier("age_gender_manifest.json", "manifest.json", "input geometry and classes of the two ONNX models"),
-    *(_photo(f"{name}.jpg") for name in ("biden", "obama", "obama2", "obama3")),
+    *(_photo(f"{name}.jpg") for name in ("biden", "obama", "obama2")),
     Product(
         name="astronaut.png",
         source=ASTRONAUT,

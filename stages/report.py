@@ -12,11 +12,12 @@ from ganvert import tables
 from ganvert.errors import PhotoError
 from ganvert.faces.photo import open_photo
 from ganvert.files import atomic_path
-from ganvert.report import ReportInputs, build_report
+from ganvert.report import ReportInputs, build_report, overview
 from stages.common import stage
 
 DATA = Path("data")
 OUT = Path("reports/report.html")
+SHEET = Path("reports/overview.jpg")
 log = logging.getLogger("report")
 
 
@@ -46,6 +47,8 @@ def main() -> None:
         page = build_report(inputs, options)
         with atomic_path(OUT) as temporary:
             temporary.write_text(page, encoding="utf-8")
+        with atomic_path(SHEET) as temporary:
+            overview(inputs).save(temporary, quality=90)
         log.info("%s: %.1f MB", OUT, len(page) / 1e6)
 
 

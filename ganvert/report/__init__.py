@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ganvert.report.overview import overview
 from ganvert.report.page import ReportInputs, ReportOptions, build_report
 
-__all__ = ["ReportInputs", "ReportOptions", "build_report"]
+__all__ = ["ReportInputs", "ReportOptions", "build_report", "overview"]
