@@ -6,15 +6,56 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from ganvert.assets import fetch
+from ganvert.generators.mobile_stylegan import MobileStyleGAN
+from ganvert.runtime import strict_math
+from ganvert.seeds import normal
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session")
 def assets() -> Path:
-    """The folder of fetched assets ($GANVERT_ASSETS or data/assets), the sample photos beside it; missing ones are fetched."""
+    """The folder of assets ($GANVERT_ASSETS or data/assets), the sample photos beside it; missing ones are fetched."""
     folder = Path(os.environ.get("GANVERT_ASSETS") or ROOT / "data" / "assets")
     fetch(folder, photos=folder.parent / "sample_photos")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Equal sums everywhere, and no fight over two cores."""
+    strict_math(threads=1)
+
+
+@pytest.fixture(scope="session")
+def tiny_generator() -> MobileStyleGAN:
+    """A 64 px generator with seeded weights: activations keep unit size, pictures are about [-1, 1]."""
+    generator = MobileStyleGAN([16, 16, 16, 8], z_dim=16, w_dim=16, mapping_layers=2)
+    source = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, value in generator.state_dict().items():
+            value.copy_(torch.randn(value.shape, generator=source))
+            if name.startswith("mapping") or "affine" in name or ".up" in name:
+                value.mul_(0.25)  # 1 / sqrt(fan in)
+            if "affine" in name or ".up" in name:  # styles about one
+                value.mul_(0.8).add_(float(name.endswith("bias")))
+            if "noise" in name:
+                value.mul_(0.1)
+        ws = generator.map(normal(range(512), (16,)))
+        generator.w_avg.copy_(ws[:, 0].mean(dim=0))
+        images = generator.synthesize(ws=ws[:64])
+        generator.to_img.weight.mul_(0.4 / images.flatten(1).std(dim=1).median())
+        generator.to_img.bias.mul_(0.1)
+    return generator.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def tiny_generator_file(tiny_generator: MobileStyleGAN, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as a file."""
+    path = tmp_path_factory.mktemp("generator") / "tiny.safetensors"
+    save_file(tiny_generator.state_dict(), path, {"format": "ganvert", "architecture": "mobile_stylegan"})
+    return path

@@ -101,7 +101,7 @@ def test_one_name_of_two_methods_is_refused_on_reading(tmp_path: Path) -> None:
 
 def test_an_unknown_direction_is_named_with_those_that_exist() -> None:
     known = {("smile", "w"): Direction("smile", "w", "interfacegan", np.eye(8)[0], 1.0, 0, 4)}
-    with pytest.raises(UnknownNameError, match="unknown direction in w 'smil'; known: smile. Did you mean"):
+    with pytest.raises(UnknownNameError, match=r"unknown direction in w 'smil'; known: smile. Did you mean"):
         choose(known, "smil", "w")
 
 
@@ -111,7 +111,7 @@ def test_stage_writes_the_table_and_its_figures(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"discover": {"methods": OPTIONS}}))
     discover.main()
     found = load_directions(tmp_path / discover.OUT)
-    assert {method for method in {one.method for one in found.values()}} == set(OPTIONS)
+    assert {one.method for one in found.values()} == set(OPTIONS)
     tree = json.loads((tmp_path / discover.FIGURES).read_text())
     assert tree["interfacegan"]["w"]["age"]["leak"].keys() == {"smile"}
     assert tree["ganspace"]["z"]["ganspace_0"]["unit"] > 0

@@ -61,7 +61,9 @@ def neutral() -> np.ndarray:
     """Landmarks of a drawn face: eyes 100 px apart, closed mouth 80 px wide."""
     points = np.full((68, 2), 200.0)
     for first, x in ((36, 150), (42, 250)):
-        points[first : first + 6] = np.array([[-20, 0], [-7, -6], [7, -6], [20, 0], [7, 6], [-7, 6]]) + (x, 150)
+        points[first : first + 6] = np.array([[-20, 0], [-7, -6], [7, -6], [20, 0], [7, 6], [-7, 6]]) + np.array(
+            [x, 150]
+        )
     points[[27, 30, 33]] = [[200, 148], [200, 195], [200, 210]]
     points[[48, 54]] = [[160, 250], [240, 250]]
     points[[51, 57, 62, 66]] = [[200, 240], [200, 260], [200, 250], [200, 250]]
