@@ -34,7 +34,12 @@ def load_encoder(path: Path, generator: Generator, folder: Path | None = None) -
             f"{generator.fingerprint()[:12]}; train one with the train_encoder stage"
         )
     encoder = lookup(ENCODERS, kind.removeprefix("encoder/"), "encoder")(generator, folder)
-    missing, unexpected = encoder.load_state_dict({name: value.float() for name, value in state.items()}, strict=False)
+    try:
+        missing, unexpected = encoder.load_state_dict(
+            {name: value.float() for name, value in state.items()}, strict=False
+        )
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: tensors do not fit encoder {kind!r}: {error}") from error
     if unexpected or set(missing) - {"w_avg"}:
         raise CheckpointError(
             f"{path}: tensors do not fit encoder {kind!r}: missing {missing}, unexpected {unexpected}"
