@@ -1,0 +1,53 @@
+"""Registries: unknown names say what exists, and every entry is documented."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ganvert.directions import DIRECTIONS
+from ganvert.edits import EDITS
+from ganvert.encoders import ENCODERS
+from ganvert.errors import GanvertError, UnknownNameError
+from ganvert.generators import GENERATORS
+from ganvert.inverters import INVERTERS
+from ganvert.inverters.objective import REGULARISERS
+from ganvert.losses import LOSSES
+from ganvert.metrics import METRICS
+from ganvert.registry import lookup
+from ganvert.spaces import SPACES
+
+REGISTRIES = {
+    "generator": GENERATORS,
+    "space": SPACES,
+    "inverter": INVERTERS,
+    "loss": LOSSES,
+    "regulariser": REGULARISERS,
+    "encoder": ENCODERS,
+    "direction finder": DIRECTIONS,
+    "edit": EDITS,
+    "metric": METRICS,
+}
+
+
+@pytest.mark.parametrize("kind", REGISTRIES)
+def test_unknown_names(kind: str) -> None:
+    registry = REGISTRIES[kind]
+    for name, entry in registry.items():
+        assert lookup(registry, name, kind) is entry
+        with pytest.raises(UnknownNameError, match=f"unknown {kind} '{name}x'; known: .*{name}.*Did you mean '"):
+            lookup(registry, f"{name}x", kind)
+    with pytest.raises(UnknownNameError) as caught:
+        lookup(registry, "0", kind)
+    assert str(caught.value) == f"unknown {kind} '0'; known: {', '.join(sorted(registry))}."
+    assert isinstance(caught.value, GanvertError)
+    assert isinstance(caught.value, KeyError)
+
+
+@pytest.mark.parametrize(
+    "kind", sorted(REGISTRIES.keys() - {"generator", "edit"})
+)  # the names that params.yaml may hold
+def test_every_entry_is_documented(kind: str) -> None:
+    docs = "\n".join(path.read_text() for path in (Path(__file__).parents[2] / "docs").glob("*.md"))
+    assert [name for name in REGISTRIES[kind] if f"`{name}" not in docs and f"{name}:" not in docs] == []
