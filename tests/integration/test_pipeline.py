@@ -138,4 +138,3 @@ def test_a_mistyped_parameter_stops_before_any_work(ran):
     assert done.returncode != 0
     assert "edit.paste" in done.stdout + done.stderr
     assert "did you mean 'feather'" in done.stdout + done.stderr
-    run("dvc", "checkout", cwd=ran)
