@@ -89,12 +89,7 @@ def _faces(paths: list[Path], resolution: int, every: bool, folder: Path) -> tup
     """Photo rows and face rows of files and folders given on the command line."""
     from ganvert.faces import AlignOptions, FaceDetector, align_photos, find_photos
 
-    files = [path for path in paths if path.is_file()]
-    folders = [path for path in paths if path.is_dir()]
-    lost = [path for path in paths if path not in files and path not in folders]
-    if lost:
-        raise InputError(f"{lost[0]}: there is no such file or folder")
-    found = files + (find_photos(folders) if folders else [])
+    found = find_photos(paths)
     options = AlignOptions(resolution=resolution, faces="all" if every else "largest")
     return align_photos(found, Path(), options, FaceDetector(folder))
 

@@ -20,14 +20,14 @@ def main() -> None:
     """Align every photo of the folders; photos that cannot be used become rows with a status and a reason."""
     with stage("align") as told:
         options = told["align"]
-        paths = find_photos(Path(folder) for folder in options.folders)
+        paths = find_photos(Path(path) for path in options.photos)
         photos, aligned = align_photos(paths, Path(), options, FaceDetector(ASSETS))
         facts = {"recipe": options.recipe, "resolution": str(options.resolution)}
         tables.write(PHOTOS, tables.PHOTOS, photos, facts)
         if not aligned:
             raise InputError(
                 f"none of {len(photos)} photos could be aligned (reasons: {PHOTOS}, column reason; the first: "
-                f"{photos[0]['reason']}); put photos with a frontal face into {' or '.join(options.folders)}"
+                f"{photos[0]['reason']}); put photos with a frontal face into {' or '.join(options.photos)}"
             )
         tables.write(ALIGNED, tables.ALIGNED, aligned, facts)
         log.info(

@@ -45,9 +45,9 @@ class FetchParams:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AlignParams(AlignOptions):
-    """params.yaml: align. folders: where photographs lie, searched to any depth."""
+    """params.yaml: align. photos: files, and folders searched to any depth."""
 
-    folders: tuple[str, ...]
+    photos: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -59,3 +59,17 @@ def tiny_generator_file(tiny_generator: MobileStyleGAN, tmp_path_factory: pytest
     path = tmp_path_factory.mktemp("generator") / "tiny.safetensors"
     save_file(tiny_generator.state_dict(), path, {"format": "ganvert", "architecture": "mobile_stylegan"})
     return path
+
+
+@pytest.fixture
+def write_params():
+    """Write params.yaml into the current folder: the project's own with some sections' keys replaced."""
+    import yaml
+
+    def write(**sections: object) -> None:
+        told = yaml.safe_load((ROOT / "params.yaml").read_text())
+        for name, values in sections.items():
+            told[name] = {**told[name], **values} if isinstance(values, dict) else values
+        Path("params.yaml").write_text(yaml.safe_dump(told))
+
+    return write

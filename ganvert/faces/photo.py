@@ -109,7 +109,7 @@ def find_photos(folders: Iterable[Path]) -> list[Path]:
         if folder.is_file():
             found.add(folder)
         elif not folder.is_dir():
-            raise InputError(f"{folder}: there is no such photo folder; make it or correct align.folders")
+            raise InputError(f"{folder}: there is no such photo folder; make it or correct align.photos")
         else:
             found.update(_walk(folder))
     if not found:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from ganvert import params, tables
 from ganvert.directions import (
@@ -105,10 +104,10 @@ def test_an_unknown_direction_is_named_with_those_that_exist() -> None:
         choose(known, "smil", "w")
 
 
-def test_stage_writes_the_table_and_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stage_writes_the_table_and_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_params) -> None:
     monkeypatch.chdir(tmp_path)
     store(tmp_path / discover.SAMPLES, samples(), {"num_ws": "4"})
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"discover": {"methods": OPTIONS}}))
+    write_params(discover={"methods": OPTIONS})
     discover.main()
     found = load_directions(tmp_path / discover.OUT)
     assert {one.method for one in found.values()} == set(OPTIONS)
@@ -129,9 +128,9 @@ def test_stage_writes_the_table_and_its_figures(tmp_path: Path, monkeypatch: pyt
     ],
 )
 def test_stage_refuses_a_mistyped_parameter_before_it_reads_anything(
-    methods: dict[str, object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    methods: dict[str, object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_params
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"discover": {"methods": methods}}))
+    write_params(discover={"methods": methods})
     with pytest.raises(SystemExit, match=message):
         discover.main()

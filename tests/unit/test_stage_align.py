@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import skimage
-import yaml
 from PIL import Image
 
 from ganvert import tables
@@ -14,12 +13,11 @@ from stages import align
 
 
 @pytest.fixture()
-def project(tmp_path: Path, assets: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path, assets: Path, monkeypatch: pytest.MonkeyPatch, write_params) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data" / "photos").mkdir(parents=True)
     (tmp_path / "data" / "assets").symlink_to(assets)
-    settings = {"folders": ["data/photos"], "resolution": 64}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"align": settings}))
+    write_params(align={"photos": ["data/photos"], "resolution": 64})
     return tmp_path
 
 
@@ -41,9 +39,9 @@ def test_no_face_anywhere_stops_after_the_reasons_are_written(project: Path) -> 
     assert not (project / "data" / "aligned.parquet").exists()
 
 
-def test_empty_folder_and_bad_parameter(project: Path) -> None:
+def test_empty_folder_and_bad_parameter(project: Path, write_params) -> None:
     with pytest.raises(SystemExit, match="no photos in data/photos"):
         align.main()
-    (project / "params.yaml").write_text(yaml.safe_dump({"align": {"folders": ["data/photos"], "recipee": "ffhq"}}))
+    write_params(align={"recipee": "ffhq"})
     with pytest.raises(SystemExit, match="did you mean 'recipe'"):
         align.main()
