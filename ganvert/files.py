@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-__all__ = ["atomic_path", "code_version", "sha256_of"]
+import numpy as np
+
+__all__ = ["atomic_path", "code_version", "open_memmap", "sha256_of"]
 
 
 @contextmanager
@@ -48,3 +50,11 @@ def code_version() -> str:
         for file in sorted((package / folder).glob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def open_memmap(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
+    """An array in a file, made of zeros when it is not there yet, open for reading and writing."""
+    if not path.exists():
+        with atomic_path(path) as temporary:
+            np.lib.format.open_memmap(str(temporary), "w+", dtype, shape).flush()
+    return np.lib.format.open_memmap(str(path), "r+")

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ganvert import tables
 from ganvert.errors import InputError, ParamsError, TableError
+from ganvert.files import open_memmap
 from ganvert.generators.base import Generator
 from ganvert.images import area_resize, to_pil
 from ganvert.runtime import progress
@@ -65,8 +66,8 @@ class PictureStore:
         self.generator, self.px = generator, px
         stem = folder / f"{generator.fingerprint()[:16]}-{px}-{count}"
         folder.mkdir(parents=True, exist_ok=True)
-        self._pictures = _memmap(stem.with_suffix(".npy"), (count, px, px, 3))
-        self._there = _memmap(stem.with_suffix(".there.npy"), (count,))
+        self._pictures = open_memmap(stem.with_suffix(".npy"), np.uint8, (count, px, px, 3))
+        self._there = open_memmap(stem.with_suffix(".there.npy"), np.uint8, (count,))
 
     def fill(self, seeds: Sequence[int], batch: int = 4) -> None:
         """Draw what is missing of `seeds`, with a progress bar."""
@@ -83,13 +84,6 @@ class PictureStore:
     def picture(self, seed: int) -> Image.Image:
         """One picture as it is stored."""
         return Image.fromarray(np.asarray(self._pictures[seed]))
-
-
-def _memmap(path: Path, shape: tuple[int, ...]) -> np.memmap:
-    if not path.exists():
-        created = np.lib.format.open_memmap(str(path), "w+", np.uint8, shape)
-        created.flush()
-    return np.lib.format.open_memmap(str(path), "r+")
 
 
 def load_callable(name: str) -> Scorer:

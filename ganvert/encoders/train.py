@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ganvert.encoders import ENCODERS, Encoder, load_encoder
 from ganvert.errors import ParamsError
-from ganvert.files import atomic_path, code_version
+from ganvert.files import atomic_path, code_version, open_memmap
 from ganvert.generators import read_weights
 from ganvert.generators.base import Generator
 from ganvert.images import area_resize
@@ -182,8 +182,8 @@ class _FeatureCache:
         width = encoder.trunk(torch.zeros(1, 3, encoder.input_px, encoder.input_px, device=device)).shape[1]
         folder.mkdir(parents=True, exist_ok=True)
         stem = folder / f"{encoder.kind}-{encoder.generator_fingerprint[:16]}-{count}"
-        self._features = _memmap(stem.with_suffix(".npy"), np.float16, (count, width))
-        self._there = _memmap(stem.with_suffix(".there.npy"), np.uint8, (count,))
+        self._features = open_memmap(stem.with_suffix(".npy"), np.float16, (count, width))
+        self._there = open_memmap(stem.with_suffix(".there.npy"), np.uint8, (count,))
 
     def fill(self, seeds: list[int], batch: int = 8) -> None:
         missing = [seed for seed in seeds if not self._there[seed]]
@@ -200,12 +200,6 @@ class _FeatureCache:
 
     def get(self, seeds: list[int]) -> Tensor:
         return torch.from_numpy(np.stack([self._features[seed] for seed in seeds])).to(self.device).float()
-
-
-def _memmap(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
-    if not path.exists():
-        np.lib.format.open_memmap(str(path), "w+", dtype, shape).flush()
-    return np.lib.format.open_memmap(str(path), "r+")
 
 
 class _Checkpoint:

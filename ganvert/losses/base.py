@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import Generic, TypeVar
 
-import torch
 from torch import Tensor
 
 __all__ = ["Loss", "Prepared"]
@@ -24,10 +22,3 @@ class Loss(ABC, Generic[Prepared]):
     @abstractmethod
     def __call__(self, image: Tensor, prepared: Prepared) -> Tensor:
         """[N] distances; the batch total is their sum, so that images stay independent."""
-
-    def take(self, prepared: Prepared, rows: Sequence[int] | Tensor) -> Prepared:
-        """The prepared target of some images of the batch."""
-        index = torch.as_tensor(rows)
-        if isinstance(prepared, Tensor):
-            return prepared[index.to(prepared.device)]  # type: ignore[return-value]
-        return [part[index.to(part.device)] for part in prepared]  # type: ignore[attr-defined, return-value]
