@@ -158,15 +158,27 @@ def invert(
     context = make_context(preset, generator or folder / "mobile_stylegan.safetensors", weights, folder, where)
     photo_rows, faces = _faces(photos, context.generator.resolution, all_faces, folder)
     tables.write(out / "photos.parquet", tables.PHOTOS, photo_rows)
+    metrics = asset_metrics(["lpips_vgg_256", "mse_256", "psnr_256", "ssim_256", "identity_dlib"], folder)
+    bad = [row for row in photo_rows if row["status"] != "ok"]
+    scores: list[dict[str, Any]] = [
+        {
+            "image_id": row["photo_id"][:16],
+            "method": method,
+            "metric": metric.name,
+            "value": None,
+            "status": row["status"],
+        }
+        for row in bad
+        for metric in metrics
+    ]
     if not faces:
+        tables.write(out / "scores.parquet", tables.SCORES, scores)
         raise InputError(f"no photograph could be used; {out / 'photos.parquet'} says why: {photo_rows[0]['reason']}")
     crops = [Crop(row["image_id"], from_png(row["crop"])) for row in faces]
     inversion = invert_crops(crops, preset, context, seed=seed, batch=batch)
     ids = [crop.image_id for crop in crops]
     write_codes(out / "codes.parquet", preset, inversion, ids, seeds_for(crops, method, seed), context)
     codes = codes_of_inversion(inversion, ids, method, context.generator)
-    metrics = asset_metrics(["lpips_vgg_256", "mse_256", "psnr_256", "ssim_256", "identity_dlib"], folder)
-    scores: list[dict[str, Any]] = []
     for i, crop in enumerate(crops):
         picture = to_pil(codes.select(i).draw())[0]
         for name, image in (("crop", crop.image), (method, picture)):
@@ -179,7 +191,6 @@ def invert(
         )
     tables.write(out / "scores.parquet", tables.SCORES, scores)
     _print_scores(scores, {row["image_id"]: row["path"] for row in faces})
-    bad = [row for row in photo_rows if row["status"] != "ok"]
     for row in bad:
         print(f"not inverted: {row['path']}: {row['reason']}", file=sys.stderr)  # noqa: T201
     if bad or "diverged" in inversion.status:

@@ -127,7 +127,7 @@ SCORES = Table(
         _field("method", _S),
         _field("metric", _S),  # carries its convention: lpips_vgg_256, mse_256, ...
         _field("value", _F, null=True),
-        _field("status", _S),  # ok | not_detected | failed
+        _field("status", _S),  # ok, not_detected, failed; `ganvert invert` adds no_face, unreadable, too_large
     ),
 )
 EDIT_SCORES = Table(

@@ -62,6 +62,8 @@ def test_a_photo_without_a_face_beside_a_good_one_is_reported_and_exits_3(run, p
     assert len(pq.read_table(tmp_path / "out/codes.parquet")) == 1
     status = pq.read_table(tmp_path / "out/photos.parquet").column("status").to_pylist()
     assert sorted(status) == ["no_face", "ok"]
+    scores = pq.read_table(tmp_path / "out/scores.parquet").to_pylist()
+    assert {row["status"] for row in scores if row["value"] is None} == {"no_face"}
 
 
 def test_edit_changes_the_face_and_nothing_far_from_it(run, photo, tmp_path):
