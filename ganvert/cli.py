@@ -239,6 +239,7 @@ def edit(
     from ganvert.images import from_png, to_pil
     from ganvert.invert import Crop, invert_crops, make_context, shipped
     from ganvert.runtime import resolve_device
+    from ganvert.spaces import SPACES
 
     if out.suffix.lower() != ".png":
         raise ParamsError(f"--out: wanted a name that ends in .png, got {out}")
@@ -251,8 +252,6 @@ def edit(
     weights = encoder or shipped("encoder_ffhq.safetensors")
     context = make_context(preset, generator or folder / "mobile_stylegan.safetensors", weights, folder, where)
     known = load_directions(source, context.generator)
-    from ganvert.spaces import SPACES
-
     space = SPACES[preset.options.space](context.generator).direction_space
     moves = [(choose(known, name, space), amount) for name, amount in wanted]
     photo_rows, faces = _faces([photo], context.generator.resolution, False, folder)

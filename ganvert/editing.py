@@ -74,7 +74,7 @@ def draw_shifts(codes: Codes, moves: Sequence[tuple[Direction, float]]) -> Image
     device = generator.w_avg.device
     rows = codes.space.to_rows({name: value.to(device) for name, value in codes.variables.items()}).clone()
     for direction, amount in moves:
-        vector = torch.from_numpy(direction.vector * (direction.unit * amount)).float().to(device)
+        vector = torch.from_numpy(direction.step(amount)).to(device)
         rows[:, direction.first_row : direction.last_row] += vector
     return to_pil(generator.synthesize(codes.with_noise(codes.space.decode_rows(rows))))[0]
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from ganvert.encoders import load_encoder
 from ganvert.files import atomic_path, code_version
 from ganvert.generators import Generator, load_generator, read_weights
-from ganvert.images import area_resize, from_pil, to_png
+from ganvert.images import area_resize, from_pil
 from ganvert.inverters import Context, Inversion, Preset, fingerprint_of, join
 from ganvert.runtime import progress
 from ganvert.seeds import item_seed
@@ -83,10 +83,10 @@ def invert_crops(
     batches = [crops[i : i + batch] for i in range(0, len(crops), batch)]
     steps = getattr(preset.options, "steps", 1)
     ticks = iter(progress(range(len(batches) * steps), len(batches) * steps, f"{preset.name} ({len(crops)} images)"))
+    run_key = _run_key(preset, context, seed) if work else b""
     parts = []
     for part in batches:
-        key = _key(part, preset, context, seed)
-        path = work / f"{key}.safetensors" if work else None
+        path = work / f"{_key(run_key, part)}.safetensors" if work else None
         if path and path.exists():
             parts.append(_load(path))
             for _ in range(steps):
@@ -102,14 +102,19 @@ def invert_crops(
     return join(parts)
 
 
-def _key(crops: Sequence[Crop], preset: Preset, context: Context, seed: int) -> str:
-    digest = hashlib.sha256()
+def _run_key(preset: Preset, context: Context, seed: int) -> bytes:
+    """What all batches of a run have in common; computed once, because it reads every weight."""
     encoder = context.encoder.fingerprint() if preset.needs_encoder and context.encoder else ""
     options = fingerprint_of(preset.options)
-    for fact in (code_version(), preset.name, options, context.generator.fingerprint(), encoder, str(seed)):
-        digest.update(f"{fact}\n".encode())
+    facts = (code_version(), preset.name, options, context.generator.fingerprint(), encoder, str(seed))
+    return "\n".join(facts).encode()
+
+
+def _key(run_key: bytes, crops: Sequence[Crop]) -> str:
+    digest = hashlib.sha256(run_key)
     for crop in crops:
-        digest.update(crop.image_id.encode() + hashlib.sha256(to_png(crop.image)).digest())
+        image = crop.image.convert("RGB")
+        digest.update(f"{crop.image_id} {image.size}".encode() + image.tobytes())
     return digest.hexdigest()[:32]
 
 

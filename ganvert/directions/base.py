@@ -86,6 +86,10 @@ class Direction:
     last_row: int
     quality: Mapping[str, Any] = field(default_factory=dict)
 
+    def step(self, amount: float) -> np.ndarray:
+        """What is added to a code for `amount`: float32 [d]."""
+        return (self.vector * (self.unit * amount)).astype(np.float32)
+
     def row(self) -> dict[str, Any]:
         """The row of :data:`ganvert.tables.DIRECTIONS`."""
         return {

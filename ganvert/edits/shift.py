@@ -24,6 +24,6 @@ def shift(codes: Codes, direction: Direction, amount: float) -> SynthesisInput:
             f"{codes.space.direction_space}; use the direction found for that space"
         )
     device = codes.space.generator.w_avg.device
-    vector = torch.from_numpy(direction.vector * (direction.unit * amount)).float().to(device)
+    vector = torch.from_numpy(direction.step(amount)).to(device)
     variables = {name: value.to(device) for name, value in codes.variables.items()}
     return codes.with_noise(codes.space.shift(variables, vector, (direction.first_row, direction.last_row)))
