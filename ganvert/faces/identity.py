@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ __all__ = ["IDENTITY_FILE", "SAME_PERSON", "IdentityEmbedder", "distance"]
 IDENTITY_FILE = "dlib_face_recognition_resnet_model_v1.dat"
 SAME_PERSON = 0.6  # the model's own threshold: below it two pictures show one person
 DETECTION_SIDE = 512
+_REMEMBERED = 32  # pictures whose descriptor is kept
 
 
 class IdentityEmbedder:
@@ -38,12 +40,22 @@ class IdentityEmbedder:
         except RuntimeError as error:
             raise AssetError(f"{path}: not a readable dlib model ({error}); delete it and fetch again") from error
         self._detector = FaceDetector(folder, long_side=DETECTION_SIDE)
+        self._seen: dict[bytes, np.ndarray | None] = {}
 
     def embed(self, images: Sequence[Image.Image]) -> list[np.ndarray | None]:
         """float64 [128] per picture, or None where no face was found (after the detector's whole ladder)."""
         return [self._embed(image) for image in images]
 
     def _embed(self, image: Image.Image) -> np.ndarray | None:
+        # Scoring edits compares each of them with the same two pictures: those are not looked at again and again.
+        key = hashlib.sha256(f"{image.mode} {image.size}".encode() + image.tobytes()).digest()
+        if key not in self._seen:
+            if len(self._seen) >= _REMEMBERED:
+                del self._seen[next(iter(self._seen))]
+            self._seen[key] = self._describe(image)
+        return self._seen[key]
+
+    def _describe(self, image: Image.Image) -> np.ndarray | None:
         found = self._detector.detect(image, upsample=0)
         if not found:
             return None
