@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvert.errors import CheckpointError
-from ganvert.generators.base import FeaturePoint, Generator, StyleSlot, SynthesisInput
+from ganvert.generators.base import (
+    FeaturePoint,
+    Generator,
+    PaddableConv,
+    StyleSlot,
+    SynthesisInput,
+    Taps,
+    insert_into,
+)
 
 __all__ = ["MobileStyleGAN", "inverse_haar"]
 
@@ -65,9 +73,12 @@ class SeparableConv(nn.Module):
         self.register_buffer("noise", torch.zeros(1, 1, resolution, resolution))
         self.scale = 1 / math.sqrt(c_in * 9)
 
-    def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, style: Tensor, noise: Tensor | None, padding: Tensor | None) -> Tensor:
         _, c_in, h, w = x.shape
-        x = F.conv2d(x, self.depthwise, padding=1, groups=c_in)
+        if padding is not None:
+            # Padding is not modulated: the style has to act before it.
+            x, style = insert_into(padding, x * style[:, :, None, None]), torch.ones_like(style)
+        x = F.conv2d(x, self.depthwise, padding=int(padding is None), groups=c_in)
         # A per-channel factor passes through a depthwise convolution: it goes into the small 1x1 weight
         # instead of the large feature map, which saves a pass over memory in both directions.
         weight = self.pointwise * (style * self.scale).unsqueeze(1)
@@ -90,8 +101,11 @@ class FirstConv(nn.Module):
         self.register_buffer("noise", torch.zeros(1, 1, 4, 4))
         self.scale = 1 / math.sqrt(channels * 9)
 
-    def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
-        x = F.conv2d(x * (style * self.scale)[:, :, None, None], self.weight, self.bias, padding=1)
+    def forward(self, x: Tensor, style: Tensor, noise: Tensor | None, padding: Tensor | None) -> Tensor:
+        x = x * style[:, :, None, None]
+        if padding is not None:
+            x = insert_into(padding, x)
+        x = F.conv2d(x, self.weight * self.scale, self.bias, padding=int(padding is None))
         if noise is not None:
             x = x + noise
         return F.leaky_relu(x, SLOPE)
@@ -145,8 +159,9 @@ class MobileStyleGAN(Generator):
         self.register_buffer("w_avg", torch.zeros(w_dim))
 
     @classmethod
-    def for_state(cls, state: Mapping[str, Tensor]) -> MobileStyleGAN:
-        """The module whose sizes fit a state dict (values are not loaded)."""
+    def for_state(cls, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> MobileStyleGAN:
+        """The module whose sizes fit a state dict (values are not loaded); it has no configuration."""
+        del config
         try:
             count = len({name.split(".")[1] for name in state if name.startswith("layers.")})
             mapping_layers = len({name.split(".")[2] for name in state if name.startswith("mapping.")})
@@ -174,9 +189,19 @@ class MobileStyleGAN(Generator):
 
     @property
     def feature_points(self) -> tuple[FeaturePoint, ...]:
-        return tuple(
-            FeaturePoint(f"x{4 * 2**i}", (c, 4 * 2**i, 4 * 2**i), 2 * i + 1) for i, c in enumerate(self.channels)
-        )
+        points = (FeaturePoint(f"x{4 * 2**i}", (c, 4 * 2**i, 4 * 2**i), 2 * i + 1) for i, c in enumerate(self.channels))
+        return (FeaturePoint("const", (self.channels[0], 4, 4), 0), *points)
+
+    @property
+    def paddable(self) -> tuple[PaddableConv, ...]:
+        convs = [PaddableConv("conv1", self.channels[0], 4)]
+        for i, layer in enumerate(self._blocks):
+            size = 8 * 2**i
+            convs += [
+                PaddableConv(f"layers.{i}.conv1", layer.conv1.affine.out_features, size),
+                PaddableConv(f"layers.{i}.conv2", layer.conv2.affine.out_features, size),
+            ]
+        return tuple(convs)
 
     @property
     def noise_shapes(self) -> tuple[tuple[int, int], ...]:
@@ -185,18 +210,14 @@ class MobileStyleGAN(Generator):
 
     @property
     def noise_maps(self) -> tuple[Tensor, ...]:
-        """The stored noise maps, [1, 1, h, h] each, in execution order."""
+        """The stored noise maps, [1, 1, h, h] each, in execution order, as they are added."""
         maps = [self.conv1.noise]
         for layer in self._blocks:
             maps += [layer.conv1.noise, layer.conv2.noise]
         return tuple(maps)
 
-    @property
-    def noise_strengths(self) -> tuple[float, ...]:
-        # The export multiplied the stored maps by their learned strengths.
-        return tuple(float(noise.square().mean().sqrt()) for noise in self.noise_maps)
-
-    def map_to_w(self, z: Tensor) -> Tensor:
+    def _mapping(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        del labels  # never given: it has no classes
         return self.mapping(z)
 
     def _affines(self) -> dict[str, nn.Linear]:
@@ -219,30 +240,35 @@ class MobileStyleGAN(Generator):
         self.check(told)
         styles = {} if told.ws is None else self.styles(told.ws)
         styles |= told.styles or {}
-        stored = self.noise_maps if told.noise == "const" else told.noise
-        noise = [None] * len(self.noise_shapes) if isinstance(stored, str) else list(stored)
-        injected = dict(told.features or {})
+        noise = self._noise(told)
+        padding = told.padding or {}
         points = [point.name for point in self.feature_points]
-        # -1: nothing is injected (or read). Plain max over lists: torch.compile cannot trace `default=`.
-        start = max([-1] + [points.index(name) for name in injected])
-        end = max([-1] + [points.index(name) for name in read]) if stop else len(points) - 1
-
-        seen: dict[str, Tensor] = {}
-        n = len(next(iter(styles.values())))
-        x = injected[points[start]] if start >= 0 else self.const.expand(n, -1, -1, -1)
+        taps = Taps(points, told, read, stop)
+        x = self.const.expand(told.count, -1, -1, -1)
         for i, name in enumerate(points):
-            if i > end:
-                break
-            if i == 0 and start < 0:
-                x = self.conv1(x, styles["conv1"], noise[0])
-            elif i > max(start, 0):
-                layer = self._blocks[i - 1]
-                slot = f"layers.{i - 1}"
+            if i < taps.start or i > taps.end:
+                continue
+            if i == taps.start:
+                x = taps.at(name, taps.injected)
+                continue
+            if i == 1:
+                x = self.conv1(x, styles["conv1"], noise[0], padding.get("conv1"))
+            elif i > 1:
+                layer, slot = self._blocks[i - 2], f"layers.{i - 2}"
                 x = inverse_haar(x * styles[f"{slot}.up"][:, :, None, None])
-                x = layer.conv1(x, styles[f"{slot}.conv1"], noise[2 * i - 1])
-                x = layer.conv2(x, styles[f"{slot}.conv2"], noise[2 * i])
-            if name in read and i >= start:
-                seen[name] = x
+                x = layer.conv1(x, styles[f"{slot}.conv1"], noise[2 * i - 3], padding.get(f"{slot}.conv1"))
+                x = layer.conv2(x, styles[f"{slot}.conv2"], noise[2 * i - 2], padding.get(f"{slot}.conv2"))
+            x = taps.at(name, x)
         if stop:
-            return x.new_empty(n, self.image_channels, 0, 0), seen
-        return self.to_img(x, styles["to_img"]), seen
+            return x.new_empty(told.count, self.image_channels, 0, 0), taps.seen
+        return self.to_img(x, styles["to_img"]), taps.seen
+
+    def _noise(self, told: SynthesisInput) -> Sequence[Tensor | None]:
+        """What each convolution adds."""
+        if told.noise == "const":
+            return self.noise_maps
+        if isinstance(told.noise, str):
+            return [None] * len(self.noise_shapes)
+        # The export multiplied the stored maps, of unit variance, by their learned strengths.
+        strengths = [stored.square().mean().sqrt() for stored in self.noise_maps]
+        return [given * strength for given, strength in zip(told.noise, strengths, strict=True)]

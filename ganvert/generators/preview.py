@@ -23,15 +23,25 @@ _RIDGE = 1e-4  # of the mean squared channel
 
 
 class Preview:
-    """Pictures of twice the resolution of the feature at `point`."""
+    """Pictures of twice the resolution of the generator's last feature of `size` pixels or less."""
 
-    def __init__(self, generator: Generator, point: str) -> None:
-        sizes = {entry.name: entry.shape[1] for entry in generator.feature_points}
-        if point not in sizes:
-            raise UnsupportedError(f"preview: the generator has no feature point {point!r}; it has {', '.join(sizes)}")
-        self.generator, self.point = generator, point
-        self.resolution = min(2 * sizes[point], generator.resolution)
-        self._factor = self.resolution // sizes[point]
+    def __init__(self, generator: Generator, size: int) -> None:
+        # A feature as large as the picture would spare nothing.
+        limit = min(size, generator.resolution // 2)
+        sizes = [point.shape[1] for point in generator.feature_points]
+        points = [
+            point
+            for point, px in zip(generator.feature_points, sizes, strict=True)
+            if px <= limit and generator.resolution % px == 0
+        ]
+        if not points:
+            raise UnsupportedError(
+                f"preview: {generator.architecture} has no feature of at most {limit} px that lies on its picture's "
+                f"grid (it has {sorted(set(sizes))}); set preview_steps: 0"
+            )
+        self.generator, self.point = generator, points[-1].name
+        self.resolution = 2 * points[-1].shape[1]
+        self._factor = 2
 
     @torch.no_grad()
     def fit(self, told: SynthesisInput) -> None:

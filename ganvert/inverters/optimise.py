@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ganvert.errors import ParamsError
-from ganvert.generators.base import Noise, SynthesisInput
+from ganvert.generators.base import SynthesisInput
 from ganvert.generators.preview import Preview
 from ganvert.inverters.base import Context, Inversion, OnStep
 from ganvert.inverters.objective import REGULARISERS, Objective, Term
@@ -44,8 +44,8 @@ class OptimiseOptions:
         latent_noise: strength of decaying Gaussian noise on the code, relative to the spread of w
             (StyleGAN2 projector: 0.05).
         preview_steps: how many of the first steps see a stand-in for the picture (``ganvert.generators.preview``).
-        preview_point: the feature it is made of; rows of ws that come after it rest in those steps.
-        preview_px: no loss looks at more pixels than this in those steps.
+        preview_px: size of the feature it is made of; rows of ws that act after that feature rest in those steps,
+            and no loss looks at more pixels.
         preview_every: steps after which the stand-in is fitted anew.
         keep: the ``last`` code, as the papers do, or the ``best`` by the objective.
     """
@@ -62,7 +62,6 @@ class OptimiseOptions:
     noise_weight: float = 0.0
     latent_noise: float = 0.0
     preview_steps: int = 0
-    preview_point: str = "x128"
     preview_px: int = 128
     preview_every: int = 10
     keep: Literal["last", "best"] = "last"
@@ -116,11 +115,9 @@ def optimise(
     """
     generator = context.generator
     space = SPACES[options.space](generator)
-    preview = Preview(generator, options.preview_point) if options.preview_steps else None
+    preview = Preview(generator, options.preview_px) if options.preview_steps else None
     variables = _initial(space, targets, seeds, context, options)
     noise = _noise(seeds, context) if options.noise == "optimise" else []
-    # Maps are optimised at unit RMS, as the projector has them; the generator wants them at their learned strength.
-    strengths = generator.noise_strengths if noise else ()
     leaves = [value.requires_grad_() for value in (*variables.values(), *noise)]
     adam = torch.optim.Adam(leaves, lr=options.lr, betas=(0.9, 0.999), eps=1e-8)
     early = Objective(options.objective, targets, context.folder, options.preview_px) if preview else None
@@ -139,8 +136,7 @@ def optimise(
         for group in adam.param_groups:
             group["lr"] = learning_rate(step, options)
         told = space.decode(jitter(variables, step / options.steps))
-        shown: Noise = _scaled(noise, strengths) if options.noise == "optimise" else options.noise
-        told = dataclasses.replace(told, noise=shown)
+        told = dataclasses.replace(told, noise=noise if options.noise == "optimise" else options.noise)
         if preview is not None and step < options.preview_steps:
             if step % options.preview_every == 0:
                 preview.fit(told)
@@ -183,7 +179,6 @@ def optimise(
     maps = [value.detach().clone() for value in noise]
     for kept, tensor in zip(best_noise, maps, strict=True):
         tensor[chosen] = kept[chosen]
-    maps = _scaled(maps, strengths)
     return Inversion(
         space=options.space,
         variables={name: value.cpu() for name, value in final.items()},
@@ -213,10 +208,6 @@ def _noise(seeds: Sequence[int], context: Context) -> list[Tensor]:
         normal([item_seed(seed, "noise", i) for seed in seeds], (1, *shape)).to(context.device)
         for i, shape in enumerate(context.generator.noise_shapes)
     ]
-
-
-def _scaled(maps: list[Tensor], strengths: Sequence[float]) -> list[Tensor]:
-    return [noise * strength for noise, strength in zip(maps, strengths, strict=True)]
 
 
 def _penalty(told: SynthesisInput, noise: list[Tensor], generator: object, options: OptimiseOptions) -> Tensor | float:

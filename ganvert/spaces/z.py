@@ -39,10 +39,7 @@ class ZPlus(Space):
         )
 
     def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:
-        return self._map(variables["z"]).expand(-1, self.generator.num_ws, -1)
-
-    def _map(self, z: Tensor) -> Tensor:
-        return self.generator.map_to_w(z.flatten(0, 1)).unflatten(0, z.shape[:2])
+        return self.generator.map_rows(variables["z"])
 
     @torch.no_grad()
     def retract_(self, variables: Variables) -> None:
@@ -52,7 +49,7 @@ class ZPlus(Space):
         return variables["z"].expand(-1, self.generator.num_ws, -1)
 
     def decode_rows(self, rows: Tensor) -> SynthesisInput:
-        return SynthesisInput(ws=self._map(to_sphere(rows)))
+        return SynthesisInput(ws=self.generator.map_rows(to_sphere(rows)))
 
 
 class Z(ZPlus):
@@ -63,3 +60,6 @@ class Z(ZPlus):
     @property
     def rows(self) -> int:
         return 1
+
+    def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:
+        return self.generator.map(variables["z"][:, 0])

@@ -115,16 +115,49 @@ def test_reading_features_stops_early_or_draws_too(tiny_generator: MobileStyleGA
 def test_noise(tiny_generator: MobileStyleGAN, ws: Tensor) -> None:
     stored = tiny_generator.noise_maps
     assert tuple(tuple(noise.shape[2:]) for noise in stored) == tiny_generator.noise_shapes
-    rms = [float(noise.square().mean().sqrt()) for noise in stored]
-    assert tiny_generator.noise_strengths == pytest.approx(rms)
+    maps = [noise / noise.square().mean().sqrt() for noise in stored]  # the export folded the strengths in
     const, none = (tiny_generator.synthesize(ws=ws, noise=kind) for kind in ("const", "none"))  # type: ignore[arg-type]
-    assert torch.equal(tiny_generator.synthesize(ws=ws, noise=stored), const)
+    torch.testing.assert_close(tiny_generator.synthesize(ws=ws, noise=maps), const, rtol=1e-4, atol=1e-5)
     assert torch.equal(tiny_generator.synthesize(ws=ws, noise=[torch.zeros_like(n) for n in stored]), none)
     assert not torch.equal(const, none)
-    own = [noise.repeat(len(ws), 1, 1, 1) for noise in stored]
+    own = [noise.repeat(len(ws), 1, 1, 1) for noise in maps]
+    before = tiny_generator.synthesize(ws=ws, noise=own)
     own[-1][1] += 1
-    changed = (tiny_generator.synthesize(ws=ws, noise=own) != const).flatten(1).any(dim=1)
+    changed = (tiny_generator.synthesize(ws=ws, noise=own) != before).flatten(1).any(dim=1)
     assert changed.tolist() == [False, True, False]
+
+
+def test_deltas_add_at_their_point_under_their_mask(tiny_generator: MobileStyleGAN, ws: Tensor) -> None:
+    image = tiny_generator.synthesize(ws=ws)
+    (feature,) = tiny_generator.features(SynthesisInput(ws=ws), ["x16"]).values()
+    delta, mask = normal(range(3), feature.shape[1:]), torch.zeros(1, 1, 16, 16)
+    mask[..., :8] = 1
+    injected = tiny_generator.synthesize(SynthesisInput(ws=ws, features={"x16": feature + delta * mask}))
+    added = tiny_generator.synthesize(SynthesisInput(ws=ws, deltas={"x16": delta}, masks={"x16": mask}))
+    torch.testing.assert_close(added, injected)
+    assert not torch.allclose(added, image)
+    assert not torch.allclose(added, tiny_generator.synthesize(SynthesisInput(ws=ws, deltas={"x16": delta})))
+    with pytest.raises(UnsupportedError, match="mask acts on the delta"):
+        tiny_generator.synthesize(SynthesisInput(ws=ws, masks={"x16": mask}))
+
+
+def test_padding_replaces_the_zeros_around_a_modulated_input(tiny_generator: MobileStyleGAN, ws: Tensor) -> None:
+    image = tiny_generator.synthesize(ws=ws)
+    names = [conv.name for conv in tiny_generator.paddable]
+    zeros = {c.name: torch.zeros(1, c.channels, c.resolution + 2, c.resolution + 2) for c in tiny_generator.paddable}
+    torch.testing.assert_close(tiny_generator.synthesize(SynthesisInput(ws=ws, padding=zeros)), image)
+    for name in names:
+        padding = torch.full_like(zeros[name], 0.5)
+        moved = tiny_generator.synthesize(SynthesisInput(ws=ws, padding={name: padding}))
+        assert not torch.allclose(moved, image)
+        padding[:, :, 1:-1, 1:-1] = 99  # the inside is the feature's
+        assert torch.equal(tiny_generator.synthesize(SynthesisInput(ws=ws, padding={name: padding})), moved)
+    with pytest.raises(UnsupportedError, match="no paddable convolution 'conv7'"):
+        tiny_generator.synthesize(SynthesisInput(ws=ws, padding={"conv7": zeros["conv1"]}))
+    with pytest.raises(ShapeError, match="padding conv1"):
+        tiny_generator.synthesize(SynthesisInput(ws=ws, padding={"conv1": zeros["conv1"][:, :, 1:]}))
+    with pytest.raises(UnsupportedError, match="StyleGAN3"):
+        tiny_generator.synthesize(SynthesisInput(ws=ws, transform=torch.eye(3)))
 
 
 def test_gradients_reach_every_input_and_are_right(tiny_generator: MobileStyleGAN, ws: Tensor) -> None:
@@ -188,7 +221,7 @@ def test_what_it_cannot_be_told(tiny_generator: MobileStyleGAN, ws: Tensor) -> N
         tiny_generator.synthesize(ws=ws, styles={"conv1": torch.zeros(1, 3)})
     with pytest.raises(UnsupportedError, match="no feature point 'x5'"):
         tiny_generator.synthesize(SynthesisInput(ws=ws, features={"x5": one}))
-    with pytest.raises(ShapeError, match="feature x8"):
+    with pytest.raises(ShapeError, match="features x8"):
         tiny_generator.synthesize(SynthesisInput(ws=ws, features={"x8": one}))
     with pytest.raises(ShapeError, match="wanted 7 maps, got 1"):
         tiny_generator.synthesize(ws=ws, noise=[torch.zeros(1, 1, 4, 4)])
