@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["__version__"]
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ganvert.generators import load_generator
+
+__all__ = ["__version__", "load_generator"]
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load_generator":  # not at import: `ganvert --help` need not wait for torch
+        from ganvert.generators import load_generator
+
+        return load_generator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

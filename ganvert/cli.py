@@ -28,7 +28,12 @@ log = logging.getLogger(__name__)
 Seed = Annotated[int, typer.Option(help="Seed of the run; every image has its own, made of it.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Optimisation steps instead of the preset's.")]
-GeneratorFile = Annotated[Path | None, typer.Option(help="Generator (safetensors); the FFHQ one if not given.")]
+GeneratorFile = Annotated[Path | None, typer.Option(help="Generator, any checkpoint; the FFHQ one if not given.")]
+Label = Annotated[int | None, typer.Option(help="Class that a conditional generator draws.")]
+Recipe = Annotated[str, typer.Option(help="How photographs are cut: ffhq, celebahq, or center (no face needed).")]
+NoPreview = Annotated[
+    bool, typer.Option("--no-preview", help="Every step sees the full picture (StyleGAN3 has no cheap stand-in).")
+]
 EncoderFile = Annotated[Path | None, typer.Option(help="Encoder (safetensors); the shipped one if not given.")]
 Faces = Annotated[bool, typer.Option("--all-faces", help="Every face of a photograph, not the largest alone.")]
 Method = Annotated[str, typer.Option(help="Preset; `ganvert methods` lists them.")]
@@ -69,7 +74,18 @@ def _assets(photos: Path | None = None) -> Path:
     return folder
 
 
-def _preset(method: str, steps: int | None) -> Any:
+def _load(path: Path | None, label: int | None, device: Any) -> Any:
+    """The generator on its device; a conditional one needs its class before any work."""
+    from ganvert.generators import load_generator
+
+    found = path or _assets() / "mobile_stylegan.safetensors"
+    generator = load_generator(found, label).to(device)
+    if generator.label_dim and label is None:
+        raise ParamsError(f"--label: {found} is conditional: choose a class, 0 to {generator.label_dim - 1}")
+    return generator
+
+
+def _preset(method: str, steps: int | None, no_preview: bool) -> Any:
     from ganvert import params
     from ganvert.inverters import read_preset
     from ganvert.registry import lookup
@@ -82,16 +98,30 @@ def _preset(method: str, steps: int | None) -> Any:
         if "preview_steps" in raw:
             raw["preview_steps"] = round(raw["preview_steps"] * steps / raw["steps"])
         raw["steps"] = steps
+    if no_preview and "preview_steps" in raw:
+        raw["preview_steps"] = 0
     return read_preset(method, raw)
 
 
-def _faces(paths: list[Path], resolution: int, every: bool, folder: Path) -> tuple[list[dict[str, Any]], list[Any]]:
-    """Photo rows and face rows of files and folders given on the command line."""
-    from ganvert.faces import AlignOptions, FaceDetector, align_photos, find_photos
+def _faces(
+    paths: list[Path], recipe: str, resolution: int, every: bool, folder: Path
+) -> tuple[list[dict[str, Any]], list[Any]]:
+    """Photo rows and crop rows of files and folders given on the command line."""
+    from ganvert.faces import RECIPES, AlignOptions, FaceDetector, align_photos, find_photos
 
     found = find_photos(paths)
-    options = AlignOptions(resolution=resolution, faces="all" if every else "largest")
-    return align_photos(found, Path(), options, FaceDetector(folder))
+    options = AlignOptions(recipe=recipe, resolution=resolution, faces="all" if every else "largest")
+    detector = FaceDetector(folder) if RECIPES[recipe].needs_face else None
+    return align_photos(found, Path(), options, detector)
+
+
+def _metrics(recipe: str, resolution: int, folder: Path) -> list[Any]:
+    """What `invert` measures: at 256 px or the generator's own size, the identity where faces are aligned."""
+    from ganvert.evaluation import asset_metrics
+    from ganvert.faces import RECIPES
+
+    names = [f"{name}_{min(256, resolution)}" for name in ("lpips_vgg", "mse", "psnr", "ssim")]
+    return asset_metrics(names + ["identity_dlib"] * RECIPES[recipe].needs_face, folder)
 
 
 @app.command(epilog="Example: [bold]ganvert fetch[/bold]")
@@ -133,8 +163,11 @@ def invert(
     out: Annotated[Path, typer.Option(help="Folder for codes.parquet, scores.parquet and the pictures.")],
     method: Method = "encoder_wplus",
     generator: GeneratorFile = None,
+    label: Label = None,
     encoder: EncoderFile = None,
+    recipe: Recipe = "ffhq",
     steps: Steps = None,
+    no_preview: NoPreview = False,
     seed: Seed = 0,
     device: Device = "auto",
     batch: Annotated[int, typer.Option(min=1, help="Images side by side.")] = 1,
@@ -146,19 +179,22 @@ def invert(
     """
     from ganvert import tables
     from ganvert.codes import codes_of_inversion, write_codes
-    from ganvert.evaluation import asset_metrics, score_reconstructions
+    from ganvert.evaluation import score_reconstructions
+    from ganvert.faces import RECIPES
     from ganvert.files import atomic_path
     from ganvert.images import contact_sheet, from_png, to_pil, to_png
     from ganvert.invert import Crop, invert_crops, make_context, seeds_for, shipped
+    from ganvert.registry import lookup
     from ganvert.runtime import resolve_device
 
-    preset, where = _preset(method, steps), resolve_device(device)
+    preset, where = _preset(method, steps, no_preview), resolve_device(device)
+    lookup(RECIPES, recipe, "alignment recipe")
     folder = _assets()
     weights = encoder or shipped("encoder_ffhq.safetensors")
-    context = make_context(preset, generator or folder / "mobile_stylegan.safetensors", weights, folder, where)
-    photo_rows, faces = _faces(photos, context.generator.resolution, all_faces, folder)
+    context = make_context(preset, _load(generator, label, where), weights, folder)
+    photo_rows, faces = _faces(photos, recipe, context.generator.resolution, all_faces, folder)
     tables.write(out / "photos.parquet", tables.PHOTOS, photo_rows)
-    metrics = asset_metrics(["lpips_vgg_256", "mse_256", "psnr_256", "ssim_256", "identity_dlib"], folder)
+    metrics = _metrics(recipe, context.generator.resolution, folder)
     bad = [row for row in photo_rows if row["status"] != "ok"]
     scores: list[dict[str, Any]] = [
         {
@@ -187,7 +223,11 @@ def invert(
         with atomic_path(out / f"{crop.image_id}_compare.png") as temporary:
             contact_sheet([crop.image, picture], 2, 512, ["photograph", method]).save(temporary)
         scores += score_reconstructions(
-            [{"image_id": crop.image_id, "method": method}], [picture], [crop.image], metrics
+            [{"image_id": crop.image_id, "method": method}],
+            [picture],
+            [crop.image],
+            metrics,
+            context.generator.image_channels,
         )
     tables.write(out / "scores.parquet", tables.SCORES, scores)
     _print_scores(scores, {row["image_id"]: row["path"] for row in faces})
@@ -221,8 +261,11 @@ def edit(
     method: Method = "encoder_wplus",
     directions: Annotated[Path | None, typer.Option(help="Table of directions; the project's or shipped one.")] = None,
     generator: GeneratorFile = None,
+    label: Label = None,
     encoder: EncoderFile = None,
+    recipe: Recipe = "ffhq",
     steps: Steps = None,
+    no_preview: NoPreview = False,
     seed: Seed = 0,
     device: Device = "auto",
     crop: Annotated[bool, typer.Option("--crop", help="Write the edited crop, not the whole photograph.")] = False,
@@ -234,27 +277,29 @@ def edit(
     from ganvert.codes import codes_of_inversion
     from ganvert.directions import choose, load_directions
     from ganvert.editing import PasteOptions, draw_shifts, paste_edit
-    from ganvert.faces import open_photo
+    from ganvert.faces import RECIPES, open_photo
     from ganvert.files import atomic_path
     from ganvert.images import from_png, to_pil
     from ganvert.invert import Crop, invert_crops, make_context, shipped
+    from ganvert.registry import lookup
     from ganvert.runtime import resolve_device
-    from ganvert.spaces import SPACES
+    from ganvert.spaces import make_space
 
     if out.suffix.lower() != ".png":
         raise ParamsError(f"--out: wanted a name that ends in .png, got {out}")
     wanted = [_amount(text) for text in direction]
-    preset, where = _preset(method, steps), resolve_device(device)
+    preset, where = _preset(method, steps, no_preview), resolve_device(device)
+    lookup(RECIPES, recipe, "alignment recipe")
     project = Path("data/directions.parquet")
     source = directions or (project if project.exists() else shipped("directions_ffhq.parquet"))
     log.info("directions of %s", source)
     folder = _assets()
     weights = encoder or shipped("encoder_ffhq.safetensors")
-    context = make_context(preset, generator or folder / "mobile_stylegan.safetensors", weights, folder, where)
+    context = make_context(preset, _load(generator, label, where), weights, folder)
     known = load_directions(source, context.generator)
-    space = SPACES[preset.options.space](context.generator).direction_space
+    space = make_space(preset.options.space, context.generator).direction_space
     moves = [(choose(known, name, space), amount) for name, amount in wanted]
-    photo_rows, faces = _faces([photo], context.generator.resolution, False, folder)
+    photo_rows, faces = _faces([photo], recipe, context.generator.resolution, False, folder)
     if not faces:
         raise InputError(f"{photo}: {photo_rows[0]['reason']}")
     row = faces[0]
@@ -284,21 +329,21 @@ def sample(
     out: Annotated[Path, typer.Option(help="A sheet of pictures (PNG).")],
     count: Annotated[int, typer.Option(min=1, help="How many.")] = 16,
     seed: Annotated[int, typer.Option(help="First seed.")] = 0,
-    psi: Annotated[float, typer.Option(help="Truncation: 1 none, 0 the mean face.")] = 1.0,
+    psi: Annotated[float, typer.Option(help="Truncation: 1 none, 0 the mean picture.")] = 1.0,
     px: Annotated[int, typer.Option(min=16, help="Side of a picture on the sheet.")] = 256,
     generator: GeneratorFile = None,
+    label: Label = None,
     device: Device = "auto",
 ) -> None:
     """Draw the generator's own pictures."""
     import torch
 
     from ganvert.files import atomic_path
-    from ganvert.generators import load_generator
     from ganvert.images import area_resize, contact_sheet, to_pil
     from ganvert.runtime import progress, resolve_device
     from ganvert.seeds import normal
 
-    model = load_generator(generator or _assets() / "mobile_stylegan.safetensors").to(resolve_device(device))
+    model = _load(generator, label, resolve_device(device))
     seeds = range(seed, seed + count)
     pictures = []
     with torch.no_grad():
@@ -313,15 +358,34 @@ def sample(
 
 @app.command(epilog="Example: [bold]ganvert describe data/assets/mobile_stylegan.safetensors[/bold]")
 @_guarded
-def describe(file: Annotated[Path, typer.Argument(help="A generator, encoder, other weights, or a table.")]) -> None:
-    """Say what a weights file or a table is."""
+def describe(
+    file: Annotated[Path, typer.Argument(help="A checkpoint, an encoder, other weights, or a table.")],
+) -> None:
+    """Say what a checkpoint, other weights or a table is. Nothing in the file is executed."""
+    from ganvert.describe import describe as facts_of
+
+    _print_facts(file, facts_of(file))
+
+
+@app.command("import", epilog="Example: [bold]ganvert import stylegan2-ffhq.pkl stylegan2-ffhq.safetensors[/bold]")
+@_guarded
+def import_(
+    file: Annotated[Path, typer.Argument(help="A checkpoint of any known format.")],
+    out: Annotated[Path, typer.Argument(help="The safetensors file to write.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace OUT if it is there.")] = False,
+) -> None:
+    """Convert a checkpoint to ganvert's own safetensors format. Nothing in the file is executed."""
+    from ganvert.importing import import_generator
+
+    _print_facts(out, import_generator(file, out, force=force))
+
+
+def _print_facts(file: Path, facts: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ganvert.describe import describe as facts_of
-
     table = Table(show_header=False, title=str(file))
-    for name, value in facts_of(file).items():
+    for name, value in facts.items():
         table.add_row(name, str(value))
     Console().print(table)
 

@@ -14,8 +14,7 @@ from ganvert import tables
 from ganvert.errors import TableError
 from ganvert.generators.base import Generator, SynthesisInput
 from ganvert.inverters import Context, Inversion, Preset, fingerprint_of
-from ganvert.registry import lookup
-from ganvert.spaces import SPACES, Space, Variables
+from ganvert.spaces import Space, Variables, make_space
 
 __all__ = ["Codes", "read_codes", "write_codes"]
 
@@ -68,7 +67,7 @@ class Codes:
 
 def codes_of_inversion(inversion: Inversion, image_ids: Sequence[str], method: str, generator: Generator) -> Codes:
     """The in-memory form of a fresh inversion."""
-    space = SPACES[inversion.space](generator)
+    space = make_space(inversion.space, generator)
     return Codes(list(image_ids), method, space, inversion.variables, inversion.noise, inversion.status)
 
 
@@ -123,7 +122,7 @@ def read_codes(path: Path, generator: Generator) -> Codes:
         for name, shape in facts["shapes"].items()
     }
     noise = [variables.pop(name) for name in sorted(variables) if name.startswith(_NOISE)]
-    space = lookup(SPACES, facts["space"], "space")(generator)
+    space = make_space(facts["space"], generator)
     space.check(variables)
     return Codes(
         data.column("image_id").to_pylist(), facts["method"], space, variables, noise, data.column("status").to_pylist()

@@ -68,15 +68,16 @@ def draw_edit(
 def draw_shifts(codes: Codes, moves: Sequence[tuple[Direction, float]]) -> Image.Image:
     """One image's codes moved along several directions at once, each by its amount on its own rows.
 
-    Moves are added in the space's own rows before anything is put back on the manifold, so their order does not matter.
+    Moves are added before anything is put back on the manifold, so their order does not matter.
     """
     generator = codes.space.generator
     device = generator.w_avg.device
-    rows = codes.space.to_rows({name: value.to(device) for name, value in codes.variables.items()}).clone()
-    for direction, amount in moves:
-        vector = torch.from_numpy(direction.step(amount)).to(device)
-        rows[:, direction.first_row : direction.last_row] += vector
-    return to_pil(generator.synthesize(codes.with_noise(codes.space.decode_rows(rows))))[0]
+    variables = {name: value.to(device) for name, value in codes.variables.items()}
+    steps = [
+        (torch.from_numpy(direction.step(amount)).to(device), (direction.first_row, direction.last_row))
+        for direction, amount in moves
+    ]
+    return to_pil(generator.synthesize(codes.with_noise(codes.space.move(variables, steps))))[0]
 
 
 def paste_edit(

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from ganvert.faces import AttributeScorer
-from ganvert.images import from_pil
+from ganvert.images import as_drawn, from_pil
 from ganvert.metrics import NamedMetric
 from ganvert.statistics import summarise
 
@@ -21,12 +21,20 @@ def score_reconstructions(
     pictures: Sequence[Image.Image],
     targets: Sequence[Image.Image],
     metrics: Sequence[NamedMetric],
+    channels: int = 3,
 ) -> list[dict[str, Any]]:
-    """Long-form rows: every metric of every pair of pictures of one size, `keys` giving the other columns."""
+    """Long-form rows: every metric of every pair of pictures, `keys` giving the other columns.
+
+    Args:
+        keys: one per pair.
+        pictures: what a generator drew.
+        targets: the crops, of any size; compared as that generator could draw them.
+        metrics: see :func:`asset_metrics`.
+        channels: of the generator.
+    """
     rows: list[dict[str, Any]] = []
     for key, picture, target in zip(keys, pictures, targets, strict=True):
-        resized = target if target.size == picture.size else target.resize(picture.size, Image.Resampling.LANCZOS)
-        images, wanted = from_pil([picture]), from_pil([resized])
+        images, wanted = from_pil([picture]), as_drawn(from_pil([target]), channels, picture.width)
         for metric in metrics:
             rows += metric.rows([key], metric(images, wanted))
     return rows
@@ -37,16 +45,20 @@ def score_edits(
     picture: Image.Image,
     reconstruction: Image.Image,
     crop: Image.Image,
-    identity: NamedMetric,
-    scorer: AttributeScorer,
+    identity: NamedMetric | None,
+    scorer: AttributeScorer | None,
 ) -> list[dict[str, Any]]:
-    """Rows of one edited picture: identity distance to the unedited reconstruction and the photo, attributes after."""
-    images = from_pil([picture])
-    photo = crop if crop.size == picture.size else crop.resize(picture.size, Image.Resampling.LANCZOS)
-    rows = identity.rows([key], identity(images, from_pil([reconstruction])))
-    to_photo = identity.rows([key], identity(images, from_pil([photo])))
-    rows += [{**row, "metric": "identity_photo_dlib"} for row in to_photo]
-    for name, value in scorer.score([picture])[0].items():
+    """Rows of one edited picture: identity distance to the unedited reconstruction and the photo, attributes after.
+
+    Without `identity` or `scorer` (pictures of other things than faces) those rows are left out.
+    """
+    rows: list[dict[str, Any]] = []
+    if identity is not None:
+        images, photo = from_pil([picture]), as_drawn(from_pil([crop]), 3, picture.width)
+        rows += identity.rows([key], identity(images, from_pil([reconstruction])))
+        to_photo = identity.rows([key], identity(images, photo))
+        rows += [{**row, "metric": "identity_photo_dlib"} for row in to_photo]
+    for name, value in (scorer.score([picture])[0] if scorer is not None else {}).items():
         rows.append({**key, "metric": name, "value": value, "status": "ok" if value is not None else "not_detected"})
     return rows
 

@@ -12,9 +12,11 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ganvert.errors import ShapeError
+from ganvert.errors import ShapeError, UnsupportedError
 
-__all__ = ["area_resize", "contact_sheet", "from_pil", "from_png", "to_pil", "to_png"]
+__all__ = ["area_resize", "as_drawn", "as_rgb", "contact_sheet", "from_pil", "from_png", "to_pil", "to_png"]
+
+_LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's mode L
 
 
 def from_pil(images: Sequence[Image.Image]) -> Tensor:
@@ -29,6 +31,36 @@ def to_pil(images: Tensor) -> list[Image.Image]:
         raise ShapeError(f"images: wanted [N, 1 or 3, h, w], got {list(images.shape)}")
     pixels = images.detach().float().mul(127.5).add(127.5).round().clamp(0, 255).to(torch.uint8).cpu()
     return [Image.fromarray(pixel.expand(3, -1, -1).permute(1, 2, 0).numpy()) for pixel in pixels]
+
+
+def as_rgb(images: Tensor) -> Tensor:
+    """[N, 1 or 3, h, w] to [N, 3, h, w]: grey becomes three equal channels."""
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise ShapeError(f"images: wanted [N, 1 or 3, h, w], got {list(images.shape)}")
+    return images.expand(-1, 3, -1, -1)
+
+
+def as_drawn(images: Tensor, channels: int, size: int) -> Tensor:
+    """RGB pictures as a generator of so many channels and pixels could draw them.
+
+    Args:
+        images: RGB [N, 3, h, w].
+        channels: of the generator: 3, or 1 for grey.
+        size: of the generator [px].
+
+    Returns:
+        [N, 3, size, size]; for a grey generator the luminance in three equal channels.
+
+    Raises:
+        UnsupportedError: another number of channels.
+    """
+    if channels not in (1, 3):
+        raise UnsupportedError(f"pictures of {channels} channels: only generators of RGB (3) or grey (1) are supported")
+    resized = area_resize(images, size)
+    if channels == 3:
+        return resized
+    weights = torch.tensor(_LUMINANCE, dtype=images.dtype, device=images.device)
+    return as_rgb(torch.einsum("nchw,c->nhw", resized, weights).unsqueeze(1))
 
 
 def to_png(image: Image.Image) -> bytes:

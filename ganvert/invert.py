@@ -16,8 +16,8 @@ from torch import Tensor
 
 from ganvert.encoders import load_encoder
 from ganvert.files import atomic_path, code_version
-from ganvert.generators import Generator, load_generator, read_weights
-from ganvert.images import area_resize, from_pil
+from ganvert.generators import Generator, read_weights
+from ganvert.images import as_drawn, from_pil
 from ganvert.inverters import Context, Inversion, Preset, fingerprint_of, join
 from ganvert.runtime import progress
 from ganvert.seeds import item_seed
@@ -40,22 +40,22 @@ def shipped(name: str) -> Path:
     return Path(__file__).parent / "weights" / name
 
 
-def make_context(
-    preset: Preset, generator_path: Path, encoder_path: Path | None, folder: Path | None, device: torch.device
-) -> Context:
-    """Load the generator and whatever else a preset needs.
+def make_context(preset: Preset, generator: Generator, encoder_path: Path | None, folder: Path | None) -> Context:
+    """The generator with whatever else a preset needs.
 
     Raises:
         AssetError, CheckpointError: something is missing or does not belong to this generator.
+        UnsupportedError: the generator lacks what the preset uses.
     """
-    generator = load_generator(generator_path).to(device)
+    preset.check(generator)
     encoder = load_encoder(encoder_path, generator, folder) if preset.needs_encoder and encoder_path else None
     return Context(generator=generator, folder=folder, encoder=encoder)
 
 
 def targets_of(crops: Sequence[Crop], generator: Generator) -> Tensor:
-    """Crops as [N, 3, resolution, resolution] in [-1, 1] on the generator's device."""
-    images = torch.cat([area_resize(from_pil([crop.image]), generator.resolution) for crop in crops])
+    """Crops as the generator could draw them (:func:`as_drawn`), [-1, 1], on its device."""
+    size, channels = generator.resolution, generator.image_channels
+    images = torch.cat([as_drawn(from_pil([crop.image]), channels, size) for crop in crops])
     return images.to(generator.w_avg.device)
 
 
@@ -106,7 +106,9 @@ def _run_key(preset: Preset, context: Context, seed: int) -> bytes:
     """What all batches of a run have in common; computed once, because it reads every weight."""
     encoder = context.encoder.fingerprint() if preset.needs_encoder and context.encoder else ""
     options = fingerprint_of(preset.options)
-    facts = (code_version(), preset.name, options, context.generator.fingerprint(), encoder, str(seed))
+    # Codes of W do not depend on the class, but those of Z do.
+    label = () if context.generator.label is None else (str(context.generator.label),)
+    facts = (code_version(), preset.name, options, context.generator.fingerprint(), encoder, str(seed), *label)
     return "\n".join(facts).encode()
 
 

@@ -2,54 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import pickle
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ganvert.checkpoints.names import ARRAYS
+from ganvert.checkpoints.tensors import visit
+from ganvert.checkpoints.unpickle import Machine, Refusal, brief
 from ganvert.errors import CheckpointError
 
 __all__ = ["lpips_state", "read_array_pickle"]
 
 MAX_BYTES = 128 << 20  # the larger of the two checkpoints has 56 MiB
-_ARRAY_TYPE = object()  # stands for numpy.ndarray in the stream: named by it, but not callable from it
-
-
-def _new_dtype(code: str, _align: bool = False, _copy: bool = True) -> np.dtype:
-    if code != "f4":
-        raise pickle.UnpicklingError(f"an array of type {code!r}; only float32 is read")
-    return np.dtype("f4", copy=True)  # type: ignore[call-overload]  # a copy: the stream sets its byte order
-
-
-def _new_array(kind: object, shape: tuple[int, ...], _code: bytes) -> np.ndarray:
-    if kind is not _ARRAY_TYPE or shape != (0,):
-        raise pickle.UnpicklingError("something else than an empty array to be filled")
-    return np.ndarray((0,), "i1")
-
-
-# The three names that pickled float32 arrays use (two spellings of one), each bound to something harmless.
-_ALLOWED = {
-    ("numpy.core.multiarray", "_reconstruct"): _new_array,
-    ("numpy._core.multiarray", "_reconstruct"): _new_array,
-    ("numpy", "ndarray"): _ARRAY_TYPE,
-    ("numpy", "dtype"): _new_dtype,
-}
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Knows the names of `_ALLOWED` and nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not on the list of allowed names")
-        return _ALLOWED[module, name]
-
-    def persistent_load(self, pid: object) -> Any:
-        raise pickle.UnpicklingError(f"it asks for the outside object {pid!r}")
 
 
 def read_array_pickle(data: bytes, where: str) -> dict[str, np.ndarray]:
@@ -61,22 +28,22 @@ def read_array_pickle(data: bytes, where: str) -> dict[str, np.ndarray]:
     if len(data) > MAX_BYTES:
         raise CheckpointError(f"{where}: {len(data)} bytes, more than the {MAX_BYTES} that are read")
     try:
-        tree = _ArrayUnpickler(io.BytesIO(data)).load()
-        return dict(_leaves(tree, ""))
+        tree = Machine(memoryview(data), ARRAYS).run()
+        return {path: leaf for path, leaf in visit(tree, _below, where, joint="/") if not isinstance(leaf, dict)}
     except Exception as error:  # a hostile or cut stream can raise anything; none of it is our bug
         raise CheckpointError(f"{where}: refused, not a plain pickle of float32 arrays: {error}") from error
 
 
-def _leaves(node: object, path: str) -> Iterator[tuple[str, np.ndarray]]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if not isinstance(key, str):
-                raise pickle.UnpicklingError(f"the key {key!r} at {path or 'the top'} is no string")
-            yield from _leaves(value, f"{path}/{key}" if path else key)
-    elif isinstance(node, np.ndarray) and node.dtype == np.float32:
-        yield path, node
-    else:
-        raise pickle.UnpicklingError(f"{path or 'the top'} is a {type(node).__name__}, no float32 array")
+def _below(node: object) -> Iterable[tuple[str, Any]]:
+    """A dict's entries by their names; of an array nothing."""
+    if isinstance(node, np.ndarray) and node.dtype == np.float32:
+        return ()
+    if not isinstance(node, dict):
+        raise Refusal(f"{brief(node)}, no float32 array")
+    for key in node:
+        if not isinstance(key, str):
+            raise Refusal(f"the key {brief(key)} is no string")
+    return node.items()
 
 
 def lpips_state(data: bytes, where: str) -> dict[str, Tensor]:

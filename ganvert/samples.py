@@ -15,9 +15,11 @@ from torch import Tensor
 
 from ganvert import tables
 from ganvert.errors import InputError, ParamsError, TableError
+from ganvert.faces import ATTRIBUTES
 from ganvert.files import open_memmap
 from ganvert.generators.base import Generator
-from ganvert.images import area_resize, to_pil
+from ganvert.images import area_resize, as_rgb, to_pil
+from ganvert.registry import lookup
 from ganvert.runtime import progress
 from ganvert.seeds import normal
 
@@ -28,22 +30,46 @@ __all__ = [
     "codes_of",
     "draw",
     "load_callable",
+    "prior_of",
     "read_score_table",
     "sample",
+    "w_of",
     "write_samples",
+    "ws_of",
 ]
 
 #: A user's own scorer: pictures in, one mapping of name to number (or None) per picture out.
 Scorer = Callable[[Sequence[Image.Image]], list[dict[str, float | None]]]
 
 
+def prior_of(generator: Generator) -> str:
+    """What decides the picture of a seed, for the names of work files: the weights, and the class if there is one."""
+    return generator.fingerprint()[:16] + ("" if generator.label is None else f"-{generator.label}")
+
+
+def _z_of(generator: Generator, seeds: Sequence[int]) -> Tensor:
+    return normal(seeds, (generator.z_dim,)).to(generator.w_avg)
+
+
 @torch.no_grad()
+def w_of(generator: Generator, z: Tensor) -> Tensor:
+    """The w [N, w_dim] of z [N, z_dim], without truncation; the mean over the rows where rows differ."""
+    if not len(z):
+        return z.new_zeros(0, generator.w_dim)
+    parts = [generator.map_to_w(part) for part in z.split(1024)]
+    return torch.cat([part.mean(dim=1) if generator.rows_differ else part for part in parts])
+
+
 def codes_of(generator: Generator, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """The z [N, z_dim] and w [N, w_dim] of seeds, without truncation."""
-    z = normal(seeds, (generator.z_dim,)).to(generator.w_avg)
-    return z, torch.cat([generator.map_to_w(part) for part in z.split(4096)]) if len(z) else z.new_zeros(
-        0, generator.w_dim
-    )
+    """The z [N, z_dim] and w [N, w_dim] of seeds (:func:`w_of`)."""
+    z = _z_of(generator, seeds)
+    return z, w_of(generator, z)
+
+
+@torch.no_grad()
+def ws_of(generator: Generator, seeds: Sequence[int]) -> Tensor:
+    """The ws [N, num_ws, w_dim] that the pictures of seeds are drawn from, without truncation."""
+    return generator.map(_z_of(generator, seeds))
 
 
 @torch.no_grad()
@@ -51,8 +77,7 @@ def draw(generator: Generator, seeds: Sequence[int], px: int, batch: int = 4) ->
     """Yield (seed, picture [3, px, px] about [-1, 1]) one by one, drawn in batches."""
     for start in range(0, len(seeds), batch):
         part = seeds[start : start + batch]
-        _, w = codes_of(generator, part)
-        images = area_resize(generator.synthesize(ws=w.unsqueeze(1).expand(-1, generator.num_ws, -1)), px)
+        images = area_resize(as_rgb(generator.synthesize(ws=ws_of(generator, part))), px)
         yield from zip(part, images, strict=True)
 
 
@@ -64,7 +89,7 @@ class PictureStore:
 
     def __init__(self, generator: Generator, folder: Path, count: int, px: int) -> None:
         self.generator, self.px = generator, px
-        stem = folder / f"{generator.fingerprint()[:16]}-{px}-{count}"
+        stem = folder / f"{prior_of(generator)}-{px}-{count}"
         folder.mkdir(parents=True, exist_ok=True)
         self._pictures = open_memmap(stem.with_suffix(".npy"), np.uint8, (count, px, px, 3))
         self._there = open_memmap(stem.with_suffix(".there.npy"), np.uint8, (count,))
@@ -122,7 +147,10 @@ def read_score_table(path: Path, generator: Generator | None = None) -> tuple[di
         raise TableError(f"{path}: wanted a column 'seed' beside the scores, got {data.column_names}")
     owner = (data.schema.metadata or {}).get(b"generator", b"").decode()
     if owner and generator is not None and owner != generator.fingerprint():
-        raise TableError(f"{path}: scores of generator {owner[:12]}, not of {generator.fingerprint()[:12]}")
+        raise TableError(
+            f"{path}: scores of generator {owner[:12]}, not of {generator.fingerprint()[:12]}; take it out of "
+            "sample.tables, or set sample.known: null to score this generator's samples anew"
+        )
     seeds = data.column("seed").to_pylist()
     scores: dict[str, dict[int, float]] = {}
     for name in data.column_names:
@@ -141,6 +169,8 @@ class SampleOptions:
     Attributes:
         count: seeds 0 .. count - 1 are the samples.
         px: side of the pictures that are scored.
+        attributes: which face attributes are scored (``ganvert.faces.ATTRIBUTES``); none for pictures of other things,
+            which then need no face models.
         known: score table of this generator made earlier with the same scorers; its seeds are not drawn again.
             None draws and scores everything.
         check: how many seeds of `known` are drawn and scored again all the same, and compared.
@@ -151,6 +181,7 @@ class SampleOptions:
 
     count: int
     px: int = 512
+    attributes: tuple[str, ...] = tuple(ATTRIBUTES)
     known: str | None = None
     check: int = 8
     sheet: int = 16
@@ -158,6 +189,8 @@ class SampleOptions:
     callables: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in self.attributes:
+            lookup(ATTRIBUTES, name, "attribute")
         if self.count < 2 or self.px < 64 or self.check < 0 or self.sheet < 0:
             raise ParamsError(f"count must be at least 2, px at least 64, check and sheet not negative; got {self}")
 
@@ -185,31 +218,33 @@ def sample(generator: Generator, options: SampleOptions, folder: Path, work: Pat
     Raises:
         TableError: `known` disagrees with what is drawn here: made by another generator or other scorers.
     """
-    from ganvert.faces import ATTRIBUTES, AttributeScorer
+    from ganvert.faces import AttributeScorer
 
     seeds = list(range(options.count))
     known, covered = read_score_table(Path(options.known), generator) if options.known else ({}, set())
-    if options.known and not set(ATTRIBUTES) <= set(known):
-        raise TableError(
-            f"{options.known}: lacks {sorted(set(ATTRIBUTES) - set(known))}; sample.known: null scores anew"
-        )
+    lacking = sorted(set(options.attributes) - set(known))
+    if options.known and lacking:
+        raise TableError(f"{options.known}: lacks {lacking}; sample.known: null scores anew")
     scorers = [load_callable(name) for name in options.callables]
-    new = seeds if scorers else [seed for seed in seeds if seed not in covered]
-    again = [seed for seed in seeds if seed in covered][: options.check]
+    unknown = [seed for seed in seeds if seed not in covered] if options.attributes else []
+    new = seeds if scorers else unknown
+    again = [seed for seed in seeds if seed in covered][: options.check] if options.attributes else []
     shown = seeds[: options.sheet]
 
     store = PictureStore(generator, work, options.count, options.px)
     wanted = sorted({*new, *again, *shown})
     store.fill(wanted)
-    scorer = AttributeScorer(folder)
     fresh: dict[int, dict[str, float | None]] = {}
-    to_score = sorted({*(seed for seed in new if seed not in covered), *again})
+    to_score = sorted({*unknown, *again})
+    scorer = AttributeScorer(folder, options.attributes) if to_score else None
     for seed in progress(to_score, len(to_score), "scoring samples"):
+        assert scorer is not None
         fresh[seed] = scorer.score([store.picture(seed)])[0]
     _compare(options, known, {seed: fresh[seed] for seed in again})
 
     scores: dict[str, dict[int, float | None]] = {
-        name: {**known.get(name, {}), **{s: fresh[s][name] for s in fresh if s not in covered}} for name in ATTRIBUTES
+        name: {**known.get(name, {}), **{s: fresh[s][name] for s in fresh if s not in covered}}
+        for name in options.attributes
     }
     for path in options.tables:
         for name, column in read_score_table(Path(path), generator)[0].items():
@@ -233,6 +268,7 @@ def write_samples(path: Path, generator: Generator, samples: SampleSet) -> None:
     """Write the samples table."""
     table = tables.samples_table(generator.z_dim, generator.w_dim, samples.attributes)
     facts = {"generator": generator.fingerprint(), "num_ws": str(generator.num_ws)}
+    facts |= {} if generator.label is None else {"label": str(generator.label)}
     tables.write(path, table, samples.rows, facts)
 
 
@@ -243,6 +279,8 @@ def _add(scores: dict[str, dict[int, float | None]], name: str, column: dict[int
 
 
 def _caption(seed: int, scores: Mapping[str, Mapping[int, float | None]]) -> str:
+    if "age" not in scores or "yaw" not in scores:
+        return str(seed)
     age, yaw = scores["age"].get(seed), scores["yaw"].get(seed)
     return f"{seed}: no face" if age is None or yaw is None else f"{seed}: {age:.0f} y, yaw {yaw:.0f}"
 

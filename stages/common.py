@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from ganvert import params
 from ganvert.errors import GanvertError
+from ganvert.generators import Generator
 from ganvert.runtime import keep_freed_memory, log_to_stderr, resolve_device, strict_math
-from stages.settings import PARAMS, check
+from stages.settings import PARAMS, check, read_generator
 
 
 @contextmanager
@@ -36,3 +37,8 @@ def stage(name: str) -> Iterator[dict[str, Any]]:
     except KeyboardInterrupt:
         sys.exit(f"stage {name}: interrupted; finished files are whole, run it again to go on")
     logging.getLogger(name).info("stage %s: %.1f s", name, time.monotonic() - start)
+
+
+def generator_of(told: Mapping[str, Any]) -> Generator:
+    """The run's generator on the run's device, once everything in params.yaml that depends on it has been checked."""
+    return read_generator(told).to(told["device"])

@@ -12,10 +12,9 @@ from ganvert.codes import read_codes
 from ganvert.directions import choose, load_directions
 from ganvert.editing import draw_edit, paste_edit
 from ganvert.faces import open_photo
-from ganvert.generators import load_generator
 from ganvert.images import from_png, to_png
 from ganvert.runtime import progress
-from stages.common import stage
+from stages.common import generator_of, stage
 
 ALIGNED = Path("data/aligned.parquet")
 CODES = Path("data/codes")
@@ -29,7 +28,7 @@ def main() -> None:
     """Run the stage."""
     with stage("edit") as settings:
         told = settings["edit"]
-        generator = load_generator(settings["generator"].path).to(settings["device"])
+        generator = generator_of(settings)
         directions = load_directions(DIRECTIONS, generator)
         codes = read_codes(CODES / f"{told.method}.parquet", generator)
         for spec in told.edits.values():

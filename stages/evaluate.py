@@ -14,6 +14,7 @@ from ganvert.evaluation import asset_metrics, score_edits, score_reconstructions
 from ganvert.faces import AttributeScorer
 from ganvert.files import atomic_path
 from ganvert.images import from_png
+from ganvert.metrics import check_sizes
 from ganvert.report.plots import edit_curve_figure, save_png, traces_figure
 from ganvert.runtime import progress
 from stages.common import stage
@@ -33,21 +34,26 @@ log = logging.getLogger("evaluate")
 def main() -> None:
     """Run the stage."""
     with stage("evaluate") as told:
-        metrics = asset_metrics(told["evaluate"].metrics, ASSETS)
+        options = told["evaluate"]
+        metrics = asset_metrics(options.metrics, ASSETS)
         aligned = tables.read(ALIGNED, tables.ALIGNED).select(["image_id", "crop"]).to_pylist()
         crops = {row["image_id"]: from_png(row["crop"]) for row in aligned}
         methods = list(told["invert"].methods)
         rows: list[dict[str, Any]] = []
         drawn: dict[tuple[str, str], bytes] = {}
         for method in methods:
-            data = tables.read(RECONSTRUCTIONS / f"{method}.parquet", tables.RECONSTRUCTIONS).to_pylist()
+            table = tables.read(RECONSTRUCTIONS / f"{method}.parquet", tables.RECONSTRUCTIONS)
+            channels, data = int(tables.metadata_of(table)["image_channels"]), table.to_pylist()
             for row in progress(data, len(data), f"scoring {method}"):
                 drawn[row["image_id"], method] = row["png"]
                 key = {"image_id": row["image_id"], "method": method}
-                rows += score_reconstructions([key], [from_png(row["png"])], [crops[row["image_id"]]], metrics)
+                picture, crop = from_png(row["png"]), crops[row["image_id"]]
+                check_sizes(options.metrics, picture.width)
+                rows += score_reconstructions([key], [picture], [crop], metrics, channels)
         tables.write(SCORES, tables.SCORES, rows)
 
-        identity, scorer = asset_metrics(["identity_dlib"], ASSETS)[0], AttributeScorer(ASSETS)
+        identity = next((metric for metric in metrics if metric.name == "identity_dlib"), None)
+        scorer = AttributeScorer(ASSETS, options.attributes) if options.attributes else None
         edits = tables.read(EDITS, tables.EDITS).drop(["pasted"]).to_pylist()
         edit_rows: list[dict[str, Any]] = []
         for row in progress(edits, len(edits), "scoring edits"):

@@ -11,7 +11,7 @@ from ganvert.codes import codes_of_inversion, write_codes
 from ganvert.errors import InputError
 from ganvert.images import from_png, to_pil, to_png
 from ganvert.invert import Crop, invert_crops, make_context, seeds_for
-from stages.common import stage
+from stages.common import generator_of, stage
 
 ASSETS = Path("data/assets")
 ALIGNED = Path("data/aligned.parquet")
@@ -31,7 +31,7 @@ def main() -> None:
         data = tables.read(ALIGNED, tables.ALIGNED)
         crops = [Crop(row["image_id"], from_png(row["crop"])) for row in data.select(["image_id", "crop"]).to_pylist()]
         weights = Path(options.methods[method])
-        context = make_context(preset, Path(told["generator"].path), weights, ASSETS, told["device"])
+        context = make_context(preset, generator_of(told), weights, ASSETS)
         inversion = invert_crops(crops, preset, context, seed=options.seed, batch=options.batch, work=WORK)
         ids = [crop.image_id for crop in crops]
         seeds = seeds_for(crops, method, options.seed)
@@ -41,7 +41,8 @@ def main() -> None:
             {"image_id": image_id, "method": method, "png": to_png(to_pil(codes.select(i).draw())[0])}
             for i, image_id in enumerate(ids)
         ]
-        tables.write(RECONSTRUCTIONS / f"{method}.parquet", tables.RECONSTRUCTIONS, rows)
+        facts = {"image_channels": str(context.generator.image_channels)}
+        tables.write(RECONSTRUCTIONS / f"{method}.parquet", tables.RECONSTRUCTIONS, rows, facts)
         log.info("%s: %d of %d images inverted", method, inversion.status.count("ok"), len(ids))
 
 

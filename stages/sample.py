@@ -6,10 +6,9 @@ import logging
 from pathlib import Path
 
 from ganvert.files import atomic_path
-from ganvert.generators import load_generator
 from ganvert.images import contact_sheet
 from ganvert.samples import sample, write_samples
-from stages.common import stage
+from stages.common import generator_of, stage
 
 ASSETS = Path("data/assets")
 WORK = Path(".work/sample")
@@ -21,7 +20,7 @@ log = logging.getLogger("sample")
 def main() -> None:
     """Run the stage."""
     with stage("sample") as told:
-        generator = load_generator(told["generator"].path).to(told["device"])
+        generator = generator_of(told)
         samples = sample(generator, told["sample"], ASSETS, WORK)
         write_samples(OUT, generator, samples)
         log.info("%d samples, %d drawn here, the others' scores taken from tables", len(samples.rows), samples.drawn)

@@ -14,13 +14,15 @@ from typing import Any
 
 from ganvert import params
 from ganvert.directions import DIRECTIONS
+from ganvert.directions.base import row_range
 from ganvert.editing import EditSpec, PasteOptions
 from ganvert.encoders.train import TrainOptions
-from ganvert.errors import GanvertError, ParamsError
-from ganvert.faces import AlignOptions
+from ganvert.errors import GanvertError, ParamsError, UnsupportedError
+from ganvert.faces import ATTRIBUTES, AlignOptions
 from ganvert.files import atomic_path
+from ganvert.generators import Generator, load_generator
 from ganvert.inverters import Preset, read_preset
-from ganvert.metrics import check_name
+from ganvert.metrics import check_name, check_sizes
 from ganvert.registry import lookup
 from ganvert.report import ReportOptions
 from ganvert.runtime import resolve_device
@@ -31,9 +33,10 @@ PARAMS = Path("params.yaml")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GeneratorParams:
-    """params.yaml: generator."""
+    """params.yaml: generator. path: a checkpoint; label: the class that a conditional generator draws."""
 
     path: str
+    label: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,8 +57,8 @@ class AlignParams(AlignOptions):
 class InvertParams:
     """params.yaml: invert.
 
-    methods: which presets run, each with the weights it starts from; seed: of the run; batch: images side by side;
-    options: the presets.
+    methods: which presets run, each with the file it starts from (an encoder, or the generator); seed: of the run;
+    batch: images side by side; options: the presets.
     """
 
     methods: dict[str, str]
@@ -106,11 +109,18 @@ class EditParams:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluateParams:
-    """params.yaml: evaluate. metrics: full names, net and resolution included (``ganvert.metrics``)."""
+    """params.yaml: evaluate.
+
+    metrics: full names, net and resolution included (``ganvert.metrics``); with ``identity_dlib``, edits too are
+    compared by it. attributes: face attributes measured on edits (``ganvert.faces.ATTRIBUTES``).
+    """
 
     metrics: tuple[str, ...]
+    attributes: tuple[str, ...] = tuple(ATTRIBUTES)
 
     def __post_init__(self) -> None:
+        for name in self.attributes:
+            lookup(ATTRIBUTES, name, "attribute")
         for name in self.metrics:
             check_name(name)
 
@@ -142,10 +152,58 @@ def check(raw: Mapping[str, Any]) -> dict[str, Any]:
     invert: InvertParams = told["invert"]
     for method in invert.options:
         read_preset(method, invert.options[method])
-    for method in invert.methods:
-        invert.preset(method)
+    for method, weights in invert.methods.items():
+        if not invert.preset(method).needs_encoder and weights != told["generator"].path:
+            raise ParamsError(
+                f"invert.methods.{method}: starts from no encoder, so wanted the generator's file "
+                f"{told['generator'].path} (generator.path), got {weights}"
+            )
     lookup(invert.methods, told["edit"].method, "method in invert.methods (edit.method)")
     return told
+
+
+def read_generator(told: Mapping[str, Any]) -> Generator:
+    """The generator of checked sections, on the CPU, after a check of what depends on it.
+
+    Raises:
+        CheckpointError: there is none, or it cannot be read.
+        ParamsError, UnsupportedError: a parameter does not go with it.
+    """
+    generator = load_generator(told["generator"].path, told["generator"].label)
+    check_for(generator, told)
+    return generator
+
+
+def check_for(generator: Generator, told: Mapping[str, Any]) -> None:
+    """Refuse parameters that do not go with a generator: class, channels, metrics, rows of directions, presets."""
+    if generator.label_dim and generator.label is None:
+        raise ParamsError(
+            f"generator.label: {told['generator'].path} is conditional: choose a class, 0 to {generator.label_dim - 1}"
+        )
+    if generator.image_channels not in (1, 3):
+        raise UnsupportedError(
+            f"{told['generator'].path} draws {generator.image_channels} channels: wanted RGB (3) or grey (1)"
+        )
+    try:
+        check_sizes(told["evaluate"].metrics, generator.resolution)
+    except ParamsError as error:
+        raise ParamsError(f"evaluate.metrics: {error}") from error
+    for name, options in told["discover"].options().items():
+        _check_rows(dataclasses.asdict(options), f"discover.methods.{name}", generator.num_ws)
+    for method in told["invert"].methods:
+        try:
+            told["invert"].preset(method).check(generator)
+        except UnsupportedError as error:
+            raise UnsupportedError(f"invert.options.{method}: {error}") from error
+
+
+def _check_rows(options: Mapping[str, Any], path: str, num_ws: int) -> None:
+    """Every first_row and last_row of a finder's options, at any depth."""
+    if "first_row" in options:
+        row_range(options["first_row"], options["last_row"], num_ws, path)
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            _check_rows(value, f"{path}.{name}", num_ws)
 
 
 def apply(overlay: Path) -> None:
@@ -173,8 +231,10 @@ def main() -> None:
         if sys.argv[1:2] == ["--apply"] and len(sys.argv) == 3:
             apply(Path(sys.argv[2]))
         raw = params.load(PARAMS)
-        check(raw)
+        told = check(raw)
         resolve_device(raw["device"])
+        if Path(told["generator"].path).exists():  # the default one is fetched by the first stage
+            read_generator(told)
     except GanvertError as error:
         sys.exit(f"params: {error}")
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from ganvert.encoders.train import train
 from ganvert.files import atomic_path
-from ganvert.generators import load_generator
 from ganvert.report.plots import losses_figure, save_png
-from stages.common import stage
+from stages.common import generator_of, stage
 
 ASSETS = Path("data/assets")
 WORK = Path(".work/train_encoder")
@@ -24,7 +23,7 @@ def main() -> None:
     """Run the stage."""
     with stage("train_encoder") as told:
         options = told["train_encoder"]
-        generator = load_generator(told["generator"].path).to(told["device"])
+        generator = generator_of(told)
         encoder, records = train(generator, options, WORK, folder=ASSETS)
         OUT.mkdir(parents=True, exist_ok=True)
         encoder.save(OUT / "encoder.safetensors", json.dumps(dataclasses.asdict(options), sort_keys=True))

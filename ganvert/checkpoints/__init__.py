@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+from ganvert.checkpoints import (
+    ganvert_file,
+    genforce_stylegan1,
+    genforce_stylegan2,
+    idinvert,
+    nvlabs,
+    nvlabs_stylegan3,
+    rosinality,
+    tensorflow_stylegan1,
+    tensorflow_stylegan2,
+)
 from ganvert.checkpoints.base import Checkpoint, Content, Format, Instance
 
 __all__ = ["FORMATS", "Checkpoint", "Content", "Format", "Instance"]
 
 #: name -> layout; the first that matches a file's content reads it
-FORMATS: dict[str, Format] = {}
+FORMATS: dict[str, Format] = {
+    "ganvert": Format(ganvert_file.matches, ganvert_file.read),
+    "nvlabs_stylegan2": Format(nvlabs.matches, nvlabs.read),
+    "nvlabs_stylegan3": Format(nvlabs_stylegan3.matches, nvlabs_stylegan3.read),
+    "tensorflow_stylegan1": Format(tensorflow_stylegan1.matches, tensorflow_stylegan1.read),
+    "tensorflow_stylegan2": Format(tensorflow_stylegan2.matches, tensorflow_stylegan2.read),
+    "rosinality": Format(rosinality.matches, rosinality.read),
+    "genforce_stylegan1": Format(genforce_stylegan1.matches, genforce_stylegan1.read),
+    "genforce_stylegan2": Format(genforce_stylegan2.matches, genforce_stylegan2.read),
+    "idinvert": Format(idinvert.matches, idinvert.read),
+}

@@ -136,7 +136,7 @@ def load_directions(path: Path, generator: Generator | None = None) -> dict[tupl
     if generator is not None and owner != generator.fingerprint():
         raise TableError(
             f"{path}: directions of generator {str(owner)[:12]}, not of {generator.fingerprint()[:12]}; "
-            "find them again with the discover stage"
+            "find them again for this one: run the sample and discover stages"
         )
     for row in data.to_pylist():
         direction = Direction.from_row(row)
@@ -180,7 +180,10 @@ def row_range(first_row: int, last_row: int | None, num_ws: int, what: str) -> t
     """A half-open range of rows, None for "to the end"; raise ParamsError when it is empty or too long."""
     last = num_ws if last_row is None else last_row
     if not 0 <= first_row < last <= num_ws:
-        raise ParamsError(f"{what}: rows [{first_row}, {last}) are not a range within the generator's {num_ws} rows")
+        raise ParamsError(
+            f"{what}: rows [{first_row}, {last}) are not a range within the generator's {num_ws} rows (num_ws); "
+            "last_row: null stands for all of them"
+        )
     return first_row, last
 
 

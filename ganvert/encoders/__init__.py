@@ -31,7 +31,8 @@ def load_encoder(path: Path, generator: Generator, folder: Path | None = None) -
     if metadata.get("generator") != generator.fingerprint():
         raise CheckpointError(
             f"{path}: trained for generator {metadata.get('generator', '?')[:12]}, not for "
-            f"{generator.fingerprint()[:12]}; train one with the train_encoder stage"
+            f"{generator.fingerprint()[:12]}; train one for it (stage train_encoder, with start: null, first_step: 0 "
+            "in its parameters), or choose a method that starts without an encoder"
         )
     encoder = lookup(ENCODERS, kind.removeprefix("encoder/"), "encoder")(generator, folder)
     try:

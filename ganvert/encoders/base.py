@@ -48,7 +48,7 @@ class Encoder(nn.Module, ABC):
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """The ws of pictures of any square size, in eval mode."""
+        """The ws of RGB pictures of any square size (smaller ones are enlarged), in eval mode."""
         self.eval()
         return self(area_resize(images, self.input_px))
 

@@ -19,12 +19,12 @@ from ganvert.errors import ParamsError
 from ganvert.files import atomic_path, code_version, open_memmap
 from ganvert.generators import read_weights
 from ganvert.generators.base import Generator
-from ganvert.images import area_resize
+from ganvert.images import area_resize, as_rgb
 from ganvert.losses import LOSSES
 from ganvert.registry import lookup
 from ganvert.runtime import progress
-from ganvert.samples import PictureStore, codes_of
-from ganvert.seeds import item_seed
+from ganvert.samples import PictureStore, prior_of, ws_of
+from ganvert.seeds import item_seed, normal
 
 __all__ = ["TrainOptions", "train"]
 
@@ -100,7 +100,7 @@ def train(
     needed = sorted({seed for step in range(options.steps) for seed in seeds_of(step)})
     store = PictureStore(generator, work / "samples", options.samples, Encoder.input_px)
     store.fill(needed)
-    features = _FeatureCache(encoder, store, work / "features", options.samples, device)
+    features = _FeatureCache(encoder, store, work / "features", options.samples)
     features.fill(needed)
     if options.start is None:
         encoder.calibrate_(features.get(needed[:64]))  # type: ignore[operator]
@@ -118,10 +118,10 @@ def train(
             group["lr"] = options.lr * (0.55 + 0.45 * np.cos(np.pi * step / options.steps))
         torch.manual_seed(item_seed("train_encoder", options.seed, options.first_step + step))  # dropout only
         ws = generator.w_avg + encoder.head(features.get(seeds))
-        _, w = codes_of(generator, seeds)
-        parts = {"latent": ((ws - w.unsqueeze(1)) / spread).square().mean(dim=(1, 2))}
+        parts = {"latent": ((ws - ws_of(generator, seeds)) / spread).square().mean(dim=(1, 2))}
         if pictures:
-            image, target = area_resize(generator.synthesize(ws=ws), Encoder.input_px), store.get(seeds).to(device)
+            image = area_resize(as_rgb(generator.synthesize(ws=ws)), Encoder.input_px)
+            target = store.get(seeds).to(device)
             parts["pixel"] = pixel(image, pixel.prepare(target))
             if lpips is not None:
                 parts["lpips"] = lpips(image, lpips.prepare(target))
@@ -151,9 +151,13 @@ def _start(generator: Generator, options: TrainOptions, folder: Path | None) -> 
 
 @torch.no_grad()
 def _spread(generator: Generator) -> Tensor:
-    """Standard deviation of every coordinate of w over 4096 samples, floored at a hundredth of the largest."""
-    _, w = codes_of(generator, range(4096))
-    spread = w.std(dim=0)
+    """Standard deviation of every coordinate of w over 4096 samples, floored at a hundredth of the largest.
+
+    Returns:
+        [w_dim]; [num_ws, w_dim] where rows differ.
+    """
+    z = normal(range(4096), (generator.z_dim,)).to(generator.w_avg)
+    spread = torch.cat([generator.map_to_w(part) for part in z.split(1024)]).std(dim=0)
     return spread.clamp_min(float(spread.max()) / 100)
 
 
@@ -177,11 +181,11 @@ class _Order:
 class _FeatureCache:
     """Trunk features of samples in half precision, in one file: the trunk is frozen, so once is enough."""
 
-    def __init__(self, encoder: Encoder, store: PictureStore, folder: Path, count: int, device: torch.device) -> None:
-        self.encoder, self.store, self.device = encoder, store, device
-        width = encoder.trunk(torch.zeros(1, 3, encoder.input_px, encoder.input_px, device=device)).shape[1]
+    def __init__(self, encoder: Encoder, store: PictureStore, folder: Path, count: int) -> None:
+        self.encoder, self.store, self.device = encoder, store, store.generator.w_avg.device
+        width = encoder.trunk(torch.zeros(1, 3, encoder.input_px, encoder.input_px, device=self.device)).shape[1]
         folder.mkdir(parents=True, exist_ok=True)
-        stem = folder / f"{encoder.kind}-{encoder.generator_fingerprint[:16]}-{count}"
+        stem = folder / f"{encoder.kind}-{prior_of(store.generator)}-{count}"
         self._features = open_memmap(stem.with_suffix(".npy"), np.float16, (count, width))
         self._there = open_memmap(stem.with_suffix(".there.npy"), np.uint8, (count,))
 
@@ -207,6 +211,7 @@ class _Checkpoint:
 
     def __init__(self, folder: Path, generator: Generator, options: TrainOptions) -> None:
         facts = {**dataclasses.asdict(options), "generator": generator.fingerprint(), "code": code_version()}
+        facts |= {} if generator.label is None else {"label": generator.label}
         del facts["checkpoint_every"]
         if options.start is not None:
             facts["start"] = hashlib.sha256(Path(options.start).read_bytes()).hexdigest()

@@ -31,14 +31,14 @@ class AlignOptions:
     """What to cut out of each photo."""
 
     recipe: str = "ffhq"  # a name in RECIPES
-    resolution: int = 1024  # side of the crops [px]
+    resolution: int | None = 1024  # side of the crops [px]; None: the generator's own, put in by the caller
     faces: Literal["largest", "all"] = "largest"
     upsample: int = 1  # how often a photo is enlarged 2x before the first look for faces
     max_pixels: int = 100_000_000  # larger photos become rows of status too_large
 
     def __post_init__(self) -> None:
         lookup(RECIPES, self.recipe, "alignment recipe")
-        if self.resolution < 1:
+        if self.resolution is not None and self.resolution < 1:
             raise ParamsError(f"resolution: wanted 1 or more pixels, got {self.resolution}")
         if not 0 <= self.upsample <= 3:
             raise ParamsError(f"upsample: wanted 0 to 3, got {self.upsample}")
@@ -47,7 +47,7 @@ class AlignOptions:
 
 
 def align_photos(
-    paths: Sequence[Path], root: Path, options: AlignOptions, detector: FaceDetector
+    paths: Sequence[Path], root: Path, options: AlignOptions, detector: FaceDetector | None
 ) -> tuple[list[Row], list[Row]]:
     """Open, find faces, align.
 
@@ -55,12 +55,19 @@ def align_photos(
         paths: photo files; of files with equal bytes only the first is kept (and a line logged).
         root: stored paths are relative to it where they lie below it.
         options: see there.
-        detector: finds the faces; unused by recipes that need none.
+        detector: finds the faces; may be None for recipes that need none.
 
     Returns:
         Rows of `ganvert.tables.PHOTOS`, one per kept file, and of `ganvert.tables.ALIGNED`, one per crop, both in the
         order of `paths`.
+
+    Raises:
+        ParamsError: no resolution, or no detector for a recipe that needs one.
     """
+    if options.resolution is None:
+        raise ParamsError("resolution: null stands for the generator's own; here a number is wanted")
+    if detector is None and RECIPES[options.recipe].needs_face:
+        raise ParamsError(f"recipe {options.recipe!r} looks for faces: it needs a face detector")
     photos: dict[str, Row] = {}
     crops: list[Row] = []
     for path in progress(paths, len(paths), "align"):
@@ -83,10 +90,12 @@ def align_photos(
     return list(photos.values()), crops
 
 
-def _crops(photo: Photo, row: Row, options: AlignOptions, detector: FaceDetector) -> list[Row]:
+def _crops(photo: Photo, row: Row, options: AlignOptions, detector: FaceDetector | None) -> list[Row]:
     """Rows of one photo's crops; writes the number of faces into `row`."""
     found: list[np.ndarray | None] = [None]
+    assert options.resolution is not None
     if RECIPES[options.recipe].needs_face:
+        assert detector is not None
         found = list(detector.detect(photo.image, options.upsample))
         row["faces"] = len(found)
         if not found:

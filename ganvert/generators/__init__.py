@@ -9,9 +9,12 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ganvert.errors import CheckpointError, UnsupportedError
+from ganvert.errors import CheckpointError, UnknownNameError, UnsupportedError
 from ganvert.generators.base import FeaturePoint, Generator, PaddableConv, StyleSlot, SynthesisInput
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
+from ganvert.generators.stylegan1 import StyleGAN1
+from ganvert.generators.stylegan2 import StyleGAN2
+from ganvert.generators.stylegan3 import StyleGAN3
 from ganvert.registry import lookup
 
 __all__ = [
@@ -30,6 +33,9 @@ __all__ = [
 #: architecture -> module whose sizes fit a state dict and a configuration
 GENERATORS: dict[str, Callable[[Mapping[str, Tensor], Mapping[str, Any]], Generator]] = {
     "mobile_stylegan": MobileStyleGAN.for_state,
+    "stylegan1": StyleGAN1.for_state,
+    "stylegan2": StyleGAN2.for_state,
+    "stylegan3": StyleGAN3.for_state,
 }
 
 
@@ -50,10 +56,13 @@ def build_generator(
     """The generator of a state dict in our own names, frozen and in eval mode, on the CPU.
 
     Raises:
-        UnknownNameError: no such architecture.
-        CheckpointError: the tensors do not fit it.
+        CheckpointError: no such architecture, or the tensors do not fit it.
     """
-    generator = lookup(GENERATORS, architecture, "generator architecture")(state, config)
+    try:
+        make = lookup(GENERATORS, architecture, "generator architecture")
+    except UnknownNameError as error:
+        raise CheckpointError(f"{where}: {error}") from error
+    generator = make(state, config)
     try:
         generator.load_state_dict({name: value.float() for name, value in state.items()})
     except RuntimeError as error:
@@ -63,20 +72,22 @@ def build_generator(
 
 
 def load_generator(path: Path | str, label: int | None = None) -> Generator:
-    """Load a generator from a ganvert safetensors file, frozen and in eval mode, on the CPU.
+    """Load a generator from a checkpoint of any format (``ganvert.checkpoints.FORMATS``), on the CPU.
+
+    It is frozen and in eval mode, with averaged (EMA) weights where the file has them. Nothing in the file is executed.
 
     Args:
-        path: the file.
+        path: the file; what it is is found out from its content.
         label: the class that a conditional generator draws where no labels are given.
 
     Raises:
-        CheckpointError: the file is missing, damaged, of an unknown architecture, or its tensors do not fit.
+        CheckpointError: the file is missing, damaged, hostile, of an unknown layout, or its tensors do not fit.
         UnsupportedError: `label` is no class of this generator.
     """
-    state, metadata = read_weights(Path(path))
-    if metadata.get("format") != "ganvert" or "architecture" not in metadata:
-        raise CheckpointError(f"{path}: a safetensors file, but not a ganvert generator (its metadata names none)")
-    generator = build_generator(metadata["architecture"], state, {}, str(path))
+    from ganvert.checkpoints.read import read_checkpoint  # formats know our modules
+
+    checkpoint = read_checkpoint(path)
+    generator = build_generator(checkpoint.architecture, checkpoint.state, checkpoint.config, str(path))
     if label is not None and not 0 <= label < generator.label_dim:
         raise UnsupportedError(f"{path}: label {label}: this generator has {generator.label_dim or 'no'} classes")
     generator.label = label

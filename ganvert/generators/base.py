@@ -232,10 +232,11 @@ class Generator(nn.Module, ABC):
             labels = torch.eye(self.label_dim, device=z.device, dtype=z.dtype)[self.label].expand(len(z), -1)
         return self._mapping(z, labels)
 
-    def map_rows(self, z: Tensor) -> Tensor:
-        """One z per row of ws: z [N, num_ws, z_dim] to ws [N, num_ws, w_dim], no truncation."""
+    def map_rows(self, z: Tensor, first_row: int = 0) -> Tensor:
+        """One z per row of ws from `first_row` on: z [N, rows, z_dim] to [N, rows, w_dim], no truncation."""
         w = self.map_to_w(z.flatten(0, 1)).unflatten(0, z.shape[:2])
-        return w.diagonal(dim1=1, dim2=2).transpose(1, 2) if self.rows_differ else w
+        # Where every row has its own w, row i of z is asked for row i of its ws: [N, i, i].
+        return w.diagonal(offset=first_row, dim1=1, dim2=2).transpose(1, 2) if self.rows_differ else w
 
     def map(self, z: Tensor, labels: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
         """Map z to ws with truncation towards ``w_avg``.

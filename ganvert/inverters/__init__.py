@@ -8,6 +8,7 @@ from typing import Any
 
 from ganvert import params
 from ganvert.errors import ParamsError
+from ganvert.generators.base import Generator
 from ganvert.inverters.base import Context, Inversion, OnStep, fingerprint_of, join
 from ganvert.inverters.feed_forward import FeedForwardOptions, feed_forward
 from ganvert.inverters.optimise import OptimiseOptions, optimise
@@ -28,14 +29,15 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True)
 class Inverter:
-    """A function and the dataclass of its options."""
+    """A function, the dataclass of its options, and a check of options against a generator (typed errors)."""
 
     run: Callable[..., Inversion]
     options: type
+    check: Callable[[Any, Generator], None] = lambda options, generator: None
 
 
 INVERTERS: dict[str, Inverter] = {
-    "optimise": Inverter(optimise, OptimiseOptions),
+    "optimise": Inverter(optimise, OptimiseOptions, OptimiseOptions.check),
     "feed_forward": Inverter(feed_forward, FeedForwardOptions),
 }
 
@@ -52,6 +54,10 @@ class Preset:
     def needs_encoder(self) -> bool:
         """Whether it starts from an encoder."""
         return isinstance(self.options, FeedForwardOptions) or getattr(self.options, "init", "") == "encoder"
+
+    def check(self, generator: Generator) -> None:
+        """UnsupportedError where the generator lacks what this method uses."""
+        self.inverter.check(self.options, generator)
 
 
 def read_preset(name: str, raw: Mapping[str, Any]) -> Preset:

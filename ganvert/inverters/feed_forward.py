@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from ganvert.inverters.base import Context, Inversion, OnStep
-from ganvert.registry import lookup
-from ganvert.spaces import SPACES
+from ganvert.spaces import check_space, make_space
 
 __all__ = ["FeedForwardOptions", "feed_forward"]
 
@@ -26,7 +25,7 @@ class FeedForwardOptions:
     space: str = "wplus"
 
     def __post_init__(self) -> None:
-        lookup(SPACES, self.space, "space")
+        check_space(self.space)
 
 
 def feed_forward(
@@ -34,7 +33,7 @@ def feed_forward(
 ) -> Inversion:
     """Encode [N, 3, r, r] in [-1, 1]; see :func:`ganvert.inverters.optimise.optimise` for the rest."""
     del seeds  # nothing is random here
-    space = SPACES[options.space](context.generator)
+    space = make_space(options.space, context.generator)
     with torch.no_grad():
         variables = space.from_ws(context.require_encoder().encode(targets))
     n = len(targets)

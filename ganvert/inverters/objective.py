@@ -9,13 +9,15 @@ from typing import Any
 
 from torch import Tensor
 
-from ganvert.errors import ParamsError
-from ganvert.generators.base import Generator
-from ganvert.images import area_resize
+from ganvert.errors import ParamsError, UnsupportedError
+from ganvert.generators.base import SynthesisInput
+from ganvert.images import area_resize, as_rgb
 from ganvert.losses import LOSSES
 from ganvert.registry import lookup
+from ganvert.spaces import Space
+from ganvert.spaces.prior import prior
 
-__all__ = ["REGULARISERS", "Objective", "Term"]
+__all__ = ["REGULARISERS", "Objective", "Penalised", "Term"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +27,7 @@ class Term:
     Attributes:
         loss: name in ``ganvert.losses.LOSSES``.
         weight: factor.
-        resolution: both images are area-resized to it; None is the generator's own.
+        resolution: both images are area-resized to it where they are larger; None is the generator's own.
     """
 
     loss: str
@@ -52,30 +54,69 @@ class Objective:
         """
         self.lines: list[tuple[float, int, Any, Any]] = []
         for term in terms:
-            size = term.resolution or targets.shape[-1]
-            size = min(size, limit) if limit else size
+            sizes = (targets.shape[-1], term.resolution, limit)
+            size = min(size for size in sizes if size)
             loss = LOSSES[term.loss](folder, targets.device)
             self.lines.append((term.weight, size, loss, loss.prepare(area_resize(targets, size))))
 
     def __call__(self, images: Tensor) -> Tensor:
-        """[N] weighted sums."""
+        """[N] weighted sums; images are [N, 1 or 3, h, w]."""
         sizes: dict[int, Tensor] = {}
         total = images.new_zeros(len(images))
         for weight, size, loss, prepared in self.lines:
             if size not in sizes:
-                sizes[size] = area_resize(images, size)
+                sizes[size] = area_resize(as_rgb(images), size)
             total = total + weight * loss(sizes[size], prepared)
         return total
 
 
-def _w_norm(ws: Tensor, generator: Generator) -> Tensor:
-    return (ws - generator.w_avg).square().mean(dim=(1, 2))
+@dataclasses.dataclass(frozen=True)
+class Penalised:
+    """What a regulariser of the code looks at.
+
+    Attributes:
+        space: the latent space.
+        variables: the code after some steps, name to [N, *shape].
+        start: the code before the first step.
+        told: what the generator is told for the code.
+    """
+
+    space: Space
+    variables: Mapping[str, Tensor]
+    start: Mapping[str, Tensor]
+    told: SynthesisInput
+
+    @property
+    def ws(self) -> Tensor:
+        """The coded rows of ws, [N, rows, w_dim]; UnsupportedError in S."""
+        if self.told.ws is None or self.told.styles:
+            raise UnsupportedError(f"this penalty is of ws, which space {self.space.name!r} has none of")
+        return self.told.ws[:, self.space.first_coded :]
 
 
-def _delta(ws: Tensor, generator: Generator) -> Tensor:
-    del generator
-    return (ws - ws.mean(dim=1, keepdim=True)).square().mean(dim=(1, 2))
+def _w_norm(code: Penalised) -> Tensor:
+    return (code.ws - code.space.generator.w_avg).square().mean(dim=(1, 2))
 
 
-#: name -> penalty of ws [N, num_ws, w_dim], [N]: distance from the mean code; spread of the rows.
-REGULARISERS: Mapping[str, Callable[[Tensor, Generator], Tensor]] = {"w_norm": _w_norm, "delta": _delta}
+def _delta(code: Penalised) -> Tensor:
+    return (code.ws - code.ws.mean(dim=1, keepdim=True)).square().mean(dim=(1, 2))
+
+
+def _pn(code: Penalised) -> Tensor:
+    return prior(code.space.generator).whiten(code.ws).square().mean(dim=(1, 2))
+
+
+def _base(code: Penalised) -> Tensor:
+    if "f" not in code.variables:
+        raise UnsupportedError(f"the penalty 'base' is of a feature map, which space {code.space.name!r} has none of")
+    return (code.variables["f"] - code.start["f"]).square().mean(dim=(1, 2, 3))
+
+
+#: name -> penalty of a code, [N]: distance from the mean code; spread of the rows; mean square of the whitened rows
+#: (II2S, BDInvert); distance of the feature map from its start (BDInvert, F/Z+ paper eq. 3).
+REGULARISERS: Mapping[str, Callable[[Penalised], Tensor]] = {
+    "w_norm": _w_norm,
+    "delta": _delta,
+    "pn": _pn,
+    "base": _base,
+}

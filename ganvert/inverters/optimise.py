@@ -14,15 +14,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ganvert.errors import ParamsError
-from ganvert.generators.base import SynthesisInput
+from ganvert.errors import ParamsError, UnsupportedError
+from ganvert.generators.base import Generator
 from ganvert.generators.preview import Preview
 from ganvert.inverters.base import Context, Inversion, OnStep
-from ganvert.inverters.objective import REGULARISERS, Objective, Term
+from ganvert.inverters.objective import REGULARISERS, Objective, Penalised, Term
 from ganvert.losses.noise import noise_penalty, normalise_noise_
 from ganvert.registry import lookup
 from ganvert.seeds import item_seed, normal
-from ganvert.spaces import SPACES, Space, Variables
+from ganvert.spaces import Space, Variables, check_space, make_space
 
 __all__ = ["OptimiseOptions", "learning_rate", "optimise"]
 
@@ -32,13 +32,13 @@ class OptimiseOptions:
     """params.yaml: invert.options.NAME with ``inverter: optimise``.
 
     Attributes:
-        space: latent space (``ganvert.spaces.SPACES``).
+        space: latent space (``ganvert.spaces.SPACES``), or ``fSIZE/SPACE`` for a feature map of SIZE px over one.
         init: ``mean`` (w_avg), ``random`` (the prior, by the image's seed) or ``encoder``.
         steps: Adam steps in all.
         lr: learning rate at full height.
         ramp_up, ramp_down: fraction of the steps spent rising linearly and falling along a cosine.
         objective: image losses.
-        regularise: weights of penalties of ws (``ganvert.inverters.objective.REGULARISERS``).
+        regularise: weights of penalties of the code (``ganvert.inverters.objective.REGULARISERS``).
         noise: the generator's stored maps, none, or maps optimised along with the code.
         noise_weight: weight of the projector's noise regulariser when maps are optimised.
         latent_noise: strength of decaying Gaussian noise on the code, relative to the spread of w
@@ -67,7 +67,7 @@ class OptimiseOptions:
     keep: Literal["last", "best"] = "last"
 
     def __post_init__(self) -> None:
-        lookup(SPACES, self.space, "space")
+        check_space(self.space)
         for name in self.regularise:
             lookup(REGULARISERS, name, "regulariser")
         if self.steps < 1 or self.lr <= 0 or not self.objective:
@@ -80,6 +80,15 @@ class OptimiseOptions:
             raise ParamsError("noise_weight acts only with noise: optimise")
         if self.preview_steps and self.noise == "optimise":
             raise ParamsError("preview_steps cannot see optimised noise: set one of them off")
+
+    def check(self, generator: Generator) -> None:
+        """UnsupportedError where the generator lacks what these options use."""
+        if self.preview_steps:
+            Preview(generator, self.preview_px)
+        if self.noise == "optimise" and not generator.noise_shapes:
+            raise UnsupportedError(
+                f"noise: optimise: {generator.architecture} has no noise inputs; set noise: const and noise_weight: 0"
+            )
 
 
 def learning_rate(step: int, options: OptimiseOptions) -> float:
@@ -100,7 +109,8 @@ def optimise(
     """Invert a batch of images that do not influence each other.
 
     Args:
-        targets: [N, 3, resolution, resolution] in [-1, 1], on the context's device.
+        targets: [N, 3, resolution, resolution] in [-1, 1], on the context's device; three equal channels where the
+            generator is grey.
         seeds: one per image.
         context: generator and what the options need beside it.
         options: the preset.
@@ -114,9 +124,11 @@ def optimise(
         UnsupportedError: the options need an encoder that the context lacks, or a feature the generator lacks.
     """
     generator = context.generator
-    space = SPACES[options.space](generator)
+    options.check(generator)
+    space = make_space(options.space, generator)
     preview = Preview(generator, options.preview_px) if options.preview_steps else None
     variables = _initial(space, targets, seeds, context, options)
+    start = {name: value.detach().clone() for name, value in variables.items()}
     noise = _noise(seeds, context) if options.noise == "optimise" else []
     leaves = [value.requires_grad_() for value in (*variables.values(), *noise)]
     adam = torch.optim.Adam(leaves, lr=options.lr, betas=(0.9, 0.999), eps=1e-8)
@@ -145,7 +157,7 @@ def optimise(
             if step == options.preview_steps:
                 best_value.fill_(math.inf)  # the two objectives are not comparable
             value = full(generator.synthesize(told))  # type: ignore[misc]
-        value = value + _penalty(told, noise, generator, options)
+        value = value + _penalty(Penalised(space, variables, start, told), noise, options)
 
         seen = value.detach().cpu()
         alive &= seen.isfinite()
@@ -199,7 +211,7 @@ def _initial(
     if options.init == "random":
         return space.from_random(seeds)
     if options.init == "encoder":
-        return space.from_ws(context.require_encoder().encode(targets))
+        return space.start(context.require_encoder().encode(targets), seeds)
     return space.from_ws(generator.w_avg.expand(len(targets), generator.num_ws, -1))
 
 
@@ -210,10 +222,10 @@ def _noise(seeds: Sequence[int], context: Context) -> list[Tensor]:
     ]
 
 
-def _penalty(told: SynthesisInput, noise: list[Tensor], generator: object, options: OptimiseOptions) -> Tensor | float:
+def _penalty(code: Penalised, noise: list[Tensor], options: OptimiseOptions) -> Tensor | float:
     total: Tensor | float = 0.0
     for name, weight in options.regularise.items():
-        total = total + weight * REGULARISERS[name](told.ws, generator)  # type: ignore[arg-type, operator]
+        total = total + weight * REGULARISERS[name](code)
     if noise and options.noise_weight:
         total = total + options.noise_weight * noise_penalty(noise)
     return total
@@ -235,9 +247,9 @@ class _Jitter:
             generator = space.generator
             z = normal(range(10_000), (generator.z_dim,)).to(generator.w_avg)
             with torch.no_grad():
-                w = generator.map_to_w(z)
-            # The projector's definition: one number, the RMS distance from the mean code.
-            self.spread = float((w - generator.w_avg).square().sum().div(len(w)).sqrt())
+                # The projector's definition: one number, the RMS distance from the mean code.
+                squares = [(generator.map_to_w(part) - generator.w_avg).square().sum(-1) for part in z.split(1000)]
+            self.spread = float(torch.cat(squares).mean().sqrt())
 
     def __call__(self, variables: Variables, t: float) -> Variables:
         scale = self.strength * self.spread * max(0.0, 1 - t / 0.75) ** 2

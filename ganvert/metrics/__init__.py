@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganvert.errors import ShapeError, UnknownNameError
+from ganvert.errors import ParamsError, ShapeError, UnknownNameError
 from ganvert.images import area_resize
 from ganvert.metrics.identity import identity_measure
 from ganvert.metrics.lpips import lpips_measure
@@ -24,7 +24,7 @@ from ganvert.metrics.pixel import mse, psnr
 from ganvert.metrics.ssim import ssim
 from ganvert.registry import lookup
 
-__all__ = ["METRICS", "Measure", "Metric", "NamedMetric", "check_name", "metric"]
+__all__ = ["METRICS", "Measure", "Metric", "NamedMetric", "check_name", "check_sizes", "metric"]
 
 #: (images, targets), both [N, 3, h, w] in [-1, 1], to one value per pair [N].
 Measure = Callable[[Tensor, Tensor], Tensor]
@@ -138,6 +138,15 @@ def check_name(name: str) -> tuple[Metric, int | None]:
         wanted = f"{base}_256 (or another resolution)" if entry.resized else base
         raise UnknownNameError(f"unknown metric {name!r}; write {wanted}")
     return entry, resolution
+
+
+def check_sizes(names: Sequence[str], resolution: int) -> None:
+    """ParamsError when a metric compares at more pixels than the generator draws."""
+    for name in names:
+        _, wanted = check_name(name)
+        if wanted is not None and wanted > resolution:
+            base = name.rpartition("_")[0]
+            raise ParamsError(f"metric {name!r}: the generator draws {resolution} px; at most {base}_{resolution}")
 
 
 def metric(name: str, folder: Path) -> NamedMetric:

@@ -11,21 +11,36 @@ from torch import Tensor
 from ganvert.errors import UnsupportedError
 from ganvert.generators.base import Generator, SynthesisInput, check_shape
 
-__all__ = ["Space", "Variables"]
+__all__ = ["Move", "Space", "Variables"]
 
 #: Variable name to [N, *shape].
 Variables = dict[str, Tensor]
+#: A vector [dim] of the direction space (amount included) and the rows [first, last) of ws that it moves.
+Move = tuple[Tensor, tuple[int, int]]
 
 
 class Space(ABC):
-    """A latent space of one generator."""
+    """A latent space of one generator.
+
+    Attributes:
+        direction_space: space of the direction vectors that move its codes, "z" or "w".
+        starts_from_ws: whether :meth:`from_ws` exists.
+        first_row: rows of ws before it are not coded (a feature map stands for them); 0 for a whole code.
+        rows: how many rows are.
+    """
 
     name: str
-    #: Space of the direction vectors that :meth:`shift` takes: "z" or "w".
     direction_space: str
+    starts_from_ws: bool = True
 
-    def __init__(self, generator: Generator) -> None:
-        self.generator = generator
+    def __init__(self, generator: Generator, first_row: int = 0) -> None:
+        self.generator, self.first_row = generator, first_row
+        self.rows = generator.num_ws - first_row
+
+    @property
+    def first_coded(self) -> int:
+        """First row of ws that the code says something about."""
+        return self.first_row
 
     @property
     @abstractmethod
@@ -51,22 +66,27 @@ class Space(ABC):
     def retract_(self, variables: Variables) -> None:  # noqa: B027  (nothing to do is a right answer here)
         """Put the variables back on the space's manifold after a step, in place (default: nothing to do)."""
 
+    def start(self, ws: Tensor, seeds: Sequence[int]) -> Variables:
+        """Where an optimisation that knows ws begins: :meth:`from_ws`, and random what ws do not tell."""
+        del seeds
+        return self.from_ws(ws)
+
     def shift(self, variables: Mapping[str, Tensor], vector: Tensor, rows: tuple[int, int]) -> SynthesisInput:
         """The codes moved by `vector` [dim] (amount included) on rows [first, last) of ws, ready to be drawn.
 
         Moving only some rows of a W or Z code leaves that space for W+ or Z+; hence no variables are returned.
         """
-        moved = self.to_rows(variables).clone()
-        moved[:, rows[0] : rows[1]] += vector.to(moved)
-        return self.decode_rows(moved)
+        return self.move(variables, [(vector, rows)])
 
     @abstractmethod
-    def to_rows(self, variables: Mapping[str, Tensor]) -> Tensor:
-        """The code as one vector of the direction space per row of ws: [N, num_ws, dim]."""
+    def move(self, variables: Mapping[str, Tensor], moves: Sequence[Move]) -> SynthesisInput:
+        """The codes moved along several directions at once; their order does not matter."""
 
-    @abstractmethod
-    def decode_rows(self, rows: Tensor) -> SynthesisInput:
-        """What the generator is told for rows of :meth:`to_rows`, put back on the manifold first."""
+    def whole(self, rows: Tensor) -> Tensor:
+        """Coded rows [N, rows, w_dim] with w_avg in the rows that are not coded: [N, num_ws, w_dim]."""
+        if not self.first_row:
+            return rows
+        return torch.cat([self.generator.w_avg.to(rows).expand(len(rows), self.first_row, -1), rows], dim=1)
 
     def check(self, variables: Mapping[str, Tensor]) -> None:
         """Raise ShapeError or UnsupportedError unless these are codes of this space and generator."""

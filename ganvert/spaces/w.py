@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ganvert.generators.base import SynthesisInput
 from ganvert.seeds import normal
-from ganvert.spaces.base import Space, Variables
+from ganvert.spaces.base import Move, Space, Variables
 
 __all__ = ["W", "WPlus"]
 
@@ -21,23 +21,23 @@ class WPlus(Space):
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {"ws": (self.generator.num_ws, self.generator.w_dim)}
+        return {"ws": (self.rows, self.generator.w_dim)}
 
     def from_random(self, seeds: Sequence[int]) -> Variables:
         z = normal(seeds, (self.generator.z_dim,)).to(self.generator.w_avg)
         return self.from_ws(self.generator.map(z))
 
     def from_ws(self, ws: Tensor) -> Variables:
-        return {"ws": ws.clone()}
+        return {"ws": ws[:, self.first_row :].clone()}
 
     def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:
-        return variables["ws"]
+        return self.whole(variables["ws"])
 
-    def to_rows(self, variables: Mapping[str, Tensor]) -> Tensor:
-        return self.to_ws(variables)
-
-    def decode_rows(self, rows: Tensor) -> SynthesisInput:
-        return SynthesisInput(ws=rows)
+    def move(self, variables: Mapping[str, Tensor], moves: Sequence[Move]) -> SynthesisInput:
+        ws = self.to_ws(variables).clone()
+        for vector, (first, last) in moves:
+            ws[:, first:last] += vector.to(ws)
+        return SynthesisInput(ws=ws)
 
 
 class W(WPlus):
@@ -50,7 +50,7 @@ class W(WPlus):
         return {"w": (self.generator.w_dim,)}
 
     def from_ws(self, ws: Tensor) -> Variables:
-        return {"w": ws.mean(dim=1)}
+        return {"w": ws[:, self.first_row :].mean(dim=1)}
 
     def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:
-        return variables["w"].unsqueeze(1).expand(-1, self.generator.num_ws, -1)
+        return self.whole(variables["w"].unsqueeze(1).expand(-1, self.rows, -1))

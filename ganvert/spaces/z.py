@@ -10,7 +10,7 @@ from torch import Tensor
 from ganvert.errors import UnsupportedError
 from ganvert.generators.base import SynthesisInput
 from ganvert.seeds import normal
-from ganvert.spaces.base import Space, Variables, to_sphere
+from ganvert.spaces.base import Move, Space, Variables, to_sphere
 
 __all__ = ["Z", "ZPlus"]
 
@@ -20,11 +20,7 @@ class ZPlus(Space):
 
     name = "zplus"
     direction_space = "z"
-
-    @property
-    def rows(self) -> int:
-        """Number of independent z."""
-        return self.generator.num_ws
+    starts_from_ws = False
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -39,17 +35,18 @@ class ZPlus(Space):
         )
 
     def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:
-        return self.generator.map_rows(variables["z"])
+        return self.whole(self.generator.map_rows(variables["z"], self.first_row))
 
     @torch.no_grad()
     def retract_(self, variables: Variables) -> None:
         variables["z"].copy_(to_sphere(variables["z"]))
 
-    def to_rows(self, variables: Mapping[str, Tensor]) -> Tensor:
-        return variables["z"].expand(-1, self.generator.num_ws, -1)
-
-    def decode_rows(self, rows: Tensor) -> SynthesisInput:
-        return SynthesisInput(ws=self.generator.map_rows(to_sphere(rows)))
+    def move(self, variables: Mapping[str, Tensor], moves: Sequence[Move]) -> SynthesisInput:
+        """``z_i + a n``, then back onto the sphere (section 3.4)."""
+        z = variables["z"].expand(-1, self.rows, -1).clone()
+        for vector, (first, last) in moves:
+            z[:, max(first - self.first_row, 0) : max(last - self.first_row, 0)] += vector.to(z)
+        return SynthesisInput(ws=self.whole(self.generator.map_rows(to_sphere(z), self.first_row)))
 
 
 class Z(ZPlus):
@@ -58,8 +55,8 @@ class Z(ZPlus):
     name = "z"
 
     @property
-    def rows(self) -> int:
-        return 1
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"z": (1, self.generator.z_dim)}
 
     def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:
-        return self.generator.map(variables["z"][:, 0])
+        return self.whole(self.generator.map(variables["z"][:, 0])[:, self.first_row :])

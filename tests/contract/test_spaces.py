@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from ganvert.codes import codes_of_inversion, read_codes, write_codes
-from ganvert.errors import ShapeError, TableError, UnsupportedError
+from ganvert.errors import ParamsError, ShapeError, TableError, UnknownNameError, UnsupportedError
+from ganvert.generators.base import SynthesisInput
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.inverters import Context, Inversion, read_preset
 from ganvert.seeds import normal
-from ganvert.spaces import SPACES, Space
+from ganvert.spaces import SPACES, Space, make_space
+from ganvert.spaces import prior as prior_module
 
 OPTIMISE = {"inverter": "optimise", "steps": 2, "lr": 0.1, "objective": [{"loss": "mse", "resolution": 64}]}
 
 
-@pytest.fixture(params=SPACES)
+NAMES = [*SPACES, *(f"f16/{name}" for name in SPACES), "f8/zplus"]
+RANDOM = {name for name in NAMES if name.split("/")[-1] in ("z", "zplus")}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_priors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """P_N of the tiny generator needs no million samples, and its statistics no place outside."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prior_module, "SAMPLES", 20_000)
+        patch.setenv("GANVERT_PRIORS", str(tmp_path_factory.mktemp("priors")))
+        yield
+
+
+@pytest.fixture(params=NAMES)
 def space(request: pytest.FixtureRequest, tiny_generator: MobileStyleGAN) -> Space:
-    return SPACES[request.param](tiny_generator)
+    return make_space(request.param, tiny_generator)
+
+
+def draw(space: Space, codes: dict[str, torch.Tensor]) -> torch.Tensor:
+    return space.generator.synthesize(space.decode(codes))
 
 
 def stored(space: Space, path: Path, noise: list[torch.Tensor] | None = None) -> Inversion:
@@ -37,7 +57,11 @@ def test_shapes_are_the_declared_ones(space: Space) -> None:
     codes = space.from_random([1, 2])
     assert {name: tuple(value.shape[1:]) for name, value in codes.items()} == space.shapes
     space.check(codes)
-    assert space.to_ws(codes).shape == (2, space.generator.num_ws, space.generator.w_dim)
+    if space.name.split("/")[0][0] != "f" and space.name != "s":
+        assert space.to_ws(codes).shape == (2, space.generator.num_ws, space.generator.w_dim)
+    else:
+        with pytest.raises(UnsupportedError, match="has no ws"):
+            space.to_ws(codes)
     with pytest.raises(UnsupportedError, match="has variables"):
         space.check({"other": torch.zeros(1, 2)})
     with pytest.raises(ShapeError, match=f"{space.name} code"):
@@ -54,13 +78,53 @@ def test_random_codes_depend_on_their_seed_alone(space: Space) -> None:
 
 def test_codes_are_drawn(space: Space) -> None:
     codes = space.from_random([1, 2])
-    images = space.generator.synthesize(space.decode(codes))
-    assert images.shape == (2, 3, 64, 64)
-    torch.testing.assert_close(images, space.generator.synthesize(ws=space.to_ws(codes)))
+    assert draw(space, codes).shape == (2, 3, 64, 64)
+
+
+def test_spaces_draw_the_same_picture_where_they_hold_the_same_code(tiny_generator: MobileStyleGAN) -> None:
+    ws = tiny_generator.map(normal([3, 4], (tiny_generator.z_dim,)))
+    image = tiny_generator.synthesize(ws=ws)
+    for name in sorted(set(NAMES) - RANDOM):
+        space = make_space(name, tiny_generator)
+        torch.testing.assert_close(draw(space, space.from_ws(ws)), image, rtol=1e-3, atol=1e-3)
+
+
+def test_a_feature_hides_the_rows_before_it(tiny_generator: MobileStyleGAN) -> None:
+    space = make_space("f16/wplus", tiny_generator)
+    point = next(point for point in tiny_generator.feature_points if point.shape[1] == 16)
+    assert space.shapes == {"f": point.shape, "ws": (tiny_generator.num_ws - point.first_row, tiny_generator.w_dim)}
+    codes = space.from_random([1, 2])
+    vector = torch.ones(tiny_generator.w_dim)
+    still = tiny_generator.synthesize(space.shift(codes, vector, (0, point.first_row)))
+    assert torch.equal(still, draw(space, codes))
+    assert not torch.equal(tiny_generator.synthesize(space.shift(codes, vector, (0, point.first_row + 1))), still)
+
+
+def test_a_start_that_knows_ws(space: Space) -> None:
+    ws = space.generator.map(normal([3, 4], (space.generator.z_dim,)))
+    if space.name in ("z", "zplus"):
+        with pytest.raises(UnsupportedError, match="cannot start from w"):
+            space.start(ws, [1, 2])
+        return
+    codes = space.start(ws, [1, 2])
+    space.check(codes)
+    if "f" in codes:
+        point = space.point  # type: ignore[attr-defined]
+        feature = space.generator.features(SynthesisInput(ws=ws), [point.name])[point.name]
+        assert torch.equal(codes["f"], feature)
+
+
+def test_names_that_are_no_space(tiny_generator: MobileStyleGAN) -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'zplus'"):
+        make_space("f16/zpls", tiny_generator)
+    with pytest.raises(ParamsError, match="fSIZE/DETAIL"):
+        make_space("x16/zplus", tiny_generator)
+    with pytest.raises(UnsupportedError, match="no feature of 17 px"):
+        make_space("f17/zplus", tiny_generator)
 
 
 def test_retraction_changes_the_numbers_but_not_the_picture(space: Space) -> None:
-    codes = {name: 1.7 * value for name, value in space.from_random([1, 2]).items()}
+    codes = {name: 1.7 * value if name == "z" else value for name, value in space.from_random([1, 2]).items()}
     before = space.generator.synthesize(space.decode(codes))
     space.retract_(codes)
     after = space.generator.synthesize(space.decode(codes))
@@ -70,28 +134,47 @@ def test_retraction_changes_the_numbers_but_not_the_picture(space: Space) -> Non
         torch.testing.assert_close(radius, torch.full_like(radius, space.generator.z_dim**0.5))
 
 
-def test_shift(space: Space) -> None:
+def test_moves(space: Space) -> None:
     codes = space.from_random([1, 2])
-    rows = (2, 5)
-    vector = normal([3], (space.to_rows(codes).shape[2],))[0]
-    image = space.generator.synthesize(space.decode(codes))
-    still = space.generator.synthesize(space.shift(codes, 0 * vector, rows))
-    torch.testing.assert_close(still, image, rtol=1e-4, atol=1e-5)
-    told = space.shift(codes, vector, rows)
+    first, second = normal([3, 4], (space.generator.z_dim,))  # z and w of the tiny generator are equally wide
+    image = draw(space, codes)
+    still = space.generator.synthesize(space.shift(codes, 0 * first, (0, 8)))
+    torch.testing.assert_close(still, image, rtol=1e-4, atol=1e-4)
+    moved = space.generator.synthesize(space.shift(codes, first, (4, 8)))
+    assert not torch.allclose(moved, image, atol=1e-3)
+    one = space.generator.synthesize(space.move(codes, [(first, (4, 6)), (second, (5, 8))]))
+    other = space.generator.synthesize(space.move(codes, [(second, (5, 8)), (first, (4, 6))]))
+    torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["w", "wplus", "z", "zplus", "pn", "pnplus"])
+def test_moves_touch_their_rows_only(name: str, tiny_generator: MobileStyleGAN) -> None:
+    space = make_space(name, tiny_generator)
+    codes, vector = space.from_random([1, 2]), normal([3], (tiny_generator.z_dim,))[0]
+    told = space.shift(codes, vector, (2, 5))
     assert told.ws is not None
     moved = (told.ws - space.to_ws(codes)).abs().amax(dim=(0, 2)) > 1e-4
-    assert moved.tolist() == [rows[0] <= row < rows[1] for row in range(space.generator.num_ws)]
+    assert moved.tolist() == [2 <= row < 5 for row in range(tiny_generator.num_ws)]
     if space.direction_space == "w":
         torch.testing.assert_close(told.ws[:, 2:5] - space.to_ws(codes)[:, 2:5], vector.expand(2, 3, -1))
 
 
+def test_a_direction_of_w_moves_styles_as_it_moves_ws(tiny_generator: MobileStyleGAN) -> None:
+    ws, vector = tiny_generator.map(normal([3, 4], (16,))), normal([5], (16,))[0]
+    s, wplus = (make_space(name, tiny_generator) for name in ("s", "wplus"))
+    one, other = (x.generator.synthesize(x.shift(x.from_ws(ws), vector, (2, 6))) for x in (s, wplus))
+    torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
 def test_from_ws(space: Space) -> None:
-    same = space.generator.w_avg.expand(2, space.generator.num_ws, -1)
-    if space.direction_space == "z":
+    ws = space.generator.w_avg.expand(2, space.generator.num_ws, -1)
+    if space.name in RANDOM:
         with pytest.raises(UnsupportedError, match="cannot start from w"):
-            space.from_ws(same)
+            space.from_ws(ws)
     else:
-        torch.testing.assert_close(space.to_ws(space.from_ws(same)), same)
+        torch.testing.assert_close(
+            draw(space, space.from_ws(ws)), space.generator.synthesize(ws=ws), rtol=1e-3, atol=1e-3
+        )
 
 
 @pytest.mark.parametrize("with_noise", [False, True])

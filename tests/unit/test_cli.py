@@ -21,7 +21,7 @@ def photo(assets) -> Path:
     return assets.parent / "sample_photos/biden.jpg"
 
 
-@pytest.mark.parametrize("command", ["invert", "edit", "sample", "describe", "methods", "fetch"])
+@pytest.mark.parametrize("command", ["invert", "edit", "sample", "describe", "import", "methods", "fetch"])
 def test_every_command_has_help_with_an_example(run, command):
     done = run(command, "--help")
     assert done.exit_code == 0
@@ -84,6 +84,8 @@ def test_edit_changes_the_face_and_nothing_far_from_it(run, photo, tmp_path):
         (("edit", "a.jpg", "--direction", "smile", "--out", "x.png"), "NAME=AMOUNT"),
         (("edit", "a.jpg", "--direction", "smile=1", "--out", "x.jpg"), ".png"),
         (("describe", "no-such.safetensors"), "no-such.safetensors"),
+        (("import", "no-such.pkl", "x.safetensors"), "no-such.pkl"),
+        (("invert", "a.jpg", "--recipe", "centre", "--out", "x"), "did you mean 'center'"),
         (("sample", "--out", "x.png", "--device", "tpu!"), "device"),
     ],
 )
@@ -116,3 +118,25 @@ def test_describe_a_generator_and_a_table(run, assets, tmp_path):
     assert "16" in done.output
     table = Path(__file__).parents[2] / "ganvert/weights/scores_ffhq.parquet"
     assert "3000" in run("describe", table).output
+
+
+def test_import_and_describe_a_generator(run, tiny_generator_file, tmp_path):
+    out = tmp_path / "mine.safetensors"
+    done = run("import", tiny_generator_file, out)
+    assert done.exit_code == 0, done.output
+    assert "64 px" in done.output
+    assert run("import", tiny_generator_file, out).exit_code == 2
+    assert run("import", tiny_generator_file, out, "--force").exit_code == 0
+    assert "8 rows of 16" in run("describe", out).output
+
+
+def test_a_small_generator_of_other_things_than_faces(run, tiny_generator_file, tmp_path):
+    Image.effect_noise((90, 120), 60).save(tmp_path / "noise.png")
+    told = ("--generator", tiny_generator_file, "--recipe", "center", "--no-preview", "--steps", 2)
+    done = run("invert", tmp_path / "noise.png", "--method", "wplus", *told, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    scores = pq.read_table(tmp_path / "out/scores.parquet").to_pylist()
+    assert [row["metric"] for row in scores] == ["lpips_vgg_64", "mse_64", "psnr_64", "ssim_64"]
+    done = run("invert", tmp_path / "noise.png", *told, "--out", tmp_path / "other")
+    assert done.exit_code == 1
+    assert "choose a method that starts without an encoder" in " ".join(done.output.split())

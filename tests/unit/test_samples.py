@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from ganvert import faces, samples, tables
-from ganvert.errors import InputError, ParamsError, TableError
+from ganvert.errors import InputError, ParamsError, TableError, UnknownNameError
 from ganvert.faces import ATTRIBUTES
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.samples import (
@@ -25,9 +25,12 @@ from ganvert.samples import (
     codes_of,
     draw,
     load_callable,
+    prior_of,
     read_score_table,
     sample,
+    w_of,
     write_samples,
+    ws_of,
 )
 from ganvert.seeds import normal
 
@@ -41,13 +44,14 @@ class FakeScorer:
 
     scored = 0
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, names: Sequence[str] = tuple(ATTRIBUTES)) -> None:
         del folder
+        self.names = names
 
     def score(self, pictures: Sequence[Image.Image]) -> list[dict[str, float | None]]:
         FakeScorer.scored += len(pictures)
         values = [brightness(picture) for picture in pictures]
-        return [dict.fromkeys(ATTRIBUTES, value if value > 60 else None) for value in values]
+        return [dict.fromkeys(self.names, value if value > 60 else None) for value in values]
 
 
 @pytest.fixture
@@ -200,3 +204,30 @@ def test_options_that_cannot_be() -> None:
     for options in ({"count": 1}, {"count": 2, "px": 8}, {"count": 2, "check": -1}, {"count": 2, "sheet": -1}):
         with pytest.raises(ParamsError, match="count must be at least 2"):
             SampleOptions(**options)  # type: ignore[arg-type]
+
+
+def test_other_attributes_than_faces_have(tiny_generator: MobileStyleGAN, tmp_path: Path, drawn: list[int]) -> None:
+    """No face is looked for, and only what is shown is drawn."""
+    got = sample(tiny_generator, SampleOptions(count=6, px=64, sheet=2, attributes=()), tmp_path, tmp_path / "work")
+    assert (drawn, FakeScorer.scored, got.attributes, got.captions) == ([0, 1], 0, [], ["0", "1"])
+    few = SampleOptions(count=3, px=64, sheet=1, attributes=("smile",))
+    assert sample(tiny_generator, few, tmp_path, tmp_path / "work").attributes == ["smile"]
+    with pytest.raises(UnknownNameError, match="smiel"):
+        SampleOptions(count=3, attributes=("smiel",))
+
+
+def test_a_class_and_rows_that_differ(
+    tiny_generator: MobileStyleGAN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = prior_of(tiny_generator)
+    monkeypatch.setattr(tiny_generator, "label", 4)
+    assert prior_of(tiny_generator) == before + "-4"
+    monkeypatch.undo()
+    z, plain = codes_of(tiny_generator, range(3))
+    assert torch.equal(ws_of(tiny_generator, range(3)), plain.unsqueeze(1).expand(-1, 8, -1))
+    factors = torch.linspace(0, 2, 8).unsqueeze(1)
+    mapping = type(tiny_generator)._mapping
+    monkeypatch.setattr(tiny_generator, "rows_differ", True)
+    monkeypatch.setattr(tiny_generator, "_mapping", lambda z, c: mapping(tiny_generator, z, c).unsqueeze(1) * factors)
+    torch.testing.assert_close(w_of(tiny_generator, z), plain)  # the factors' mean is one
+    torch.testing.assert_close(ws_of(tiny_generator, range(3))[:, -1], 2 * plain)

@@ -157,3 +157,14 @@ def test_the_compact_encoder(tiny_generator: MobileStyleGAN, assets: Path, tmp_p
     images = tiny_generator.synthesize(ws=tiny_generator.w_avg.expand(1, 8, -1))
     torch.testing.assert_close(loaded.encode(images), encoder.encode(images), rtol=1e-2, atol=1e-2)
     assert loaded.encode(images).shape == (1, tiny_generator.num_ws, tiny_generator.w_dim)
+
+
+@pytest.mark.parametrize("layers", [5, 7])
+def test_other_numbers_of_rows(layers: int, tmp_path: Path) -> None:
+    """10 and 14 rows, as StyleGAN2 has at 64 and 256 px."""
+    generator = MobileStyleGAN([4] * layers, z_dim=8, w_dim=8, mapping_layers=1).eval().requires_grad_(False)
+    with torch.no_grad():
+        generator.mapping.layers[0].weight.copy_(torch.eye(8))
+    encoder, records = train(generator, options(steps=2, batch=2, samples=2, pixel=0.0), tmp_path)
+    assert encoder.encode(torch.zeros(1, 3, 64, 64)).shape == (1, 2 * layers, 8)
+    assert len(records) == 2

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ganvert import assets as assets_module
-from ganvert.errors import CheckpointError, ShapeError, UnknownNameError, UnsupportedError
+from ganvert.errors import CheckpointError, ShapeError, UnsupportedError
 from ganvert.generators import load_generator
 from ganvert.generators.base import SynthesisInput
 from ganvert.generators.mobile_stylegan import MobileStyleGAN, inverse_haar
@@ -253,13 +253,13 @@ def test_files_that_are_no_generator(tiny_generator: MobileStyleGAN, tmp_path: P
     with pytest.raises(CheckpointError, match="no such file"):
         load_generator(path)
     path.write_bytes(b"\x80\x04 a pickle, or anything")
-    with pytest.raises(CheckpointError, match="not a readable safetensors"):
+    with pytest.raises(CheckpointError, match="refused as a checkpoint"):
         load_generator(path)
     save_file(state, path)
     with pytest.raises(CheckpointError, match="not a ganvert generator"):
         load_generator(path)
     save_file(state, path, {**facts, "architecture": "mobile_stylegam"})
-    with pytest.raises(UnknownNameError, match="Did you mean 'mobile_stylegan'"):
+    with pytest.raises(CheckpointError, match="Did you mean 'mobile_stylegan'"):
         load_generator(path)
     save_file({name: value for name, value in state.items() if name != "const"}, path, facts)
     with pytest.raises(CheckpointError, match="const"):

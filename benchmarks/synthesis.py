@@ -1,0 +1,229 @@
+"""How fast StyleGAN2 draws and differentiates, against the plainest way to write it down.
+
+    python benchmarks/synthesis.py [--quick] [--device cuda] [--out synthesis.json]
+
+Weights are random: only sizes matter. The plain network is kept here, as the tests compare pictures with it too. It
+modulates and demodulates weights, one set for each sample of a grouped convolution, and filters as upfirdn does: zeros
+between the pixels, padding, convolution. Its up-convolution is a transposed one, as in NVlabs' reference path for CPUs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ganvert.generators.stylegan2 import StyleGAN2
+
+W_DIM = 512
+SQRT2 = math.sqrt(2)
+
+
+# --- the plain network -----------------------------------------------------------------------------------------------
+
+
+def upfirdn(x: Tensor, up: int, pad: tuple[int, int, int, int], gain: float) -> Tensor:
+    """Zeros between the pixels of [N, C, h, w], padding (left, right, top, bottom), the filter [1, 3, 3, 1]."""
+    n, c, h, w = x.shape
+    x = F.pad(x.reshape(n, c, h, 1, w, 1), (0, up - 1, 0, 0, 0, up - 1)).reshape(n, c, h * up, w * up)
+    taps = x.new_tensor([1, 3, 3, 1])
+    kernel = torch.outer(taps, taps) / 64 * gain
+    return F.conv2d(F.pad(x, pad), kernel.expand(c, 1, 4, 4), groups=c)
+
+
+def plain_conv(x: Tensor, weight: Tensor, style: Tensor, up: bool, epsilon: float = 1e-8) -> Tensor:
+    """Modulated, demodulated 3x3 convolution by a grouped one with weights of every sample's own."""
+    n, c, h, w = x.shape
+    own = weight * style[:, None, :, None, None]
+    own = own * (own.square().sum(dim=(2, 3, 4), keepdim=True) + epsilon).rsqrt()
+    x = x.reshape(1, n * c, h, w)
+    if not up:
+        return F.conv2d(x, own.flatten(0, 1), padding=1, groups=n).reshape(n, -1, h, w)
+    x = F.conv_transpose2d(x, own.transpose(1, 2).flatten(0, 1), stride=2, groups=n)
+    return upfirdn(x.reshape(n, -1, 2 * h + 1, 2 * w + 1), 1, (1, 1, 1, 1), 4)
+
+
+def plain_synthesis(
+    state: Mapping[str, Tensor], ws: Tensor, clamp: float | None = None, scaled: bool = False
+) -> Tensor:
+    """Pictures [N, C, R, R] of ws [N, num_ws, w_dim]: StyleGAN2 in NVlabs' names, stored noise, any architecture."""
+
+    def affine(name: str, row: int) -> Tensor:
+        weight, bias = state[f"{name}.affine.weight"], state[f"{name}.affine.bias"]
+        return ws[:, row] @ weight.t() / math.sqrt(weight.shape[1]) + bias
+
+    def layer(name: str, x: Tensor, row: int, up: bool, gain: float = 1.0) -> Tensor:
+        weight = state[f"{name}.weight"]
+        x = plain_conv(x, weight, affine(name, row), up, 1e-8 * (weight[0].numel() if scaled else 1))
+        if f"{name}.noise_const" in state:
+            x = x + state[f"{name}.noise_const"] * state[f"{name}.noise_strength"]
+        x = F.leaky_relu(x + state[f"{name}.bias"][:, None, None], 0.2) * (SQRT2 * gain)
+        return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)
+
+    sizes = sorted({int(name.split(".")[1][1:]) for name in state if name.startswith("synthesis.b")})
+    x = state["synthesis.b4.const"].expand(len(ws), -1, -1, -1)
+    picture: Tensor | None = None
+    row = 0
+    for size in sizes:
+        block = f"synthesis.b{size}"
+        around = state.get(f"{block}.skip.weight")
+        before, gain = x, 1.0 if around is None else math.sqrt(0.5)
+        if size > 4:
+            x, row = layer(f"{block}.conv0", x, row, up=True), row + 1
+        x, row = layer(f"{block}.conv1", x, row, up=False, gain=gain), row + 1
+        if around is not None:
+            skipped = F.conv2d(before, around / math.sqrt(around.shape[1]))
+            x = x + upfirdn(skipped, 2, (2, 1, 2, 1), 4) * math.sqrt(0.5)
+        picture = None if picture is None else upfirdn(picture, 2, (2, 1, 2, 1), 4)
+        if f"{block}.torgb.weight" in state:
+            weight, style = state[f"{block}.torgb.weight"], affine(f"{block}.torgb", row)
+            own = weight * style[:, None, :, None, None] / math.sqrt(weight.shape[1])
+            flat = x.reshape(1, -1, size, size)
+            rgb = F.conv2d(flat, own.flatten(0, 1), groups=len(ws)).reshape(len(ws), -1, size, size)
+            rgb = rgb + state[f"{block}.torgb.bias"][:, None, None]
+            rgb = rgb if clamp is None else rgb.clamp(-clamp, clamp)
+            picture = rgb if picture is None else picture + rgb
+    assert picture is not None
+    return picture
+
+
+# --- measuring -------------------------------------------------------------------------------------------------------
+
+
+def random_state(resolution: int, channel_base: int, channel_max: int = 512) -> dict[str, Tensor]:
+    """Random weights of a network of the skip architecture, 3 colours."""
+    source = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=source)
+
+    channels = {4 * 2**i: min(channel_base // (4 * 2**i), channel_max) for i in range(int(math.log2(resolution)) - 1)}
+    state = {"w_avg": torch.zeros(W_DIM), "synthesis.b4.const": normal(channels[4], 4, 4)}
+    for i in range(2):
+        state |= {f"mapping.fc{i}.weight": 100 * normal(W_DIM, W_DIM), f"mapping.fc{i}.bias": torch.zeros(W_DIM)}
+
+    def layer(name: str, inputs: int, outputs: int, kernel: int) -> None:
+        state[f"{name}.weight"] = normal(outputs, inputs, kernel, kernel)
+        state[f"{name}.bias"] = torch.zeros(outputs)
+        state[f"{name}.affine.weight"], state[f"{name}.affine.bias"] = normal(inputs, W_DIM), torch.ones(inputs)
+
+    for size, count in channels.items():
+        for conv in ("conv0", "conv1")[size == 4 :]:
+            name = f"synthesis.b{size}.{conv}"
+            layer(name, channels[size // 2] if conv == "conv0" else count, count, 3)
+            state |= {f"{name}.noise_const": normal(size, size), f"{name}.noise_strength": torch.tensor(0.1)}
+        layer(f"synthesis.b{size}.torgb", count, 3, 1)
+    return state
+
+
+def seconds(draw: Callable[[Tensor], Tensor], ws: Tensor, backward: bool, repeats: int) -> float:
+    """The fastest of some runs: of the picture, or of it and the gradient of its sum of squares to ws."""
+    best = math.inf
+    for _ in range(repeats):
+        at = ws.clone().requires_grad_(backward)
+        gc.collect()
+        start = _now(ws.device)
+        with torch.set_grad_enabled(backward):
+            image = draw(at)
+            if backward:
+                image.square().sum().backward()
+        best = min(best, _now(ws.device) - start)
+    return best
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+    # One thread computes: processor time, which other processes on the machine do not lengthen.
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
+
+
+def measure(
+    resolution: int, channel_base: int, batch: int, device: torch.device, repeats: int
+) -> list[dict[str, object]]:
+    """Rows of the table for one network and batch size."""
+    state = {name: value.to(device) for name, value in random_state(resolution, channel_base).items()}
+    generator = StyleGAN2.for_state(state, {}).to(device)
+    generator.load_state_dict(state)
+    generator.eval().requires_grad_(False)
+    ws = torch.randn(batch, generator.num_ws, W_DIM, generator=torch.Generator().manual_seed(1)).to(device)
+    ways: dict[str, Callable[[Tensor], Tensor]] = {
+        "plain": lambda at: plain_synthesis(state, at),
+        "ours": lambda at: generator.synthesize(ws=at),
+    }
+    with torch.no_grad():
+        pictures = [draw(ws[:1]) for draw in ways.values()]
+    differ = float((pictures[0] - pictures[1]).abs().max() / pictures[0].abs().max())
+    assert differ < 1e-3, f"the two networks draw different pictures ({differ})"
+    rows = []
+    for backward in (False, True):
+        taken: dict[str, float | None] = {}
+        for name, draw in ways.items():
+            try:
+                taken[name] = seconds(draw, ws, backward, repeats)
+            except RuntimeError as error:  # out of memory, on CPUs too
+                if "memory" not in str(error):
+                    raise
+                taken[name] = None
+        plain, ours = taken["plain"], taken["ours"]
+        rows.append(
+            {
+                "resolution": resolution,
+                "channel_base": channel_base,
+                "batch": batch,
+                "pass": "forward + backward" if backward else "forward",
+                "plain_seconds": plain,
+                "ours_seconds": ours,
+                "ratio": None if plain is None or ours is None else plain / ours,
+            }
+        )
+    return rows
+
+
+def show(row: Mapping[str, object]) -> str:
+    """One line of the table."""
+    cells = [f"{row['resolution']} px", f"base {row['channel_base']}", f"batch {row['batch']}", str(row["pass"])]
+    for name, unit in (("plain_seconds", "s"), ("ours_seconds", "s"), ("ratio", "x")):
+        value = row[name]
+        cells.append(f"{value:.3f} {unit}" if isinstance(value, float) else "no memory")
+    return " | ".join(f"{cell:>18}" for cell in cells)
+
+
+def main() -> None:
+    """Measure, print a table, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="256 px and batch 1 only, one run each")
+    parser.add_argument("--device", default="cpu", type=torch.device)
+    parser.add_argument("--threads", default=1, type=int)
+    parser.add_argument("--batch", default=[1, 8], type=int, nargs="+")
+    parser.add_argument("--resolution", default=[256, 1024], type=int, nargs="+")
+    parser.add_argument("--repeats", default=3, type=int)
+    parser.add_argument("--out", type=Path, help="write the rows as JSON")
+    told = parser.parse_args()
+    torch.set_num_threads(told.threads)
+    if told.quick:
+        told.batch, told.resolution, told.repeats = [1], [256], 1
+    print(" | ".join(f"{head:>18}" for head in ("picture", "channels", "batch", "pass", "plain", "ours", "ratio")))
+    rows = []
+    for resolution in told.resolution:
+        # NVlabs' automatic configuration: half the channels below 512 px.
+        for batch in told.batch:
+            found = measure(resolution, 32768 if resolution >= 512 else 16384, batch, told.device, told.repeats)
+            print("\n".join(map(show, found)), flush=True)
+            rows += found
+    if told.out is not None:
+        facts = {"device": str(told.device), "threads": told.threads, "torch": torch.__version__, "rows": rows}
+        told.out.write_text(json.dumps(facts, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""StyleGAN2 of genforce and BDInvert."""
+
+from __future__ import annotations
+
+import re
+
+from torch import Tensor
+
+from ganvert.checkpoints.base import Checkpoint, Content
+from ganvert.checkpoints.genforce import generator_state, ignored_of
+from ganvert.checkpoints.stylegan2 import assemble, rename
+from ganvert.errors import CheckpointError
+
+__all__ = ["matches", "read"]
+
+FORMAT = "genforce_stylegan2"
+MARKS = ("mapping.dense0.weight", "synthesis.early_layer.const", "synthesis.layer0.noise_strength")
+PLAIN = {
+    "mapping.label_weight": "mapping.label_weight",
+    "truncation.w_avg": "w_avg",
+    "synthesis.early_layer.const": "synthesis.b4.const",
+}
+PARTS = {
+    "weight": "weight",
+    "bias": "bias",
+    "noise_strength": "noise_strength",
+    "noise": "noise_const",
+    "style.weight": "affine.weight",
+    "style.bias": "affine.bias",
+}
+BLUR = re.compile(r"synthesis\.(layer\d{1,2}\.filter|upsample)\.kernel")
+
+
+def matches(content: Content) -> bool:
+    """Whether the averaged generator has the names of genforce's StyleGAN2."""
+    state = generator_state(content)
+    return state is not None and all(name in state for name in MARKS)
+
+
+def read(content: Content) -> Checkpoint:
+    """The averaged generator."""
+    source = generator_state(content) or {}
+    blurs = [name for name in source if BLUR.fullmatch(name)]
+    names = rename((name for name in source if name not in blurs), _ours, FORMAT)
+    style, mean = (source.get(name) for name in ("synthesis.layer0.style.weight", "truncation.w_avg"))
+    if isinstance(style, Tensor) and isinstance(mean, Tensor) and style.ndim == 2 and mean.numel() != style.shape[1]:
+        raise CheckpointError(
+            f"{FORMAT}: truncation.w_avg has shape {list(mean.shape)} and layers read {style.shape[1]} numbers; "
+            "networks that map z to a w of its own for every layer (repeat_w=False) are not read"
+        )
+    return assemble(
+        content,
+        source,
+        names,
+        format=FORMAT,
+        turn=_turn,
+        config={"scaled_demodulation": True},
+        blurs=blurs,
+        ignored=ignored_of(content),
+    )
+
+
+def _turn(ours: str, value: Tensor) -> Tensor:
+    if ours.endswith("conv0.weight"):
+        if value.ndim != 4:
+            raise CheckpointError(f"{FORMAT}: {ours} has shape {list(value.shape)}, wanted 4 axes")
+        return value.flip(2, 3)  # stored as a correlation; we use it in a transposed convolution
+    return value + 1 if ours.endswith("affine.bias") else value  # their code adds the one
+
+
+def _ours(name: str) -> str | None:
+    """Our name of a tensor; None for one that a StyleGAN2 does not have."""
+    if name in PLAIN:
+        return PLAIN[name]
+    if found := re.fullmatch(r"mapping\.dense(\d{1,3})\.(weight|bias)", name):
+        return f"mapping.fc{found[1]}.{found[2]}"
+    if found := re.fullmatch(r"synthesis\.(layer|output)(\d{1,2})\.(.*)", name):
+        kind, index, part = found[1], int(found[2]), found[3]
+        if part not in PARTS or (kind == "output" and "noise" in part):
+            return None
+        if kind == "output":
+            return f"synthesis.b{4 * 2**index}.torgb.{PARTS[part]}"
+        return f"synthesis.b{4 * 2 ** ((index + 1) // 2)}.conv{1 - index % 2}.{PARTS[part]}"
+    return None

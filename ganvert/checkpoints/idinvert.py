@@ -1,0 +1,72 @@
+"""StyleGAN1 of idinvert_pytorch and InterFaceGAN: flat state dicts that differ in a few names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ganvert.checkpoints.base import Checkpoint, Content
+from ganvert.checkpoints.stylegan1 import Dialect, assemble, from_hwio, names_of, over
+from ganvert.errors import CheckpointError
+
+__all__ = ["matches", "read"]
+
+FORMAT = "idinvert"
+
+
+def _dialect(linear: str, const: str) -> Dialect:
+    return Dialect(
+        dense=(f"{linear}.weight", "wscale.bias"),
+        parts={
+            "bias": "epilogue.bias",
+            "noise_weight": "epilogue.apply_noise.weight",
+            "noise_const": "epilogue.apply_noise.noise",
+            "style.weight": f"epilogue.style_mod.dense.{linear}.weight",
+            "style.bias": "epilogue.style_mod.dense.wscale.bias",
+        },
+        const=const,
+        weight="conv.weight",
+        fused="weight",
+        output="conv.weight",
+    )
+
+
+DIALECTS = {"idinvert": _dialect("fc", "const"), "interfacegan": _dialect("linear", "first_layer")}
+TRUNCATION = "truncation.truncation"
+
+
+def matches(content: Content) -> bool:
+    """Whether the file is a flat state dict with the names of either code."""
+    return _kind(content.root) is not None
+
+
+def read(content: Content) -> Checkpoint:
+    """The file's only generator."""
+    kind = _kind(content.root)
+    if kind is None:
+        raise CheckpointError("neither a state dict of idinvert_pytorch nor of InterFaceGAN")
+    source = {name: value for name, value in content.root.items() if name != TRUNCATION}
+    names = names_of(source, DIALECTS[kind])
+    fused = [ours for ours, theirs in names.items() if ours.endswith(".weight") and theirs == ours and "layer" in ours]
+    ignored = [f"{TRUNCATION}: say psi and cutoff when drawing"] if TRUNCATION in content.root else []
+    config = {"final_tanh": True} if kind == "idinvert" else {}
+    if config:
+        ignored.append("assumed: pictures end in tanh, as those of the published models do")
+    return assemble(
+        content,
+        source,
+        names,
+        format=FORMAT,
+        turns=dict.fromkeys(fused, lambda kernel: over(from_hwio(kernel))),
+        lod="synthesis.lod",
+        config=config,
+        ignored=tuple(ignored),
+    )
+
+
+def _kind(root: Any) -> str | None:
+    if not isinstance(root, dict) or not all(isinstance(name, str) for name in root):
+        return None
+    for kind, dialect in DIALECTS.items():
+        if f"mapping.dense0.{dialect.dense[0]}" in root and f"synthesis.layer0.{dialect.const}" in root:
+            return kind
+    return None

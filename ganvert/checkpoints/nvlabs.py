@@ -1,0 +1,233 @@
+"""NVlabs pickles (stylegan2-ada-pytorch, stylegan3): their tree of persistent modules, and StyleGAN2 out of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from ganvert.checkpoints.base import Checkpoint, Content, Instance
+from ganvert.checkpoints.stylegan2 import check_blurs, mean_w
+from ganvert.checkpoints.tensors import take
+from ganvert.errors import CheckpointError
+
+__all__ = ["NvlabsModule", "ignored_of", "matches", "network_of", "read"]
+
+FORMAT = "nvlabs_stylegan2"
+PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
+
+# A StyleGAN has about a hundred modules, five deep. A pickle may refer to one object from many places, so that a small
+# file can describe a tree that no memory holds, or one that contains itself.
+_MOST_MODULES = 2000
+_DEEPEST = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class NvlabsModule:
+    """One module of a persistent network, as data.
+
+    Attributes:
+        class_name: as the file spells it.
+        parameters: own parameters by name.
+        buffers: own buffers by name.
+        modules: submodules by name.
+        attributes: all other attributes of the object.
+    """
+
+    class_name: str
+    parameters: Mapping[str, Tensor]
+    buffers: Mapping[str, Tensor]
+    modules: Mapping[str, NvlabsModule]
+    attributes: Mapping[str, Any] = field(repr=False)
+
+    def tensors(self, prefix: str = "") -> dict[str, Tensor]:
+        """Parameters and buffers of the whole tree by dotted name, as ``state_dict`` spells them."""
+        own = {prefix + name: value for name, value in {**self.parameters, **self.buffers}.items()}
+        for name, module in self.modules.items():
+            own |= module.tensors(f"{prefix}{name}.")
+        return own
+
+    def walk(self, prefix: str = "") -> Iterator[tuple[str, NvlabsModule]]:
+        """Every module of the tree with its dotted name; this one's is `prefix`."""
+        yield prefix, self
+        for name, module in self.modules.items():
+            yield from module.walk(f"{prefix}.{name}" if prefix else name)
+
+
+def network_of(content: Content) -> NvlabsModule:
+    """The generator of an NVlabs pickle: ``G_ema``, else ``G``, else the file's only object.
+
+    Raises:
+        CheckpointError: there is none, or it is no tree of modules.
+    """
+    _, instance = _generator(content.root)
+    if instance is None:
+        raise CheckpointError("NVlabs pickle: neither G_ema nor G is a persistent network")
+    return _module(instance, "G", _Budget(_MOST_MODULES), 0)
+
+
+def ignored_of(content: Content) -> tuple[str, ...]:
+    """What :func:`network_of` left out, in words."""
+    if not isinstance(content.root, dict):
+        return ()
+    used, _ = _generator(content.root)
+    rest = tuple(f"{name}: not the generator used" for name in content.root if name != used)
+    return rest if used == "G_ema" else (f"no G_ema: {used} was used, whose weights are not averaged", *rest)
+
+
+def _generator(root: Any) -> tuple[str, Instance | None]:
+    if isinstance(root, dict):
+        for name in ("G_ema", "G"):
+            if _is_persistent(root.get(name)):
+                return name, root[name]
+        return "", None
+    return "", root if _is_persistent(root) else None
+
+
+def _is_persistent(value: Any) -> bool:
+    return isinstance(value, Instance) and value.kind == PERSISTENT
+
+
+class _Budget:
+    """Counts visits over a whole tree."""
+
+    def __init__(self, visits: int) -> None:
+        self.left = visits
+
+    def spend(self, where: str) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise CheckpointError(f"NVlabs pickle: over {_MOST_MODULES} modules at {where}: no StyleGAN")
+
+
+def _module(value: Any, where: str, budget: _Budget, depth: int) -> NvlabsModule:
+    budget.spend(where)
+    if depth > _DEEPEST:
+        raise CheckpointError(f"NVlabs pickle: modules nest deeper than {_DEEPEST} at {where}")
+    told = value.args[0] if _is_persistent(value) and len(value.args) == 1 else None
+    state = told.get("state") if isinstance(told, dict) else None
+    if not isinstance(told, dict) or not isinstance(state, dict):
+        raise CheckpointError(f"NVlabs pickle: {where} is no persistent module")
+    parts = {name: state.get(name) for name in ("_parameters", "_buffers", "_modules")}
+    for name, part in parts.items():
+        if not isinstance(part, dict) or not all(isinstance(key, str) for key in part):
+            raise CheckpointError(f"NVlabs pickle: {where}.{name} is no table of names")
+    children = {name: child for name, child in parts["_modules"].items() if child is not None}  # type: ignore[union-attr]
+    return NvlabsModule(
+        class_name=str(told.get("class_name")),
+        parameters=_own(parts["_parameters"], where),
+        buffers=_own(parts["_buffers"], where),
+        modules={name: _module(child, f"{where}.{name}", budget, depth + 1) for name, child in children.items()},
+        attributes={name: item for name, item in state.items() if name not in parts},
+    )
+
+
+def _own(table: Any, where: str) -> dict[str, Tensor]:
+    present = {name: value for name, value in table.items() if value is not None}
+    for name, value in present.items():
+        if not isinstance(value, Tensor):
+            raise CheckpointError(f"NVlabs pickle: {where}.{name} is no tensor")
+    return present
+
+
+# --- StyleGAN2 -------------------------------------------------------------------------------------------------------
+
+
+def matches(content: Content) -> bool:
+    """Whether the file holds an NVlabs StyleGAN2, of either repository."""
+    try:
+        synthesis = network_of(content).modules.get("synthesis")
+    except CheckpointError:
+        return False
+    return synthesis is not None and "b4" in synthesis.modules
+
+
+def read(content: Content) -> Checkpoint:
+    """The averaged generator."""
+    network = network_of(content)
+    modules = dict(network.walk())
+    config = {**_clamp(modules), **_lr_multiplier(modules)}
+    _check_activations(modules)
+    found = take(content, network.tensors(), FORMAT)
+    blurs = {name: value for name, value in found.items() if name.endswith("resample_filter")}
+    check_blurs(blurs, FORMAT, gain=1)
+    unused = _without_noise(modules)
+    state = {name: value for name, value in found.items() if name not in blurs and name not in unused}
+    _check_architecture(modules, state)
+    ignored = ignored_of(content)
+    mean = state.pop("mapping.w_avg", None)
+    if mean is None:
+        mean, ignored = mean_w(state, config.get("lr_multiplier", 0.01)), (*ignored, "assumed: w_avg from samples")
+    return Checkpoint(
+        format=FORMAT, architecture="stylegan2", state={**state, "w_avg": mean}, config=config, ignored=ignored
+    )
+
+
+def _clamp(modules: Mapping[str, NvlabsModule]) -> dict[str, float]:
+    told = {name: m.attributes["conv_clamp"] for name, m in modules.items() if "conv_clamp" in m.attributes}
+    # The way around a residual block is not clamped, whatever the layers are.
+    around = [told.pop(name) for name in list(told) if name.endswith(".skip")]
+    if any(value is not None for value in around):
+        raise CheckpointError(f"{FORMAT}: a skip has a conv_clamp")
+    values = list(told.values())
+    if any(value != values[0] for value in values):
+        raise CheckpointError(f"{FORMAT}: layers have different conv_clamp")
+    if not values or values[0] is None:
+        return {}
+    return {"conv_clamp": _number(values[0], "conv_clamp")}
+
+
+def _lr_multiplier(modules: Mapping[str, NvlabsModule]) -> dict[str, float]:
+    """What the mapping network's layers multiply their biases by; their weights too, beside 1 / sqrt(inputs)."""
+    multipliers = []
+    for name, module in modules.items():
+        if not name.startswith("mapping.fc") or "bias_gain" not in module.attributes:
+            continue
+        multipliers.append(_number(module.attributes["bias_gain"], f"{name}.bias_gain"))
+        weight, gain = module.parameters.get("weight"), module.attributes.get("weight_gain")
+        if weight is None or weight.ndim != 2 or gain is None:
+            raise CheckpointError(f"{FORMAT}: {name} has no weight or no gain")
+        if not math.isclose(_number(gain, f"{name}.weight_gain") * math.sqrt(weight.shape[1]), multipliers[-1]):
+            raise CheckpointError(f"{FORMAT}: {name} has different gains of weights and biases")
+    if any(not math.isclose(value, multipliers[0]) for value in multipliers):
+        raise CheckpointError(f"{FORMAT}: the mapping network's layers have different learning rates")
+    usual = not multipliers or math.isclose(multipliers[0], 0.01)
+    return {} if usual else {"lr_multiplier": multipliers[0]}
+
+
+def _check_activations(modules: Mapping[str, NvlabsModule]) -> None:
+    for name, module in modules.items():
+        if name.startswith("mapping.fc") or name.endswith((".conv0", ".conv1")):
+            activation = module.attributes.get("activation", "lrelu")
+            if activation != "lrelu":
+                raise CheckpointError(f"{FORMAT}: {name} has activation {str(activation)[:40]!r}; wanted 'lrelu'")
+
+
+def _without_noise(modules: Mapping[str, NvlabsModule]) -> set[str]:
+    """Names of noise tensors in layers that are told not to use them."""
+    off = [name for name, module in modules.items() if module.attributes.get("use_noise") is False]
+    return {f"{name}.{part}" for name in off for part in ("noise_const", "noise_strength")}
+
+
+def _check_architecture(modules: Mapping[str, NvlabsModule], state: Mapping[str, Tensor]) -> None:
+    """The name of the architecture has to agree with the tensors, which are what decides."""
+    blocks = [name for name in modules if name.startswith("synthesis.b") and name.count(".") == 1]
+    if any(f"{name}.skip.weight" in state for name in blocks):
+        found = {"resnet"}
+    elif len(blocks) == 1:
+        found = {"skip", "orig", "resnet"}
+    else:
+        found = {"skip"} if all(f"{name}.torgb.weight" in state for name in blocks) else {"orig"}
+    for name in blocks:
+        told = modules[name].attributes.get("architecture")
+        if told is not None and str(told) not in found:
+            raise CheckpointError(f"{FORMAT}: {name} is called {str(told)[:40]!r}, its tensors say {min(found)!r}")
+
+
+def _number(value: Any, what: str) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise CheckpointError(f"{FORMAT}: {what} is no number")
+    return float(value)

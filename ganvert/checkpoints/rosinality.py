@@ -1,0 +1,111 @@
+"""StyleGAN2 of rosinality/stylegan2-pytorch, alone or as the decoder of pSp and e4e."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganvert.checkpoints.base import Checkpoint, Content
+from ganvert.checkpoints.stylegan2 import assemble, rename
+from ganvert.errors import CheckpointError
+
+__all__ = ["matches", "read"]
+
+FORMAT = "rosinality"
+MARKS = ("input.input", "conv1.conv.weight", "style.1.weight")
+DECODER = "decoder."
+MEAN = "latent_avg"
+PARTS = {
+    "conv.weight": "weight",
+    "conv.modulation.weight": "affine.weight",
+    "conv.modulation.bias": "affine.bias",
+    "noise.weight": "noise_strength",
+    "activate.bias": "bias",
+    "bias": "bias",  # of a picture
+}
+BLUR = re.compile(r"convs\.\d{1,2}\.conv\.blur\.kernel|to_rgbs\.\d{1,2}\.upsample\.kernel")
+
+
+def matches(content: Content) -> bool:
+    """Whether the file holds a generator with rosinality's names."""
+    return _generator(content)[1] is not None
+
+
+def read(content: Content) -> Checkpoint:
+    """The averaged generator."""
+    used, source = _generator(content)
+    if source is None:
+        raise CheckpointError(f"{FORMAT}: neither g_ema nor g nor a decoder with these names")
+    blurs = [name for name in source if BLUR.fullmatch(name)]
+    names = rename((name for name in source if name not in blurs), _ours, FORMAT)
+    notes = [f"{name}: not the generator used" for name in content.root if name not in (used, MEAN)]
+    if used == "g":
+        notes.insert(0, "no g_ema: g was used, whose weights are not averaged")
+    elif used == "state_dict":
+        notes.insert(0, "encoder.*: not the generator used")
+    mean = content.root.get(MEAN)
+    if mean is not None:
+        mean, note = _mean(mean)
+        source, names = {**source, MEAN: mean}, {**names, MEAN: "w_avg"}
+        notes += note
+    return assemble(
+        content,
+        source,
+        names,
+        format=FORMAT,
+        turn=lambda _, value: value,
+        config={"scaled_demodulation": True},
+        blurs=blurs,
+        ignored=tuple(notes),
+    )
+
+
+def _generator(content: Content) -> tuple[str, dict[str, Any] | None]:
+    """Where in the file the generator is, and its tensors; the averaged one if there is a choice."""
+    root = content.root if isinstance(content.root, dict) else {}
+    for used in ("g_ema", "g", "state_dict"):
+        state = root.get(used)
+        if isinstance(state, dict) and all(isinstance(name, str) for name in state):
+            if used == "state_dict":
+                state = {name.removeprefix(DECODER): value for name, value in state.items() if name.startswith(DECODER)}
+            if all(name in state for name in MARKS):
+                return used, state
+    return "", None
+
+
+def _mean(mean: Any) -> tuple[Any, list[str]]:
+    """The mean w out of [w_dim], or of [rows, w_dim] or [1, rows, w_dim] as pSp and e4e keep it."""
+    if not isinstance(mean, Tensor) or not 1 <= mean.ndim <= 3 or not mean.numel():
+        raise CheckpointError(f"{FORMAT}: {MEAN} is no tensor of one or several w")
+    rows = mean.reshape(-1, mean.shape[-1])
+    if torch.equal(rows, rows[:1].expand_as(rows)):
+        return rows[0], []
+    return rows.float().mean(dim=0), [f"assumed: {MEAN} differs between its {len(rows)} rows, their mean was taken"]
+
+
+def _ours(name: str) -> str | None:
+    """Our name of a tensor; None for one that a StyleGAN2 does not have."""
+    if name == "input.input":
+        return "synthesis.b4.const"
+    if found := re.fullmatch(r"style\.(\d{1,3})\.(weight|bias)", name):
+        return f"mapping.fc{int(found[1]) - 1}.{found[2]}"  # style.0 normalises
+    if found := re.fullmatch(r"noises\.noise_(\d{1,2})", name):
+        return f"synthesis.{_conv(int(found[1]))}.noise_const"
+    if found := re.fullmatch(r"(conv1|to_rgb1|(?:convs|to_rgbs)\.\d{1,2})\.(.*)", name):
+        layer, _, index = found[1].partition(".")
+        if found[2] not in PARTS or (found[2] == "bias" and layer.startswith("conv")):
+            return None
+        if layer.startswith("conv"):
+            place = _conv(int(index) + 1 if index else 0)
+        else:
+            place = f"b{8 * 2 ** int(index) if index else 4}.torgb"
+        return f"synthesis.{place}.{PARTS[found[2]]}"
+    return None
+
+
+def _conv(index: int) -> str:
+    """Our name of convolution 0, 1, ... in execution order."""
+    return f"b{4 * 2 ** ((index + 1) // 2)}.conv{1 - index % 2}"

@@ -1,0 +1,121 @@
+"""StyleGAN1 of the official TensorFlow code (NVlabs/stylegan)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ganvert.checkpoints.base import Checkpoint, Content
+from ganvert.checkpoints.stylegan1 import FUSED_FROM, Turn, assemble, count_layers, from_hwio, over, transposed
+from ganvert.checkpoints.tensorflow import TfNetwork, is_tensorflow, network_of
+from ganvert.errors import CheckpointError
+
+__all__ = ["matches", "read"]
+
+FORMAT = "tensorflow_stylegan1"
+
+#: Arguments of the official code that our network has one value of (networks_stylegan.py, defaults of G_style).
+BUILT_IN: dict[str, Any] = {
+    "blur_filter": [1, 2, 1],
+    "const_input_layer": True,
+    "mapping_nonlinearity": "lrelu",
+    "mapping_use_wscale": True,
+    "nonlinearity": "lrelu",
+    "normalize_latents": True,
+    "use_instance_norm": True,
+    "use_pixel_norm": False,
+    "use_styles": True,
+    "use_wscale": True,
+}
+PARTS = {
+    "bias": "bias",
+    "noise_weight": "Noise/weight",
+    "style.weight": "StyleMod/weight",
+    "style.bias": "StyleMod/bias",
+}
+
+
+def matches(content: Content) -> bool:
+    """Whether the file holds the official TensorFlow StyleGAN1."""
+    if not is_tensorflow(content):
+        return False
+    try:
+        return "4x4/Const/StyleMod/weight" in network_of(content).component("synthesis").variables
+    except CheckpointError:
+        return False
+
+
+def read(content: Content) -> Checkpoint:
+    """The averaged generator Gs."""
+    network = network_of(content)
+    mapping, synthesis = network.component("mapping"), network.component("synthesis")
+    kwargs = {**network.kwargs, **mapping.kwargs, **synthesis.kwargs}
+    for name, wanted in BUILT_IN.items():
+        # By their spelling: a value may be of any kind, and arrays have no single truth value.
+        if name in kwargs and repr(kwargs[name]) != repr(wanted):
+            raise CheckpointError(f"{FORMAT}: built with {name}={kwargs[name]!r}, wanted {wanted!r}")
+    layers = count_layers(synthesis.variables, lambda i: f"{_scope(i)}/bias")
+    names = _mapping_names(mapping) | {"w_avg": "dlatent_avg"}
+    turns: dict[str, Turn] = {name: transposed for name in names if name.endswith("weight") and ".fc" in name}
+    for i in range(layers):
+        ours, theirs = f"synthesis.layer{i}", _scope(i)
+        names |= {f"{ours}.{part}": f"{theirs}/{name}" for part, name in PARTS.items()}
+        names[f"{ours}.noise_const"] = f"noise{i}"
+        turns[f"{ours}.style.weight"] = transposed
+        if i == 0:
+            names[f"{ours}.const"] = f"{theirs}/const"
+        else:
+            names[f"{ours}.weight"] = f"{theirs}/weight"
+            turns[f"{ours}.weight"] = _fused_kernel if _is_fused(i, kwargs) else from_hwio
+    names |= {f"synthesis.output.{part}": f"ToRGB_lod0/{part}" for part in ("weight", "bias")}
+    turns["synthesis.output.weight"] = from_hwio
+    return assemble(
+        content,
+        {**network.variables, **mapping.variables, **synthesis.variables},
+        names,
+        format=FORMAT,
+        turns=turns,
+        lod="lod",
+        config=_config(kwargs),
+        ignored=("G, D: not the generator used",) if isinstance(content.root, tuple | list) else (),
+    )
+
+
+def _mapping_names(mapping: TfNetwork) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for i in range(count_layers(mapping.variables, "Dense{}/weight".format)):
+        names |= {f"mapping.fc{i}.{part}": f"Dense{i}/{part}" for part in ("weight", "bias")}
+    if "LabelConcat/weight" in mapping.variables:
+        names["mapping.label_weight"] = "LabelConcat/weight"
+    return names
+
+
+def _scope(layer: int) -> str:
+    """The official code's name of a layer."""
+    if layer < 2:
+        return ("4x4/Const", "4x4/Conv")[layer]
+    size = 4 * 2 ** (layer // 2)
+    return f"{size}x{size}/" + ("Conv0_up", "Conv1")[layer % 2]
+
+
+def _fused_kernel(kernel: Any) -> Any:
+    return over(from_hwio(kernel))
+
+
+def _is_fused(layer: int, kwargs: Mapping[str, Any]) -> bool:
+    """Whether a layer doubles by a transposed convolution."""
+    rule = kwargs.get("fused_scale", "auto")
+    if layer % 2:
+        return False
+    if isinstance(rule, str) and rule == "auto":
+        return 4 * 2 ** (layer // 2) >= FUSED_FROM
+    if not isinstance(rule, bool):
+        raise CheckpointError(f"{FORMAT}: fused_scale={rule!r} is neither 'auto' nor a truth value")
+    return rule
+
+
+def _config(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    multiplier = kwargs.get("mapping_lrmul", 0.01)
+    if type(multiplier) not in (int, float):
+        raise CheckpointError(f"{FORMAT}: mapping_lrmul={multiplier!r} is no number")
+    return {} if multiplier == 0.01 else {"lr_multiplier": multiplier}

@@ -1,0 +1,402 @@
+"""StyleGAN2 (Karras et al. 2020, arXiv 1912.04958), also conditional and as StyleGAN2-ADA (arXiv 2006.06676) has it.
+
+Tensors have NVlabs' names and their stored scale: weights of unit size, gains act at run time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ganvert.errors import CheckpointError
+from ganvert.generators.base import FeaturePoint, Generator, PaddableConv, StyleSlot, SynthesisInput, Taps
+from ganvert.generators.mapping import SLOPE, Dense, MappingNetwork
+from ganvert.generators.modulation import (
+    blur_kernel,
+    demodulation,
+    modulated_conv,
+    modulated_pointwise,
+    modulated_up_conv,
+    upsample,
+)
+
+__all__ = ["StyleGAN2"]
+
+LARGEST = 4096  # pixels; official networks end at 1024
+
+
+class StyledConv(nn.Module):
+    """Modulated 3x3 convolution, noise, bias, leaky ReLU with gain sqrt(2), clamp."""
+
+    noise_strength: nn.Parameter | None  # []
+    noise_const: Tensor | None  # [r, r]
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        w_dim: int,
+        resolution: int,
+        *,
+        up: bool,
+        noise_strength: bool,
+        noise_const: bool,
+        clamp: float | None,
+        scaled_demodulation: bool,
+    ) -> None:
+        """`shape` is the weight's, [out, in, 3, 3]; `up` doubles the resolution to `resolution`."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(*shape))
+        self.bias = nn.Parameter(torch.zeros(shape[0]))
+        self.affine = Dense(w_dim, shape[1])
+        self.register_parameter("noise_strength", nn.Parameter(torch.zeros(())) if noise_strength else None)
+        self.register_buffer("noise_const", torch.zeros(resolution, resolution) if noise_const else None)
+        self.resolution, self.up, self.clamp = resolution, up, clamp
+        # Weights that are scaled by 1 / sqrt(fan in) before they are demodulated: the same, told about larger ones.
+        self.epsilon = 1e-8 * (shape[1] * 9 if scaled_demodulation else 1)
+
+    def noise(self, given: Tensor | None) -> Tensor | None:
+        """What is added: a given or the stored map times the learned strength."""
+        noise = self.noise_const if given is None else given
+        return None if noise is None or self.noise_strength is None else noise * self.noise_strength
+
+    def forward(
+        self,
+        x: Tensor,
+        style: Tensor,
+        noise: Tensor | None,
+        *,
+        blur: Tensor,
+        gain: float = 1.0,
+        padding: Tensor | None = None,
+    ) -> Tensor:
+        if self.up:
+            x = modulated_up_conv(x, self.weight, style, blur)
+        else:
+            x = modulated_conv(x, self.weight, style, padding)
+        # All gains act before leaky ReLU, where they join factors that are there anyway.
+        gain *= math.sqrt(2)
+        x = x * (demodulation(self.weight, style, self.epsilon) * gain)[:, :, None, None]
+        # In place where autograd does not need what was there: a large feature map is a pass over memory each time.
+        x += (self.bias * gain)[:, None, None]
+        if noise is not None:
+            x += noise * gain
+        x = F.leaky_relu_(x, SLOPE)
+        if self.clamp is None:
+            return x
+        limit = self.clamp * gain / math.sqrt(2)
+        return x.clamp(-limit, limit)
+
+
+class ToRGB(nn.Module):
+    """Modulated 1x1 convolution to the picture, clamp."""
+
+    def __init__(self, shape: Sequence[int], w_dim: int, clamp: float | None) -> None:
+        """`shape` is the weight's, [image channels, in, 1, 1]."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(*shape))
+        self.bias = nn.Parameter(torch.zeros(shape[0]))
+        self.affine = Dense(w_dim, shape[1])
+        self.gain, self.clamp = 1 / math.sqrt(shape[1]), clamp
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        x = modulated_pointwise(x, self.weight.flatten(1), self.bias, style * self.gain)
+        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
+
+
+class Skip(nn.Module):
+    """The branch around a residual block: 1x1 convolution, then twice as large."""
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        """`shape` is the weight's, [out, in, 1, 1]."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(*shape))
+        self.gain = math.sqrt(0.5 / shape[1])
+
+    def forward(self, x: Tensor, blur: Tensor) -> Tensor:
+        return upsample(F.conv2d(x, self.weight * self.gain), blur)
+
+
+class Block(nn.Module):
+    """What acts at one resolution; parts that a network lacks are None."""
+
+    const: nn.Parameter | None  # [C, 4, 4], at 4 px
+    conv0: StyledConv | None
+    conv1: StyledConv
+    torgb: ToRGB | None
+    skip: Skip | None
+
+    def __init__(self, resolution: int, shapes: Mapping[str, Sequence[int]], w_dim: int, **options: Any) -> None:
+        """`shapes` of the block's tensors by their names in it; `options` are those of :class:`StyledConv`."""
+        super().__init__()
+        self.resolution = resolution
+        first = resolution == 4
+        self.register_parameter("const", nn.Parameter(torch.zeros(*shapes["const"])) if first else None)
+
+        def conv(name: str) -> StyledConv:
+            return StyledConv(
+                shapes[f"{name}.weight"],
+                w_dim,
+                resolution,
+                up=name == "conv0",
+                noise_strength=f"{name}.noise_strength" in shapes,
+                noise_const=f"{name}.noise_const" in shapes,
+                **options,
+            )
+
+        self.conv0 = None if first else conv("conv0")
+        self.conv1 = conv("conv1")
+        self.torgb = ToRGB(shapes["torgb.weight"], w_dim, options["clamp"]) if "torgb.weight" in shapes else None
+        self.skip = Skip(shapes["skip.weight"]) if "skip.weight" in shapes else None
+
+
+class StyleGAN2(Generator):
+    """The network; which parts it has and how large they are follows a state dict in ganvert's names.
+
+    Names: ``mapping.*``, ``w_avg`` [w_dim], ``synthesis.b{r}.*`` as in NVlabs' files, without filters. Configuration:
+    ``conv_clamp`` (None), ``scaled_demodulation`` (False: weights are demodulated at stored scale; True: after a
+    factor of 1 / sqrt(fan in), as rosinality and genforce do), ``lr_multiplier`` of the mapping network (0.01).
+
+    Feature points are the outputs of the convolutions. A residual block has one, ``b{r}.conv1``, where its two branches
+    meet: a feature in the middle of it would leave the branch around it without an input. Features take no part in the
+    sum of coarser pictures: an injected one starts the picture anew at its resolution.
+    """
+
+    architecture = "stylegan2"
+    blur: Tensor
+
+    def __init__(
+        self,
+        state: Mapping[str, Tensor],
+        *,
+        conv_clamp: float | None = None,
+        scaled_demodulation: bool = False,
+        lr_multiplier: float = 0.01,
+    ) -> None:
+        super().__init__()
+        shapes = _block_shapes(state)
+        self.resolution = max(shapes)
+        self.num_ws = 2 * len(shapes)
+        self.mapping, self.z_dim = MappingNetwork.for_state(state, lr_multiplier=lr_multiplier)
+        self.label_dim = self.mapping.label_dim
+        self.w_dim = state["synthesis.b4.conv1.affine.weight"].shape[1]
+        mapped = state[f"mapping.fc{self.mapping.count - 1}.weight"].shape[0]
+        if mapped != self.w_dim:
+            raise CheckpointError(f"not a StyleGAN2: z is mapped to {mapped} numbers, layers read {self.w_dim}")
+        self.image_channels = shapes[self.resolution]["torgb.weight"][0]
+        options = {"clamp": conv_clamp, "scaled_demodulation": scaled_demodulation}
+        self.synthesis = nn.ModuleDict({f"b{r}": Block(r, shapes[r], self.w_dim, **options) for r in sorted(shapes)})
+        self.register_buffer("w_avg", torch.zeros(self.w_dim))
+        self.register_buffer("blur", blur_kernel(), persistent=False)
+
+    @classmethod
+    def for_state(cls, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> StyleGAN2:
+        """The module whose sizes fit a state dict (values are not loaded).
+
+        Raises:
+            CheckpointError: the tensors do not make a StyleGAN2, or the configuration is of another network.
+        """
+        options = _options(config)
+        try:
+            # A few wrong shapes can ask for any amount of memory: nothing is allocated before all of them fit.
+            with torch.device("meta"):
+                wanted = {name: tuple(value.shape) for name, value in cls(state, **options).state_dict().items()}
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"not a StyleGAN2: {error!r}") from error
+        given = {name: tuple(value.shape) for name, value in state.items()}
+        if given != wanted:
+            raise CheckpointError(f"not a StyleGAN2: {_difference(given, wanted)}")
+        return cls(state, **options)
+
+    @property
+    def _blocks(self) -> list[Block]:
+        return cast("list[Block]", list(self.synthesis.values()))
+
+    @property
+    def _convs(self) -> list[tuple[str, StyledConv]]:
+        """All 3x3 convolutions with their names, in execution order; number i reads row i of ws."""
+        convs = []
+        for block in self._blocks:
+            convs += [(f"b{block.resolution}.conv0", block.conv0)] if block.conv0 is not None else []
+            convs += [(f"b{block.resolution}.conv1", block.conv1)]
+        return convs
+
+    @property
+    def _affines(self) -> list[tuple[StyleSlot, Dense]]:
+        affines, row = [], 0
+        for block in self._blocks:
+            r = block.resolution
+            for name, part in (("conv0", block.conv0), ("conv1", block.conv1), ("torgb", block.torgb)):
+                if part is not None:
+                    slot = StyleSlot(f"b{r}.{name}", part.weight.shape[1], row, r)
+                    affines.append((slot, part.affine))
+                    # The picture's row is also that of the next convolution.
+                    row += name != "torgb"
+        return affines
+
+    @property
+    def style_layout(self) -> tuple[StyleSlot, ...]:
+        return tuple(slot for slot, _ in self._affines)
+
+    @property
+    def feature_points(self) -> tuple[FeaturePoint, ...]:
+        first = self._blocks[0].conv1
+        points = [FeaturePoint("const", (first.weight.shape[1], 4, 4), 0)]
+        residual = any(block.skip is not None for block in self._blocks)
+        for i, (name, conv) in enumerate(self._convs):
+            if not (residual and conv.up):
+                points.append(FeaturePoint(name, (len(conv.weight), conv.resolution, conv.resolution), i + 1))
+        return tuple(points)
+
+    @property
+    def noise_shapes(self) -> tuple[tuple[int, int], ...]:
+        return tuple((conv.resolution,) * 2 for _, conv in self._convs if conv.noise_strength is not None)
+
+    @property
+    def paddable(self) -> tuple[PaddableConv, ...]:
+        return tuple(
+            PaddableConv(name, conv.weight.shape[1], conv.resolution) for name, conv in self._convs if not conv.up
+        )
+
+    def _mapping(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        return self.mapping(z, labels)
+
+    def styles(self, ws: Tensor) -> dict[str, Tensor]:
+        return {slot.name: affine(ws[:, slot.row]) for slot, affine in self._affines}
+
+    def run(
+        self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        self.check(told)
+        styles = {} if told.ws is None else self.styles(told.ws)
+        styles |= told.styles or {}
+        noise = self._noise(told)
+        padding = told.padding or {}
+        points = [point.name for point in self.feature_points]
+        taps = Taps(points, told, read, stop)
+        picture: Tensor | None = None
+        x = cast(Tensor, self._blocks[0].const).expand(told.count, -1, -1, -1)
+        for i, name in enumerate(points):
+            if i < taps.start or i > taps.end:
+                continue
+            at, _, part = name.partition(".")
+            if i == taps.start:
+                x = taps.at(name, taps.injected)
+            else:
+                x = taps.at(name, x if name == "const" else self._step(name, x, styles, noise, padding))
+            if part == "conv1" and not stop:
+                picture = self._draw(cast(Block, self.synthesis[at]), x, picture, styles)
+        if stop:
+            return x.new_empty(told.count, self.image_channels, 0, 0), taps.seen
+        return cast(Tensor, picture), taps.seen
+
+    def _noise(self, told: SynthesisInput) -> dict[str, Tensor | None]:
+        """What each convolution adds."""
+        if told.noise == "none":
+            return dict.fromkeys((name for name, _ in self._convs), None)
+        if isinstance(told.noise, str):
+            return {name: conv.noise(None) for name, conv in self._convs}
+        given = iter(told.noise)
+        return {name: None if conv.noise_strength is None else conv.noise(next(given)) for name, conv in self._convs}
+
+    def _step(
+        self,
+        name: str,
+        x: Tensor,
+        styles: Mapping[str, Tensor],
+        noise: Mapping[str, Tensor | None],
+        padding: Mapping[str, Tensor],
+    ) -> Tensor:
+        """The activation at point `name` from that of the point before: one convolution, or one residual block."""
+        at, _, part = name.partition(".")
+        block = cast(Block, self.synthesis[at])
+        if part == "conv0":
+            return cast(StyledConv, block.conv0)(x, styles[name], noise[name], blur=self.blur)
+        told = {"blur": self.blur, "padding": padding.get(name)}
+        if block.skip is None:
+            return block.conv1(x, styles[name], noise[name], **told)
+        around, inside = block.skip(x, self.blur), f"{at}.conv0"
+        x = cast(StyledConv, block.conv0)(x, styles[inside], noise[inside], blur=self.blur)
+        return around + block.conv1(x, styles[name], noise[name], gain=math.sqrt(0.5), **told)
+
+    def _draw(self, block: Block, x: Tensor, picture: Tensor | None, styles: Mapping[str, Tensor]) -> Tensor | None:
+        """The sum of the pictures up to this block."""
+        if block.torgb is None:
+            return picture
+        own = block.torgb(x, styles[f"b{block.resolution}.torgb"])
+        return own if picture is None else upsample(picture, self.blur) + own
+
+
+def _block_shapes(state: Mapping[str, Tensor]) -> dict[int, dict[str, tuple[int, ...]]]:
+    """Resolution -> shapes of its tensors by their names in the block, 4 px first."""
+    shapes: dict[int, dict[str, tuple[int, ...]]] = {}
+    for name, value in state.items():
+        if name.startswith("synthesis."):
+            _, block, part = name.split(".", maxsplit=2)
+            shapes.setdefault(int(block.removeprefix("b")), {})[part] = tuple(value.shape)
+    sizes = sorted(shapes)
+    if not sizes or sizes != [4 * 2**i for i in range(len(sizes))] or sizes[-1] > LARGEST:
+        raise CheckpointError(f"not a StyleGAN2: its blocks are of {sizes or 'no'} px, wanted 4, 8, ... to {LARGEST}")
+    drawing = [size for size in sizes if "torgb.weight" in shapes[size]]
+    around = [size for size in sizes if "skip.weight" in shapes[size]]
+    # Skip: all draw. Residual and original: only the last draws. Residual: all but the first have a way around.
+    if drawing not in (sizes, sizes[-1:]) or around not in ([], sizes[1:]) or (around and drawing != sizes[-1:]):
+        raise CheckpointError(f"not a StyleGAN2: of {sizes} px {drawing} have a toRGB and {around} a skip")
+    for size, parts in shapes.items():
+        wide = {name: shape for name, shape in parts.items() if name.endswith(("conv0.weight", "conv1.weight"))}
+        narrow = {name: shape for name, shape in parts.items() if name.endswith(("torgb.weight", "skip.weight"))}
+        for some, kernel in ((wide, (3, 3)), (narrow, (1, 1))):
+            for name, shape in some.items():
+                if len(shape) != 4 or shape[2:] != kernel or 0 in shape:
+                    raise CheckpointError(f"not a StyleGAN2: b{size}.{name} has shape {list(shape)}, wanted {kernel}")
+    _check_chain(shapes)
+    return shapes
+
+
+def _check_chain(shapes: Mapping[int, Mapping[str, tuple[int, ...]]]) -> None:
+    """Each part reads as many channels as the part before it has."""
+    channels = shapes[4].get("const", (0,))[0]
+    colours = shapes[max(shapes)]["torgb.weight"][0]
+    for size in sorted(shapes):
+        parts, coming = shapes[size], channels
+        for name in ("conv0.weight", "conv1.weight", "torgb.weight"):
+            if name not in parts or (name == "conv0.weight" and size == 4):
+                continue
+            if parts[name][1] != channels or (name == "torgb.weight" and parts[name][0] != colours):
+                raise CheckpointError(
+                    f"not a StyleGAN2: b{size}.{name} has shape {list(parts[name])} after {channels} channels"
+                )
+            channels = parts[name][0] if name != "torgb.weight" else channels
+        if parts.get("skip.weight", (channels, coming))[:2] != (channels, coming):
+            raise CheckpointError(f"not a StyleGAN2: b{size}.skip.weight has shape {list(parts['skip.weight'])}")
+
+
+def _options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Configuration as arguments."""
+    clamp, multiplier = config.get("conv_clamp"), config.get("lr_multiplier", 0.01)
+    scaled = config.get("scaled_demodulation", False)
+    for name, value in (("conv_clamp", clamp), ("lr_multiplier", multiplier)):
+        if not _is_positive(value) and not (name == "conv_clamp" and value is None):
+            raise CheckpointError(f"StyleGAN2: {name} is {value!r}; wanted a number above 0")
+    unknown = set(config) - {"conv_clamp", "lr_multiplier", "scaled_demodulation"}
+    if not isinstance(scaled, bool) or unknown:
+        raise CheckpointError(f"StyleGAN2: a configuration of another network ({dict(config)})")
+    return {"conv_clamp": clamp, "lr_multiplier": multiplier, "scaled_demodulation": scaled}
+
+
+def _is_positive(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value) and value > 0
+
+
+def _difference(given: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]) -> str:
+    """The first name that does not fit, in words."""
+    name = next(name for name in sorted({*given, *wanted}) if given.get(name) != wanted.get(name))
+    if name not in given:
+        return f"{name} is missing"
+    if name not in wanted:
+        return f"{name} is not part of it"
+    return f"{name} has shape {list(given[name])}, wanted {list(wanted[name])}"

@@ -1,0 +1,88 @@
+"""F and what is composed with it: a feature map takes the place of the coarse rows, a detail space codes the others.
+
+F/W+ is BDInvert's (Kang et al. 2021), F/Z+ the one of arXiv 2307.08995; F/S that of FeatureStyleEncoder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ganvert.errors import UnsupportedError
+from ganvert.generators.base import FeaturePoint, Generator, SynthesisInput
+from ganvert.seeds import normal
+from ganvert.spaces.base import Move, Space, Variables
+
+__all__ = ["Feature", "point_of_size"]
+
+
+def point_of_size(generator: Generator, size: int) -> FeaturePoint:
+    """The coarsest feature of `size` x `size` behind the learned input: StyleGAN2's first convolution there.
+
+    Raises:
+        UnsupportedError: there is none.
+    """
+    points = [point for point in generator.feature_points if point.first_row]
+    for point in points:
+        if point.shape[1] == size:
+            return point
+    sizes = sorted({point.shape[1] for point in points})
+    raise UnsupportedError(f"{generator.architecture} has no feature of {size} px; it has them of {sizes} px")
+
+
+class Feature(Space):
+    """The feature ``f`` at one point over the rows of a detail space that still act behind it.
+
+    The feature stays where it is when a direction moves the code: only rows of the detail space follow.
+    """
+
+    def __init__(self, generator: Generator, size: int, detail: type[Space]) -> None:
+        super().__init__(generator)
+        self.point = point_of_size(generator, size)
+        self.detail = detail(generator, self.point.first_row)
+        self.name = f"f{size}/{detail.name}"
+        self.direction_space = self.detail.direction_space
+
+    @property
+    def first_coded(self) -> int:
+        return self.detail.first_row
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"f": self.point.shape, **self.detail.shapes}
+
+    def from_random(self, seeds: Sequence[int]) -> Variables:
+        z = normal(seeds, (self.generator.z_dim,)).to(self.generator.w_avg)
+        return {"f": self._feature(self.generator.map(z)), **self.detail.from_random(seeds)}
+
+    def from_ws(self, ws: Tensor) -> Variables:
+        return {"f": self._feature(ws), **self.detail.from_ws(ws)}
+
+    def start(self, ws: Tensor, seeds: Sequence[int]) -> Variables:
+        detail = self.detail.from_ws(ws) if self.detail.starts_from_ws else self.detail.from_random(seeds)
+        return {"f": self._feature(ws), **detail}
+
+    def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:
+        raise UnsupportedError(f"space {self.name!r} has no ws: a feature map stands for its coarse rows")
+
+    def decode(self, variables: Mapping[str, Tensor]) -> SynthesisInput:
+        return self._with_feature(self.detail.decode(self._details(variables)), variables)
+
+    def move(self, variables: Mapping[str, Tensor], moves: Sequence[Move]) -> SynthesisInput:
+        return self._with_feature(self.detail.move(self._details(variables), moves), variables)
+
+    def retract_(self, variables: Variables) -> None:
+        self.detail.retract_(self._details(variables))
+
+    def _details(self, variables: Mapping[str, Tensor]) -> Variables:
+        return {name: value for name, value in variables.items() if name != "f"}
+
+    def _with_feature(self, told: SynthesisInput, variables: Mapping[str, Tensor]) -> SynthesisInput:
+        return dataclasses.replace(told, features={self.point.name: variables["f"]})
+
+    @torch.no_grad()
+    def _feature(self, ws: Tensor) -> Tensor:
+        return self.generator.features(SynthesisInput(ws=ws), [self.point.name])[self.point.name].clone()

@@ -1,0 +1,59 @@
+"""S: the outputs of the affine layers (Wu et al. 2021, StyleSpace)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from ganvert.errors import UnsupportedError
+from ganvert.generators.base import StyleSlot, SynthesisInput
+from ganvert.seeds import normal
+from ganvert.spaces.base import Move, Space, Variables
+
+__all__ = ["S"]
+
+
+class S(Space):
+    """One vector per style slot. A direction of W moves the rows it names through the affine layers."""
+
+    name = "s"
+    direction_space = "w"
+
+    @property
+    def slots(self) -> list[StyleSlot]:
+        """Slots that read a row of this space."""
+        return [slot for slot in self.generator.style_layout if slot.row >= self.first_row]
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {slot.name: (slot.width,) for slot in self.slots}
+
+    def from_random(self, seeds: Sequence[int]) -> Variables:
+        z = normal(seeds, (self.generator.z_dim,)).to(self.generator.w_avg)
+        return self.from_ws(self.generator.map(z))
+
+    def from_ws(self, ws: Tensor) -> Variables:
+        styles = self.generator.styles(ws)
+        return {slot.name: styles[slot.name].clone() for slot in self.slots}
+
+    def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:
+        raise UnsupportedError("space 's' has no ws: the affine layers have no inverse")
+
+    def decode(self, variables: Mapping[str, Tensor]) -> SynthesisInput:
+        if not self.first_row:
+            return SynthesisInput(styles=dict(variables))
+        # Slots of coarser rows are hidden by the injected feature; the network wants values for them all the same.
+        n = len(next(iter(variables.values())))
+        return SynthesisInput(ws=self.generator.w_avg.expand(n, self.generator.num_ws, -1), styles=dict(variables))
+
+    def move(self, variables: Mapping[str, Tensor], moves: Sequence[Move]) -> SynthesisInput:
+        generator = self.generator
+        n = len(next(iter(variables.values())))
+        start = generator.w_avg.expand(n, generator.num_ws, -1)
+        end = start.clone()
+        for vector, (first, last) in moves:
+            end[:, first:last] += vector.to(end)
+        # The affine layers are linear but for their bias, which drops out of the difference.
+        before, after = generator.styles(start), generator.styles(end)
+        return self.decode({name: value + after[name] - before[name] for name, value in variables.items()})
