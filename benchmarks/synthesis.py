@@ -13,6 +13,8 @@ import argparse
 import gc
 import json
 import math
+import resource
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganvert.generators.stylegan2 import StyleGAN2
+from ganvert.runtime import keep_freed_memory, strict_math
 
 W_DIM = 512
 SQRT2 = math.sqrt(2)
@@ -170,8 +173,8 @@ def measure(
         for name, draw in ways.items():
             try:
                 taken[name] = seconds(draw, ws, backward, repeats)
-            except RuntimeError as error:  # out of memory, on CPUs too
-                if "memory" not in str(error):
+            except (MemoryError, RuntimeError) as error:
+                if not any(word in str(error) for word in ("memory", "alloc", "primitive")):
                     raise
                 taken[name] = None
         plain, ours = taken["plain"], taken["ours"]
@@ -198,6 +201,13 @@ def show(row: Mapping[str, object]) -> str:
     return " | ".join(f"{cell:>18}" for cell in cells)
 
 
+def _limit_memory() -> None:
+    """Let an allocation that does not fit fail, rather than have the kernel end some process for it."""
+    facts = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    available = int(facts["MemAvailable"].split()[0]) * 1024
+    resource.setrlimit(resource.RLIMIT_DATA, (available, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+
 def main() -> None:
     """Measure, print a table, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -209,16 +219,20 @@ def main() -> None:
     parser.add_argument("--repeats", default=3, type=int)
     parser.add_argument("--out", type=Path, help="write the rows as JSON")
     told = parser.parse_args()
-    torch.set_num_threads(told.threads)
+    strict_math(told.threads)
+    keep_freed_memory()  # as the stages do; both networks gain from it
+    _limit_memory()
     if told.quick:
         told.batch, told.resolution, told.repeats = [1], [256], 1
-    print(" | ".join(f"{head:>18}" for head in ("picture", "channels", "batch", "pass", "plain", "ours", "ratio")))
+    heads = ("picture", "channels", "batch", "pass", "plain", "ours", "ratio")
+    sys.stdout.write(" | ".join(f"{head:>18}" for head in heads) + "\n")
     rows = []
     for resolution in told.resolution:
         # NVlabs' automatic configuration: half the channels below 512 px.
         for batch in told.batch:
             found = measure(resolution, 32768 if resolution >= 512 else 16384, batch, told.device, told.repeats)
-            print("\n".join(map(show, found)), flush=True)
+            sys.stdout.write("\n".join(map(show, found)) + "\n")
+            sys.stdout.flush()
             rows += found
     if told.out is not None:
         facts = {"device": str(told.device), "threads": told.threads, "torch": torch.__version__, "rows": rows}

@@ -101,7 +101,16 @@ def write_codes(
     ]
     options = json.dumps(dataclasses.asdict(preset.options), sort_keys=True)
     table = tables.codes_table(shapes)
-    tables.write(path, table, rows, {"shapes": json.dumps(shapes), "options": options, **facts})
+    tables.write(
+        path,
+        table,
+        rows,
+        {"shapes": json.dumps(shapes), "options": options, "label": _label(context.generator), **facts},
+    )
+
+
+def _label(generator: Generator) -> str:
+    return "" if generator.label is None else str(generator.label)
 
 
 def read_codes(path: Path, generator: Generator) -> Codes:
@@ -116,6 +125,11 @@ def read_codes(path: Path, generator: Generator) -> Codes:
         raise TableError(
             f"{path}: codes of generator {str(facts.get('generator'))[:12]}, not of {generator.fingerprint()[:12]}; "
             "invert again with this generator"
+        )
+    if facts.get("label", "") != _label(generator):
+        raise TableError(
+            f"{path}: codes of class {facts.get('label') or 'none'}, the generator is asked for class "
+            f"{_label(generator) or 'none'}; set generator.label as it was, or invert again"
         )
     variables = {
         name: torch.from_numpy(tables.array(data, name).copy()).unflatten(1, shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from ganvert.assets import fetch
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.runtime import strict_math
 from ganvert.seeds import normal
+from ganvert.spaces import prior
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,6 +31,15 @@ def assets() -> Path:
 def one_thread() -> None:
     """Equal sums everywhere, and no fight over two cores."""
     strict_math(threads=1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_priors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Statistics for P_N from few samples, kept in no folder of the machine's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prior, "SAMPLES", 20_000)
+        patch.setenv("GANVERT_PRIORS", str(tmp_path_factory.mktemp("priors")))
+        yield
 
 
 @pytest.fixture(scope="session")

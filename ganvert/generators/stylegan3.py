@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -173,15 +173,17 @@ class Layer(nn.Module):
 
         The style scales the input and the demodulation the output, so that all images share one weight.
         """
-        weight, gain = self.weight, self.magnitude_ema.rsqrt()
+        weight: Tensor = self.weight
+        bias: Tensor = self.bias
+        gain = self.magnitude_ema.rsqrt()
         if self.facts.is_torgb:
-            style, scale, bias = style / math.sqrt(weight[0].numel()), gain.expand(1, 1), self.bias
+            style, scale = style / math.sqrt(weight[0].numel()), gain.expand(1, 1)
         else:
             # Upsampling and leaky ReLU let positive factors pass: the gain is cheapest on the small map before them.
-            gain, bias = gain * math.sqrt(2), self.bias * math.sqrt(2)
+            gain, bias = gain * math.sqrt(2), bias * math.sqrt(2)
             weight = weight * weight.square().mean(dim=(1, 2, 3), keepdim=True).rsqrt()
-            # Demodulation cancels the scale of a style up to its epsilon; each image by itself, unlike the paper's code,
-            # where it depends on the rest of the batch.
+            # Demodulation cancels the scale of a style up to its epsilon; each image by itself, unlike the paper's
+            # code, where it depends on the rest of the batch.
             style = style * (style.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
             scale = (style.square() @ weight.square().sum(dim=(2, 3)).t() + 1e-8).rsqrt() * gain
         x = F.conv2d(x * style[:, :, None, None], weight, padding=self.facts.kernel - 1)
@@ -325,7 +327,7 @@ class StyleGAN3(Generator):
         return image * self.synthesis.output_scale, taps.seen
 
 
-def _table(value: Any, where: str, keys: set[str], optional: set[str] = frozenset()) -> Mapping[str, Any]:  # type: ignore[assignment]
+def _table(value: Any, where: str, keys: set[str], optional: Set[str] = frozenset()) -> Mapping[str, Any]:
     if not isinstance(value, Mapping) or not keys <= set(value) <= keys | optional:
         got = sorted(map(str, value)) if isinstance(value, Mapping) else value
         raise CheckpointError(f"StyleGAN3: {where}: wanted {', '.join(sorted(keys))}, got {got!r:.200}")

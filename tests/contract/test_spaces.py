@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,22 +14,12 @@ from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.inverters import Context, Inversion, read_preset
 from ganvert.seeds import normal
 from ganvert.spaces import SPACES, Space, make_space
-from ganvert.spaces import prior as prior_module
 
 OPTIMISE = {"inverter": "optimise", "steps": 2, "lr": 0.1, "objective": [{"loss": "mse", "resolution": 64}]}
 
 
 NAMES = [*SPACES, *(f"f16/{name}" for name in SPACES), "f8/zplus"]
 RANDOM = {name for name in NAMES if name.split("/")[-1] in ("z", "zplus")}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_priors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """P_N of the tiny generator needs no million samples, and its statistics no place outside."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prior_module, "SAMPLES", 20_000)
-        patch.setenv("GANVERT_PRIORS", str(tmp_path_factory.mktemp("priors")))
-        yield
 
 
 @pytest.fixture(params=NAMES)

@@ -22,7 +22,11 @@ from stages import invert as invert_stage
 
 GOLDEN = Path(__file__).parents[1] / "golden/checkpoints"
 #: generator files by name beside the tiny MobileStyleGAN, and the class of conditional ones
-FILES: dict[str, tuple[Path, int | None]] = {}
+FILES: dict[str, tuple[Path, int | None]] = {
+    "stylegan1": (GOLDEN / "C1_genforce_stylegan1_64.pth", None),
+    "stylegan2": (GOLDEN / "A3_ada_skip_cond_c5.pkl", 2),
+    "stylegan3": (GOLDEN / "D1_stylegan3_t.pkl", None),
+}
 
 
 class Odd(MobileStyleGAN):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ganvert.checkpoints import FORMATS
 from ganvert.directions import DIRECTIONS
 from ganvert.edits import EDITS
 from ganvert.encoders import ENCODERS
@@ -20,6 +21,7 @@ from ganvert.spaces import SPACES
 
 REGISTRIES = {
     "generator": GENERATORS,
+    "checkpoint format": FORMATS,
     "space": SPACES,
     "inverter": INVERTERS,
     "loss": LOSSES,

@@ -150,12 +150,13 @@ def drawn(resolution: int, kind: str, labels: int = 0) -> tuple[State, dict[str,
 
 
 def filtered(x: Tensor, taps: Tensor | None) -> Tensor:
-    """The convolution of [N, C, h, w] without padding, by the full two-dimensional kernel."""
+    """The convolution of [N, C, h, w] without padding, every channel as a picture of its own."""
     if taps is None:
         return x
-    kernel = (taps if taps.ndim == 2 else torch.outer(taps, taps)).flip(0, 1)
-    n, c, h, w = x.shape
-    return F.conv2d(x.reshape(n * c, 1, h, w), kernel[None, None]).squeeze(1).unflatten(0, (n, c))
+    maps = x.flatten(0, 1).unsqueeze(1)
+    for kernel in [taps] if taps.ndim == 2 else [taps[:, None], taps[None]]:
+        maps = F.conv2d(maps, kernel.flip(0, 1)[None, None])
+    return maps.squeeze(1).unflatten(0, x.shape[:2])
 
 
 def spread(x: Tensor, taps: Tensor | None, factor: int, padding: list[int] | tuple[int, ...]) -> Tensor:
@@ -453,9 +454,9 @@ def test_another_learning_rate_multiplier() -> None:
 def test_what_it_cannot_be_told(generator: StyleGAN3, ws: Tensor) -> None:
     with pytest.raises(UnsupportedError, match="no noise inputs"):
         generator.synthesize(ws=ws, noise=[torch.zeros(1, 1, 36, 36)])
-    with pytest.raises(UnsupportedError, match="no paddable convolution 'layers.0'"):
+    with pytest.raises(UnsupportedError, match=r"no paddable convolution 'layers\.0'"):
         generator.synthesize(SynthesisInput(ws=ws, padding={"layers.0": torch.zeros(1, 6, 38, 38)}))
-    with pytest.raises(UnsupportedError, match="no feature point 'layers.14'"):
+    with pytest.raises(UnsupportedError, match=r"no feature point 'layers\.14'"):
         generator.synthesize(SynthesisInput(ws=ws, features={"layers.14": torch.zeros(1, 3, 32, 32)}))
     with pytest.raises(ShapeError, match=r"features layers.0: wanted \[N, 5, 36, 36\]"):
         generator.synthesize(SynthesisInput(ws=ws, features={"layers.0": torch.zeros(1, 5, 16, 16)}))
