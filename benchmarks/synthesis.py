@@ -101,29 +101,41 @@ def plain_synthesis(
 # --- measuring -------------------------------------------------------------------------------------------------------
 
 
-def random_state(resolution: int, channel_base: int, channel_max: int = 512) -> dict[str, Tensor]:
-    """Random weights of a network of the skip architecture, 3 colours."""
+def random_state(
+    resolution: int,
+    channel_base: int,
+    channel_max: int = 512,
+    *,
+    w_dim: int = W_DIM,
+    colours: int = 3,
+    architecture: str = "skip",
+) -> dict[str, Tensor]:
+    """Random weights, by the names of our StyleGAN2; `architecture` is skip, resnet or orig."""
     source = torch.Generator().manual_seed(0)
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=source)
 
     channels = {4 * 2**i: min(channel_base // (4 * 2**i), channel_max) for i in range(int(math.log2(resolution)) - 1)}
-    state = {"w_avg": torch.zeros(W_DIM), "synthesis.b4.const": normal(channels[4], 4, 4)}
+    state = {"w_avg": 0.1 * normal(w_dim), "synthesis.b4.const": normal(channels[4], 4, 4)}
     for i in range(2):
-        state |= {f"mapping.fc{i}.weight": 100 * normal(W_DIM, W_DIM), f"mapping.fc{i}.bias": torch.zeros(W_DIM)}
+        state |= {f"mapping.fc{i}.weight": 100 * normal(w_dim, w_dim), f"mapping.fc{i}.bias": 10 * normal(w_dim)}
 
     def layer(name: str, inputs: int, outputs: int, kernel: int) -> None:
         state[f"{name}.weight"] = normal(outputs, inputs, kernel, kernel)
-        state[f"{name}.bias"] = torch.zeros(outputs)
-        state[f"{name}.affine.weight"], state[f"{name}.affine.bias"] = normal(inputs, W_DIM), torch.ones(inputs)
+        state[f"{name}.bias"] = 0.1 * normal(outputs)
+        state[f"{name}.affine.weight"], state[f"{name}.affine.bias"] = normal(inputs, w_dim), torch.ones(inputs)
 
     for size, count in channels.items():
+        before, block = channels.get(size // 2, count), f"synthesis.b{size}"
         for conv in ("conv0", "conv1")[size == 4 :]:
-            name = f"synthesis.b{size}.{conv}"
-            layer(name, channels[size // 2] if conv == "conv0" else count, count, 3)
-            state |= {f"{name}.noise_const": normal(size, size), f"{name}.noise_strength": torch.tensor(0.1)}
-        layer(f"synthesis.b{size}.torgb", count, 3, 1)
+            layer(f"{block}.{conv}", before if conv == "conv0" else count, count, 3)
+            state[f"{block}.{conv}.noise_const"] = normal(size, size)
+            state[f"{block}.{conv}.noise_strength"] = torch.tensor(0.1)
+        if architecture == "resnet" and size > 4:
+            state[f"{block}.skip.weight"] = normal(count, before, 1, 1)
+        if architecture == "skip" or size == resolution:
+            layer(f"{block}.torgb", count, colours, 1)
     return state
 
 

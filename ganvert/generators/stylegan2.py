@@ -54,7 +54,8 @@ class StyledConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(shape[0]))
         self.affine = Dense(w_dim, shape[1])
         self.register_parameter("noise_strength", nn.Parameter(torch.zeros(())) if noise_strength else None)
-        self.register_buffer("noise_const", torch.zeros(resolution, resolution) if noise_const else None)
+        stored = torch.zeros(resolution, resolution) if noise_strength and noise_const else None
+        self.register_buffer("noise_const", stored)
         self.resolution, self.up, self.clamp = resolution, up, clamp
         # Weights that are scaled by 1 / sqrt(fan in) before they are demodulated: the same, told about larger ones.
         self.epsilon = 1e-8 * (shape[1] * 9 if scaled_demodulation else 1)
@@ -135,7 +136,7 @@ class Block(nn.Module):
         super().__init__()
         self.resolution = resolution
         first = resolution == 4
-        self.register_parameter("const", nn.Parameter(torch.zeros(*shapes["const"])) if first else None)
+        self.register_parameter("const", nn.Parameter(torch.zeros(shapes["const"][0], 4, 4)) if first else None)
 
         def conv(name: str) -> StyledConv:
             return StyledConv(
