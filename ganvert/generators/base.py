@@ -258,6 +258,10 @@ class Generator(nn.Module, ABC):
         truncated = self.w_avg + psi * (ws[:, :rows] - self.w_avg)
         return torch.cat([truncated, ws[:, rows:]], dim=1)
 
+    def styles_told(self, told: SynthesisInput) -> dict[str, Tensor]:
+        """The affine outputs of its ws, and the styles that are given in their place: slot name to [N, width]."""
+        return {**({} if told.ws is None else self.styles(told.ws)), **(told.styles or {})}
+
     def synthesize(
         self,
         told: SynthesisInput | None = None,

@@ -102,6 +102,9 @@ class MappingNetwork(nn.Module):
             if z_dim < 1:
                 raise ValueError("the first layer is narrower than the labels")
             widths = [shape[0] for shape in shapes]
+            # Before anything is allocated: two long thin matrices in a row would ask for one that is long and wide.
+            if any(shape[1] != before for shape, before in zip(shapes[1:], widths, strict=False)):
+                raise ValueError(f"layers of shapes {shapes} do not follow each other")
         except (KeyError, IndexError, ValueError) as error:
             raise CheckpointError(f"not a StyleGAN mapping network: {error!r}") from error
         network = cls(

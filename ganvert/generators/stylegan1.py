@@ -223,8 +223,7 @@ class StyleGAN1(Generator):
         self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False
     ) -> tuple[Tensor, dict[str, Tensor]]:
         self.check(told)
-        styles = {} if told.ws is None else self.styles(told.ws)
-        styles |= told.styles or {}
+        styles = self.styles_told(told)
         padding = told.padding or {}
         layers = self._layers
         taps = Taps([point.name for point in self.feature_points], told, read, stop)

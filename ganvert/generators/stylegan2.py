@@ -273,8 +273,7 @@ class StyleGAN2(Generator):
         self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False
     ) -> tuple[Tensor, dict[str, Tensor]]:
         self.check(told)
-        styles = {} if told.ws is None else self.styles(told.ws)
-        styles |= told.styles or {}
+        styles = self.styles_told(told)
         noise = self._noise(told)
         padding = told.padding or {}
         points = [point.name for point in self.feature_points]

@@ -307,8 +307,7 @@ class StyleGAN3(Generator):
         self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False
     ) -> tuple[Tensor, dict[str, Tensor]]:
         self.check(told)
-        styles = {} if told.ws is None else self.styles(told.ws)
-        styles |= told.styles or {}
+        styles = self.styles_told(told)
         points = [point.name for point in self.feature_points]
         taps = Taps(points, told, read, stop)
         x = self.w_avg.new_empty(0)

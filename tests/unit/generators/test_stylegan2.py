@@ -295,7 +295,6 @@ def test_configurations_of_others_are_refused(state: dict[str, Tensor], config: 
 # --- features that other people's code computed ----------------------------------------------------------------------
 
 FEATURED = {
-    "A1_ada_skip_w512_map2.pkl": "nvlabs",
     "A2_ada_skip_w64_map8.pkl": "nvlabs",
     "A3_ada_skip_cond_c5.pkl": "nvlabs",
     "A4_ada_resnet.pkl": "nvlabs",
