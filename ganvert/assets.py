@@ -27,10 +27,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
+from ganvert.checkpoints.ganvert_file import pack
 from ganvert.errors import AssetError, CheckpointError
 from ganvert.files import atomic_path, sha256_of
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
@@ -121,12 +121,7 @@ def _pack(product: Product, architecture: str, tensors: Mapping[str, Tensor]) ->
         "source_sha256": product.source.sha256,
         "licence": product.licence,
     }
-    data = safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
-    # The library writes metadata in the order of a hash table that differs from run to run: sort the JSON header.
-    size = int.from_bytes(data[:8], "little")
-    header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
-    return len(header).to_bytes(8, "little") + header + data[8 + size :]
+    return pack(tensors, metadata)
 
 
 def _mobile_stylegan(product: Product, parts: Sequence[bytes]) -> bytes:
