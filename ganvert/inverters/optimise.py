@@ -22,7 +22,7 @@ from ganvert.inverters.objective import REGULARISERS, Objective, Penalised, Term
 from ganvert.losses.noise import noise_penalty, normalise_noise_
 from ganvert.registry import lookup
 from ganvert.seeds import item_seed, normal
-from ganvert.spaces import Space, Variables, check_space, make_space
+from ganvert.spaces import DetailInit, Space, Variables, check_space, make_space
 
 __all__ = ["OptimiseOptions", "learning_rate", "optimise"]
 
@@ -34,6 +34,8 @@ class OptimiseOptions:
     Attributes:
         space: latent space (``ganvert.spaces.SPACES``), or ``fSIZE/SPACE`` for a feature map of SIZE px over one.
         init: ``mean`` (w_avg), ``random`` (the prior, by the image's seed) or ``encoder``.
+        detail_init: where the rows behind a feature map begin: ``ws``, those that made the map (random in Z and Z+),
+            ``mean`` or ``random``.
         steps: Adam steps in all.
         lr: learning rate at full height.
         ramp_up, ramp_down: fraction of the steps spent rising linearly and falling along a cosine.
@@ -52,6 +54,7 @@ class OptimiseOptions:
 
     space: str
     init: Literal["mean", "random", "encoder"] = "mean"
+    detail_init: DetailInit = "ws"
     steps: int
     lr: float
     ramp_up: float = 0.0
@@ -78,11 +81,14 @@ class OptimiseOptions:
             raise ParamsError("preview_px must be at least 16 and preview_every at least 1")
         if self.noise != "optimise" and self.noise_weight:
             raise ParamsError("noise_weight acts only with noise: optimise")
+        if self.detail_init != "ws" and "/" not in self.space:
+            raise ParamsError(f"detail_init is of spaces with a feature map (fSIZE/SPACE), not of {self.space}")
         if self.preview_steps and self.noise == "optimise":
             raise ParamsError("preview_steps cannot see optimised noise: set one of them off")
 
     def check(self, generator: Generator) -> None:
         """UnsupportedError where the generator lacks what these options use."""
+        make_space(self.space, generator)
         if self.preview_steps:
             Preview(generator, self.preview_px)
         if self.noise == "optimise" and not generator.noise_shapes:
@@ -211,8 +217,8 @@ def _initial(
     if options.init == "random":
         return space.from_random(seeds)
     if options.init == "encoder":
-        return space.start(context.require_encoder().encode(targets), seeds)
-    return space.from_ws(generator.w_avg.expand(len(targets), generator.num_ws, -1))
+        return space.start(context.require_encoder().encode(targets), seeds, options.detail_init)
+    return space.start(generator.w_avg.expand(len(targets), generator.num_ws, -1), seeds, options.detail_init)
 
 
 def _noise(seeds: Sequence[int], context: Context) -> list[Tensor]:

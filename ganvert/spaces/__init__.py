@@ -7,14 +7,14 @@ import re
 from ganvert.errors import ParamsError
 from ganvert.generators.base import Generator
 from ganvert.registry import lookup
-from ganvert.spaces.base import Move, Space, Variables
+from ganvert.spaces.base import DetailInit, Move, Space, Variables
 from ganvert.spaces.feature import Feature
 from ganvert.spaces.pn import PN, PNPlus
 from ganvert.spaces.styles import S
 from ganvert.spaces.w import W, WPlus
 from ganvert.spaces.z import Z, ZPlus
 
-__all__ = ["SPACES", "Move", "Space", "Variables", "check_space", "make_space"]
+__all__ = ["SPACES", "DetailInit", "Move", "Space", "Variables", "check_space", "make_space"]
 
 SPACES: dict[str, type[Space]] = {
     "z": Z,

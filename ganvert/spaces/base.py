@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,8 +12,10 @@ from torch import Tensor
 from ganvert.errors import UnsupportedError
 from ganvert.generators.base import Generator, SynthesisInput, check_shape
 
-__all__ = ["Move", "Space", "Variables"]
+__all__ = ["DetailInit", "Move", "Space", "Variables"]
 
+#: Where the rows behind a feature map begin: at the ws that made the map, at w_avg, or at a draw from the prior.
+DetailInit = Literal["ws", "mean", "random"]
 #: Variable name to [N, *shape].
 Variables = dict[str, Tensor]
 #: A vector [dim] of the direction space (amount included) and the rows [first, last) of ws that it moves.
@@ -66,9 +69,14 @@ class Space(ABC):
     def retract_(self, variables: Variables) -> None:  # noqa: B027  (nothing to do is a right answer here)
         """Put the variables back on the space's manifold after a step, in place (default: nothing to do)."""
 
-    def start(self, ws: Tensor, seeds: Sequence[int]) -> Variables:
-        """Where an optimisation that knows ws begins: :meth:`from_ws`, and random what ws do not tell."""
+    def start(self, ws: Tensor, seeds: Sequence[int], detail: DetailInit = "ws") -> Variables:
+        """Where an optimisation that knows ws begins: :meth:`from_ws`, and random what ws do not tell.
+
+        `detail` says where the rows behind a feature map begin instead; spaces without one know only "ws".
+        """
         del seeds
+        if detail != "ws":
+            raise UnsupportedError(f"detail_init: {detail}: space {self.name!r} has no feature map; leave it out")
         return self.from_ws(ws)
 
     def shift(self, variables: Mapping[str, Tensor], vector: Tensor, rows: tuple[int, int]) -> SynthesisInput:

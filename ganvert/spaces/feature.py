@@ -14,7 +14,7 @@ from torch import Tensor
 from ganvert.errors import UnsupportedError
 from ganvert.generators.base import FeaturePoint, Generator, SynthesisInput
 from ganvert.seeds import normal
-from ganvert.spaces.base import Move, Space, Variables
+from ganvert.spaces.base import DetailInit, Move, Space, Variables
 
 __all__ = ["Feature", "point_of_size"]
 
@@ -61,9 +61,10 @@ class Feature(Space):
     def from_ws(self, ws: Tensor) -> Variables:
         return {"f": self._feature(ws), **self.detail.from_ws(ws)}
 
-    def start(self, ws: Tensor, seeds: Sequence[int]) -> Variables:
-        detail = self.detail.from_ws(ws) if self.detail.starts_from_ws else self.detail.from_random(seeds)
-        return {"f": self._feature(ws), **detail}
+    def start(self, ws: Tensor, seeds: Sequence[int], detail: DetailInit = "ws") -> Variables:
+        if detail == "random" or (detail == "ws" and not self.detail.starts_from_ws):
+            return {"f": self._feature(ws), **self.detail.from_random(seeds)}
+        return {"f": self._feature(ws), **self.detail.from_ws(ws if detail == "ws" else self._mean(len(ws)))}
 
     def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:
         raise UnsupportedError(f"space {self.name!r} has no ws: a feature map stands for its coarse rows")
@@ -82,6 +83,9 @@ class Feature(Space):
 
     def _with_feature(self, told: SynthesisInput, variables: Mapping[str, Tensor]) -> SynthesisInput:
         return dataclasses.replace(told, features={self.point.name: variables["f"]})
+
+    def _mean(self, n: int) -> Tensor:
+        return self.generator.w_avg.expand(n, self.generator.num_ws, -1)
 
     @torch.no_grad()
     def _feature(self, ws: Tensor) -> Tensor:
