@@ -8,6 +8,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -18,8 +19,8 @@ from ganvert.encoders import load_encoder
 from ganvert.files import atomic_path, code_version
 from ganvert.generators import Generator, read_weights
 from ganvert.images import as_drawn, from_pil
-from ganvert.inverters import Context, Inversion, Preset, fingerprint_of, join
-from ganvert.runtime import progress
+from ganvert.inverters import Batch, Context, Inversion, Preset, fingerprint_of, join
+from ganvert.runtime import progress_bar
 from ganvert.seeds import item_seed
 
 __all__ = ["Crop", "invert_crops", "make_context", "shipped", "targets_of"]
@@ -81,24 +82,30 @@ def invert_crops(
         One inversion with a row per crop.
     """
     batches = [crops[i : i + batch] for i in range(0, len(crops), batch)]
-    steps = getattr(preset.options, "steps", 1)
-    ticks = iter(progress(range(len(batches) * steps), len(batches) * steps, f"{preset.name} ({len(crops)} images)"))
+    bar = progress_bar(len(crops) * preset.steps, f"{preset.name} ({len(crops)} images)")
     run_key = _run_key(preset, context, seed) if work else b""
     parts = []
     for part in batches:
+        before, whole = bar.n, len(part) * preset.steps
         path = work / f"{_key(run_key, part)}.safetensors" if work else None
         if path and path.exists():
             parts.append(_load(path))
-            for _ in range(steps):
-                next(ticks)
-            continue
-        seeds = seeds_for(part, preset.name, seed)
-        targets = targets_of(part, context.generator)
-        done = preset.inverter.run(targets, seeds, context, preset.options, lambda *_: next(ticks))
-        if path:
-            _save(path, done)
-        parts.append(done)
-    next(ticks, None)
+        else:
+            told = Batch(
+                targets=targets_of(part, context.generator),
+                seeds=seeds_for(part, preset.name, seed),
+                image_ids=[crop.image_id for crop in part],
+            )
+
+            def on_step(step: int, steps: int, _: Tensor, before: float = before, whole: int = whole) -> None:
+                bar.update(before + whole * step // steps - bar.n)
+
+            done = preset.inverter.run(told, context, preset.options, on_step)
+            if path:
+                _save(path, done)
+            parts.append(done)
+        bar.update(before + whole - bar.n)
+    bar.close()
     return join(parts)
 
 
@@ -124,7 +131,10 @@ def _save(path: Path, inversion: Inversion) -> None:
     tensors = {f"variable.{name}": value for name, value in inversion.variables.items()}
     tensors |= {f"noise.{i:02}": value for i, value in enumerate(inversion.noise)}
     tensors |= {"trace": inversion.trace, "best_step": inversion.best_step}
-    facts = {"space": inversion.space, "status": inversion.status, "reason": inversion.reason}
+    for i, weights in enumerate(inversion.weights):
+        tensors |= {f"weights.{i:04}.{name}": value for name, value in weights.items()}
+    facts: dict[str, Any] = {"space": inversion.space, "status": inversion.status, "reason": inversion.reason}
+    facts["tuned"] = len(inversion.weights)
     with atomic_path(path) as temporary:
         save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, {"inversion": json.dumps(facts)})
 
@@ -140,4 +150,8 @@ def _load(path: Path) -> Inversion:
         tensors["best_step"],
         facts["status"],
         facts["reason"],
+        [
+            {name.split(".", 2)[2]: v for name, v in tensors.items() if name.startswith(f"weights.{i:04}.")}
+            for i in range(facts["tuned"])
+        ],
     )

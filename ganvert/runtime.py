@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import torch
 
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
 from ganvert.errors import UnsupportedError
 
-__all__ = ["keep_freed_memory", "log_to_stderr", "progress", "resolve_device", "strict_math"]
+__all__ = ["keep_freed_memory", "log_to_stderr", "progress", "progress_bar", "resolve_device", "strict_math"]
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -49,15 +52,19 @@ def log_to_stderr(level: int = logging.INFO) -> None:
 
 
 def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
-    """Iterate with a progress bar and an estimate of the time left.
+    """Iterate with a progress bar and an estimate of the time left (:func:`progress_bar`)."""
+    with progress_bar(total, what) as bar:
+        for item in items:
+            yield item
+            bar.update()
 
-    On a terminal it is a live bar; otherwise (Prefect, a log file) a line now and then.
-    """
+
+def progress_bar(total: int, what: str) -> tqdm[NoReturn]:
+    """A bar to be moved by hand; a live one on a terminal, otherwise (Prefect, a log file) a line now and then."""
     from tqdm import tqdm
 
     live = sys.stderr.isatty()
-    bar = tqdm(items, total=total, desc=what, dynamic_ncols=live, mininterval=0.5 if live else 20, file=sys.stderr)
-    yield from bar
+    return tqdm(total=total, desc=what, dynamic_ncols=live, mininterval=0.5 if live else 20, file=sys.stderr)
 
 
 def keep_freed_memory() -> bool:

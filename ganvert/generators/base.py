@@ -258,6 +258,14 @@ class Generator(nn.Module, ABC):
         truncated = self.w_avg + psi * (ws[:, :rows] - self.w_avg)
         return torch.cat([truncated, ws[:, rows:]], dim=1)
 
+    def stored_noise(self) -> list[Tensor]:
+        """The maps that act with ``noise="const"`` as they would be given: [1, 1, h, h], to be multiplied by strengths.
+
+        Raises:
+            UnsupportedError: the network stores none.
+        """
+        raise UnsupportedError(f"{self.architecture} stores no noise maps: start from random ones")
+
     def styles_told(self, told: SynthesisInput) -> dict[str, Tensor]:
         """The affine outputs of its ws, and the styles that are given in their place: slot name to [N, width]."""
         return {**({} if told.ws is None else self.styles(told.ws)), **(told.styles or {})}

@@ -262,6 +262,9 @@ class MobileStyleGAN(Generator):
             return x.new_empty(told.count, self.image_channels, 0, 0), taps.seen
         return self.to_img(x, styles["to_img"]), taps.seen
 
+    def stored_noise(self) -> list[Tensor]:
+        return [stored / stored.square().mean().sqrt() for stored in self.noise_maps]
+
     def _noise(self, told: SynthesisInput) -> Sequence[Tensor | None]:
         """What each convolution adds."""
         if told.noise == "const":

@@ -245,6 +245,10 @@ class StyleGAN1(Generator):
         image = self.synthesis["output"](stylise(x, styles[f"layer{self.num_ws - 1}"]))
         return (image.tanh() if self.final_tanh else image), taps.seen
 
+    def stored_noise(self) -> list[Tensor]:
+        stored = [layer.noise_const for layer in self._layers]
+        return super().stored_noise() if None in stored else [cast(Tensor, value)[None, None] for value in stored]
+
     def _noise(self, told: SynthesisInput, index: int) -> Tensor | None:
         """The map of one layer, before its strengths: [r, r] or [N or 1, 1, r, r]."""
         if isinstance(told.noise, str):

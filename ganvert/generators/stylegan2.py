@@ -294,6 +294,12 @@ class StyleGAN2(Generator):
             return x.new_empty(told.count, self.image_channels, 0, 0), taps.seen
         return cast(Tensor, picture), taps.seen
 
+    def stored_noise(self) -> list[Tensor]:
+        stored = [conv.noise_const for _, conv in self._convs if conv.noise_strength is not None]
+        if not stored or any(value is None for value in stored):
+            return super().stored_noise()
+        return [cast(Tensor, value)[None, None] for value in stored]
+
     def _noise(self, told: SynthesisInput) -> dict[str, Tensor | None]:
         """What each convolution adds."""
         if told.noise == "none":

@@ -9,13 +9,15 @@ from typing import Any
 from ganvert import params
 from ganvert.errors import ParamsError
 from ganvert.generators.base import Generator
-from ganvert.inverters.base import Context, Inversion, OnStep, fingerprint_of, join
+from ganvert.inverters.base import Batch, Context, Inversion, OnStep, fingerprint_of, join
+from ganvert.inverters.chain import ChainOptions, chain
 from ganvert.inverters.feed_forward import FeedForwardOptions, feed_forward
 from ganvert.inverters.optimise import OptimiseOptions, optimise
 from ganvert.registry import lookup
 
 __all__ = [
     "INVERTERS",
+    "Batch",
     "Context",
     "Inversion",
     "Inverter",
@@ -38,6 +40,7 @@ class Inverter:
 
 INVERTERS: dict[str, Inverter] = {
     "optimise": Inverter(optimise, OptimiseOptions, OptimiseOptions.check),
+    "chain": Inverter(chain, ChainOptions, ChainOptions.check),
     "feed_forward": Inverter(feed_forward, FeedForwardOptions),
 }
 
@@ -52,8 +55,13 @@ class Preset:
 
     @property
     def needs_encoder(self) -> bool:
-        """Whether it starts from an encoder."""
-        return isinstance(self.options, FeedForwardOptions) or getattr(self.options, "init", "") == "encoder"
+        """Whether it asks for an encoder."""
+        return bool(self.options.needs_encoder)
+
+    @property
+    def steps(self) -> int:
+        """How often it reports progress for one image."""
+        return int(self.options.steps)
 
     def check(self, generator: Generator) -> None:
         """UnsupportedError where the generator lacks what this method uses."""

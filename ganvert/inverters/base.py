@@ -1,4 +1,4 @@
-"""The inverter contract: photographs in, codes out, one status per image."""
+"""The inverter contract: a batch of photographs in, codes out, one status per image."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from ganvert.encoders.base import Encoder
-from ganvert.errors import UnsupportedError
+from ganvert.errors import InputError, ParamsError, ShapeError, UnsupportedError
 from ganvert.generators.base import Generator
 from ganvert.spaces import Variables
 
-__all__ = ["Context", "Inversion", "OnStep", "fingerprint_of", "join"]
+__all__ = ["Batch", "Context", "Inversion", "OnStep", "fingerprint_of", "join", "part_of"]
 
-#: Called after every step with (steps done, steps in all, objective per image [N]).
+#: Called after a step with (steps done, steps in all, objective per image of the part that is worked on).
 OnStep = Callable[[int, int, Tensor], None]
 
 
@@ -31,11 +31,13 @@ class Context:
         generator: the frozen generator, on its device.
         folder: the asset folder (LPIPS weights); None for the default one.
         encoder: for methods that start from one.
+        inputs: folder of the masks and second pictures that terms of an objective name.
     """
 
     generator: Generator
     folder: Path | None = None
     encoder: Encoder | None = None
+    inputs: Path | None = None
 
     @property
     def device(self) -> torch.device:
@@ -49,6 +51,50 @@ class Context:
         return self.encoder
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Batch:
+    """N images to invert. They do not influence each other.
+
+    Attributes:
+        targets: [N, 3, resolution, resolution] in [-1, 1], on the context's device; three equal channels where the
+            generator is grey.
+        seeds: one per image.
+        image_ids: one per image; what masks of single images are found by.
+        start: what an earlier stage of the method found, or None.
+    """
+
+    targets: Tensor
+    seeds: Sequence[int]
+    image_ids: Sequence[str] = ()
+    start: Inversion | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.seeds) != len(self.targets):
+            raise ShapeError(f"batch: {len(self.targets)} images need as many seeds, got {len(self.seeds)}")
+        bad = [i for i, image in enumerate(self.targets) if not image.isfinite().all()]
+        if bad:
+            names = [self.image_ids[i] if self.image_ids else str(i) for i in bad]
+            raise InputError(f"images {', '.join(names)}: wanted numbers in [-1, 1], got nan or infinity")
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def select(self, index: int) -> Batch:
+        """The batch of one image."""
+        return Batch(
+            targets=self.targets[index : index + 1],
+            seeds=self.seeds[index : index + 1],
+            image_ids=self.image_ids[index : index + 1],
+            start=self.start and self.start.select(index),
+        )
+
+    def require_start(self) -> Inversion:
+        """The start, or ParamsError."""
+        if self.start is None:
+            raise ParamsError("this stage goes on from an earlier one: put it behind another (inverter: chain)")
+        return self.start
+
+
 @dataclasses.dataclass
 class Inversion:
     """Codes of N images.
@@ -60,6 +106,7 @@ class Inversion:
         trace: [N, steps] objective per step.
         best_step: [N] step of the smallest objective.
         status, reason: per image, ``ok`` or ``diverged``.
+        weights: per image, what is added to the generator's weights, by their names; empty where it is not tuned.
     """
 
     space: str
@@ -69,6 +116,21 @@ class Inversion:
     best_step: Tensor
     status: list[str]
     reason: list[str]
+    weights: list[dict[str, Tensor]] = dataclasses.field(default_factory=list)
+
+    def select(self, index: int) -> Inversion:
+        """The inversion of one image."""
+        one = slice(index, index + 1)
+        return Inversion(
+            self.space,
+            {name: value[one] for name, value in self.variables.items()},
+            [value[one] for value in self.noise],
+            self.trace[one],
+            self.best_step[one],
+            self.status[one],
+            self.reason[one],
+            self.weights[one],
+        )
 
 
 def join(parts: Sequence[Inversion]) -> Inversion:
@@ -82,7 +144,13 @@ def join(parts: Sequence[Inversion]) -> Inversion:
         torch.cat([part.best_step for part in parts]),
         [status for part in parts for status in part.status],
         [reason for part in parts for reason in part.reason],
+        [weights for part in parts for weights in part.weights],
     )
+
+
+def part_of(on_step: OnStep | None, done: int, total: int) -> OnStep | None:
+    """What a part of the work reports to, when `done` of `total` steps lie behind it."""
+    return None if on_step is None else lambda step, _, seen: on_step(done + step, total, seen)
 
 
 def fingerprint_of(options: Any) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
-from torch import Tensor
 
-from ganvert.inverters.base import Context, Inversion, OnStep
+from ganvert.inverters.base import Batch, Context, Inversion, OnStep
 from ganvert.spaces import check_space, make_space
 
 __all__ = ["FeedForwardOptions", "feed_forward"]
@@ -23,20 +22,21 @@ class FeedForwardOptions:
     """
 
     space: str = "wplus"
+    steps: ClassVar[int] = 1
+    needs_encoder: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_space(self.space)
 
 
 def feed_forward(
-    targets: Tensor, seeds: Sequence[int], context: Context, options: FeedForwardOptions, on_step: OnStep | None = None
+    batch: Batch, context: Context, options: FeedForwardOptions, on_step: OnStep | None = None
 ) -> Inversion:
-    """Encode [N, 3, r, r] in [-1, 1]; see :func:`ganvert.inverters.optimise.optimise` for the rest."""
-    del seeds  # nothing is random here
+    """Encode a batch; see :func:`ganvert.inverters.optimise.optimise` for the rest."""
     space = make_space(options.space, context.generator)
     with torch.no_grad():
-        variables = space.from_ws(context.require_encoder().encode(targets))
-    n = len(targets)
+        variables = space.from_ws(context.require_encoder().encode(batch.targets))
+    n = len(batch)
     if on_step is not None:
         on_step(1, 1, torch.zeros(n))
     return Inversion(

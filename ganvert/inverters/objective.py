@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -12,6 +11,7 @@ from torch import Tensor
 from ganvert.errors import ParamsError, UnsupportedError
 from ganvert.generators.base import SynthesisInput
 from ganvert.images import area_resize, as_rgb
+from ganvert.inverters.base import Batch, Context
 from ganvert.losses import LOSSES
 from ganvert.registry import lookup
 from ganvert.spaces import Space
@@ -43,15 +43,16 @@ class Term:
 class Objective:
     """Terms prepared for one batch of targets."""
 
-    def __init__(self, terms: Sequence[Term], targets: Tensor, folder: Path | None, limit: int | None = None) -> None:
+    def __init__(self, terms: Sequence[Term], batch: Batch, context: Context, limit: int | None = None) -> None:
         """Prepare the targets.
 
         Args:
             terms: the lines.
-            targets: [N, 3, r, r] in [-1, 1].
-            folder: the asset folder.
+            batch: the targets.
+            context: where weights lie.
             limit: no term looks at more pixels than this (early low-resolution steps).
         """
+        targets, folder = batch.targets, context.folder
         self.lines: list[tuple[float, int, Any, Any]] = []
         for term in terms:
             sizes = (targets.shape[-1], term.resolution, limit)
@@ -79,12 +80,16 @@ class Penalised:
         variables: the code after some steps, name to [N, *shape].
         start: the code before the first step.
         told: what the generator is told for the code.
+        images: [N, C, h, w] that it draws.
+        context: for the encoder.
     """
 
     space: Space
     variables: Mapping[str, Tensor]
     start: Mapping[str, Tensor]
     told: SynthesisInput
+    images: Tensor
+    context: Context
 
     @property
     def ws(self) -> Tensor:
@@ -106,6 +111,20 @@ def _pn(code: Penalised) -> Tensor:
     return prior(code.space.generator).whiten(code.ws).square().mean(dim=(1, 2))
 
 
+def _encoded(code: Penalised) -> Tensor:
+    encoder = code.context.require_encoder()
+    return encoder(area_resize(as_rgb(code.images), encoder.input_px))[:, code.space.first_coded :]
+
+
+def _encoder(code: Penalised) -> Tensor:
+    return (code.ws - _encoded(code)).square().mean(dim=(1, 2))
+
+
+def _encoder_start(code: Penalised) -> Tensor:
+    started = dataclasses.replace(code, told=code.space.decode(code.start))
+    return (started.ws - _encoded(code)).square().mean(dim=(1, 2))
+
+
 def _base(code: Penalised) -> Tensor:
     if "f" not in code.variables:
         raise UnsupportedError(f"the penalty 'base' is of a feature map, which space {code.space.name!r} has none of")
@@ -113,10 +132,13 @@ def _base(code: Penalised) -> Tensor:
 
 
 #: name -> penalty of a code, [N]: distance from the mean code; spread of the rows; mean square of the whitened rows
-#: (II2S, BDInvert); distance of the feature map from its start (BDInvert, F/Z+ paper eq. 3).
+#: (II2S, BDInvert); distance of the feature map from its start (BDInvert, F/Z+ paper eq. 3); distance of the code
+#: (IDInvert), or of the code before the first step (Chai et al. 2021), from what the encoder says of the picture.
 REGULARISERS: Mapping[str, Callable[[Penalised], Tensor]] = {
     "w_norm": _w_norm,
     "delta": _delta,
     "pn": _pn,
     "base": _base,
+    "encoder": _encoder,
+    "encoder_start": _encoder_start,
 }

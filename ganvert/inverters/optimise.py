@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 from ganvert.errors import ParamsError, UnsupportedError
 from ganvert.generators.base import Generator
 from ganvert.generators.preview import Preview
-from ganvert.inverters.base import Context, Inversion, OnStep
+from ganvert.inverters.base import Batch, Context, Inversion, OnStep, join, part_of
 from ganvert.inverters.objective import REGULARISERS, Objective, Penalised, Term
 from ganvert.losses.noise import noise_penalty, normalise_noise_
 from ganvert.registry import lookup
@@ -33,15 +33,20 @@ class OptimiseOptions:
 
     Attributes:
         space: latent space (``ganvert.spaces.SPACES``), or ``fSIZE/SPACE`` for a feature map of SIZE px over one.
-        init: ``mean`` (w_avg), ``random`` (the prior, by the image's seed) or ``encoder``.
+        init: ``mean`` (w_avg), ``random`` (the prior, by the image's seed), ``encoder``, or ``previous``: the code of
+            the stage before (``inverter: chain``).
         detail_init: where the rows behind a feature map begin: ``ws``, those that made the map (random in Z and Z+),
             ``mean`` or ``random``.
-        steps: Adam steps in all.
+        code: whether the code itself is optimised, or stays as it starts and only noise maps move.
+        steps: steps in all.
+        optimiser: ``adam``, or ``lbfgs`` with a line search (one image at a time; lr is its first trial length).
         lr: learning rate at full height.
         ramp_up, ramp_down: fraction of the steps spent rising linearly and falling along a cosine.
         objective: image losses.
         regularise: weights of penalties of the code (``ganvert.inverters.objective.REGULARISERS``).
-        noise: the generator's stored maps, none, or maps optimised along with the code.
+        noise: the generator's stored maps, none, or maps that are optimised. Maps of the stage before stay in use.
+        noise_init: where optimised maps begin: ``random`` by the image's seed, or ``stored``.
+        noise_normalise: give them zero mean and unit RMS after every step.
         noise_weight: weight of the projector's noise regulariser when maps are optimised.
         latent_noise: strength of decaying Gaussian noise on the code, relative to the spread of w
             (StyleGAN2 projector: 0.05).
@@ -53,15 +58,19 @@ class OptimiseOptions:
     """
 
     space: str
-    init: Literal["mean", "random", "encoder"] = "mean"
+    init: Literal["mean", "random", "encoder", "previous"] = "mean"
     detail_init: DetailInit = "ws"
+    code: Literal["optimise", "fixed"] = "optimise"
     steps: int
+    optimiser: Literal["adam", "lbfgs"] = "adam"
     lr: float
     ramp_up: float = 0.0
     ramp_down: float = 0.0
     objective: tuple[Term, ...]
     regularise: dict[str, float] = dataclasses.field(default_factory=dict)
     noise: Literal["const", "none", "optimise"] = "const"
+    noise_init: Literal["random", "stored"] = "random"
+    noise_normalise: bool = True
     noise_weight: float = 0.0
     latent_noise: float = 0.0
     preview_steps: int = 0
@@ -85,6 +94,17 @@ class OptimiseOptions:
             raise ParamsError(f"detail_init is of spaces with a feature map (fSIZE/SPACE), not of {self.space}")
         if self.preview_steps and self.noise == "optimise":
             raise ParamsError("preview_steps cannot see optimised noise: set one of them off")
+        if self.code == "fixed" and self.noise != "optimise":
+            raise ParamsError("code: fixed leaves nothing to optimise; set noise: optimise")
+        if self.optimiser == "lbfgs" and (self.preview_steps or self.latent_noise or self.ramp_up or self.ramp_down):
+            raise ParamsError("lbfgs: its objective may not change between steps: no preview, latent noise or ramp")
+        if self.optimiser == "lbfgs" and self.noise == "optimise":
+            raise ParamsError("lbfgs: optimised noise maps are normalised between steps, which it cannot see; use adam")
+
+    @property
+    def needs_encoder(self) -> bool:
+        """Whether the start or a penalty asks for an encoder."""
+        return self.init == "encoder" or any(name.startswith("encoder") for name in self.regularise)
 
     def check(self, generator: Generator) -> None:
         """UnsupportedError where the generator lacks what these options use."""
@@ -109,15 +129,11 @@ def learning_rate(step: int, options: OptimiseOptions) -> float:
     return options.lr * height
 
 
-def optimise(
-    targets: Tensor, seeds: Sequence[int], context: Context, options: OptimiseOptions, on_step: OnStep | None = None
-) -> Inversion:
+def optimise(batch: Batch, context: Context, options: OptimiseOptions, on_step: OnStep | None = None) -> Inversion:
     """Invert a batch of images that do not influence each other.
 
     Args:
-        targets: [N, 3, resolution, resolution] in [-1, 1], on the context's device; three equal channels where the
-            generator is grey.
-        seeds: one per image.
+        batch: the images, and what an earlier stage found.
         context: generator and what the options need beside it.
         options: the preset.
         on_step: told the objective after every step.
@@ -128,113 +144,194 @@ def optimise(
 
     Raises:
         UnsupportedError: the options need an encoder that the context lacks, or a feature the generator lacks.
+        ParamsError: the options go on from an earlier stage, and there is none.
     """
-    generator = context.generator
-    options.check(generator)
-    space = make_space(options.space, generator)
-    preview = Preview(generator, options.preview_px) if options.preview_steps else None
-    variables = _initial(space, targets, seeds, context, options)
-    start = {name: value.detach().clone() for name, value in variables.items()}
-    noise = _noise(seeds, context) if options.noise == "optimise" else []
-    leaves = [value.requires_grad_() for value in (*variables.values(), *noise)]
-    adam = torch.optim.Adam(leaves, lr=options.lr, betas=(0.9, 0.999), eps=1e-8)
-    early = Objective(options.objective, targets, context.folder, options.preview_px) if preview else None
-    full = Objective(options.objective, targets, context.folder) if options.preview_steps < options.steps else None
-    jitter = _Jitter(space, seeds, options)
-
-    n = len(targets)
-    trace = torch.full((n, options.steps), math.nan)
-    best_value = torch.full((n,), math.inf)
-    best_step = torch.zeros(n, dtype=torch.long)
-    best = {name: value.detach().clone() for name, value in variables.items()}
-    best_noise = [value.detach().clone() for value in noise]
-    alive = torch.ones(n, dtype=torch.bool)
-
+    options.check(context.generator)
+    if options.optimiser == "lbfgs" and len(batch) > 1:  # one curvature estimate for all would couple the images
+        total = len(batch) * options.steps
+        ticks = [part_of(on_step, i * options.steps, total) for i in range(len(batch))]
+        return join([optimise(batch.select(i), context, options, tick) for i, tick in enumerate(ticks)])
+    run = _Run(batch, context, options)
+    step_of = {"adam": _adam, "lbfgs": _lbfgs}[options.optimiser](run)
     for step in range(options.steps):
-        for group in adam.param_groups:
-            group["lr"] = learning_rate(step, options)
-        told = space.decode(jitter(variables, step / options.steps))
-        told = dataclasses.replace(told, noise=noise if options.noise == "optimise" else options.noise)
-        if preview is not None and step < options.preview_steps:
-            if step % options.preview_every == 0:
-                preview.fit(told)
-            value = early(preview.draw(told))  # type: ignore[misc]
-        else:
-            if step == options.preview_steps:
-                best_value.fill_(math.inf)  # the two objectives are not comparable
-            value = full(generator.synthesize(told))  # type: ignore[misc]
-        value = value + _penalty(Penalised(space, variables, start, told), noise, options)
-
-        seen = value.detach().cpu()
-        alive &= seen.isfinite()
-        trace[:, step] = seen
-        better = alive & (seen < best_value)
-        best_value[better], best_step[better] = seen[better], step
-        if better.any():
-            for name, tensor in variables.items():
-                best[name][better] = tensor.detach()[better]
-            for kept, tensor in zip(best_noise, noise, strict=True):
-                kept[better] = tensor.detach()[better]
-
-        adam.zero_grad(set_to_none=True)
-        # Images are independent, so the sum's gradient is each image's own; a diverged one is left out whole.
-        torch.where(alive.to(value.device), value, torch.zeros_like(value)).sum().backward()
-        for leaf in leaves:
-            if leaf.grad is not None:
-                leaf.grad[~alive] = 0
-        adam.step()
-        space.retract_(variables)
-        if noise:
-            normalise_noise_(noise)
+        if not run.alive.any():
+            break
+        seen = step_of(step)
+        run.after_step()
         if on_step is not None:
             on_step(step + 1, options.steps, seen)
-
-    alive &= _finite(variables, noise)
-    chosen = ~alive if options.keep == "last" else torch.ones_like(alive)
-    final = {name: value.detach().clone() for name, value in variables.items()}
-    for name, tensor in final.items():
-        tensor[chosen] = best[name][chosen]
-    maps = [value.detach().clone() for value in noise]
-    for kept, tensor in zip(best_noise, maps, strict=True):
-        tensor[chosen] = kept[chosen]
-    return Inversion(
-        space=options.space,
-        variables={name: value.cpu() for name, value in final.items()},
-        noise=[value.cpu() for value in maps],
-        trace=trace,
-        best_step=best_step,
-        status=["ok" if good else "diverged" for good in alive],
-        reason=[
-            "" if good else "the objective stopped being finite; the best code before that is kept" for good in alive
-        ],
-    )
+    return run.result()
 
 
-def _initial(
-    space: Space, targets: Tensor, seeds: Sequence[int], context: Context, options: OptimiseOptions
-) -> Variables:
-    generator = context.generator
+class _Run:
+    """One batch on its way: leaves, objective, and the best code so far."""
+
+    def __init__(self, batch: Batch, context: Context, options: OptimiseOptions) -> None:
+        self.context, self.options = context, options
+        self.space = make_space(options.space, context.generator)
+        self.variables = _initial(self.space, batch, context, options)
+        self.start = {name: value.detach().clone() for name, value in self.variables.items()}
+        self.noise = _noise(batch, context, options)
+        self.leaves = [*(self.variables.values() if options.code == "optimise" else ())]
+        self.leaves += self.noise if options.noise == "optimise" else []
+        for leaf in self.leaves:
+            leaf.requires_grad_()
+        self.preview = Preview(context.generator, options.preview_px) if options.preview_steps else None
+        self.early = self.full = None
+        if self.preview:
+            self.early = Objective(options.objective, batch, context, options.preview_px)
+        if options.preview_steps < options.steps:
+            self.full = Objective(options.objective, batch, context)
+        self.jitter = _Jitter(self.space, batch.seeds, options)
+        n = len(batch)
+        self.trace = torch.full((n, options.steps), math.nan)
+        self.alive = torch.ones(n, dtype=torch.bool)
+        self.best_value = torch.full((n,), math.inf)
+        self.best_step = torch.zeros(n, dtype=torch.long)
+        self.best = {name: value.detach().clone() for name, value in self.variables.items()}
+        self.best_noise = [value.detach().clone() for value in self.noise]
+
+    def value(self, step: int) -> Tensor:
+        """The objective [N] of the present code."""
+        options, early = self.options, step < self.options.preview_steps
+        told = self.space.decode(self.jitter(self.variables, step / options.steps))
+        told = dataclasses.replace(told, noise=self.noise or ("none" if options.noise == "none" else "const"))
+        if early:
+            assert self.preview is not None and self.early is not None
+            if step % options.preview_every == 0:
+                self.preview.fit(told)
+            images = self.preview.draw(told)
+            value = self.early(images)
+        else:
+            assert self.full is not None
+            images = self.context.generator.synthesize(told)
+            value = self.full(images)
+        code = Penalised(self.space, self.variables, self.start, told, images, self.context)
+        for name, weight in options.regularise.items():
+            value = value + weight * REGULARISERS[name](code)
+        if options.noise_weight:
+            value = value + options.noise_weight * noise_penalty(self.noise)
+        return value
+
+    def note(self, step: int, value: Tensor) -> Tensor:
+        """Write a step's objective down, and the code it belongs to if it is the best so far."""
+        seen = value.detach().cpu()
+        if step == self.options.preview_steps:
+            self.best_value.fill_(math.inf)  # the stand-in's objective does not compare with the picture's
+        self.alive &= seen.isfinite()
+        self.trace[:, step] = seen
+        better = self.alive & (seen < self.best_value)
+        self.best_value[better], self.best_step[better] = seen[better], step
+        if better.any():
+            for name, tensor in self.variables.items():
+                self.best[name][better] = tensor.detach()[better]
+            for kept, tensor in zip(self.best_noise, self.noise, strict=True):
+                kept[better] = tensor.detach()[better]
+        return seen
+
+    def backward(self, value: Tensor) -> None:
+        """Gradients of every living image; a diverged one is left out whole."""
+        for leaf in self.leaves:
+            leaf.grad = None
+        # Images are independent, so the sum's gradient is each image's own.
+        torch.where(self.alive.to(value.device), value, torch.zeros_like(value)).sum().backward()
+        for leaf in self.leaves:
+            if leaf.grad is not None:
+                leaf.grad[~self.alive] = 0
+
+    def after_step(self) -> None:
+        """Back onto the manifolds."""
+        if self.options.code == "optimise":
+            self.space.retract_(self.variables)
+        if self.options.noise == "optimise" and self.options.noise_normalise:
+            normalise_noise_(self.noise)
+
+    def result(self) -> Inversion:
+        """The last codes, or the best where an image diverged or the options say so."""
+        self.alive &= _finite(self.variables, self.noise)
+        chosen = ~self.alive if self.options.keep == "last" else torch.ones_like(self.alive)
+        final = {name: value.detach().clone() for name, value in self.variables.items()}
+        for name, tensor in final.items():
+            tensor[chosen] = self.best[name][chosen]
+        maps = [value.detach().clone() for value in self.noise]
+        for kept, tensor in zip(self.best_noise, maps, strict=True):
+            tensor[chosen] = kept[chosen]
+        lost = "the objective stopped being finite; the best code before that is kept"
+        return Inversion(
+            space=self.options.space,
+            variables={name: value.cpu() for name, value in final.items()},
+            noise=[value.cpu() for value in maps],
+            trace=self.trace,
+            best_step=self.best_step,
+            status=["ok" if good else "diverged" for good in self.alive],
+            reason=["" if good else lost for good in self.alive],
+        )
+
+
+def _adam(run: _Run) -> Callable[[int], Tensor]:
+    adam = torch.optim.Adam(run.leaves, lr=run.options.lr, betas=(0.9, 0.999), eps=1e-8)
+
+    def step_of(step: int) -> Tensor:
+        for group in adam.param_groups:
+            group["lr"] = learning_rate(step, run.options)
+        value = run.value(step)
+        seen = run.note(step, value)
+        run.backward(value)
+        adam.step()
+        return seen
+
+    return step_of
+
+
+def _lbfgs(run: _Run) -> Callable[[int], Tensor]:
+    """One iteration a step, its length found by line search; curvature is kept between steps."""
+    lbfgs = torch.optim.LBFGS(run.leaves, lr=run.options.lr, max_iter=1, line_search_fn="strong_wolfe")
+
+    def step_of(step: int) -> Tensor:
+        first: list[Tensor] = []
+
+        def closure() -> Tensor:
+            value = run.value(step)
+            if not first:
+                first.append(run.note(step, value))
+            run.backward(value)
+            return value.detach().sum()
+
+        lbfgs.step(closure)
+        return first[0]
+
+    return step_of
+
+
+def _initial(space: Space, batch: Batch, context: Context, options: OptimiseOptions) -> Variables:
     if options.init == "random":
-        return space.from_random(seeds)
-    if options.init == "encoder":
-        return space.start(context.require_encoder().encode(targets), seeds, options.detail_init)
-    return space.start(generator.w_avg.expand(len(targets), generator.num_ws, -1), seeds, options.detail_init)
+        return space.from_random(batch.seeds)
+    if options.init == "previous":
+        found = batch.require_start()
+        variables = {name: value.to(context.device).clone() for name, value in found.variables.items()}
+        if found.space == options.space:
+            return variables
+        ws = make_space(found.space, context.generator).to_ws(variables)
+    elif options.init == "encoder":
+        ws = context.require_encoder().encode(batch.targets)
+    else:
+        ws = context.generator.w_avg.expand(len(batch), context.generator.num_ws, -1)
+    return space.start(ws, batch.seeds, options.detail_init)
 
 
-def _noise(seeds: Sequence[int], context: Context) -> list[Tensor]:
+def _noise(batch: Batch, context: Context, options: OptimiseOptions) -> list[Tensor]:
+    """The maps that the generator is given, or none where it uses its own (or no noise)."""
+    start = batch.start.noise if batch.start is not None else []
+    if start:  # maps that an earlier stage found belong to its code
+        return [value.to(context.device).clone() for value in start]
+    if options.noise != "optimise":
+        return []
+    if options.noise_init == "stored":
+        return [value.expand(len(batch), -1, -1, -1).clone() for value in context.generator.stored_noise()]
     return [
-        normal([item_seed(seed, "noise", i) for seed in seeds], (1, *shape)).to(context.device)
+        normal([item_seed(seed, "noise", i) for seed in batch.seeds], (1, *shape)).to(context.device)
         for i, shape in enumerate(context.generator.noise_shapes)
     ]
-
-
-def _penalty(code: Penalised, noise: list[Tensor], options: OptimiseOptions) -> Tensor | float:
-    total: Tensor | float = 0.0
-    for name, weight in options.regularise.items():
-        total = total + weight * REGULARISERS[name](code)
-    if noise and options.noise_weight:
-        total = total + options.noise_weight * noise_penalty(noise)
-    return total
 
 
 def _finite(variables: Variables, noise: list[Tensor]) -> Tensor:

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from ganvert import params
 from ganvert.codes import codes_of_inversion, read_codes, write_codes
 from ganvert.encoders import Encoder
-from ganvert.errors import ParamsError, UnknownNameError, UnsupportedError
+from ganvert.errors import InputError, ParamsError, ShapeError, UnknownNameError, UnsupportedError
 from ganvert.generators.base import Generator
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.images import to_pil
 from ganvert.invert import Crop, invert_crops, seeds_for, targets_of
-from ganvert.inverters import INVERTERS, Context, Inversion, Inverter, Preset, join, read_preset
+from ganvert.inverters import INVERTERS, Batch, Context, Inversion, Inverter, Preset, join, read_preset
 from ganvert.inverters.optimise import OptimiseOptions, learning_rate
 from ganvert.seeds import normal
 
@@ -73,7 +73,7 @@ def shrunk(name: str) -> Preset:
 
 
 def run(preset: Preset, targets: Tensor, context: Context, seeds: tuple[int, ...] = (1, 2)) -> Inversion:
-    return preset.inverter.run(targets, seeds, context, preset.options)
+    return preset.inverter.run(Batch(targets=targets, seeds=seeds), context, preset.options)
 
 
 def error(inversion: Inversion, targets: Tensor, context: Context) -> Tensor:
@@ -92,9 +92,10 @@ def test_every_preset_is_read(name: str) -> None:
 def test_every_preset_runs_and_optimisers_lower_their_objective(name: str, context: Context, targets: Tensor) -> None:
     preset = shrunk(name)
     told: list[int] = []
-    done = preset.inverter.run(targets, (1, 2), context, preset.options, lambda step, total, _: told.append(step))
+    batch = Batch(targets=targets, seeds=(1, 2))
+    done = preset.inverter.run(batch, context, preset.options, lambda step, total, _: told.append(step))
     assert done.status == ["ok", "ok"]
-    steps = getattr(preset.options, "steps", 1)
+    steps = preset.steps
     assert told == list(range(1, steps + 1))
     assert all(not value.requires_grad and value.isfinite().all() for value in done.variables.values())
     if isinstance(preset.options, OptimiseOptions):
@@ -150,7 +151,7 @@ def test_seeds_decide_random_starts(context: Context, targets: Tensor) -> None:
 def test_a_diverging_image_is_left_out(options: dict[str, Any], context: Context, targets: Tensor) -> None:
     preset = optimiser(steps=10, **options)
     broken = targets.clone()
-    broken[0, :, 3, 3] = math.nan
+    broken[0, :, 3, 3] = 1e30  # its square is infinite
     done = run(preset, broken, context)
     assert done.status == ["diverged", "ok"]
     assert "stopped being finite" in done.reason[0]
@@ -159,6 +160,15 @@ def test_a_diverging_image_is_left_out(options: dict[str, Any], context: Context
     assert torch.equal(done.variables["ws"][1], good.variables["ws"][1])
     torch.testing.assert_close(done.variables["ws"][0], context.generator.w_avg.expand(8, -1))
     assert all(noise.isfinite().all() for noise in done.noise)
+
+
+def test_a_picture_with_nan_is_refused_by_name(targets: Tensor) -> None:
+    broken = targets.clone()
+    broken[1, 0, 3, 3] = math.nan
+    with pytest.raises(InputError, match=r"images b: .*nan"):
+        Batch(targets=broken, seeds=(1, 2), image_ids=("a", "b"))
+    with pytest.raises(ShapeError, match="2 images need as many seeds, got 1"):
+        Batch(targets=targets, seeds=(1,))
 
 
 @pytest.mark.parametrize("options", [{}, {"preview_steps": 10, "preview_px": 16, "preview_every": 1}])
@@ -240,11 +250,11 @@ def test_a_killed_run_goes_on_from_its_batches(context: Context, targets: Tensor
     calls: list[int] = []
     limit = math.inf
 
-    def counted(images: Tensor, *more: Any) -> Inversion:
+    def counted(batch: Batch, *more: Any) -> Inversion:
         if len(calls) >= limit:
             raise KeyboardInterrupt
-        calls.append(len(images))
-        return plain.inverter.run(images, *more)
+        calls.append(len(batch))
+        return plain.inverter.run(batch, *more)
 
     preset = dataclasses.replace(plain, inverter=Inverter(counted, OptimiseOptions))
 

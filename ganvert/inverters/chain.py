@@ -1,0 +1,76 @@
+"""Inversion in stages: each goes on from the code, the noise maps and the tuned weights that the one before found."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+
+from ganvert.errors import ParamsError
+from ganvert.generators.base import Generator
+from ganvert.inverters.base import Batch, Context, Inversion, OnStep, part_of
+
+__all__ = ["ChainOptions", "chain"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ChainOptions:
+    """params.yaml: invert.options.NAME with ``inverter: chain``.
+
+    Attributes:
+        stages: presets of their own, in order; all but the first may say ``init: previous``.
+    """
+
+    stages: tuple[dict[str, Any], ...]
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise ParamsError("stages: wanted at least one")
+        self.presets()
+
+    def presets(self) -> list[Any]:
+        """The stages as :class:`ganvert.inverters.Preset`."""
+        from ganvert.inverters import read_preset  # the registry holds this module too
+
+        return [read_preset(f"stages[{i}]", raw) for i, raw in enumerate(self.stages)]
+
+    @property
+    def steps(self) -> int:
+        """Steps of all stages."""
+        return sum(preset.steps for preset in self.presets())
+
+    @property
+    def needs_encoder(self) -> bool:
+        """Whether any stage does."""
+        return any(preset.needs_encoder for preset in self.presets())
+
+    def check(self, generator: Generator) -> None:
+        """UnsupportedError where the generator lacks what a stage uses."""
+        for preset in self.presets():
+            preset.check(generator)
+
+
+def chain(batch: Batch, context: Context, options: ChainOptions, on_step: OnStep | None = None) -> Inversion:
+    """Run the stages; see :func:`ganvert.inverters.optimise.optimise` for the arguments.
+
+    The trace is that of all stages in a row; their objectives differ. An image that diverges in a stage goes on from
+    the best code it had, and stays ``diverged``.
+    """
+    found, before, done = batch.start, [], 0
+    lost: dict[int, str] = {}
+    for preset in options.presets():
+        ticks = part_of(on_step, done, options.steps)
+        found = preset.inverter.run(dataclasses.replace(batch, start=found), context, preset.options, ticks)
+        lost = {i: found.reason[i] for i, status in enumerate(found.status) if status != "ok"} | lost
+        before.append(found.trace)
+        done += preset.steps
+    assert found is not None
+    traced = sum(part.shape[1] for part in before[:-1])
+    return dataclasses.replace(
+        found,
+        trace=torch.cat(before, dim=1),
+        best_step=found.best_step + traced,
+        status=["diverged" if i in lost else "ok" for i in range(len(batch))],
+        reason=[lost.get(i, "") for i in range(len(batch))],
+    )
