@@ -98,9 +98,16 @@ def _preset(method: str, steps: int | None, no_preview: bool) -> Any:
         if "preview_steps" in raw:
             raw["preview_steps"] = round(raw["preview_steps"] * steps / raw["steps"])
         raw["steps"] = steps
-    if no_preview and "preview_steps" in raw:
-        raw["preview_steps"] = 0
+    if no_preview:
+        _without_preview(raw)
     return read_preset(method, raw)
+
+
+def _without_preview(raw: dict[str, Any]) -> None:
+    if "preview_steps" in raw:
+        raw["preview_steps"] = 0
+    for stage in raw.get("stages", ()):
+        _without_preview(stage)
 
 
 def _faces(
@@ -141,16 +148,22 @@ def methods() -> None:
 
     from ganvert import params
     from ganvert.inverters import read_preset
+    from ganvert.inverters.chain import ChainOptions
 
     path = params.presets_path()
     table = Table("method", "space", "starts from", "steps", "objective", title=f"presets of {path}")
     for name, raw in params.section(params.load(path), "invert.options").items():
-        options = read_preset(name, raw).options
-        terms = getattr(options, "objective", ())
-        objective = " + ".join(f"{term.weight:g} {term.loss}@{term.resolution or 'full'}" for term in terms)
-        steps, init = str(getattr(options, "steps", 1)), getattr(options, "init", "encoder")
-        table.add_row(name, options.space, init, steps, objective or "one pass")
+        preset = read_preset(name, raw)
+        stages = preset.options.presets() if isinstance(preset.options, ChainOptions) else [preset]
+        init = getattr(stages[0].options, "init", "encoder")
+        objectives = [_objective(stage) for stage in stages]
+        table.add_row(name, preset.space, init, str(preset.steps), ", then ".join(objectives))
     Console().print(table)
+
+
+def _objective(stage: Any) -> str:
+    terms = getattr(stage.options, "objective", ())
+    return " + ".join(f"{term.weight:g} {term.loss}@{term.resolution or 'full'}" for term in terms) or "one pass"
 
 
 @app.command(
@@ -297,7 +310,7 @@ def edit(
     weights = encoder or shipped("encoder_ffhq.safetensors")
     context = make_context(preset, _load(generator, label, where), weights, folder)
     known = load_directions(source, context.generator)
-    space = make_space(preset.options.space, context.generator).direction_space
+    space = make_space(preset.space, context.generator).direction_space
     moves = [(choose(known, name, space), amount) for name, amount in wanted]
     photo_rows, faces = _faces([photo], recipe, context.generator.resolution, False, folder)
     if not faces:

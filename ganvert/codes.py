@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ganvert import tables
+from ganvert import tables, tuning
 from ganvert.errors import TableError
 from ganvert.generators.base import Generator, SynthesisInput
 from ganvert.inverters import Context, Inversion, Preset, fingerprint_of
 from ganvert.spaces import Space, Variables, make_space
+from ganvert.tuning import TunedGenerators
 
-__all__ = ["Codes", "read_codes", "write_codes"]
+__all__ = ["Codes", "codes_of_inversion", "read_codes", "tuned_folder", "write_codes"]
 
 _NOISE = "noise_"
 
@@ -28,10 +30,11 @@ class Codes:
     Attributes:
         image_ids: in the table's order.
         method: the preset that made them.
-        space: the latent space, bound to the generator.
+        space: the latent space, bound to the generator; to the image's own after :meth:`select`.
         variables: name to [N, *shape].
         noise: optimised noise maps [N, 1, h, h], or empty for the generator's own.
         status: per image.
+        tuned: where the generator was tuned to the images, their own generators.
     """
 
     image_ids: list[str]
@@ -40,13 +43,14 @@ class Codes:
     variables: Variables
     noise: list[Tensor]
     status: list[str]
+    tuned: TunedGenerators | None = None
 
     def select(self, index: int) -> Codes:
-        """The codes of one image."""
+        """The codes of one image, with its own generator."""
         return Codes(
             [self.image_ids[index]],
             self.method,
-            self.space,
+            make_space(self.space.name, self.tuned.of(index)) if self.tuned else self.space,
             {name: value[index : index + 1] for name, value in self.variables.items()},
             [value[index : index + 1] for value in self.noise],
             [self.status[index]],
@@ -60,21 +64,35 @@ class Codes:
     @torch.no_grad()
     def draw(self) -> Tensor:
         """Reconstructions [N, C, resolution, resolution]."""
+        if self.tuned:
+            return torch.cat([self.select(i).draw() for i in range(len(self.image_ids))])
         device = self.space.generator.w_avg.device
         variables = {name: value.to(device) for name, value in self.variables.items()}
         return self.space.generator.synthesize(self.with_noise(self.space.decode(variables)))
 
 
 def codes_of_inversion(inversion: Inversion, image_ids: Sequence[str], method: str, generator: Generator) -> Codes:
-    """The in-memory form of a fresh inversion."""
-    space = make_space(inversion.space, generator)
-    return Codes(list(image_ids), method, space, inversion.variables, inversion.noise, inversion.status)
+    """The in-memory form of a fresh inversion. It draws what :func:`read_codes` will draw, to the bit."""
+    space, weights = make_space(inversion.space, generator), inversion.weights
+    tuned = None
+    if any(weights):
+        keys = [first if weights[first] else None for first in tuning.first_of_each(weights)]
+        tuned = TunedGenerators(generator, keys, lambda first: tuning.compact(weights[first]))
+    return Codes(list(image_ids), method, space, inversion.variables, inversion.noise, inversion.status, tuned)
+
+
+def tuned_folder(path: Path) -> Path:
+    """Where the tuned weights of a table of codes lie: beside it, ``NAME.tuned``."""
+    return path.with_suffix(".tuned")
 
 
 def write_codes(
     path: Path, preset: Preset, inversion: Inversion, image_ids: Sequence[str], seeds: Sequence[int], context: Context
 ) -> None:
-    """Write one method's codes as Parquet, every variable a fixed-size float32 column."""
+    """Write one method's codes as Parquet, every variable a fixed-size float32 column.
+
+    Tuned weights go into :func:`tuned_folder`; the files of an earlier table that this one does not name are removed.
+    """
     variables = dict(inversion.variables) | {f"{_NOISE}{i:02}": value for i, value in enumerate(inversion.noise)}
     shapes = {name: list(value.shape[1:]) for name, value in variables.items()}
     flat = {name: value.flatten(1).numpy() for name, value in variables.items()}
@@ -85,6 +103,8 @@ def write_codes(
         "encoder": context.encoder.fingerprint() if preset.needs_encoder and context.encoder else "",
         "config": fingerprint_of(preset.options),
     }
+    # Before the table, so that every table finds its files.
+    tuned = _save_tuned(path, inversion, facts["generator"])
     rows = [
         {
             "image_id": image_id,
@@ -94,6 +114,7 @@ def write_codes(
             "best_step": int(inversion.best_step[i]),
             "seed": seeds[i],
             "trace": inversion.trace[i].numpy(),
+            "tuned": tuned[i],
             **facts,
             **{name: value[i] for name, value in flat.items()},
         }
@@ -107,6 +128,20 @@ def write_codes(
         rows,
         {"shapes": json.dumps(shapes), "options": options, "label": _label(context.generator), **facts},
     )
+    for stale in {file.name for file in tuned_folder(path).glob("*.safetensors")} - set(tuned):
+        (tuned_folder(path) / stale).unlink()
+
+
+def _save_tuned(path: Path, inversion: Inversion, generator: str) -> list[str | None]:
+    """Write the tuned weights of a table; per image the file's name, None where there are none."""
+    if not inversion.weights:
+        return [None] * len(inversion.status)
+    firsts = tuning.first_of_each(inversion.weights)
+    names: dict[int, str | None] = {}
+    for first in set(firsts):
+        weights = tuning.compact(inversion.weights[first])
+        names[first] = tuning.save(tuned_folder(path), weights, generator).name if weights else None
+    return [names[first] for first in firsts]
 
 
 def _label(generator: Generator) -> str:
@@ -117,7 +152,7 @@ def read_codes(path: Path, generator: Generator) -> Codes:
     """Read codes back for the generator they belong to.
 
     Raises:
-        TableError: missing, damaged, or codes of another generator.
+        TableError: missing, damaged, or codes of another generator; or tuned weights are missing.
     """
     data = tables.read(path, "codes")
     facts = tables.metadata_of(data)
@@ -138,6 +173,15 @@ def read_codes(path: Path, generator: Generator) -> Codes:
     noise = [variables.pop(name) for name in sorted(variables) if name.startswith(_NOISE)]
     space = make_space(facts["space"], generator)
     space.check(variables)
-    return Codes(
-        data.column("image_id").to_pylist(), facts["method"], space, variables, noise, data.column("status").to_pylist()
-    )
+    image_ids, status, names = (data.column(name).to_pylist() for name in ("image_id", "status", "tuned"))
+    folder = tuned_folder(path)
+    for image_id, name in zip(image_ids, names, strict=True):
+        if name and not (re.fullmatch(r"[0-9a-f]{32}\.safetensors", name) and (folder / name).is_file()):
+            raise TableError(
+                f"{path}: image {image_id} needs the tuned weights {name!r} in {folder}, which are not there; "
+                "put the folder back (`dvc checkout`), or invert again"
+            )
+    tuned = None
+    if any(names):
+        tuned = TunedGenerators(generator, names, lambda name: tuning.load(folder / name, facts["generator"]))
+    return Codes(image_ids, facts["method"], space, variables, noise, status, tuned)

@@ -59,6 +59,7 @@ def draw_edit(
     codes: Codes, directions: Mapping[tuple[str, str], Direction], spec: EditSpec, amount: float
 ) -> Image.Image:
     """The edited picture of one image's codes; amount 0 is its reconstruction."""
+    codes = codes.select(0)  # with the image's own generator
     direction = choose(directions, spec.direction, codes.space.direction_space)
     told = EDITS[spec.edit](codes, direction, amount)
     return to_pil(codes.space.generator.synthesize(told))[0]
@@ -70,6 +71,7 @@ def draw_shifts(codes: Codes, moves: Sequence[tuple[Direction, float]]) -> Image
 
     Moves are added before anything is put back on the manifold, so their order does not matter.
     """
+    codes = codes.select(0)  # with the image's own generator
     generator = codes.space.generator
     device = generator.w_avg.device
     variables = {name: value.to(device) for name, value in codes.variables.items()}

@@ -15,13 +15,16 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ganvert.discriminators import load_discriminator
 from ganvert.encoders import load_encoder
-from ganvert.files import atomic_path, code_version
+from ganvert.files import atomic_path, code_version, sha256_of
 from ganvert.generators import Generator, read_weights
 from ganvert.images import as_drawn, from_pil
 from ganvert.inverters import Batch, Context, Inversion, Preset, fingerprint_of, join
+from ganvert.inverters.inputs import input_files
 from ganvert.runtime import progress_bar
 from ganvert.seeds import item_seed
+from ganvert.tuning import first_of_each
 
 __all__ = ["Crop", "invert_crops", "make_context", "shipped", "targets_of"]
 
@@ -41,8 +44,17 @@ def shipped(name: str) -> Path:
     return Path(__file__).parent / "weights" / name
 
 
-def make_context(preset: Preset, generator: Generator, encoder_path: Path | None, folder: Path | None) -> Context:
+def make_context(
+    preset: Preset, generator: Generator, encoder_path: Path | None, folder: Path | None, inputs: Path | None = None
+) -> Context:
     """The generator with whatever else a preset needs.
+
+    Args:
+        preset: the method.
+        generator: on its device.
+        encoder_path: weights of the encoder, for methods that start from one.
+        folder: the asset folder; None for the default one.
+        inputs: folder of the masks and pictures that the preset names.
 
     Raises:
         AssetError, CheckpointError: something is missing or does not belong to this generator.
@@ -50,7 +62,16 @@ def make_context(preset: Preset, generator: Generator, encoder_path: Path | None
     """
     preset.check(generator)
     encoder = load_encoder(encoder_path, generator, folder) if preset.needs_encoder and encoder_path else None
-    return Context(generator=generator, folder=folder, encoder=encoder)
+    judge = None
+    if preset.needs_discriminator and generator.source:
+        judge = load_discriminator(generator.source, generator.label)
+    return Context(
+        generator=generator,
+        folder=folder,
+        encoder=encoder,
+        inputs=inputs,
+        discriminator=judge and judge.to(generator.w_avg.device),
+    )
 
 
 def targets_of(crops: Sequence[Crop], generator: Generator) -> Tensor:
@@ -80,14 +101,19 @@ def invert_crops(
 
     Returns:
         One inversion with a row per crop.
+
+    Raises:
+        InputError: a mask or picture that the preset names is missing or does not fit.
     """
+    _inputs(preset, context, crops)  # a missing one stops the run before any work
+    batch = len(crops) if preset.together else batch
     batches = [crops[i : i + batch] for i in range(0, len(crops), batch)]
     bar = progress_bar(len(crops) * preset.steps, f"{preset.name} ({len(crops)} images)")
     run_key = _run_key(preset, context, seed) if work else b""
     parts = []
     for part in batches:
         before, whole = bar.n, len(part) * preset.steps
-        path = work / f"{_key(run_key, part)}.safetensors" if work else None
+        path = work / f"{_key(run_key, part, _inputs(preset, context, part))}.safetensors" if work else None
         if path and path.exists():
             parts.append(_load(path))
         else:
@@ -97,8 +123,8 @@ def invert_crops(
                 image_ids=[crop.image_id for crop in part],
             )
 
-            def on_step(step: int, steps: int, _: Tensor, before: float = before, whole: int = whole) -> None:
-                bar.update(before + whole * step // steps - bar.n)
+            def on_step(step: float, steps: float, _: Tensor, before: float = before, whole: int = whole) -> None:
+                bar.update(round(before + whole * step / steps) - bar.n)
 
             done = preset.inverter.run(told, context, preset.options, on_step)
             if path:
@@ -115,15 +141,24 @@ def _run_key(preset: Preset, context: Context, seed: int) -> bytes:
     options = fingerprint_of(preset.options)
     # Codes of W do not depend on the class, but those of Z do.
     label = () if context.generator.label is None else (str(context.generator.label),)
-    facts = (code_version(), preset.name, options, context.generator.fingerprint(), encoder, str(seed), *label)
+    judge = context.discriminator.fingerprint() if context.discriminator else ""
+    facts = (code_version(), preset.name, options, context.generator.fingerprint(), encoder, judge, str(seed), *label)
     return "\n".join(facts).encode()
 
 
-def _key(run_key: bytes, crops: Sequence[Crop]) -> str:
+def _inputs(preset: Preset, context: Context, crops: Sequence[Crop]) -> list[Path]:
+    """The masks and pictures that the preset names for some crops."""
+    ids = [crop.image_id for crop in crops]
+    return [file for name in preset.inputs for file in input_files(context.inputs, name, ids)]
+
+
+def _key(run_key: bytes, crops: Sequence[Crop], inputs: Sequence[Path]) -> str:
     digest = hashlib.sha256(run_key)
     for crop in crops:
         image = crop.image.convert("RGB")
         digest.update(f"{crop.image_id} {image.size}".encode() + image.tobytes())
+    for file in inputs:
+        digest.update(f"{file.name} {sha256_of(file)}".encode())
     return digest.hexdigest()[:32]
 
 
@@ -131,10 +166,11 @@ def _save(path: Path, inversion: Inversion) -> None:
     tensors = {f"variable.{name}": value for name, value in inversion.variables.items()}
     tensors |= {f"noise.{i:02}": value for i, value in enumerate(inversion.noise)}
     tensors |= {"trace": inversion.trace, "best_step": inversion.best_step}
-    for i, weights in enumerate(inversion.weights):
-        tensors |= {f"weights.{i:04}.{name}": value for name, value in weights.items()}
+    tuned = first_of_each(inversion.weights)
+    for i in set(tuned):
+        tensors |= {f"weights.{i:04}.{name}": value for name, value in inversion.weights[i].items()}
     facts: dict[str, Any] = {"space": inversion.space, "status": inversion.status, "reason": inversion.reason}
-    facts["tuned"] = len(inversion.weights)
+    facts["tuned"] = tuned
     with atomic_path(path) as temporary:
         save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, {"inversion": json.dumps(facts)})
 
@@ -142,6 +178,10 @@ def _save(path: Path, inversion: Inversion) -> None:
 def _load(path: Path) -> Inversion:
     tensors, metadata = read_weights(path)
     facts = json.loads(metadata["inversion"])
+    weights = {
+        i: {name.split(".", 2)[2]: v for name, v in tensors.items() if name.startswith(f"weights.{i:04}.")}
+        for i in set(facts["tuned"])
+    }
     return Inversion(
         facts["space"],
         {name.removeprefix("variable."): v for name, v in tensors.items() if name.startswith("variable.")},
@@ -150,8 +190,5 @@ def _load(path: Path) -> Inversion:
         tensors["best_step"],
         facts["status"],
         facts["reason"],
-        [
-            {name.split(".", 2)[2]: v for name, v in tensors.items() if name.startswith(f"weights.{i:04}.")}
-            for i in range(facts["tuned"])
-        ],
+        [weights[i] for i in facts["tuned"]],
     )

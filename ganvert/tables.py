@@ -144,13 +144,16 @@ EDIT_SCORES = Table(
         _field("status", _S),
     ),
 )
+#: Of tables whose columns depend on the run; for the others the whole schema is compared.
+_VERSIONS = {"codes": 2, "samples": 1}
 TABLES = {table.name: table for table in (PHOTOS, ALIGNED, RECONSTRUCTIONS, DIRECTIONS, EDITS, SCORES, EDIT_SCORES)}
 
 
 def samples_table(z_dim: int, w_dim: int, attributes: Sequence[str]) -> Table:
     """Generator samples: seed, z, w and one nullable score column per attribute (null: no face was found)."""
     scores = tuple(_field(name, pa.float32(), null=True) for name in attributes)
-    return Table("samples", 1, ("seed",), (_field("seed", pa.int64()), vector("z", z_dim), vector("w", w_dim), *scores))
+    columns = (_field("seed", pa.int64()), vector("z", z_dim), vector("w", w_dim), *scores)
+    return Table("samples", _VERSIONS["samples"], ("seed",), columns)
 
 
 def codes_table(variables: Mapping[str, Sequence[int]]) -> Table:
@@ -158,7 +161,7 @@ def codes_table(variables: Mapping[str, Sequence[int]]) -> Table:
     columns = tuple(vector(name, int(np.prod(shape)), null=True) for name, shape in variables.items())
     return Table(
         "codes",
-        1,
+        _VERSIONS["codes"],
         ("image_id", "method"),
         (
             _field("image_id", _S),
@@ -172,6 +175,7 @@ def codes_table(variables: Mapping[str, Sequence[int]]) -> Table:
             _field("generator", _S),  # fingerprint
             _field("encoder", _S),  # fingerprint, empty without one
             _field("config", _S),  # fingerprint of the method's options
+            _field("tuned", _S, null=True),  # file of the tuned generator's weights
             pa.field("trace", _VECTOR, nullable=False),  # objective per step
             *columns,
         ),
@@ -238,6 +242,11 @@ def read(path: Path, table: Table | str) -> pa.Table:
     metadata = {key.decode(): value.decode() for key, value in (data.schema.metadata or {}).items()}
     if metadata.get("table") != name:
         raise TableError(f"{path}: wanted table {name!r}, got {metadata.get('table')!r}")
+    if name in _VERSIONS and metadata.get("version") != str(_VERSIONS[name]):
+        raise TableError(
+            f"{path}: wanted version {_VERSIONS[name]} of table {name!r}, got {metadata.get('version')}; "
+            "run `dvc repro` (or the command that writes it) again"
+        )
     if isinstance(table, Table) and not data.schema.equals(table.schema()):
         raise TableError(f"{path}: stored schema is not the one this code writes; run `dvc repro` again")
     return data

@@ -8,8 +8,10 @@ from ganvert.checkpoints import (
     genforce_stylegan2,
     idinvert,
     nvlabs,
+    nvlabs_discriminator,
     nvlabs_stylegan3,
     rosinality,
+    rosinality_discriminator,
     tensorflow_stylegan1,
     tensorflow_stylegan2,
 )
@@ -20,11 +22,11 @@ __all__ = ["FORMATS", "Checkpoint", "Content", "Format", "Instance"]
 #: name -> layout; the first that matches a file's content reads it
 FORMATS: dict[str, Format] = {
     "ganvert": Format(ganvert_file.matches, ganvert_file.read),
-    "nvlabs_stylegan2": Format(nvlabs.matches, nvlabs.read),
-    "nvlabs_stylegan3": Format(nvlabs_stylegan3.matches, nvlabs_stylegan3.read),
+    "nvlabs_stylegan2": Format(nvlabs.matches, nvlabs.read, nvlabs_discriminator.read),
+    "nvlabs_stylegan3": Format(nvlabs_stylegan3.matches, nvlabs_stylegan3.read, nvlabs_discriminator.read),
     "tensorflow_stylegan1": Format(tensorflow_stylegan1.matches, tensorflow_stylegan1.read),
     "tensorflow_stylegan2": Format(tensorflow_stylegan2.matches, tensorflow_stylegan2.read),
-    "rosinality": Format(rosinality.matches, rosinality.read),
+    "rosinality": Format(rosinality.matches, rosinality.read, rosinality_discriminator.read),
     "genforce_stylegan1": Format(genforce_stylegan1.matches, genforce_stylegan1.read),
     "genforce_stylegan2": Format(genforce_stylegan2.matches, genforce_stylegan2.read),
     "idinvert": Format(idinvert.matches, idinvert.read),

@@ -48,11 +48,11 @@ class Content:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A generator in ganvert's own names, whatever the file called it.
+    """A network in ganvert's own names, whatever the file called it.
 
     Attributes:
         format: name in ``ganvert.checkpoints.FORMATS``.
-        architecture: name in ``ganvert.generators.GENERATORS``.
+        architecture: name in ``ganvert.generators.GENERATORS``, or ``ganvert.discriminators.DISCRIMINATORS``.
         state: tensors by the names of our module; float32, contiguous.
         config: what the tensors do not show (JSON values only).
         ignored: what the reader left out or assumed, in words, for a person.
@@ -72,7 +72,9 @@ class Format:
     Attributes:
         matches: whether a file's content has this layout; looks at names and kinds only, never raises.
         read: its generator (EMA weights); raises CheckpointError where something is missing or does not fit.
+        discriminator: its discriminator, or None where the file has none; without this they are not read.
     """
 
     matches: Callable[[Content], bool]
     read: Callable[[Content], Checkpoint]
+    discriminator: Callable[[Content], Checkpoint | None] | None = None

@@ -14,7 +14,16 @@ from ganvert.checkpoints.stylegan2 import check_blurs, mean_w
 from ganvert.checkpoints.tensors import take
 from ganvert.errors import CheckpointError
 
-__all__ = ["NvlabsModule", "ignored_of", "matches", "network_of", "read"]
+__all__ = [
+    "NvlabsModule",
+    "clamp_of",
+    "discriminator_of",
+    "ignored_of",
+    "lr_multiplier_of",
+    "matches",
+    "network_of",
+    "read",
+]
 
 FORMAT = "nvlabs_stylegan2"
 PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
@@ -67,6 +76,16 @@ def network_of(content: Content) -> NvlabsModule:
     if instance is None:
         raise CheckpointError("NVlabs pickle: neither G_ema nor G is a persistent network")
     return _module(instance, "G", _Budget(_MOST_MODULES), 0)
+
+
+def discriminator_of(content: Content) -> NvlabsModule | None:
+    """The discriminator ``D`` of an NVlabs pickle; None where there is none.
+
+    Raises:
+        CheckpointError: it is no tree of modules.
+    """
+    instance = content.root.get("D") if isinstance(content.root, dict) else None
+    return None if instance is None else _module(instance, "D", _Budget(_MOST_MODULES), 0)
 
 
 def ignored_of(content: Content) -> tuple[str, ...]:
@@ -149,7 +168,7 @@ def read(content: Content) -> Checkpoint:
     """The averaged generator."""
     network = network_of(content)
     modules = dict(network.walk())
-    config = {**_clamp(modules), **_lr_multiplier(modules)}
+    config = {**clamp_of(modules), **lr_multiplier_of(modules)}
     _check_activations(modules)
     found = take(content, network.tensors(), FORMAT)
     blurs = {name: value for name, value in found.items() if name.endswith("resample_filter")}
@@ -166,7 +185,8 @@ def read(content: Content) -> Checkpoint:
     )
 
 
-def _clamp(modules: Mapping[str, NvlabsModule]) -> dict[str, float]:
+def clamp_of(modules: Mapping[str, NvlabsModule]) -> dict[str, float]:
+    """The ``conv_clamp`` that all layers share, as configuration; empty where they have none."""
     told = {name: m.attributes["conv_clamp"] for name, m in modules.items() if "conv_clamp" in m.attributes}
     # The way around a residual block is not clamped, whatever the layers are.
     around = [told.pop(name) for name in list(told) if name.endswith(".skip")]
@@ -180,7 +200,7 @@ def _clamp(modules: Mapping[str, NvlabsModule]) -> dict[str, float]:
     return {"conv_clamp": _number(values[0], "conv_clamp")}
 
 
-def _lr_multiplier(modules: Mapping[str, NvlabsModule]) -> dict[str, float]:
+def lr_multiplier_of(modules: Mapping[str, NvlabsModule]) -> dict[str, float]:
     """What the mapping network's layers multiply their biases by; their weights too, beside 1 / sqrt(inputs)."""
     multipliers = []
     for name, module in modules.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from ganvert.codes import Codes
 from ganvert.directions import Direction
@@ -12,4 +13,8 @@ from ganvert.generators.base import SynthesisInput
 __all__ = ["EDITS"]
 
 #: name -> function(codes, direction, amount)
-EDITS: dict[str, Callable[[Codes, Direction, float], SynthesisInput]] = {"shift": shift}
+EDITS: dict[str, Callable[[Codes, Direction, float], SynthesisInput]] = {
+    "shift": shift,
+    "geodesic": partial(shift, how="geodesic"),
+    "stepped": partial(shift, how="stepped"),
+}

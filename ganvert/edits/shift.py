@@ -8,12 +8,15 @@ from ganvert.codes import Codes
 from ganvert.directions import Direction
 from ganvert.errors import UnsupportedError
 from ganvert.generators.base import SynthesisInput
+from ganvert.spaces import Motion
 
 __all__ = ["shift"]
 
 
-def shift(codes: Codes, direction: Direction, amount: float) -> SynthesisInput:
+def shift(codes: Codes, direction: Direction, amount: float, how: Motion = "retract_once") -> SynthesisInput:
     """Codes moved by `amount` of the direction's units (standard deviations of the samples).
+
+    `how` is the way that codes on spheres follow (:mod:`ganvert.spaces.sphere`); W, P_N and S know only one.
 
     Raises:
         UnsupportedError: the direction belongs to another space.
@@ -26,4 +29,4 @@ def shift(codes: Codes, direction: Direction, amount: float) -> SynthesisInput:
     device = codes.space.generator.w_avg.device
     vector = torch.from_numpy(direction.step(amount)).to(device)
     variables = {name: value.to(device) for name, value in codes.variables.items()}
-    return codes.with_noise(codes.space.shift(variables, vector, (direction.first_row, direction.last_row)))
+    return codes.with_noise(codes.space.shift(variables, vector, (direction.first_row, direction.last_row), how))

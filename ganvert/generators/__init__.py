@@ -90,5 +90,5 @@ def load_generator(path: Path | str, label: int | None = None) -> Generator:
     generator = build_generator(checkpoint.architecture, checkpoint.state, checkpoint.config, str(path))
     if label is not None and not 0 <= label < generator.label_dim:
         raise UnsupportedError(f"{path}: label {label}: this generator has {generator.label_dim or 'no'} classes")
-    generator.label = label
+    generator.label, generator.source = label, Path(path)
     return generator

@@ -7,6 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -146,6 +147,8 @@ class Generator(nn.Module, ABC):
         label_dim: classes of a conditional generator, 0 for others.
         label: the class that :meth:`map` uses where no labels are given; None asks for labels.
         rows_differ: the mapping network gives every row of ws its own w (IDInvert's StyleGAN1).
+        source: the file it was read from, if it was.
+        untuned: the generator that this one is a tuned copy of (:mod:`ganvert.tuning`), else None.
         config: facts about the network that its tensors do not show.
     """
 
@@ -158,6 +161,8 @@ class Generator(nn.Module, ABC):
     label_dim: int = 0
     label: int | None = None
     rows_differ: bool = False
+    source: Path | None = None
+    untuned: Generator | None = None
     config: Mapping[str, Any]
     w_avg: Tensor  # [w_dim]
 

@@ -25,7 +25,7 @@ from ganvert.generators.modulation import (
     upsample,
 )
 
-__all__ = ["StyleGAN2"]
+__all__ = ["LARGEST", "StyleGAN2", "difference"]
 
 LARGEST = 4096  # pixels; official networks end at 1024
 
@@ -210,7 +210,7 @@ class StyleGAN2(Generator):
             raise CheckpointError(f"not a StyleGAN2: {error!r}") from error
         given = {name: tuple(value.shape) for name, value in state.items()}
         if given != wanted:
-            raise CheckpointError(f"not a StyleGAN2: {_difference(given, wanted)}")
+            raise CheckpointError(f"not a StyleGAN2: {difference(given, wanted)}")
         return cls(state, **options)
 
     @property
@@ -398,7 +398,7 @@ def _is_positive(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value) and value > 0
 
 
-def _difference(given: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]) -> str:
+def difference(given: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]) -> str:
     """The first name that does not fit, in words."""
     name = next(name for name in sorted({*given, *wanted}) if given.get(name) != wanted.get(name))
     if name not in given:

@@ -13,6 +13,7 @@ from ganvert.inverters.base import Batch, Context, Inversion, OnStep, fingerprin
 from ganvert.inverters.chain import ChainOptions, chain
 from ganvert.inverters.feed_forward import FeedForwardOptions, feed_forward
 from ganvert.inverters.optimise import OptimiseOptions, optimise
+from ganvert.inverters.tune import TuneOptions, tune
 from ganvert.registry import lookup
 
 __all__ = [
@@ -41,6 +42,7 @@ class Inverter:
 INVERTERS: dict[str, Inverter] = {
     "optimise": Inverter(optimise, OptimiseOptions, OptimiseOptions.check),
     "chain": Inverter(chain, ChainOptions, ChainOptions.check),
+    "tune": Inverter(tune, TuneOptions, TuneOptions.check),
     "feed_forward": Inverter(feed_forward, FeedForwardOptions),
 }
 
@@ -54,9 +56,33 @@ class Preset:
     options: Any
 
     @property
+    def space(self) -> str:
+        """The space of its codes; ParamsError for a stage that finds none by itself."""
+        if not hasattr(self.options, "space"):
+            raise ParamsError(
+                f"invert.options.{self.name}: goes on from codes; put it behind another (inverter: chain)"
+            )
+        return str(self.options.space)
+
+    @property
     def needs_encoder(self) -> bool:
         """Whether it asks for an encoder."""
         return bool(self.options.needs_encoder)
+
+    @property
+    def together(self) -> bool:
+        """Whether it wants all photographs of a run in one batch."""
+        return bool(getattr(self.options, "together", False))
+
+    @property
+    def needs_discriminator(self) -> bool:
+        """Whether it plays against a discriminator: the checkpoint's, if it has one."""
+        return bool(getattr(self.options, "needs_discriminator", False))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Masks and pictures that its objectives name, inside the folder of inputs."""
+        return tuple(self.options.inputs)
 
     @property
     def steps(self) -> int:

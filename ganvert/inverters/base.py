@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganvert.discriminators import Discriminator
 from ganvert.encoders.base import Encoder
 from ganvert.errors import InputError, ParamsError, ShapeError, UnsupportedError
 from ganvert.generators.base import Generator
@@ -20,7 +21,7 @@ from ganvert.spaces import Variables
 __all__ = ["Batch", "Context", "Inversion", "OnStep", "fingerprint_of", "join", "part_of"]
 
 #: Called after a step with (steps done, steps in all, objective per image of the part that is worked on).
-OnStep = Callable[[int, int, Tensor], None]
+OnStep = Callable[[float, float, Tensor], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,12 +33,14 @@ class Context:
         folder: the asset folder (LPIPS weights); None for the default one.
         encoder: for methods that start from one.
         inputs: folder of the masks and second pictures that terms of an objective name.
+        discriminator: the checkpoint's own, if it has one, for methods that play against it.
     """
 
     generator: Generator
     folder: Path | None = None
     encoder: Encoder | None = None
     inputs: Path | None = None
+    discriminator: Discriminator | None = None
 
     @property
     def device(self) -> torch.device:
@@ -71,6 +74,8 @@ class Batch:
     def __post_init__(self) -> None:
         if len(self.seeds) != len(self.targets):
             raise ShapeError(f"batch: {len(self.targets)} images need as many seeds, got {len(self.seeds)}")
+        if self.image_ids and len(self.image_ids) != len(self.targets):
+            raise ShapeError(f"batch: {len(self.targets)} images need as many ids, got {len(self.image_ids)}")
         bad = [i for i, image in enumerate(self.targets) if not image.isfinite().all()]
         if bad:
             names = [self.image_ids[i] if self.image_ids else str(i) for i in bad]
@@ -148,9 +153,9 @@ def join(parts: Sequence[Inversion]) -> Inversion:
     )
 
 
-def part_of(on_step: OnStep | None, done: int, total: int) -> OnStep | None:
-    """What a part of the work reports to, when `done` of `total` steps lie behind it."""
-    return None if on_step is None else lambda step, _, seen: on_step(done + step, total, seen)
+def part_of(on_step: OnStep | None, done: int, size: int, total: int) -> OnStep | None:
+    """What a part of the work reports to: `size` of `total` steps, with `done` of them behind it."""
+    return None if on_step is None else lambda step, steps, seen: on_step(done + size * step / steps, total, seen)
 
 
 def fingerprint_of(options: Any) -> str:

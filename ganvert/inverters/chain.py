@@ -9,7 +9,7 @@ import torch
 
 from ganvert.errors import ParamsError
 from ganvert.generators.base import Generator
-from ganvert.inverters.base import Batch, Context, Inversion, OnStep, part_of
+from ganvert.inverters.base import Batch, Context, Inversion, OnStep, join, part_of
 
 __all__ = ["ChainOptions", "chain"]
 
@@ -41,9 +41,32 @@ class ChainOptions:
         return sum(preset.steps for preset in self.presets())
 
     @property
+    def space(self) -> str:
+        """The space of its codes: that of the last stage which finds any (tuning leaves codes where they are)."""
+        spaces = [preset.options.space for preset in self.presets() if hasattr(preset.options, "space")]
+        if not spaces:
+            raise ParamsError("stages: wanted one that finds codes before the generator is tuned to them")
+        return str(spaces[-1])
+
+    @property
+    def needs_discriminator(self) -> bool:
+        """Whether any stage does."""
+        return any(preset.needs_discriminator for preset in self.presets())
+
+    @property
+    def together(self) -> bool:
+        """Whether a stage wants all photographs of a run at once."""
+        return any(preset.together for preset in self.presets())
+
+    @property
     def needs_encoder(self) -> bool:
         """Whether any stage does."""
         return any(preset.needs_encoder for preset in self.presets())
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Masks and pictures that the stages name, each once."""
+        return tuple(dict.fromkeys(name for preset in self.presets() for name in preset.inputs))
 
     def check(self, generator: Generator) -> None:
         """UnsupportedError where the generator lacks what a stage uses."""
@@ -60,8 +83,15 @@ def chain(batch: Batch, context: Context, options: ChainOptions, on_step: OnStep
     found, before, done = batch.start, [], 0
     lost: dict[int, str] = {}
     for preset in options.presets():
-        ticks = part_of(on_step, done, options.steps)
-        found = preset.inverter.run(dataclasses.replace(batch, start=found), context, preset.options, ticks)
+        ticks = part_of(on_step, done, preset.steps, options.steps)
+        told = dataclasses.replace(batch, start=found)
+        if options.together and not preset.together:  # as many photographs as there are would not fit side by side
+            parts = [told.select(i) for i in range(len(told))]
+            each = [part_of(ticks, i, 1, len(parts)) for i in range(len(parts))]
+            runs = zip(parts, each, strict=True)
+            found = join([preset.inverter.run(part, context, preset.options, tick) for part, tick in runs])
+        else:
+            found = preset.inverter.run(told, context, preset.options, ticks)
         lost = {i: found.reason[i] for i, status in enumerate(found.status) if status != "ok"} | lost
         before.append(found.trace)
         done += preset.steps

@@ -24,6 +24,7 @@ class FeedForwardOptions:
     space: str = "wplus"
     steps: ClassVar[int] = 1
     needs_encoder: ClassVar[bool] = True
+    inputs: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_space(self.space)

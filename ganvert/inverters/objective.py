@@ -10,34 +10,67 @@ from torch import Tensor
 
 from ganvert.errors import ParamsError, UnsupportedError
 from ganvert.generators.base import SynthesisInput
-from ganvert.images import area_resize, as_rgb
+from ganvert.images import area_resize, as_drawn, as_rgb, from_pil
 from ganvert.inverters.base import Batch, Context
-from ganvert.losses import LOSSES
+from ganvert.inverters.inputs import check_name, input_files, open_inputs
+from ganvert.losses import LOSSES, Loss
 from ganvert.registry import lookup
 from ganvert.spaces import Space
 from ganvert.spaces.prior import prior
 
-__all__ = ["REGULARISERS", "Objective", "Penalised", "Term"]
+__all__ = ["REGULARISERS", "Objective", "Penalised", "Term", "inputs_of"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Term:
     """One line of an objective.
 
+    `mask` and `picture` are names in the folder of inputs: a PNG for all images, or a folder with IMAGE_ID.png for
+    each, of the generator's size.
+
     Attributes:
         loss: name in ``ganvert.losses.LOSSES``.
         weight: factor.
         resolution: both images are area-resized to it where they are larger; None is the generator's own.
+        mask: both images are multiplied by it before the loss: white counts, black does not, grey counts partly.
+            Images are in [-1, 1], so what does not count is mid-grey to the loss (Abdal et al. 2020, Image2StyleGAN++;
+            IDInvert's diffusion does the same).
+        outside: what is black in the mask counts instead.
+        picture: the image is compared with this one, not with the photograph.
     """
 
     loss: str
     weight: float = 1.0
     resolution: int | None = 256
+    mask: str | None = None
+    outside: bool = False
+    picture: str | None = None
 
     def __post_init__(self) -> None:
         lookup(LOSSES, self.loss, "loss")
         if self.weight < 0 or (self.resolution is not None and self.resolution < 16):
             raise ParamsError(f"weight must not be negative and resolution at least 16, got {self}")
+        if self.outside and self.mask is None:
+            raise ParamsError("outside: there is no mask to be outside of; name one")
+        for field, name in (("mask", self.mask), ("picture", self.picture)):
+            if name is not None:
+                check_name(name, field)
+
+
+def inputs_of(terms: Sequence[Term]) -> tuple[str, ...]:
+    """Names of the masks and pictures of some terms, each once."""
+    return tuple(dict.fromkeys(name for term in terms for name in (term.mask, term.picture) if name is not None))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Line:
+    """A term, prepared: its size [px], its loss with the target, and [1 or N, 1, size, size] of its mask."""
+
+    weight: float
+    size: int
+    loss: Loss[Any]
+    prepared: Any
+    mask: Tensor | None
 
 
 class Objective:
@@ -49,26 +82,51 @@ class Objective:
         Args:
             terms: the lines.
             batch: the targets.
-            context: where weights lie.
+            context: where weights, masks and pictures lie.
             limit: no term looks at more pixels than this (early low-resolution steps).
+
+        Raises:
+            InputError: a mask or picture is missing or does not fit.
         """
-        targets, folder = batch.targets, context.folder
-        self.lines: list[tuple[float, int, Any, Any]] = []
+        self.lines: list[_Line] = []
         for term in terms:
-            sizes = (targets.shape[-1], term.resolution, limit)
-            size = min(size for size in sizes if size)
-            loss = LOSSES[term.loss](folder, targets.device)
-            self.lines.append((term.weight, size, loss, loss.prepare(area_resize(targets, size))))
+            size = min(size for size in (batch.targets.shape[-1], term.resolution, limit) if size)
+            loss = LOSSES[term.loss](context.folder, batch.targets.device)
+            target, mask = area_resize(_target(term, batch, context), size), _mask(term, batch, context)
+            if mask is not None:
+                mask = area_resize(mask, size)
+                target = target * mask
+            self.lines.append(_Line(term.weight, size, loss, loss.prepare(target), mask))
 
     def __call__(self, images: Tensor) -> Tensor:
         """[N] weighted sums; images are [N, 1 or 3, h, w]."""
         sizes: dict[int, Tensor] = {}
         total = images.new_zeros(len(images))
-        for weight, size, loss, prepared in self.lines:
-            if size not in sizes:
-                sizes[size] = area_resize(as_rgb(images), size)
-            total = total + weight * loss(sizes[size], prepared)
+        for line in self.lines:
+            if line.size not in sizes:
+                sizes[line.size] = area_resize(as_rgb(images), line.size)
+            seen = sizes[line.size] if line.mask is None else sizes[line.size] * line.mask
+            total = total + line.weight * line.loss(seen, line.prepared)
         return total
+
+
+def _target(term: Term, batch: Batch, context: Context) -> Tensor:
+    """[N, 3, resolution, resolution]: what the images are compared with."""
+    if term.picture is None:
+        return batch.targets
+    size = batch.targets.shape[-1]
+    pictures = open_inputs(input_files(context.inputs, term.picture, batch.image_ids), size)
+    drawn = as_drawn(from_pil(pictures), context.generator.image_channels, size)
+    return drawn.to(batch.targets).expand(len(batch), -1, -1, -1)
+
+
+def _mask(term: Term, batch: Batch, context: Context) -> Tensor | None:
+    """[1 or N, 1, resolution, resolution] in [0, 1]: how much each pixel counts."""
+    if term.mask is None:
+        return None
+    masks = open_inputs(input_files(context.inputs, term.mask, batch.image_ids), batch.targets.shape[-1])
+    white = from_pil([mask.convert("L") for mask in masks])[:, :1].add(1).div(2).to(batch.targets)
+    return 1 - white if term.outside else white
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ganvert.errors import ParamsError, UnsupportedError
 from ganvert.generators.base import Generator
 from ganvert.generators.preview import Preview
 from ganvert.inverters.base import Batch, Context, Inversion, OnStep, join, part_of
-from ganvert.inverters.objective import REGULARISERS, Objective, Penalised, Term
+from ganvert.inverters.objective import REGULARISERS, Objective, Penalised, Term, inputs_of
 from ganvert.losses.noise import noise_penalty, normalise_noise_
 from ganvert.registry import lookup
 from ganvert.seeds import item_seed, normal
@@ -106,6 +106,11 @@ class OptimiseOptions:
         """Whether the start or a penalty asks for an encoder."""
         return self.init == "encoder" or any(name.startswith("encoder") for name in self.regularise)
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Masks and pictures that the objective names."""
+        return inputs_of(self.objective)
+
     def check(self, generator: Generator) -> None:
         """UnsupportedError where the generator lacks what these options use."""
         make_space(self.space, generator)
@@ -148,8 +153,7 @@ def optimise(batch: Batch, context: Context, options: OptimiseOptions, on_step: 
     """
     options.check(context.generator)
     if options.optimiser == "lbfgs" and len(batch) > 1:  # one curvature estimate for all would couple the images
-        total = len(batch) * options.steps
-        ticks = [part_of(on_step, i * options.steps, total) for i in range(len(batch))]
+        ticks = [part_of(on_step, i, 1, len(batch)) for i in range(len(batch))]
         return join([optimise(batch.select(i), context, options, tick) for i, tick in enumerate(ticks)])
     run = _Run(batch, context, options)
     step_of = {"adam": _adam, "lbfgs": _lbfgs}[options.optimiser](run)
@@ -285,7 +289,16 @@ def _adam(run: _Run) -> Callable[[int], Tensor]:
 
 def _lbfgs(run: _Run) -> Callable[[int], Tensor]:
     """One iteration a step, its length found by line search; curvature is kept between steps."""
-    lbfgs = torch.optim.LBFGS(run.leaves, lr=run.options.lr, max_iter=1, line_search_fn="strong_wolfe")
+    # Its own ideas of "close enough" are of no use for losses of 1e-3: only `steps` ends the search.
+    lbfgs = torch.optim.LBFGS(
+        run.leaves,
+        lr=run.options.lr,
+        max_iter=1,
+        max_eval=25,
+        tolerance_grad=0.0,
+        tolerance_change=0.0,
+        line_search_fn="strong_wolfe",
+    )
 
     def step_of(step: int) -> Tensor:
         first: list[Tensor] = []
@@ -308,6 +321,8 @@ def _initial(space: Space, batch: Batch, context: Context, options: OptimiseOpti
         return space.from_random(batch.seeds)
     if options.init == "previous":
         found = batch.require_start()
+        if found.weights:
+            raise ParamsError("init: previous: the stage before has tuned the generator; tuning comes last")
         variables = {name: value.to(context.device).clone() for name, value in found.variables.items()}
         if found.space == options.space:
             return variables

@@ -9,7 +9,15 @@ from typing import Any
 import torch
 
 from ganvert.losses.base import Loss
-from ganvert.losses.perceptual import Image2StyleganPerceptual, LpipsAlex, LpipsVgg
+from ganvert.losses.laplacian import Laplacian
+from ganvert.losses.perceptual import (
+    Gram,
+    IdInvertPerceptual,
+    Image2StyleganPerceptual,
+    Image2StyleganPlusPlusPerceptual,
+    LpipsAlex,
+    LpipsVgg,
+)
 from ganvert.losses.pixel import L1, Mse
 
 __all__ = ["LOSSES", "Loss"]
@@ -21,4 +29,8 @@ LOSSES: dict[str, Callable[[Path | None, torch.device], Loss[Any]]] = {
     "lpips_vgg": LpipsVgg,
     "lpips_alex": LpipsAlex,
     "vgg_i2s": Image2StyleganPerceptual,
+    "vgg_i2spp": Image2StyleganPlusPlusPerceptual,
+    "vgg_conv4_3": IdInvertPerceptual,
+    "gram": Gram,
+    "laplacian": Laplacian,
 }

@@ -10,10 +10,15 @@ from torch import Tensor
 from ganvert.losses.base import Loss
 from ganvert.losses.lpips import load_lpips
 
-__all__ = ["Image2StyleganPerceptual", "LpipsAlex", "LpipsVgg"]
-
-#: conv1_1, conv1_2, conv3_2, conv4_2 as indices into torchvision's VGG16 `features` (before their ReLU).
-_IMAGE2STYLEGAN_TAPS = (0, 2, 12, 19)
+__all__ = [
+    "Gram",
+    "IdInvertPerceptual",
+    "Image2StyleganPerceptual",
+    "Image2StyleganPlusPlusPerceptual",
+    "LpipsAlex",
+    "LpipsVgg",
+    "gram",
+]
 
 
 class LpipsVgg(Loss[list[Tensor]]):
@@ -38,29 +43,80 @@ class LpipsAlex(LpipsVgg):
     net = "alex"
 
 
-class Image2StyleganPerceptual(Loss[list[Tensor]]):
-    """VGG16 feature distance of Image2StyleGAN (Abdal et al. 2019, eq. 2): sum over 4 layers of mean squared error."""
+class VggLoss(Loss[list[Tensor]]):
+    """Distance of features of VGG16: sum over some layers of the mean squared difference.
+
+    The weights are torchvision's, and the input is normalised as torchvision's VGG16 wants it.
+    """
+
+    #: Indices into torchvision's VGG16 `features`; that of a convolution is before its ReLU.
+    taps: tuple[int, ...]
 
     def __init__(self, folder: Path | None, device: torch.device) -> None:
         vgg = load_lpips("vgg", folder, device).model
         self.scaling = vgg.scaling_layer
-        net = vgg.net
-        self.layers = [layer for i in range(1, 6) for layer in getattr(net, f"slice{i}").children()]
+        layers = [layer for i in range(1, 6) for layer in getattr(vgg.net, f"slice{i}").children()]
+        self.layers = layers[: self.taps[-1] + 1]
 
-    def _taps(self, images: Tensor) -> list[Tensor]:
-        x, taps = self.scaling(images), []
-        for i, layer in enumerate(self.layers[: _IMAGE2STYLEGAN_TAPS[-1] + 1]):
+    def _features(self, images: Tensor) -> list[Tensor]:
+        x, seen = self.scaling(images), []
+        for i, layer in enumerate(self.layers):
             # A tapped convolution is followed by an in-place ReLU: keep a copy of what it would overwrite.
-            x = layer(x.clone()) if i - 1 in _IMAGE2STYLEGAN_TAPS else layer(x)
-            if i in _IMAGE2STYLEGAN_TAPS:
-                taps.append(x)
-        return taps
+            x = layer(x.clone()) if i - 1 in self.taps else layer(x)
+            if i in self.taps:
+                seen.append(x)
+        return seen
 
     def prepare(self, target: Tensor) -> list[Tensor]:
         with torch.no_grad():
-            return self._taps(target)
+            return self._features(target)
 
     def __call__(self, image: Tensor, prepared: list[Tensor]) -> Tensor:
-        taps = self._taps(image)
-        layers = [(x - y).square().mean(dim=(1, 2, 3)) for x, y in zip(taps, prepared, strict=True)]
+        layers = [(x - y).square().mean(dim=(1, 2, 3)) for x, y in zip(self._features(image), prepared, strict=True)]
         return torch.stack(layers).sum(dim=0)
+
+
+class Image2StyleganPerceptual(VggLoss):
+    """The perceptual loss of Image2StyleGAN (Abdal et al. 2019, eq. 2): conv1_1, conv1_2, conv3_2, conv4_2."""
+
+    taps = (0, 2, 12, 19)
+
+
+class Image2StyleganPlusPlusPerceptual(VggLoss):
+    """The perceptual loss of Image2StyleGAN++ (Abdal et al. 2020): conv1_1, conv1_2, conv2_2, conv3_3."""
+
+    taps = (0, 2, 7, 14)
+
+
+class IdInvertPerceptual(VggLoss):
+    """The perceptual loss of IDInvert (Zhu et al. 2020): conv4_3 behind its ReLU.
+
+    The original's VGG16 has Caffe's weights and sees BGR in [0, 255] less a mean, ours torchvision's and RGB in [0, 1]
+    less a mean, divided by about 0.226: its weight of 5e-5 does not carry over one to one. If features grow in
+    proportion to the input and both networks are otherwise alike (assumed, not measured), the weight here is
+    5e-5 * (255 * 0.226)^2 = 0.166.
+    """
+
+    taps = (22,)
+
+
+class Gram(VggLoss):
+    """The style loss of Image2StyleGAN++ (Abdal et al. 2020): squared Frobenius distance of Gram matrices of conv3_3.
+
+    The Gram matrix F F^T of features F [C, h w] is divided by C h w (Johnson et al. 2016, eq. 3 and 4).
+    """
+
+    taps = (14,)
+
+    def _features(self, images: Tensor) -> list[Tensor]:
+        return [gram(features) for features in super()._features(images)]
+
+    def __call__(self, image: Tensor, prepared: list[Tensor]) -> Tensor:
+        (ours,), (theirs,) = self._features(image), prepared
+        return (ours - theirs).square().sum(dim=(1, 2))
+
+
+def gram(features: Tensor) -> Tensor:
+    """Gram matrices of features [N, C, h, w], divided by C h w: [N, C, C]."""
+    flat = features.flatten(2)
+    return flat @ flat.transpose(1, 2) / (flat.shape[1] * flat.shape[2])

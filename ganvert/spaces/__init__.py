@@ -1,4 +1,4 @@
-"""Latent spaces by name, and features composed with them."""
+"""Latent spaces by name, and features and padding composed with them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ import re
 from ganvert.errors import ParamsError
 from ganvert.generators.base import Generator
 from ganvert.registry import lookup
-from ganvert.spaces.base import DetailInit, Move, Space, Variables
+from ganvert.spaces.base import DetailInit, Motion, Move, Space, Variables
 from ganvert.spaces.feature import Feature
+from ganvert.spaces.pad import Pad
 from ganvert.spaces.pn import PN, PNPlus
 from ganvert.spaces.styles import S
+from ganvert.spaces.truncated import ZPlusPsi, ZPsi
 from ganvert.spaces.w import W, WPlus
 from ganvert.spaces.z import Z, ZPlus
+from ganvert.spaces.zplusplus import ZPlusPlus
 
-__all__ = ["SPACES", "DetailInit", "Move", "Space", "Variables", "check_space", "make_space"]
+__all__ = ["SPACES", "DetailInit", "Motion", "Move", "Space", "Variables", "check_space", "make_space"]
 
 SPACES: dict[str, type[Space]] = {
     "z": Z,
     "zplus": ZPlus,
+    "zplusplus": ZPlusPlus,
+    "z_psi": ZPsi,
+    "zplus_psi": ZPlusPsi,
     "w": W,
     "wplus": WPlus,
     "s": S,
@@ -27,27 +33,29 @@ SPACES: dict[str, type[Space]] = {
 }
 
 
-def _split(name: str) -> tuple[int, str]:
-    if "/" not in name:
-        return 0, name
-    feature, detail = name.split("/", 1)
-    if not re.fullmatch(r"f[1-9]\d{0,3}", feature):
-        raise ParamsError(f"space {name!r}: wanted fSIZE/DETAIL such as f16/zplus, SIZE the pixels of the feature map")
-    return int(feature[1:]), detail
+def _split(name: str) -> tuple[str, type[Space]]:
+    """What stands over the detail space ("" for nothing, "pad", "f16"), and the detail space."""
+    over, _, detail = name.rpartition("/")
+    if not re.fullmatch(r"(f[1-9]\d{0,3}|pad)?", over) or name.startswith("/"):
+        raise ParamsError(
+            f"space {name!r}: wanted fSIZE/DETAIL such as f16/zplus, SIZE the pixels of the feature map, or pad/DETAIL"
+        )
+    return over, lookup(SPACES, detail, "space")
 
 
 def check_space(name: str) -> None:
-    """Raise UnknownNameError or ParamsError unless `name` is a space or ``fSIZE/SPACE``."""
-    lookup(SPACES, _split(name)[1], "space")
+    """Raise UnknownNameError or ParamsError unless `name` is a space, ``fSIZE/SPACE`` or ``pad/SPACE``."""
+    _split(name)
 
 
 def make_space(name: str, generator: Generator) -> Space:
-    """A space of a generator: ``wplus``, or ``f16/zplus`` for a 16 px feature map over Z+.
+    """A space of a generator: ``wplus``, ``f16/zplus`` for a 16 px feature map over Z+, ``pad/wplus`` for padding.
 
     Raises:
         UnknownNameError, ParamsError: no such space.
         UnsupportedError: this generator lacks what it needs.
     """
-    size, detail = _split(name)
-    kind = lookup(SPACES, detail, "space")
-    return Feature(generator, size, kind) if size else kind(generator)
+    over, detail = _split(name)
+    if not over:
+        return detail(generator)
+    return Pad(generator, detail) if over == "pad" else Feature(generator, int(over[1:]), detail)

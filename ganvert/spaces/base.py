@@ -11,8 +11,9 @@ from torch import Tensor
 
 from ganvert.errors import UnsupportedError
 from ganvert.generators.base import Generator, SynthesisInput, check_shape
+from ganvert.spaces.sphere import Motion
 
-__all__ = ["DetailInit", "Move", "Space", "Variables"]
+__all__ = ["DetailInit", "Motion", "Move", "Space", "Variables"]
 
 #: Where the rows behind a feature map begin: at the ws that made the map, at w_avg, or at a draw from the prior.
 DetailInit = Literal["ws", "mean", "random"]
@@ -28,6 +29,7 @@ class Space(ABC):
     Attributes:
         direction_space: space of the direction vectors that move its codes, "z" or "w".
         starts_from_ws: whether :meth:`from_ws` exists.
+        tied: whether one vector stands for all coded rows of ws.
         first_row: rows of ws before it are not coded (a feature map stands for them); 0 for a whole code.
         rows: how many rows are.
     """
@@ -35,6 +37,7 @@ class Space(ABC):
     name: str
     direction_space: str
     starts_from_ws: bool = True
+    tied: bool = False
 
     def __init__(self, generator: Generator, first_row: int = 0) -> None:
         self.generator, self.first_row = generator, first_row
@@ -79,16 +82,52 @@ class Space(ABC):
             raise UnsupportedError(f"detail_init: {detail}: space {self.name!r} has no feature map; leave it out")
         return self.from_ws(ws)
 
-    def shift(self, variables: Mapping[str, Tensor], vector: Tensor, rows: tuple[int, int]) -> SynthesisInput:
+    def shift(
+        self,
+        variables: Mapping[str, Tensor],
+        vector: Tensor,
+        rows: tuple[int, int],
+        how: Motion = "retract_once",
+    ) -> SynthesisInput:
         """The codes moved by `vector` [dim] (amount included) on rows [first, last) of ws, ready to be drawn.
 
         Moving only some rows of a W or Z code leaves that space for W+ or Z+; hence no variables are returned.
+        `how` is that of :meth:`move`.
         """
-        return self.move(variables, [(vector, rows)])
+        return self.move(variables, [(vector, rows)], how)
 
     @abstractmethod
-    def move(self, variables: Mapping[str, Tensor], moves: Sequence[Move]) -> SynthesisInput:
-        """The codes moved along several directions at once; their order does not matter."""
+    def move(
+        self, variables: Mapping[str, Tensor], moves: Sequence[Move], how: Motion = "retract_once"
+    ) -> SynthesisInput:
+        """The codes moved along several directions at once; their order does not matter.
+
+        `how` tells spheres how to follow the sum of the moves (:data:`ganvert.spaces.sphere.MOTIONS`); in flat spaces
+        every way is the plain sum. UnknownNameError where there is no such motion.
+        """
+
+    def interpolate(self, a: Mapping[str, Tensor], b: Mapping[str, Tensor], t: float) -> Variables:
+        """Codes on the way from a to b: straight lines in flat spaces, great circles row by row on spheres.
+
+        Args:
+            a: the codes at t = 0.
+            b: as many codes, those at t = 1.
+            t: any real number; both ends are met bit for bit.
+
+        Raises:
+            ShapeError, UnsupportedError: not codes of this space, or of different numbers of images.
+            UnsupportedError: two points of a sphere lie opposite each other.
+        """
+        self.check(a)
+        self.check(b)
+        for name, value in a.items():
+            check_shape(b[name], value.shape, f"{self.name} code {name!r} at the other end")
+        return {name: self.between(name, value, b[name], t) for name, value in a.items()}
+
+    def between(self, name: str, a: Tensor, b: Tensor, t: float) -> Tensor:
+        """The variable `name` on the way from a to b (default: the straight line)."""
+        del name
+        return torch.lerp(a, b, t)
 
     def whole(self, rows: Tensor) -> Tensor:
         """Coded rows [N, rows, w_dim] with w_avg in the rows that are not coded: [N, num_ws, w_dim]."""
@@ -102,8 +141,3 @@ class Space(ABC):
             raise UnsupportedError(f"space {self.name!r} has variables {sorted(self.shapes)}, got {sorted(variables)}")
         for name, shape in self.shapes.items():
             check_shape(variables[name], (None, *shape), f"{self.name} code {name!r}")
-
-
-def to_sphere(z: Tensor) -> Tensor:
-    """Scale z to the sphere of radius sqrt(dim) along the last axis (F/Z+ paper, eq. 5)."""
-    return z * (z.shape[-1] ** 0.5 / z.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(z.dtype).tiny))

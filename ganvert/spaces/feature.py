@@ -14,7 +14,8 @@ from torch import Tensor
 from ganvert.errors import UnsupportedError
 from ganvert.generators.base import FeaturePoint, Generator, SynthesisInput
 from ganvert.seeds import normal
-from ganvert.spaces.base import DetailInit, Move, Space, Variables
+from ganvert.spaces.base import DetailInit, Space, Variables
+from ganvert.spaces.composed import Composed
 
 __all__ = ["Feature", "point_of_size"]
 
@@ -33,26 +34,19 @@ def point_of_size(generator: Generator, size: int) -> FeaturePoint:
     raise UnsupportedError(f"{generator.architecture} has no feature of {size} px; it has them of {sizes} px")
 
 
-class Feature(Space):
+class Feature(Composed):
     """The feature ``f`` at one point over the rows of a detail space that still act behind it.
 
     The feature stays where it is when a direction moves the code: only rows of the detail space follow.
     """
 
     def __init__(self, generator: Generator, size: int, detail: type[Space]) -> None:
-        super().__init__(generator)
         self.point = point_of_size(generator, size)
-        self.detail = detail(generator, self.point.first_row)
-        self.name = f"f{size}/{detail.name}"
-        self.direction_space = self.detail.direction_space
+        super().__init__(generator, f"f{size}", detail(generator, self.point.first_row))
 
     @property
-    def first_coded(self) -> int:
-        return self.detail.first_row
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {"f": self.point.shape, **self.detail.shapes}
+    def own_shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"f": self.point.shape}
 
     def from_random(self, seeds: Sequence[int]) -> Variables:
         z = normal(seeds, (self.generator.z_dim,)).to(self.generator.w_avg)
@@ -66,22 +60,7 @@ class Feature(Space):
             return {"f": self._feature(ws), **self.detail.from_random(seeds)}
         return {"f": self._feature(ws), **self.detail.from_ws(ws if detail == "ws" else self._mean(len(ws)))}
 
-    def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:
-        raise UnsupportedError(f"space {self.name!r} has no ws: a feature map stands for its coarse rows")
-
-    def decode(self, variables: Mapping[str, Tensor]) -> SynthesisInput:
-        return self._with_feature(self.detail.decode(self._details(variables)), variables)
-
-    def move(self, variables: Mapping[str, Tensor], moves: Sequence[Move]) -> SynthesisInput:
-        return self._with_feature(self.detail.move(self._details(variables), moves), variables)
-
-    def retract_(self, variables: Variables) -> None:
-        self.detail.retract_(self._details(variables))
-
-    def _details(self, variables: Mapping[str, Tensor]) -> Variables:
-        return {name: value for name, value in variables.items() if name != "f"}
-
-    def _with_feature(self, told: SynthesisInput, variables: Mapping[str, Tensor]) -> SynthesisInput:
+    def add(self, told: SynthesisInput, variables: Mapping[str, Tensor]) -> SynthesisInput:
         return dataclasses.replace(told, features={self.point.name: variables["f"]})
 
     def _mean(self, n: int) -> Tensor:

@@ -33,6 +33,7 @@ class PN(PNPlus):
     """One whitened vector for all rows. ws that differ between rows are averaged first."""
 
     name = "pn"
+    tied = True
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -91,9 +91,12 @@ _KNOWN: weakref.WeakKeyDictionary[Generator, Prior] = weakref.WeakKeyDictionary(
 def prior(generator: Generator) -> Prior:
     """The generator's prior over a million samples, kept in a file by the generator's fingerprint.
 
+    Codes of a tuned generator were found with the prior of the original, which therefore goes on counting.
+
     Raises:
         UnsupportedError: the mapping network gives every row its own w, so that there is no single W.
     """
+    generator = generator if generator.untuned is None else generator.untuned
     if generator not in _KNOWN:
         if generator.rows_differ:
             raise UnsupportedError("P_N: this generator's mapping gives every row its own w; use wplus")

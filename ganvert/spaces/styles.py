@@ -8,8 +8,10 @@ from torch import Tensor
 
 from ganvert.errors import UnsupportedError
 from ganvert.generators.base import StyleSlot, SynthesisInput
+from ganvert.registry import lookup
 from ganvert.seeds import normal
-from ganvert.spaces.base import Move, Space, Variables
+from ganvert.spaces.base import Motion, Move, Space, Variables
+from ganvert.spaces.sphere import MOTIONS
 
 __all__ = ["S"]
 
@@ -47,7 +49,10 @@ class S(Space):
         n = len(next(iter(variables.values())))
         return SynthesisInput(ws=self.generator.w_avg.expand(n, self.generator.num_ws, -1), styles=dict(variables))
 
-    def move(self, variables: Mapping[str, Tensor], moves: Sequence[Move]) -> SynthesisInput:
+    def move(
+        self, variables: Mapping[str, Tensor], moves: Sequence[Move], how: Motion = "retract_once"
+    ) -> SynthesisInput:
+        lookup(MOTIONS, how, "motion")
         generator = self.generator
         n = len(next(iter(variables.values())))
         start = generator.w_avg.expand(n, generator.num_ws, -1)

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from ganvert.generators.base import SynthesisInput
+from ganvert.registry import lookup
 from ganvert.seeds import normal
-from ganvert.spaces.base import Move, Space, Variables
+from ganvert.spaces.base import Motion, Move, Space, Variables
+from ganvert.spaces.sphere import MOTIONS
 
 __all__ = ["W", "WPlus"]
 
@@ -33,7 +35,10 @@ class WPlus(Space):
     def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:
         return self.whole(variables["ws"])
 
-    def move(self, variables: Mapping[str, Tensor], moves: Sequence[Move]) -> SynthesisInput:
+    def move(
+        self, variables: Mapping[str, Tensor], moves: Sequence[Move], how: Motion = "retract_once"
+    ) -> SynthesisInput:
+        lookup(MOTIONS, how, "motion")
         ws = self.to_ws(variables).clone()
         for vector, (first, last) in moves:
             ws[:, first:last] += vector.to(ws)
@@ -44,6 +49,7 @@ class W(WPlus):
     """One w for all rows (Karras et al. 2019). ws that differ between rows are averaged."""
 
     name = "w"
+    tied = True
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -9,8 +9,10 @@ from torch import Tensor
 
 from ganvert.errors import UnsupportedError
 from ganvert.generators.base import SynthesisInput
+from ganvert.registry import lookup
 from ganvert.seeds import normal
-from ganvert.spaces.base import Move, Space, Variables, to_sphere
+from ganvert.spaces.base import Motion, Move, Space, Variables
+from ganvert.spaces.sphere import MOTIONS, slerp, to_sphere
 
 __all__ = ["Z", "ZPlus"]
 
@@ -23,8 +25,13 @@ class ZPlus(Space):
     starts_from_ws = False
 
     @property
+    def reads(self) -> list[int]:
+        """The row of ws that each z stands for."""
+        return list(range(self.first_row, self.generator.num_ws))
+
+    @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {"z": (self.rows, self.generator.z_dim)}
+        return {"z": (len(self.reads), self.generator.z_dim)}
 
     def from_random(self, seeds: Sequence[int]) -> Variables:
         return {"z": to_sphere(normal(seeds, self.shapes["z"]).to(self.generator.w_avg))}
@@ -41,18 +48,36 @@ class ZPlus(Space):
     def retract_(self, variables: Variables) -> None:
         variables["z"].copy_(to_sphere(variables["z"]))
 
-    def move(self, variables: Mapping[str, Tensor], moves: Sequence[Move]) -> SynthesisInput:
-        """``z_i + a n``, then back onto the sphere (section 3.4)."""
-        z = variables["z"].expand(-1, self.rows, -1).clone()
+    def move(
+        self, variables: Mapping[str, Tensor], moves: Sequence[Move], how: Motion = "retract_once"
+    ) -> SynthesisInput:
+        """Every z_i follows the sum of the moves of its row, by default ``z_i + a n`` and back (section 3.4).
+
+        The mapping network normalises z, so ``z_i + a n`` without the way back draws the picture of ``retract_once``.
+        """
+        motion = lookup(MOTIONS, how, "motion")
+        z = variables["z"].expand(-1, len(self.reads), -1)
+        field = torch.zeros_like(z[0])
         for vector, (first, last) in moves:
-            z[:, max(first - self.first_row, 0) : max(last - self.first_row, 0)] += vector.to(z)
-        return SynthesisInput(ws=self.whole(self.generator.map_rows(to_sphere(z), self.first_row)))
+            field[[i for i, row in enumerate(self.reads) if first <= row < last]] += vector.to(field)
+        return self.tell(motion(z, field))
+
+    def tell(self, z: Tensor) -> SynthesisInput:
+        """What the generator is told for z [N, len(reads), z_dim]."""
+        return SynthesisInput(ws=self.whole(self.generator.map_rows(z, self.first_row)))
+
+    def between(self, name: str, a: Tensor, b: Tensor, t: float) -> Tensor:
+        return slerp(a, b, t)
 
 
 class Z(ZPlus):
     """A single z for all rows."""
 
     name = "z"
+
+    @property
+    def tied(self) -> bool:  # type: ignore[override]
+        return not self.generator.rows_differ
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.images import to_pil
 from ganvert.invert import Crop, invert_crops, seeds_for, targets_of
 from ganvert.inverters import INVERTERS, Batch, Context, Inversion, Inverter, Preset, join, read_preset
+from ganvert.inverters.chain import ChainOptions
 from ganvert.inverters.optimise import OptimiseOptions, learning_rate
 from ganvert.seeds import normal
 
@@ -64,12 +66,24 @@ def optimiser(**options: Any) -> Preset:
 
 def shrunk(name: str) -> Preset:
     """A preset of params.yaml with few steps; only pixels are compared, since its losses have tests of their own."""
-    raw = dict(PRESETS[name])
+    return read_preset(name, few_steps(PRESETS[name]))
+
+
+def few_steps(raw: Mapping[str, Any]) -> dict[str, Any]:
+    if raw["inverter"] == "chain":
+        return {**raw, "stages": [few_steps(stage) for stage in raw["stages"]]}
+    if raw["inverter"] == "tune":
+        less = {"adversarial": {"local": 0.01, "everywhere": 0.01, "samples": 1, "resolution": 16, "channels": 8}}
+        less = {"objective": MSE, "steps": 10, "lr": 0.003, "stop": None} | (less if raw.get("adversarial") else {})
+        if raw.get("locality"):
+            less["locality"] = {**raw["locality"], "objective": MSE}
+        return {**raw, **less}
     if raw["inverter"] == "optimise":
-        raw |= {"steps": 30, "lr": max(raw["lr"], 0.03), "objective": MSE}
+        lr = raw["lr"] if raw.get("optimiser") == "lbfgs" else min(max(raw["lr"], 0.03), 0.1)
+        raw = {**raw, "steps": 30, "lr": lr, "objective": MSE}
         if raw.get("preview_steps"):
             raw |= {"preview_steps": 10, "preview_px": 16, "preview_every": 5}
-    return read_preset(name, raw)
+    return dict(raw)
 
 
 def run(preset: Preset, targets: Tensor, context: Context, seeds: tuple[int, ...] = (1, 2)) -> Inversion:
@@ -85,27 +99,105 @@ def error(inversion: Inversion, targets: Tensor, context: Context) -> Tensor:
 def test_every_preset_is_read(name: str) -> None:
     preset = read_preset(name, PRESETS[name])
     assert isinstance(preset.options, INVERTERS[PRESETS[name]["inverter"]].options)
-    assert preset.needs_encoder == (name == "encoder" or PRESETS[name].get("init") == "encoder")
+    stages = PRESETS[name].get("stages", [PRESETS[name]])
+    wants = ["encoder" in {stage.get("init"), *stage.get("regularise", {})} for stage in stages]
+    assert preset.needs_encoder == (name in ("encoder", "ensemble") or any(wants))
+    assert preset.needs_discriminator == name.endswith("near_perfect")
+    assert preset.together == (name == "pti_together")
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_runs_and_optimisers_lower_their_objective(name: str, context: Context, targets: Tensor) -> None:
     preset = shrunk(name)
-    told: list[int] = []
+    told: list[tuple[float, float]] = []
     batch = Batch(targets=targets, seeds=(1, 2))
-    done = preset.inverter.run(batch, context, preset.options, lambda step, total, _: told.append(step))
+    done = preset.inverter.run(batch, context, preset.options, lambda step, total, _: told.append((step, total)))
     assert done.status == ["ok", "ok"]
-    steps = preset.steps
-    assert told == list(range(1, steps + 1))
     assert all(not value.requires_grad and value.isfinite().all() for value in done.variables.values())
-    if isinstance(preset.options, OptimiseOptions):
-        assert done.trace.shape == (2, steps)
-        start = preset.options.preview_steps  # the two objectives are not comparable
-        assert (done.trace[:, start:].amin(dim=1) < done.trace[:, start]).all()
-        still = dataclasses.replace(
-            preset, options=dataclasses.replace(preset.options, steps=1, preview_steps=0, lr=1e-9)
-        )
-        assert (error(done, targets, context) < error(run(still, targets, context), targets, context)).all()
+    done_share = [step / total for step, total in told]
+    assert done_share == sorted(set(done_share))
+    assert done_share[-1] == pytest.approx(1)
+    assert done.trace.shape == (2, 0 if name == "encoder" else preset.steps)
+    if name == "encoder":
+        return
+    first = preset.options.presets()[0] if isinstance(preset.options, ChainOptions) else preset
+    options = first.options
+    assert isinstance(options, OptimiseOptions)
+    start = options.preview_steps  # the two objectives are not comparable
+    assert (done.trace[:, start : options.steps].amin(dim=1) < done.trace[:, start]).all()
+    nothing = {"steps": 1, "preview_steps": 0, "lr": 1e-9, "optimiser": "adam"}
+    still = dataclasses.replace(first, options=dataclasses.replace(options, **nothing))
+    assert (error(done, targets, context) < error(run(still, targets, context), targets, context)).all()
+
+
+def test_every_stage_goes_on_where_the_one_before_ended(context: Context, targets: Tensor) -> None:
+    def stage(**options: Any) -> dict[str, Any]:
+        return {"inverter": "optimise", "space": "wplus", "lr": 0.05, "steps": 10, "objective": MSE, **options}
+
+    noise = {"code": "fixed", "noise": "optimise", "noise_init": "stored", "noise_normalise": False}
+    stages = [stage(), stage(space="f16/wplus", init="previous", steps=5), stage(init="previous", steps=5, **noise)]
+    stages[2]["space"] = "f16/wplus"
+    done = run(read_preset("mine", {"inverter": "chain", "stages": stages}), targets, context)
+    assert done.trace.shape == (2, 20)
+    # The first step of a stage sees the code that the stage before left: its objective fits into the falling curve.
+    for i in (10, 15):
+        assert (done.trace[:, i] < done.trace[:, i - 1] * 1.05).all()
+    assert (error(done, targets, context) < done.trace[:, 15]).all()
+    before = run(read_preset("mine", {"inverter": "chain", "stages": stages[:2]}), targets, context)
+    assert all(torch.equal(done.variables[name], before.variables[name]) for name in before.variables)
+    stored = context.generator.stored_noise()
+    moved = [not torch.equal(a, b.expand_as(a)) for a, b in zip(done.noise, stored, strict=True)]
+    assert moved == [False] * 4 + [True] * 3  # nothing before the 16 px feature acts
+
+
+def test_stored_noise_given_is_stored_noise(context: Context) -> None:
+    generator = context.generator
+    ws = generator.map(normal([5], (16,)))
+    given = generator.synthesize(ws=ws, noise=generator.stored_noise())
+    torch.testing.assert_close(given, generator.synthesize(ws=ws))
+
+
+def test_lbfgs_finds_the_minimum_faster_than_adam(context: Context, targets: Tensor) -> None:
+    lbfgs = run(optimiser(steps=30, optimiser="lbfgs", lr=1.0), targets, context)
+    adam = run(optimiser(steps=30, lr=0.1), targets, context)
+    assert (error(lbfgs, targets, context) < error(adam, targets, context)).all()
+    alone = run(optimiser(steps=30, optimiser="lbfgs", lr=1.0), targets[1:], context, (2,))
+    assert torch.equal(alone.variables["ws"][0], lbfgs.variables["ws"][1])
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"code": "fixed"}, "nothing to optimise"),
+        ({"optimiser": "lbfgs", "ramp_down": 0.3}, "may not change between steps"),
+        ({"optimiser": "lbfgs", "noise": "optimise"}, "normalised between steps"),
+        ({"detail_init": "mean"}, "feature map"),
+    ],
+)
+def test_options_that_contradict_each_other(options: dict[str, Any], match: str) -> None:
+    with pytest.raises(ParamsError, match=match):
+        optimiser(**options)
+
+
+def test_a_stage_without_one_before_it(context: Context, targets: Tensor) -> None:
+    with pytest.raises(ParamsError, match="goes on from an earlier one"):
+        run(optimiser(init="previous"), targets, context)
+    with pytest.raises(ParamsError, match="goes on from an earlier one"):
+        run(read_preset("mine", {"inverter": "tune", "steps": 1, "lr": 0.1, "objective": MSE}), targets, context)
+
+
+def test_penalties_of_the_encoder(context: Context, targets: Tensor) -> None:
+    """The test's encoder always answers w_avg + offset, so that a strong penalty pulls the code there."""
+    encoder = context.require_encoder()
+    assert isinstance(encoder, MeanEncoder)
+    goal = context.generator.w_avg + encoder.offset
+    options = {"steps": 60, "lr": 0.05, "ramp_down": 0.5, "init": "mean"}
+    held = run(optimiser(regularise={"encoder": 1e4}, **options), targets, context)
+    torch.testing.assert_close(held.variables["ws"], goal.expand(2, -1, -1), atol=0.02, rtol=0)
+    # From the mean code, the second one is the constant mean(offset^2): it shifts the trace and moves nothing.
+    plain = run(optimiser(**options), targets, context)
+    told = run(optimiser(regularise={"encoder_start": 3.0}, **options), targets, context)
+    torch.testing.assert_close(told.trace, plain.trace + 3 * encoder.offset.square().mean())
 
 
 @pytest.mark.parametrize("init", ["mean", "encoder"])

@@ -13,13 +13,14 @@ from ganvert.generators.base import SynthesisInput
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.inverters import Context, Inversion, read_preset
 from ganvert.seeds import normal
-from ganvert.spaces import SPACES, Space, make_space
+from ganvert.spaces import SPACES, Motion, Space, make_space
+from ganvert.spaces.sphere import MOTIONS, to_sphere
 
 OPTIMISE = {"inverter": "optimise", "steps": 2, "lr": 0.1, "objective": [{"loss": "mse", "resolution": 64}]}
 
 
-NAMES = [*SPACES, *(f"f16/{name}" for name in SPACES), "f8/zplus"]
-RANDOM = {name for name in NAMES if name.split("/")[-1] in ("z", "zplus")}
+NAMES = [*SPACES, *(f"f16/{name}" for name in SPACES), "f8/zplus", *(f"pad/{name}" for name in SPACES)]
+RANDOM = {name for name in NAMES if name.split("/")[-1].startswith("z")}
 
 
 @pytest.fixture(params=NAMES)
@@ -46,7 +47,7 @@ def test_shapes_are_the_declared_ones(space: Space) -> None:
     codes = space.from_random([1, 2])
     assert {name: tuple(value.shape[1:]) for name, value in codes.items()} == space.shapes
     space.check(codes)
-    if space.name.split("/")[0][0] != "f" and space.name != "s":
+    if "/" not in space.name and space.name not in ("s", "zplusplus"):
         assert space.to_ws(codes).shape == (2, space.generator.num_ws, space.generator.w_dim)
     else:
         with pytest.raises(UnsupportedError, match="has no ws"):
@@ -62,12 +63,8 @@ def test_random_codes_depend_on_their_seed_alone(space: Space) -> None:
     for name in space.shapes:
         # The mapping runs on another batch size: equal to rounding, not to the bit.
         torch.testing.assert_close(first[name][[2, 0]], second[name])
-        assert not torch.equal(first[name][0], first[name][1])
-
-
-def test_codes_are_drawn(space: Space) -> None:
-    codes = space.from_random([1, 2])
-    assert draw(space, codes).shape == (2, 3, 64, 64)
+        of_the_generator = name == "const" or name.startswith("pad.")  # what padding starts from
+        assert torch.equal(first[name][0], first[name][1]) == of_the_generator
 
 
 def test_spaces_draw_the_same_picture_where_they_hold_the_same_code(tiny_generator: MobileStyleGAN) -> None:
@@ -91,7 +88,7 @@ def test_a_feature_hides_the_rows_before_it(tiny_generator: MobileStyleGAN) -> N
 
 def test_a_start_that_knows_ws(space: Space) -> None:
     ws = space.generator.map(normal([3, 4], (space.generator.z_dim,)))
-    if space.name in ("z", "zplus"):
+    if space.name in RANDOM and not space.name.startswith("f"):
         with pytest.raises(UnsupportedError, match="cannot start from w"):
             space.start(ws, [1, 2])
         return
@@ -134,13 +131,35 @@ def test_moves(space: Space) -> None:
     one = space.generator.synthesize(space.move(codes, [(first, (4, 6)), (second, (5, 8))]))
     other = space.generator.synthesize(space.move(codes, [(second, (5, 8)), (first, (4, 6))]))
     torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+    apart = space.move(codes, [(first, (0, 8)), (second, (0, 8))], "geodesic")
+    together = space.shift(codes, first + second, (0, 8), "geodesic")
+    one, other = (space.generator.synthesize(told) for told in (apart, together))
+    torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["w", "wplus", "z", "zplus", "pn", "pnplus"])
-def test_moves_touch_their_rows_only(name: str, tiny_generator: MobileStyleGAN) -> None:
+def test_motions(space: Space) -> None:
+    codes, vector = space.from_random([1, 2]), 3 * normal([3], (space.generator.z_dim,))[0]
+    image = draw(space, codes)
+    once, exact, stepped = (space.generator.synthesize(space.shift(codes, vector, (4, 7), how)) for how in MOTIONS)
+    if space.direction_space == "w":
+        assert torch.equal(exact, once)
+        assert torch.equal(stepped, once)
+    else:
+        scale = float((once - image).abs().max())
+        assert float((exact - stepped).abs().max()) < 5e-3 * scale
+        assert float((exact - once).abs().max()) > 5e-2 * scale
+    still = space.generator.synthesize(space.shift(codes, 0 * vector, (0, 8), "geodesic"))
+    torch.testing.assert_close(still, image, rtol=1e-4, atol=1e-4)
+    with pytest.raises(UnknownNameError, match=r"unknown motion 'geodesc'.*Did you mean 'geodesic'"):
+        space.shift(codes, vector, (4, 8), "geodesc")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("how", MOTIONS)
+@pytest.mark.parametrize("name", ["w", "wplus", "z", "zplus", "z_psi", "zplus_psi", "pn", "pnplus"])
+def test_moves_touch_their_rows_only(name: str, how: Motion, tiny_generator: MobileStyleGAN) -> None:
     space = make_space(name, tiny_generator)
     codes, vector = space.from_random([1, 2]), normal([3], (tiny_generator.z_dim,))[0]
-    told = space.shift(codes, vector, (2, 5))
+    told = space.shift(codes, vector, (2, 5), how)
     assert told.ws is not None
     moved = (told.ws - space.to_ws(codes)).abs().amax(dim=(0, 2)) > 1e-4
     assert moved.tolist() == [2 <= row < 5 for row in range(tiny_generator.num_ws)]
@@ -166,8 +185,49 @@ def test_from_ws(space: Space) -> None:
         )
 
 
-@pytest.mark.parametrize("with_noise", [False, True])
-def test_stored_codes_draw_the_same_picture(space: Space, with_noise: bool, tmp_path: Path) -> None:
+def test_no_image_knows_the_others(space: Space) -> None:
+    codes = space.from_random([1, 2, 3])
+    images = draw(space, codes)
+    assert images.shape == (3, 3, 64, 64)
+    singles = [draw(space, {name: value[i : i + 1] for name, value in codes.items()}) for i in range(3)]
+    torch.testing.assert_close(torch.cat(singles), images, rtol=1e-4, atol=1e-4)
+
+
+def test_interpolation(space: Space) -> None:
+    a, b = space.from_random([1, 2]), space.from_random([3, 4])
+    for t, end in ((0, a), (1.0, b)):
+        found = space.interpolate(a, b, t)
+        assert all(torch.equal(found[name], value) for name, value in end.items())
+    middle, beyond = space.interpolate(a, b, 0.5), space.interpolate(a, b, 1.5)
+    space.check(middle)
+    for name, value in middle.items():
+        if name == "z":
+            torch.testing.assert_close(value, to_sphere(a[name] + b[name]), rtol=1e-4, atol=1e-5)
+            # Beyond the end by half the angle: the reflection of the middle across b.
+            along = (value * b[name]).sum(dim=-1, keepdim=True) / value.shape[-1]
+            torch.testing.assert_close(beyond[name], 2 * along * b[name] - value, rtol=1e-4, atol=1e-5)
+        else:
+            torch.testing.assert_close(value, (a[name] + b[name]) / 2)
+            torch.testing.assert_close(beyond[name], 1.5 * b[name] - 0.5 * a[name], rtol=1e-4, atol=1e-5)
+    same = space.interpolate(a, a, 0.3)
+    assert all(torch.equal(same[name], value) for name, value in a.items())
+
+
+@pytest.mark.parametrize("name", ["z", "zplusplus", "w", "f16/zplus", "pad/zplus"])
+def test_interpolation_of_what_does_not_fit(name: str, tiny_generator: MobileStyleGAN) -> None:
+    space = make_space(name, tiny_generator)
+    a, b = space.from_random([1, 2]), space.from_random([3])
+    with pytest.raises(ShapeError, match="at the other end"):
+        space.interpolate(a, b, 0.5)
+    with pytest.raises(UnsupportedError, match="has variables"):
+        space.interpolate(a, {}, 0.5)
+    if space.direction_space == "z":
+        with pytest.raises(UnsupportedError, match="opposite"):
+            space.interpolate(a, {**a, "z": -a["z"]}, 0.5)
+
+
+def test_stored_codes_draw_the_same_picture(space: Space, tmp_path: Path) -> None:
+    with_noise = "/" in space.name  # enough of both
     noise = [normal(range(3), (1, *shape)) for shape in space.generator.noise_shapes] if with_noise else []
     inversion = stored(space, tmp_path / "codes.parquet", noise)
     fresh = codes_of_inversion(inversion, ["a", "b", "c"], "mine", space.generator)
@@ -180,8 +240,9 @@ def test_stored_codes_draw_the_same_picture(space: Space, with_noise: bool, tmp_
     assert back.select(1).image_ids == ["b"]
 
 
-def test_codes_of_another_generator_are_refused(space: Space, tmp_path: Path) -> None:
-    stored(space, tmp_path / "codes.parquet")
+@pytest.mark.parametrize("name", ["zplus", "f16/wplus", "pad/wplus"])
+def test_codes_of_another_generator_are_refused(name: str, tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    stored(make_space(name, tiny_generator), tmp_path / "codes.parquet")
     other = MobileStyleGAN([16, 16, 16, 8], z_dim=16, w_dim=16, mapping_layers=2)
     with pytest.raises(TableError, match="codes of generator"):
         read_codes(tmp_path / "codes.parquet", other)

@@ -46,6 +46,7 @@ def project(tmp_path_factory, assets) -> Path:
     for name in ("dvc.yaml", "params.yaml", ".dvcignore"):
         shutil.copy(ROOT / name, folder / name)
     (folder / "data/photos").mkdir(parents=True)
+    (folder / "data/inputs").mkdir()
     photos = assets.parent / "sample_photos"
     for source, target in ((assets, folder / "data/assets"), (photos, folder / "data/sample_photos")):
         shutil.copytree(

@@ -60,8 +60,8 @@ def make(folder: Path, **changes: Any) -> ReportInputs:
             rows.append(
                 {"image_id": face, "method": method, "space": "w", "status": "diverged" if bad else "ok",
                  "reason": "not finite at <step 3>" if bad else "", "steps": 4 * m, "best_step": 4 * m, "seed": 1,
-                 "generator": "0123456789abcdef", "encoder": "", "config": "", "w": np.zeros(2, np.float32),
-                 "trace": np.array([0.9, 0.5, np.nan, 0.3][: 1 + 3 * m], np.float32)}
+                 "generator": "0123456789abcdef", "encoder": "", "config": "", "tuned": None,
+                 "w": np.zeros(2, np.float32), "trace": np.array([0.9, 0.5, np.nan, 0.3][: 1 + 3 * m], np.float32)}
             )  # fmt: skip
             for metric, value in (("lpips_vgg_256", 0.3 - 0.1 * m + 0.02 * i), ("psnr_256", 17.0 + m), ("own", 1.0)):
                 status = "not_detected" if bad else "ok"

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from scipy.ndimage import convolve1d
 from torch import Tensor, nn
 
 from ganvert.losses import LOSSES
+from ganvert.losses.laplacian import _enlarge, laplacian_pyramid
 from ganvert.losses.lpips import load_lpips
 from ganvert.losses.noise import noise_penalty, normalise_noise_
+from ganvert.losses.perceptual import gram
 from ganvert.seeds import normal
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -73,29 +76,100 @@ def test_lpips_equals_the_package_and_the_stored_value(net: str, assets: Path) -
         assert ours(*synthetic_pair()).item() == pytest.approx(stored, abs=1e-4)
 
 
-def test_image2stylegan_distance_equals_a_naive_forward(assets: Path) -> None:
-    torchvision = pytest.importorskip("torchvision")
-    configurations = torchvision.models.vgg
+def vgg_features(images: Tensor, layers: list[str], assets: Path) -> list[Tensor]:
+    """Outputs of torchvision's own VGG16, of a convolution (conv3_2) or of the ReLU behind it (relu3_2)."""
+    configurations = pytest.importorskip("torchvision").models.vgg
     vgg = configurations.make_layers(configurations.cfgs["D"])
-    loss = LOSSES["vgg_i2s"](assets, CPU)
     trunk = load_lpips("vgg", assets, CPU).model
     ours = [layer for layer in trunk.net.modules() if isinstance(layer, nn.Conv2d)]
     theirs = [layer for layer in vgg if isinstance(layer, nn.Conv2d)]
     for mine, other in zip(ours, theirs, strict=True):
         other.load_state_dict(mine.state_dict())
-    seen: dict[int, Tensor] = {}
-    # conv1_1, conv1_2, conv3_2, conv4_2 by torchvision's indices, before their ReLU
-    for index in (0, 2, 12, 19):
-        vgg[index].register_forward_hook(lambda _m, _i, out, index=index: seen.__setitem__(index, out.clone()))
+    seen: dict[str, Tensor] = {}
+    x, block, place = trunk.scaling_layer(images), 1, 0
+    with torch.no_grad():
+        for layer in vgg:
+            if isinstance(layer, nn.MaxPool2d):
+                block, place = block + 1, 0
+            place += isinstance(layer, nn.Conv2d)
+            x = layer(x)
+            kind = {nn.Conv2d: "conv", nn.ReLU: "relu", nn.MaxPool2d: "pool"}[type(layer)]
+            seen[f"{kind}{block}_{place}"] = x.clone()  # ReLU overwrites
+    return [seen[name] for name in layers]
 
-    def taps(images: Tensor) -> list[Tensor]:
-        with torch.no_grad():
-            vgg(trunk.scaling_layer(images))
-        return [seen[index] for index in sorted(seen)]
 
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("vgg_i2s", ["conv1_1", "conv1_2", "conv3_2", "conv4_2"]),
+        ("vgg_i2spp", ["conv1_1", "conv1_2", "conv2_2", "conv3_3"]),
+        ("vgg_conv4_3", ["relu4_3"]),
+    ],
+)
+def test_vgg_distances_equal_a_naive_forward(name: str, layers: list[str], assets: Path) -> None:
     images, targets = pictures()
-    want = sum((a - b).square().mean(dim=(1, 2, 3)) for a, b in zip(taps(images), taps(targets), strict=True))
+    both = zip(vgg_features(images, layers, assets), vgg_features(targets, layers, assets), strict=True)
+    want = sum((a - b).square().mean(dim=(1, 2, 3)) for a, b in both)
+    loss = LOSSES[name](assets, CPU)
     torch.testing.assert_close(loss(images, loss.prepare(targets)), want, rtol=1e-4, atol=1e-6)
+
+
+def test_style_distance_equals_a_naive_sum_and_does_not_see_places(assets: Path) -> None:
+    images, targets = pictures()
+
+    def naive(picture: Tensor) -> Tensor:
+        (features,) = vgg_features(picture, ["conv3_3"], assets)
+        channels, height, width = features.shape[1:]
+        return torch.einsum("nchw,ndhw->ncd", features, features).double() / (channels * height * width)
+
+    want = (naive(images) - naive(targets)).square().sum(dim=(1, 2))
+    loss = LOSSES["gram"](assets, CPU)
+    torch.testing.assert_close(loss(images, loss.prepare(targets)).double(), want, rtol=1e-4, atol=1e-9)
+
+    constant = torch.tensor([1.0, -2.0, 0.5]).view(1, 3, 1, 1).expand(1, 3, 4, 6)
+    column = torch.tensor([[1.0], [-2.0], [0.5]])
+    torch.testing.assert_close(gram(constant)[0], column @ column.T / 3)
+    features = normal([0], (3, 4, 6))
+    torch.testing.assert_close(gram(features.flatten(2)[:, :, torch.randperm(24)].view(1, 3, 6, 4)), gram(features))
+
+
+def test_laplacian_bands_equal_scipy_and_add_up_to_the_picture() -> None:
+    picture = normal([0], (2, 37, 50))
+
+    def blur(image: Tensor) -> Tensor:
+        array = image.double().numpy()
+        for axis in (2, 3):
+            array = convolve1d(array, [1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16], axis=axis, mode="mirror")
+        return torch.from_numpy(array)
+
+    bands = laplacian_pyramid(picture)
+    assert [tuple(band.shape[2:]) for band in bands] == [(37, 50), (19, 25), (10, 13), (5, 7), (3, 4)]
+    level = picture.double()
+    for band in bands[:-1]:
+        smaller = blur(level)[:, :, ::2, ::2]
+        spread = torch.zeros_like(level)
+        spread[:, :, ::2, ::2] = smaller
+        torch.testing.assert_close(band.double(), level - 4 * blur(spread), rtol=0, atol=1e-5)
+        level = smaller
+    torch.testing.assert_close(bands[-1].double(), level, rtol=0, atol=1e-5)
+
+    whole = bands[-1]
+    for band in reversed(bands[:-1]):
+        whole = band + _enlarge(whole, band)
+    torch.testing.assert_close(whole, picture)
+    assert [len(laplacian_pyramid(torch.zeros(1, 1, px, px))) for px in (4, 5, 16, 32, 33, 256)] == [1, 2, 3, 4, 5, 5]
+
+
+def test_laplacian_distance_in_closed_form() -> None:
+    loss = LOSSES["laplacian"](None, CPU)
+    grey = torch.full((1, 3, 64, 64), 0.1)
+    assert loss(grey, loss.prepare(grey)).item() == 0
+    # A constant is in the residual alone, whose weight is 4^-4 / (1 + 4^-1 + ... + 4^-4); with three bands 4^-2 / ...
+    assert loss(grey + 0.5, grey).item() == pytest.approx(0.5 / 341, rel=1e-4)
+    assert loss(grey[..., :16, :16] + 0.5, grey[..., :16, :16]).item() == pytest.approx(0.5 / 21, rel=1e-4)
+    # The filter removes the highest frequency altogether, so that it is in the finest band alone.
+    board = ((torch.arange(64).view(-1, 1) + torch.arange(64)) % 2 * 2 - 1).float().expand(1, 3, 64, 64)
+    assert loss(grey + 0.3 * board, grey).item() == pytest.approx(0.3 * 256 / 341, rel=1e-4)
 
 
 def test_noise_penalty_equals_a_naive_loop() -> None:

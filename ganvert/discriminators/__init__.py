@@ -1,0 +1,56 @@
+"""Discriminators by architecture, and how a file becomes one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ganvert.discriminators.base import Discriminator
+from ganvert.discriminators.stylegan2 import StyleGAN2Discriminator, fresh
+from ganvert.errors import CheckpointError, UnsupportedError
+
+__all__ = ["DISCRIMINATORS", "Discriminator", "fresh", "load_discriminator"]
+
+#: architecture -> module whose sizes fit a state dict and a configuration
+DISCRIMINATORS: dict[str, Callable[[Mapping[str, Tensor], Mapping[str, Any]], Discriminator]] = {
+    "stylegan2": StyleGAN2Discriminator.for_state,
+}
+
+
+def load_discriminator(path: Path | str, label: int | None = None) -> Discriminator | None:
+    """The discriminator beside a generator in a checkpoint, on the CPU, with parameters that can be trained.
+
+    Those of NVlabs' pickles (stylegan2-ada-pytorch, stylegan3) and of rosinality's files are read. Nothing in the file
+    is executed.
+
+    Args:
+        path: a file that :func:`ganvert.generators.load_generator` reads.
+        label: the class that counts where a conditional discriminator is given no labels.
+
+    Returns:
+        None: the file has none, or it is of a format of which only generators are read (TensorFlow, genforce, ganvert).
+
+    Raises:
+        CheckpointError: the file is missing, damaged, hostile or of an unknown layout, or its discriminator is not a
+            residual StyleGAN2 one.
+        UnsupportedError: `label` is no class of this discriminator.
+    """
+    from ganvert.checkpoints.read import read_discriminator  # formats know our modules
+
+    checkpoint = read_discriminator(path)
+    if checkpoint is None:
+        return None
+    try:
+        discriminator = DISCRIMINATORS[checkpoint.architecture](checkpoint.state, checkpoint.config)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    discriminator.load_state_dict(checkpoint.state)
+    if label is not None and not 0 <= label < discriminator.label_dim:
+        raise UnsupportedError(
+            f"{path}: label {label}: its discriminator has {discriminator.label_dim or 'no'} classes"
+        )
+    discriminator.label = label
+    return discriminator

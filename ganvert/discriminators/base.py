@@ -1,0 +1,80 @@
+"""The discriminator contract: one logit for each picture, whatever else is in the batch."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from ganvert.errors import ShapeError, UnsupportedError
+from ganvert.generators.base import check_shape
+
+__all__ = ["Discriminator"]
+
+
+class Discriminator(nn.Module, ABC):
+    """Tells pictures of a dataset from pictures that a generator drew; its parameters can be trained.
+
+    Attributes:
+        resolution: of its pictures, in pixels.
+        image_channels: of its pictures.
+        label_dim: classes of a conditional discriminator, 0 for others.
+        label: the class that counts where no labels are given; None asks for labels.
+    """
+
+    architecture: str
+    resolution: int
+    image_channels: int = 3
+    label_dim: int = 0
+    label: int | None = None
+
+    @abstractmethod
+    def _judge(self, images: Tensor, labels: Tensor | None, group: int) -> Tensor:
+        """The network itself; see :meth:`forward`."""
+
+    def forward(self, images: Tensor, labels: Tensor | None = None, group: int = 1) -> Tensor:
+        """How real each picture looks.
+
+        Args:
+            images: [N, image_channels, resolution, resolution], RGB about [-1, 1].
+            labels: [N, label_dim], usually one-hot; only conditional discriminators take them. Without them its own
+                ``label`` counts.
+            group: pictures that are judged together: the first `group` of the batch, the next `group`, and so on. With
+                1 each is judged alone, and its logit does not depend on the batch. StyleGANs were trained with groups
+                of 4, whose variety is one of the things they look at (Karras et al. 2018, section 3).
+
+        Returns:
+            logits [N], larger for real ones.
+
+        Raises:
+            ShapeError: pictures or labels have another shape, or do not make groups of that size.
+            UnsupportedError: labels for a network without classes, or none for one with classes.
+        """
+        check_shape(images, (None, self.image_channels, self.resolution, self.resolution), "images")
+        if group < 1 or len(images) % group:
+            raise ShapeError(f"images: wanted groups of {group}, got {len(images)}")
+        if not self.label_dim:
+            if labels is not None:
+                raise UnsupportedError(f"discriminator {self.architecture} is not conditional: give it no labels")
+        elif labels is not None:
+            check_shape(labels, (len(images), self.label_dim), "labels")
+            labels = labels.to(images)
+        elif self.label is None:
+            raise UnsupportedError(
+                f"discriminator {self.architecture} is conditional: give labels [N, {self.label_dim}], or choose one "
+                f"class (params: generator.label, 0 to {self.label_dim - 1})"
+            )
+        else:
+            one = torch.eye(self.label_dim, device=images.device, dtype=images.dtype)[self.label]
+            labels = one.expand(len(images), -1)
+        return self._judge(images, labels, group)
+
+    def fingerprint(self) -> str:
+        """sha256 over names, shapes and values of all weights."""
+        digest = hashlib.sha256(self.architecture.encode())
+        for name, value in sorted(self.state_dict().items()):
+            digest.update(f"{name}{tuple(value.shape)}".encode())
+            digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()

@@ -1,0 +1,63 @@
+"""What feature maps and padding have in common: variables of their own over those of a detail space."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from ganvert.errors import UnsupportedError
+from ganvert.generators.base import Generator, SynthesisInput
+from ganvert.spaces.base import Motion, Move, Space, Variables
+
+__all__ = ["Composed"]
+
+
+class Composed(Space):
+    """Variables of its own stay where they are when a direction moves the code: only the detail follows."""
+
+    def __init__(self, generator: Generator, prefix: str, detail: Space) -> None:
+        super().__init__(generator)
+        self.detail = detail
+        self.name = f"{prefix}/{detail.name}"
+        self.direction_space, self.tied = detail.direction_space, detail.tied
+
+    @property
+    @abstractmethod
+    def own_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the variables that are not the detail's."""
+
+    @abstractmethod
+    def add(self, told: SynthesisInput, variables: Mapping[str, Tensor]) -> SynthesisInput:
+        """What the detail tells the generator, and what this space's own variables do."""
+
+    @property
+    def first_coded(self) -> int:
+        return self.detail.first_row
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {**self.own_shapes, **self.detail.shapes}
+
+    def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:
+        raise UnsupportedError(f"space {self.name!r} has no ws: {', '.join(self.own_shapes)} cannot be said in ws")
+
+    def decode(self, variables: Mapping[str, Tensor]) -> SynthesisInput:
+        return self.add(self.detail.decode(self._details(variables)), variables)
+
+    def move(
+        self, variables: Mapping[str, Tensor], moves: Sequence[Move], how: Motion = "retract_once"
+    ) -> SynthesisInput:
+        return self.add(self.detail.move(self._details(variables), moves, how), variables)
+
+    def retract_(self, variables: Variables) -> None:
+        self.detail.retract_(self._details(variables))
+
+    def between(self, name: str, a: Tensor, b: Tensor, t: float) -> Tensor:
+        if name in self.own_shapes:
+            return super().between(name, a, b, t)
+        return self.detail.between(name, a, b, t)
+
+    def _details(self, variables: Mapping[str, Tensor]) -> Variables:
+        return {name: variables[name] for name in self.detail.shapes}

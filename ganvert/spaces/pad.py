@@ -1,0 +1,78 @@
+"""The padding space of PadInv (Bai et al. 2022, arXiv 2203.11105): learned input and borders over a detail space."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ganvert.errors import UnsupportedError
+from ganvert.generators.base import Generator, SynthesisInput
+from ganvert.spaces.base import DetailInit, Space, Variables
+from ganvert.spaces.composed import Composed
+
+__all__ = ["LARGEST", "Pad", "map_of", "ring_of"]
+
+#: Pixels of the finest convolution whose padding is coded.
+LARGEST = 32
+
+
+def ring_of(padding: Tensor) -> Tensor:
+    """The border of maps [..., r + 2, r + 2] as [..., 4 (r + 1)]: top row, bottom row, then left and right between."""
+    return torch.cat([padding[..., 0, :], padding[..., -1, :], padding[..., 1:-1, 0], padding[..., 1:-1, -1]], dim=-1)
+
+
+def map_of(ring: Tensor) -> Tensor:
+    """The map [..., r + 2, r + 2] whose border is a ring [..., 4 (r + 1)], zeros inside: undoes :func:`ring_of`."""
+    r = ring.shape[-1] // 4 - 1
+    top, bottom, left, right = ring.split([r + 2, r + 2, r, r], dim=-1)
+    between = torch.cat([left[..., None], ring.new_zeros(*ring.shape[:-1], r, r), right[..., None]], dim=-1)
+    return torch.cat([top[..., None, :], between, bottom[..., None, :]], dim=-2)
+
+
+class Pad(Composed):
+    """The learned input ``const`` and one ring ``pad.CONV`` around the input of a convolution at 4, 8, 16 and 32 px.
+
+    The convolution is the last one of its resolution that takes padding: in StyleGAN the one after upsampling, as in
+    PadInv. Inside of the ring the network puts its own activation, so that only the ring is stored. A code of ws, or
+    a random one, starts with the generator's own input and zero rings.
+    """
+
+    def __init__(self, generator: Generator, detail: type[Space]) -> None:
+        convs = {conv.resolution: conv for conv in generator.paddable if conv.resolution <= LARGEST}
+        self.point = generator.feature_points[0]
+        if not convs or self.point.first_row:
+            raise UnsupportedError(
+                f"pad/{detail.name}: {generator.architecture} has no padding or no learned input that could be "
+                f"replaced; use {detail.name}"
+            )
+        self.convs = list(convs.values())
+        super().__init__(generator, "pad", detail(generator))
+
+    @property
+    def own_shapes(self) -> dict[str, tuple[int, ...]]:
+        rings = {f"pad.{conv.name}": (conv.channels, 4 * (conv.resolution + 1)) for conv in self.convs}
+        return {"const": self.point.shape, **rings}
+
+    def from_random(self, seeds: Sequence[int]) -> Variables:
+        return {**self._own(len(seeds)), **self.detail.from_random(seeds)}
+
+    def from_ws(self, ws: Tensor) -> Variables:
+        return {**self._own(len(ws)), **self.detail.from_ws(ws)}
+
+    def start(self, ws: Tensor, seeds: Sequence[int], detail: DetailInit = "ws") -> Variables:
+        return {**self._own(len(ws)), **self.detail.start(ws, seeds, detail)}
+
+    def add(self, told: SynthesisInput, variables: Mapping[str, Tensor]) -> SynthesisInput:
+        padding = {conv.name: map_of(variables[f"pad.{conv.name}"]) for conv in self.convs}
+        return dataclasses.replace(told, features={self.point.name: variables["const"]}, padding=padding)
+
+    @torch.no_grad()
+    def _own(self, n: int) -> Variables:
+        """The generator as it is, n times."""
+        mean = self.generator.w_avg.expand(1, self.generator.num_ws, -1)
+        const = self.generator.features(SynthesisInput(ws=mean), [self.point.name])[self.point.name]
+        rings = {name: const.new_zeros(n, *shape) for name, shape in self.own_shapes.items() if name != "const"}
+        return {"const": const.repeat(n, 1, 1, 1), **rings}
