@@ -19,12 +19,13 @@ from ganvert.generators.base import Generator
 from ganvert.generators.preview import Preview
 from ganvert.inverters.base import Batch, Context, Inversion, OnStep, join, part_of
 from ganvert.inverters.objective import REGULARISERS, Objective, Penalised, Term, inputs_of
+from ganvert.inverters.schedule import learning_rate
 from ganvert.losses.noise import noise_penalty, normalise_noise_
 from ganvert.registry import lookup
 from ganvert.seeds import item_seed, normal
 from ganvert.spaces import DetailInit, Space, Variables, check_space, make_space
 
-__all__ = ["OptimiseOptions", "learning_rate", "optimise"]
+__all__ = ["OptimiseOptions", "optimise"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -120,18 +121,6 @@ class OptimiseOptions:
             raise UnsupportedError(
                 f"noise: optimise: {generator.architecture} has no noise inputs; set noise: const and noise_weight: 0"
             )
-
-
-def learning_rate(step: int, options: OptimiseOptions) -> float:
-    """Height of the schedule at a step (StyleGAN2 projector: linear rise, flat, cosine fall)."""
-    t = step / options.steps
-    height = 1.0
-    if options.ramp_down:
-        fall = min(1.0, (1.0 - t) / options.ramp_down)
-        height *= 0.5 - 0.5 * math.cos(math.pi * fall)
-    if options.ramp_up:
-        height *= min(1.0, t / options.ramp_up)
-    return options.lr * height
 
 
 def optimise(batch: Batch, context: Context, options: OptimiseOptions, on_step: OnStep | None = None) -> Inversion:

@@ -22,6 +22,7 @@ from ganvert.generators.base import Generator, SynthesisInput
 from ganvert.images import area_resize
 from ganvert.inverters.base import Batch, Context, Inversion, OnStep, join, part_of
 from ganvert.inverters.objective import Objective, Term, inputs_of
+from ganvert.inverters.schedule import learning_rate
 from ganvert.seeds import item_seed, normal
 from ganvert.spaces import make_space
 
@@ -105,8 +106,9 @@ class TuneOptions:
         tuned: ``synthesis``, everything behind the mapping network, or ``features``: without the affine layers, so
             that a direction keeps its meaning.
         steps: at most so many.
-        lr: Adam's rate.
+        lr: Adam's rate at full height.
         betas: Adam's.
+        ramp_up, ramp_down: as in :class:`ganvert.inverters.optimise.OptimiseOptions`.
         objective: losses of the picture against the photograph.
         share: fraction of the steps in which the objective acts; the others are for the adversarial game alone.
         stop: when to stop early.
@@ -121,6 +123,8 @@ class TuneOptions:
     steps: int
     lr: float
     betas: tuple[float, float] = (0.9, 0.999)
+    ramp_up: float = 0.0
+    ramp_down: float = 0.0
     objective: tuple[Term, ...]
     share: float = 1.0
     stop: StopAt | None = None
@@ -267,6 +271,8 @@ def _tune(parts: Sequence[Batch], context: Context, options: TuneOptions, on_ste
                 loss = loss + game.everywhere(step)
             if not loss.requires_grad:
                 continue
+            for group in tuned.adam.param_groups:
+                group["lr"] = learning_rate(step, options)
             tuned.adam.zero_grad(set_to_none=True)
             loss.backward()
             tuned.adam.step()

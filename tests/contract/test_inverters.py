@@ -22,7 +22,8 @@ from ganvert.images import to_pil
 from ganvert.invert import Crop, invert_crops, seeds_for, targets_of
 from ganvert.inverters import INVERTERS, Batch, Context, Inversion, Inverter, Preset, join, read_preset
 from ganvert.inverters.chain import ChainOptions
-from ganvert.inverters.optimise import OptimiseOptions, learning_rate
+from ganvert.inverters.optimise import OptimiseOptions
+from ganvert.inverters.schedule import learning_rate
 from ganvert.seeds import normal
 
 PRESETS = params.section(params.load(Path(__file__).parents[2] / "params.yaml"), "invert.options")
@@ -147,7 +148,7 @@ def test_every_stage_goes_on_where_the_one_before_ended(context: Context, target
     assert all(torch.equal(done.variables[name], before.variables[name]) for name in before.variables)
     stored = context.generator.stored_noise()
     moved = [not torch.equal(a, b.expand_as(a)) for a, b in zip(done.noise, stored, strict=True)]
-    assert moved == [False] * 4 + [True] * 3  # nothing before the 16 px feature acts
+    assert moved == [False] * 5 + [True] * 2  # nothing before the 16 px feature acts
 
 
 def test_stored_noise_given_is_stored_noise(context: Context) -> None:
