@@ -109,13 +109,14 @@ def test_stop(context: Context) -> None:
     assert all(near.trace[i, count - 1] <= 0.005 < near.trace[i, count - 2] for i, count in enumerate(steps))
 
 
-def test_locality_keeps_other_pictures(context: Context) -> None:
+def test_locality_keeps_pictures_nearby(context: Context) -> None:
     generator, batch = context.generator, batch_of(context.generator)
-    ws = generator.map(normal(range(20, 28), (generator.z_dim,)))
+    pivot = batch.require_start().variables["ws"][:1]
+    ways = generator.map(normal(range(20, 28), (generator.z_dim,))) - pivot
+    ws = pivot + 2 * ways / ways.flatten(1).norm(dim=1)[:, None, None]
     old = generator.synthesize(ws=ws)
     free = tune(batch, context)
-    strong = ({"loss": "mse", "weight": 3.0, "resolution": None},)
-    local = tune(batch, context, locality={"objective": strong, "distance": 4.0, "psi": 1.0})
+    local = tune(batch, context, locality={"objective": MSE, "distance": 2.0, "psi": 1.0})
     moved = [float((draw(generator, done, 0, ws) - old).square().mean()) for done in (free, local)]
     assert moved[1] < 0.6 * moved[0]
     feature = batch_of(generator, "f16/wplus")
