@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar, cast
 
 import typer
 
@@ -33,6 +33,9 @@ Label = Annotated[int | None, typer.Option(help="Class that a conditional genera
 Recipe = Annotated[str, typer.Option(help="How photographs are cut: ffhq, celebahq, or center (no face needed).")]
 NoPreview = Annotated[
     bool, typer.Option("--no-preview", help="Every step sees the full picture (StyleGAN3 has no cheap stand-in).")
+]
+Inputs = Annotated[
+    Path | None, typer.Option(help="Folder of the masks and pictures a method names; data/inputs if not given.")
 ]
 EncoderFile = Annotated[Path | None, typer.Option(help="Encoder (safetensors); the shipped one if not given.")]
 Faces = Annotated[bool, typer.Option("--all-faces", help="Every face of a photograph, not the largest alone.")]
@@ -181,6 +184,7 @@ def invert(
     recipe: Recipe = "ffhq",
     steps: Steps = None,
     no_preview: NoPreview = False,
+    inputs: Inputs = None,
     seed: Seed = 0,
     device: Device = "auto",
     batch: Annotated[int, typer.Option(min=1, help="Images side by side.")] = 1,
@@ -204,7 +208,7 @@ def invert(
     lookup(RECIPES, recipe, "alignment recipe")
     folder = _assets()
     weights = encoder or shipped("encoder_ffhq.safetensors")
-    context = make_context(preset, _load(generator, label, where), weights, folder)
+    context = make_context(preset, _load(generator, label, where), weights, folder, inputs or Path("data/inputs"))
     photo_rows, faces = _faces(photos, recipe, context.generator.resolution, all_faces, folder)
     tables.write(out / "photos.parquet", tables.PHOTOS, photo_rows)
     metrics = _metrics(recipe, context.generator.resolution, folder)
@@ -279,8 +283,10 @@ def edit(
     recipe: Recipe = "ffhq",
     steps: Steps = None,
     no_preview: NoPreview = False,
+    inputs: Inputs = None,
     seed: Seed = 0,
     device: Device = "auto",
+    motion: Annotated[str, typer.Option(help="How Z codes move: retract_once, geodesic or stepped.")] = "retract_once",
     crop: Annotated[bool, typer.Option("--crop", help="Write the edited crop, not the whole photograph.")] = False,
 ) -> None:
     """Edit the largest face of a photograph and put it back."""
@@ -297,10 +303,12 @@ def edit(
     from ganvert.registry import lookup
     from ganvert.runtime import resolve_device
     from ganvert.spaces import make_space
+    from ganvert.spaces.sphere import MOTIONS
 
     if out.suffix.lower() != ".png":
         raise ParamsError(f"--out: wanted a name that ends in .png, got {out}")
     wanted = [_amount(text) for text in direction]
+    lookup(MOTIONS, motion, "motion")
     preset, where = _preset(method, steps, no_preview), resolve_device(device)
     lookup(RECIPES, recipe, "alignment recipe")
     project = Path("data/directions.parquet")
@@ -308,7 +316,7 @@ def edit(
     log.info("directions of %s", source)
     folder = _assets()
     weights = encoder or shipped("encoder_ffhq.safetensors")
-    context = make_context(preset, _load(generator, label, where), weights, folder)
+    context = make_context(preset, _load(generator, label, where), weights, folder, inputs or Path("data/inputs"))
     known = load_directions(source, context.generator)
     space = make_space(preset.space, context.generator).direction_space
     moves = [(choose(known, name, space), amount) for name, amount in wanted]
@@ -318,13 +326,47 @@ def edit(
     row = faces[0]
     inversion = invert_crops([Crop(row["image_id"], from_png(row["crop"]))], preset, context, seed=seed, batch=1)
     codes = codes_of_inversion(inversion, [row["image_id"]], method, context.generator)
-    picture: Image.Image = draw_shifts(codes, moves)
+    picture: Image.Image = draw_shifts(codes, moves, cast(Any, motion))
     if not crop:
         reconstruction = to_pil(codes.draw())[0]
         quad = np.array(row["quad"]).reshape(4, 2)
         picture = paste_edit(open_photo(photo).image, picture, reconstruction, quad, PasteOptions())
     with atomic_path(out) as temporary:
         picture.save(temporary)
+    print(out)  # noqa: T201
+
+
+@app.command(epilog="Example: [bold]ganvert interpolate out/codes.parquet --out between.png[/bold]")
+@_guarded
+def interpolate(
+    codes: Annotated[Path, typer.Argument(help="A table of codes, such as `ganvert invert` writes.")],
+    out: Annotated[Path, typer.Option(help="A strip of pictures (PNG).")],
+    first: Annotated[str | None, typer.Option(help="image_id to start from; the table's first if not given.")] = None,
+    second: Annotated[str | None, typer.Option(help="image_id to end at; the table's second if not given.")] = None,
+    count: Annotated[int, typer.Option(min=2, help="Pictures, both ends included.")] = 7,
+    px: Annotated[int, typer.Option(min=16, help="Side of a picture on the strip.")] = 256,
+    generator: GeneratorFile = None,
+    label: Label = None,
+    device: Device = "auto",
+) -> None:
+    """Draw the way from one photograph's code to another's: straight in W, along great circles in Z."""
+    from ganvert.codes import read_codes
+    from ganvert.editing import draw_between
+    from ganvert.files import atomic_path
+    from ganvert.images import contact_sheet
+    from ganvert.runtime import resolve_device
+
+    table = read_codes(codes, _load(generator, label, resolve_device(device)))
+    ids = table.image_ids
+    if len(ids) < 2:
+        raise InputError(f"{codes}: wanted codes of two images at least, got {len(ids)}")
+    for option, name in (("--first", first), ("--second", second)):
+        if name is not None and name not in ids:
+            raise InputError(f"{option}: {codes} has no image {name!r}; it has {', '.join(ids[:5])} ...")
+    ends = ids.index(first or ids[0]), ids.index(second or ids[1])
+    sheet = contact_sheet(draw_between(table, *ends, count), count, px)
+    with atomic_path(out) as temporary:
+        sheet.save(temporary, "PNG")
     print(out)  # noqa: T201
 
 

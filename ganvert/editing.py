@@ -13,12 +13,13 @@ from PIL import Image
 from ganvert.codes import Codes
 from ganvert.directions import Direction, choose
 from ganvert.edits import EDITS
-from ganvert.errors import ParamsError
+from ganvert.errors import ParamsError, UnsupportedError
 from ganvert.faces import paste
 from ganvert.images import to_pil
 from ganvert.registry import lookup
+from ganvert.spaces import Motion
 
-__all__ = ["EditSpec", "PasteOptions", "draw_edit", "draw_shifts", "paste_edit"]
+__all__ = ["EditSpec", "PasteOptions", "draw_between", "draw_edit", "draw_shifts", "paste_edit"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,10 +67,11 @@ def draw_edit(
 
 
 @torch.no_grad()
-def draw_shifts(codes: Codes, moves: Sequence[tuple[Direction, float]]) -> Image.Image:
+def draw_shifts(codes: Codes, moves: Sequence[tuple[Direction, float]], motion: Motion = "retract_once") -> Image.Image:
     """One image's codes moved along several directions at once, each by its amount on its own rows.
 
-    Moves are added before anything is put back on the manifold, so their order does not matter.
+    Moves are added before anything is put back on the manifold, so their order does not matter. `motion` says how
+    codes move on spheres (:meth:`ganvert.spaces.Space.move`).
     """
     codes = codes.select(0)  # with the image's own generator
     generator = codes.space.generator
@@ -79,7 +81,37 @@ def draw_shifts(codes: Codes, moves: Sequence[tuple[Direction, float]]) -> Image
         (torch.from_numpy(direction.step(amount)).to(device), (direction.first_row, direction.last_row))
         for direction, amount in moves
     ]
-    return to_pil(generator.synthesize(codes.with_noise(codes.space.move(variables, steps))))[0]
+    return to_pil(generator.synthesize(codes.with_noise(codes.space.move(variables, steps, motion))))[0]
+
+
+@torch.no_grad()
+def draw_between(codes: Codes, first: int, second: int, count: int) -> list[Image.Image]:
+    """`count` pictures from one image's code to another's, both included.
+
+    Straight lines in flat spaces, great circles on spheres (:meth:`ganvert.spaces.Space.interpolate`). Optimised noise
+    maps do not move along: they are the first image's at the first end, the second's at the second, and the
+    generator's own in between.
+
+    Raises:
+        ParamsError: fewer than two pictures.
+        UnsupportedError: the two images have generators of their own that differ.
+    """
+    if count < 2:
+        raise ParamsError(f"count: wanted at least the two ends, got {count}")
+    if codes.tuned and codes.tuned.keys[first] != codes.tuned.keys[second]:
+        raise UnsupportedError(
+            f"{codes.image_ids[first]} and {codes.image_ids[second]} have generators of their own: there is none "
+            "between them; use a method without tuning, or one that tunes for all together"
+        )
+    ends = codes.select(first), codes.select(second)
+    space = ends[0].space
+    device = space.generator.w_avg.device
+    a, b = ({name: value.to(device) for name, value in end.variables.items()} for end in ends)
+    pictures = [to_pil(ends[0].draw())[0]]
+    for i in range(1, count - 1):
+        told = space.decode(space.interpolate(a, b, i / (count - 1)))
+        pictures += to_pil(space.generator.synthesize(told))
+    return [*pictures, to_pil(ends[1].draw())[0]]
 
 
 def paste_edit(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -21,7 +22,9 @@ def photo(assets) -> Path:
     return assets.parent / "sample_photos/biden.jpg"
 
 
-@pytest.mark.parametrize("command", ["invert", "edit", "sample", "describe", "import", "methods", "fetch"])
+@pytest.mark.parametrize(
+    "command", ["invert", "edit", "interpolate", "sample", "describe", "import", "methods", "fetch"]
+)
 def test_every_command_has_help_with_an_example(run, command):
     done = run(command, "--help")
     assert done.exit_code == 0
@@ -52,6 +55,28 @@ def test_invert_writes_codes_scores_and_pictures(run, photo, tmp_path):
     assert {"lpips_vgg_256", "mse_256", "identity_dlib"} <= set(scores.column("metric").to_pylist())
     image_id = codes[0]["image_id"]
     assert Image.open(tmp_path / f"out/{image_id}_w.png").size == (1024, 1024)
+
+
+def test_interpolate_draws_the_way_between_two_photographs(run, photo, tmp_path):
+    other = photo.with_name("obama.jpg")
+    done = run("invert", photo, other, "--method", "encoder", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    table = tmp_path / "out/codes.parquet"
+    done = run("interpolate", table, "--count", 3, "--px", 64, "--out", tmp_path / "strip.png")
+    assert done.exit_code == 0, done.output
+    strip = np.asarray(Image.open(tmp_path / "strip.png"), dtype=float)
+    ends = [
+        np.asarray(Image.open(file).resize((64, 64), Image.Resampling.LANCZOS), dtype=float)
+        for file in (tmp_path / f"out/{row['image_id']}_encoder.png" for row in pq.read_table(table).to_pylist())
+    ]
+    first, middle, last = (strip[4:68, 4 + 68 * i : 68 + 68 * i] for i in range(3))
+    assert abs(first - ends[0]).mean() < 2
+    assert abs(last - ends[1]).mean() < 2
+    assert abs(middle - ends[0]).mean() > 5
+    assert abs(middle - ends[1]).mean() > 5
+    done = run("interpolate", table, "--first", "nobody", "--out", tmp_path / "no.png")
+    assert done.exit_code == 2
+    assert "has no image 'nobody'" in done.output
 
 
 def test_a_photo_without_a_face_beside_a_good_one_is_reported_and_exits_3(run, photo, tmp_path):
