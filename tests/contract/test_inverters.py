@@ -209,6 +209,13 @@ def test_a_generated_picture_is_recovered(init: str, context: Context, targets: 
     assert (error(done, targets, context) < done.trace[:, 0] / 10).all()
 
 
+@pytest.mark.parametrize("space", ["f16/w", "f16/wplus", "f16/z", "f16/zplus", "f16/zplusplus", "f16/s", "f16/pnplus"])
+def test_a_generated_picture_is_recovered_better_with_a_feature(space: str, context: Context, targets: Tensor) -> None:
+    done = run(optimiser(steps=120, lr=0.1, ramp_down=0.3, space=space), targets, context)
+    assert (done.trace[:, 0] > 0.02).all()
+    assert (error(done, targets, context) <= 0.003).all()
+
+
 @pytest.mark.parametrize(
     "options",
     [
