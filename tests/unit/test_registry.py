@@ -8,6 +8,7 @@ import pytest
 
 from ganvert.checkpoints import FORMATS
 from ganvert.directions import DIRECTIONS
+from ganvert.discriminators import DISCRIMINATORS
 from ganvert.edits import EDITS
 from ganvert.encoders import ENCODERS
 from ganvert.errors import GanvertError, UnknownNameError
@@ -27,6 +28,7 @@ REGISTRIES = {
     "loss": LOSSES,
     "regulariser": REGULARISERS,
     "encoder": ENCODERS,
+    "discriminator": DISCRIMINATORS,
     "direction finder": DIRECTIONS,
     "edit": EDITS,
     "metric": METRICS,
