@@ -7,12 +7,14 @@ is the test of the F/Z+ paper, section 5: five GANSpace directions at 11 steps f
 compared with its photograph by dlib's descriptors (a distance: lower is the same person, 0.6 the model's threshold; a
 picture without a face counts 1). A direction that bears an attribute's name is also measured by that attribute's
 scorer: the change from the lowest to the highest amount. Intervals are 95 % bootstrap intervals over photographs; the
-difference of every preset from the first one is paired by photograph.
+difference of every preset from the first one is paired by photograph. NAME:untuned takes the codes of a method that
+tunes the generator and leaves the tuning out.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import time
 from pathlib import Path
@@ -47,12 +49,19 @@ class Judge:
         self.scorer = AttributeScorer(ASSETS, ["yaw", "smile", "age"])
 
     def codes(self, preset: str, image_id: str) -> Codes:
-        """The codes of one photograph."""
-        return read_codes(self.out / preset / image_id / "codes.parquet", self.generator).select(0)
+        """The codes of one photograph; those of ``NAME:untuned`` without their own generator."""
+        name, _, untuned = preset.partition(":")
+        codes = read_codes(self.out / name / image_id / "codes.parquet", self.generator)
+        return (dataclasses.replace(codes, tuned=None) if untuned else codes).select(0)
+
+    def folder(self, preset: str, image_id: str) -> Path:
+        """Where edited pictures of a photograph are kept."""
+        name, _, untuned = preset.partition(":")
+        return self.out / name / image_id / f"edits{untuned}"
 
     def measure(self, preset: str, image_id: str, crop: Image.Image, direction: str, amount: float) -> dict:
         """Distance from the photograph, and attributes, of one edited picture."""
-        folder = self.out / preset / image_id / "edits"
+        folder = self.folder(preset, image_id)
         stem = f"{self.edit}-{direction}{amount:+.2f}"
         known = folder / f"{stem}.json"
         if known.exists():
@@ -128,7 +137,7 @@ def main() -> None:
         for direction in told.directions:
             for amount in ends:
                 stem = f"{told.edit}-{direction}{amount:+.2f}"
-                sheet.append(Image.open(told.out / preset / image_id / "edits" / f"{stem}.jpg"))
+                sheet.append(Image.open(judge.folder(preset, image_id) / f"{stem}.jpg"))
                 labels.append(f"{preset} {direction} {amount:+.1f}")
     contact_sheet(sheet, 3 * len(ends), 224, labels).save(told.out / f"edits-{told.edit}.jpg", quality=88)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ganvert.checkpoints.base import Content, Instance
 from ganvert.errors import CheckpointError
 
-__all__ = ["TfNetwork", "is_tensorflow", "network_of"]
+__all__ = ["TfNetwork", "check_built_in", "is_tensorflow", "network_of"]
 
 NETWORK = "dnnlib.tflib.network.Network"
 
@@ -92,3 +92,11 @@ def _variables(pairs: Any, where: str) -> dict[str, np.ndarray]:
             raise CheckpointError(f"TensorFlow pickle: {where}.{name} is no array")
         found[name] = np.asarray(value)
     return found
+
+
+def check_built_in(kwargs: Mapping[str, Any], built_in: Mapping[str, tuple[Any, ...]], format: str) -> None:
+    """Refuse an argument of the official code with a value that our network is not built for."""
+    for name, wanted in built_in.items():
+        # By their spelling: a value may be of any kind, and arrays have no single truth value.
+        if name in kwargs and repr(kwargs[name]) not in {repr(value) for value in wanted}:
+            raise CheckpointError(f"{format}: built with {name}={str(kwargs[name])[:80]}, wanted {wanted[-1]!r}")

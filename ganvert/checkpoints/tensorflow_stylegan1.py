@@ -7,7 +7,7 @@ from typing import Any
 
 from ganvert.checkpoints.base import Checkpoint, Content
 from ganvert.checkpoints.stylegan1 import FUSED_FROM, Turn, assemble, count_layers, from_hwio, over, transposed
-from ganvert.checkpoints.tensorflow import TfNetwork, is_tensorflow, network_of
+from ganvert.checkpoints.tensorflow import TfNetwork, check_built_in, is_tensorflow, network_of
 from ganvert.errors import CheckpointError
 
 __all__ = ["matches", "read"]
@@ -15,17 +15,17 @@ __all__ = ["matches", "read"]
 FORMAT = "tensorflow_stylegan1"
 
 #: Arguments of the official code that our network has one value of (networks_stylegan.py, defaults of G_style).
-BUILT_IN: dict[str, Any] = {
-    "blur_filter": [1, 2, 1],
-    "const_input_layer": True,
-    "mapping_nonlinearity": "lrelu",
-    "mapping_use_wscale": True,
-    "nonlinearity": "lrelu",
-    "normalize_latents": True,
-    "use_instance_norm": True,
-    "use_pixel_norm": False,
-    "use_styles": True,
-    "use_wscale": True,
+BUILT_IN: dict[str, tuple[Any, ...]] = {
+    "blur_filter": ([1, 2, 1],),
+    "const_input_layer": (True,),
+    "mapping_nonlinearity": ("lrelu",),
+    "mapping_use_wscale": (True,),
+    "nonlinearity": ("lrelu",),
+    "normalize_latents": (True,),
+    "use_instance_norm": (True,),
+    "use_pixel_norm": (False,),
+    "use_styles": (True,),
+    "use_wscale": (True,),
 }
 PARTS = {
     "bias": "bias",
@@ -50,10 +50,7 @@ def read(content: Content) -> Checkpoint:
     network = network_of(content)
     mapping, synthesis = network.component("mapping"), network.component("synthesis")
     kwargs = {**network.kwargs, **mapping.kwargs, **synthesis.kwargs}
-    for name, wanted in BUILT_IN.items():
-        # By their spelling: a value may be of any kind, and arrays have no single truth value.
-        if name in kwargs and repr(kwargs[name]) != repr(wanted):
-            raise CheckpointError(f"{FORMAT}: built with {name}={kwargs[name]!r}, wanted {wanted!r}")
+    check_built_in(kwargs, BUILT_IN, FORMAT)
     layers = count_layers(synthesis.variables, lambda i: f"{_scope(i)}/bias")
     names = _mapping_names(mapping) | {"w_avg": "dlatent_avg"}
     turns: dict[str, Turn] = {name: transposed for name in names if name.endswith("weight") and ".fc" in name}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganvert.checkpoints.base import Checkpoint, Content
 from ganvert.checkpoints.stylegan2 import assemble, rename
-from ganvert.checkpoints.tensorflow import is_tensorflow, network_of
+from ganvert.checkpoints.tensorflow import check_built_in, is_tensorflow, network_of
 from ganvert.errors import CheckpointError
 
 __all__ = ["matches", "read"]
@@ -51,10 +51,7 @@ def read(content: Content) -> Checkpoint:
     network = network_of(content)
     mapping, synthesis = network.component("mapping"), network.component("synthesis")
     kwargs = {**network.kwargs, **mapping.kwargs, **synthesis.kwargs}
-    for name, wanted in BUILT_IN.items():
-        # By their spelling: a value may be of any kind, and arrays have no single truth value.
-        if name in kwargs and repr(kwargs[name]) not in {repr(value) for value in wanted}:
-            raise CheckpointError(f"{FORMAT}: built with {name}={str(kwargs[name])[:80]}, wanted {wanted[-1]!r}")
+    check_built_in(kwargs, BUILT_IN, FORMAT)
     source = {**network.variables, **mapping.variables, **synthesis.variables}
     lod = source.pop("lod", None)
     if lod is not None and np.any(lod != 0):
