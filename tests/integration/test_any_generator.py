@@ -92,6 +92,9 @@ def parameters(path: Path, label: int | None) -> dict[str, Any]:
     px, preview = generator.resolution, int(generator.architecture == "mobile_stylegan")
     steps = {"inverter": "optimise", "steps": 2, "lr": 0.05, "objective": [{"loss": "mse"}], "preview_steps": preview}
     encoder = "data/encoder/encoder.safetensors"
+    # It plays against the discriminator of the checkpoint where there is one.
+    game = {"samples": 1, "resolution": 16, "channels": 8}
+    tune = {"inverter": "tune", "steps": 2, "lr": 0.001, "objective": [{"loss": "mse"}], "adversarial": game}
     return {
         "generator": {"path": str(path), "label": label},
         "device": "cpu",
@@ -99,10 +102,17 @@ def parameters(path: Path, label: int | None) -> dict[str, Any]:
         "sample": {"count": 6, "px": 64, "attributes": [], "known": None, "sheet": 2},
         "train_encoder": {"start": None, "first_step": 0, "steps": 1, "batch": 2, "samples": 2, "lpips": 0.0},
         "invert": {
-            "methods": {"encoder": encoder, "wplus": str(path), "zplus": str(path), "noisy": str(path)},
+            "methods": {
+                "encoder": encoder,
+                "wplus": str(path),
+                "zplus": str(path),
+                "noisy": str(path),
+                "tuned": str(path),
+            },
             "options": {
                 "encoder": {"inverter": "feed_forward", "space": "wplus"},
                 "wplus": {**steps, "space": "wplus"},
+                "tuned": {"inverter": "chain", "stages": [{**steps, "space": "wplus"}, tune]},
                 "zplus": {**steps, "space": "zplus", "init": "random"},
                 "noisy": {
                     **steps,
@@ -115,7 +125,7 @@ def parameters(path: Path, label: int | None) -> dict[str, Any]:
         },
         "discover": {"methods": {"ganspace": {"components": 2}}},
         "edit": {
-            "method": "wplus",
+            "method": "tuned",
             "edits": {"first": {"direction": "ganspace_0", "amounts": [-1, 1], "pasted": [1]}},
         },
         "evaluate": {"metrics": [f"mse_{px}", f"lpips_alex_{px}"], "attributes": []},
@@ -143,8 +153,10 @@ def test_every_stage(
     assert crop["resolution"] == generator.resolution
     codes = pq.read_table("data/codes/wplus.parquet")
     assert len(codes.column("ws")[0]) == generator.num_ws * generator.w_dim
+    (file,) = pq.read_table("data/codes/tuned.parquet").column("tuned").to_pylist()
+    assert Path("data/codes/tuned.tuned", file).exists()
     scores = pq.read_table("data/scores.parquet").to_pylist()
-    assert {row["status"] for row in scores} == {"ok"} and len(scores) == 2 * 4
+    assert {row["status"] for row in scores} == {"ok"} and len(scores) == 2 * 5
     (first, last) = pq.read_table("data/edits.parquet").to_pylist()
     assert (first["pasted"] is None, last["pasted"] is None) == (True, False)
     assert json.loads(Path("reports/metrics.json").read_text()).keys() == told["invert"]["methods"].keys()
