@@ -93,6 +93,10 @@ class OptimiseOptions:
             raise ParamsError("noise_weight acts only with noise: optimise")
         if self.detail_init != "ws" and "/" not in self.space:
             raise ParamsError(f"detail_init is of spaces with a feature map (fSIZE/SPACE), not of {self.space}")
+        if "base" in self.regularise and not self.space.startswith("f"):
+            raise ParamsError(f"regularise: base is of spaces with a feature map (fSIZE/SPACE), not of {self.space}")
+        if set(self.regularise) - {"base"} and self.space.rpartition("/")[2] in ("s", "zplusplus"):
+            raise ParamsError(f"regularise: {', '.join(self.regularise)} look at ws, which {self.space} has none of")
         if self.preview_steps and self.noise == "optimise":
             raise ParamsError("preview_steps cannot see optimised noise: set one of them off")
         if self.code == "fixed" and self.noise != "optimise":

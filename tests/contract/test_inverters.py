@@ -173,6 +173,8 @@ def test_lbfgs_finds_the_minimum_faster_than_adam(context: Context, targets: Ten
         ({"optimiser": "lbfgs", "ramp_down": 0.3}, "may not change between steps"),
         ({"optimiser": "lbfgs", "noise": "optimise"}, "normalised between steps"),
         ({"detail_init": "mean"}, "feature map"),
+        ({"regularise": {"base": 1.0}}, "feature map"),
+        ({"space": "f16/s", "regularise": {"base": 1.0, "pn": 1.0}}, "look at ws"),
     ],
 )
 def test_options_that_contradict_each_other(options: dict[str, Any], match: str) -> None:
