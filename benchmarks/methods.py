@@ -90,7 +90,8 @@ def main() -> None:
             picture = Image.open(told.out / name / crop.image_id / "picture.png")
             pictures.append(picture.resize((256, 256), Image.Resampling.LANCZOS))
             labels.append(f"{name} {found[name, crop.image_id]['mse_256']:.4f}")
-    contact_sheet(pictures, len(crops), 256, labels).save(told.out / "sheet.jpg", quality=88)
+    columns = len(crops) if len(crops) > 1 else 5
+    contact_sheet(pictures, columns, 256, labels).save(told.out / "sheet.jpg", quality=88)
 
 
 if __name__ == "__main__":
