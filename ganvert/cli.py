@@ -147,14 +147,15 @@ def fetch(photos: Annotated[Path | None, typer.Option(help="Also put the sample 
 def methods() -> None:
     """List the presets that --method takes."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from ganvert import params
     from ganvert.inverters import read_preset
     from ganvert.inverters.chain import ChainOptions
 
     path = params.presets_path()
-    table = Table("method", "space", "starts from", "steps", "objective", title=f"presets of {path}")
+    names = [Column(title, no_wrap=True) for title in ("method", "space")]
+    table = Table(*names, "starts from", "steps", "objective", title=f"presets of {path}")
     for name, raw in params.section(params.load(path), "invert.options").items():
         preset = read_preset(name, raw)
         stages = preset.options.presets() if isinstance(preset.options, ChainOptions) else [preset]
