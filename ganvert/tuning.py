@@ -19,7 +19,7 @@ from ganvert.errors import CheckpointError
 from ganvert.files import atomic_path
 from ganvert.generators import Generator, read_weights
 
-__all__ = ["TunedGenerators", "Weights", "apply", "compact", "first_of_each", "load", "save"]
+__all__ = ["TunedGenerators", "Weights", "apply", "compact", "copy_of", "first_of_each", "load", "save"]
 
 _KIND = "ganvert/tuned"
 #: Name of a generator's parameter to what is added to it.
@@ -34,7 +34,7 @@ def apply(generator: Generator, weights: Weights) -> Generator:
     """
     if generator.untuned is not None:
         raise CheckpointError("tuned weights: wanted the generator as it was, got a tuned one; give its `untuned`")
-    tuned = copy.deepcopy(generator).eval().requires_grad_(False)
+    tuned = copy_of(generator)
     parameters = dict(tuned.named_parameters())
     for name, delta in weights.items():
         if name not in parameters:
@@ -45,9 +45,15 @@ def apply(generator: Generator, weights: Weights) -> Generator:
                 "invert again with this generator"
             )
         parameters[name].add_(delta.to(parameters[name]))
-    # Past nn.Module, which would take the original for a part of the copy.
-    vars(tuned)["untuned"] = generator
     return tuned
+
+
+def copy_of(generator: Generator) -> Generator:
+    """A frozen copy that remembers the generator as its ``untuned`` one."""
+    copied = copy.deepcopy(generator).eval().requires_grad_(False)
+    # Past nn.Module, which would take the original for a part of the copy.
+    vars(copied)["untuned"] = generator
+    return copied
 
 
 def compact(weights: Weights) -> dict[str, Tensor]:

@@ -25,6 +25,7 @@ from ganvert.inverters.objective import Objective, Term, inputs_of
 from ganvert.inverters.schedule import learning_rate
 from ganvert.seeds import item_seed, normal
 from ganvert.spaces import make_space
+from ganvert.tuning import copy_of
 
 __all__ = ["Adversarial", "Locality", "StopAt", "TuneOptions", "tune", "tuned_names"]
 
@@ -215,8 +216,7 @@ class _Tuned:
     """A copy of the generator whose chosen parameters learn, and its best state so far."""
 
     def __init__(self, generator: Generator, options: TuneOptions) -> None:
-        self.old, self.new = generator, copy.deepcopy(generator)
-        self.new.untuned = generator
+        self.old, self.new = generator, copy_of(generator)
         chosen = set(tuned_names(generator, options.tuned))
         self.parameters = {name: p for name, p in self.new.named_parameters() if name in chosen}
         for parameter in self.parameters.values():

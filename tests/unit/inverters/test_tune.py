@@ -18,7 +18,7 @@ from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.inverters import Batch, Context, Inversion, read_preset
 from ganvert.inverters.tune import tuned_names
 from ganvert.seeds import normal
-from ganvert.spaces import make_space
+from ganvert.spaces import make_space, prior
 
 MSE = ({"loss": "mse", "resolution": None},)
 
@@ -96,6 +96,17 @@ def test_photographs_do_not_influence_each_other(context: Context) -> None:
     acted = both.trace.isfinite()
     assert not torch.equal(acted[0], acted[1])  # each throws its own coin
     assert 0 < int(acted.sum()) < 16
+
+
+def test_statistics_of_the_mapping_are_not_made_again(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = batch_of(context.generator, "pnplus")
+
+    def again(*_: object) -> None:
+        raise AssertionError("the mapping network does not learn: its statistics are known")
+
+    monkeypatch.setattr(prior, "_moments", again)
+    monkeypatch.setenv("GANVERT_PRIORS", "nowhere")
+    assert tune(batch, context, steps=2).status == ["ok", "ok"]
 
 
 def test_stop(context: Context) -> None:
