@@ -34,9 +34,7 @@ Recipe = Annotated[str, typer.Option(help="How photographs are cut: ffhq, celeba
 NoPreview = Annotated[
     bool, typer.Option("--no-preview", help="Every step sees the full picture (StyleGAN3 has no cheap stand-in).")
 ]
-Inputs = Annotated[
-    Path | None, typer.Option(help="Folder of the masks and pictures a method names; data/inputs if not given.")
-]
+Inputs = Annotated[Path, typer.Option(help="Folder of the masks and pictures a method names.")]
 EncoderFile = Annotated[Path | None, typer.Option(help="Encoder (safetensors); the shipped one if not given.")]
 Faces = Annotated[bool, typer.Option("--all-faces", help="Every face of a photograph, not the largest alone.")]
 Method = Annotated[str, typer.Option(help="Preset; `ganvert methods` lists them.")]
@@ -185,7 +183,7 @@ def invert(
     recipe: Recipe = "ffhq",
     steps: Steps = None,
     no_preview: NoPreview = False,
-    inputs: Inputs = None,
+    inputs: Inputs = Path("data/inputs"),
     seed: Seed = 0,
     device: Device = "auto",
     batch: Annotated[int, typer.Option(min=1, help="Images side by side.")] = 1,
@@ -209,7 +207,7 @@ def invert(
     lookup(RECIPES, recipe, "alignment recipe")
     folder = _assets()
     weights = encoder or shipped("encoder_ffhq.safetensors")
-    context = make_context(preset, _load(generator, label, where), weights, folder, inputs or Path("data/inputs"))
+    context = make_context(preset, _load(generator, label, where), weights, folder, inputs)
     photo_rows, faces = _faces(photos, recipe, context.generator.resolution, all_faces, folder)
     tables.write(out / "photos.parquet", tables.PHOTOS, photo_rows)
     metrics = _metrics(recipe, context.generator.resolution, folder)
@@ -284,7 +282,7 @@ def edit(
     recipe: Recipe = "ffhq",
     steps: Steps = None,
     no_preview: NoPreview = False,
-    inputs: Inputs = None,
+    inputs: Inputs = Path("data/inputs"),
     seed: Seed = 0,
     device: Device = "auto",
     motion: Annotated[str, typer.Option(help="How Z codes move: retract_once, geodesic or stepped.")] = "retract_once",
@@ -317,7 +315,7 @@ def edit(
     log.info("directions of %s", source)
     folder = _assets()
     weights = encoder or shipped("encoder_ffhq.safetensors")
-    context = make_context(preset, _load(generator, label, where), weights, folder, inputs or Path("data/inputs"))
+    context = make_context(preset, _load(generator, label, where), weights, folder, inputs)
     known = load_directions(source, context.generator)
     space = make_space(preset.space, context.generator).direction_space
     moves = [(choose(known, name, space), amount) for name, amount in wanted]

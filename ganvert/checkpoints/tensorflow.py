@@ -12,7 +12,7 @@ from torch import Tensor
 from ganvert.checkpoints.base import Content, Instance
 from ganvert.errors import CheckpointError
 
-__all__ = ["TfNetwork", "check_built_in", "is_tensorflow", "network_of"]
+__all__ = ["TfNetwork", "check_built_in", "is_tensorflow", "network_of", "synthesis_has"]
 
 NETWORK = "dnnlib.tflib.network.Network"
 
@@ -43,6 +43,16 @@ class TfNetwork:
 def is_tensorflow(content: Content) -> bool:
     """Whether a file holds networks of the official TensorFlow code."""
     return _generator(content.root) is not None
+
+
+def synthesis_has(content: Content, variable: str) -> bool:
+    """Whether a file holds networks of the official TensorFlow code whose synthesis has a variable of that name."""
+    if not is_tensorflow(content):
+        return False
+    try:
+        return variable in network_of(content).component("synthesis").variables
+    except CheckpointError:
+        return False
 
 
 def network_of(content: Content) -> TfNetwork:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ganvert.checkpoints.base import Checkpoint, Content
 from ganvert.checkpoints.stylegan1 import FUSED_FROM, Turn, assemble, count_layers, from_hwio, over, transposed
-from ganvert.checkpoints.tensorflow import TfNetwork, check_built_in, is_tensorflow, network_of
+from ganvert.checkpoints.tensorflow import TfNetwork, check_built_in, network_of, synthesis_has
 from ganvert.errors import CheckpointError
 
 __all__ = ["matches", "read"]
@@ -37,12 +37,7 @@ PARTS = {
 
 def matches(content: Content) -> bool:
     """Whether the file holds the official TensorFlow StyleGAN1."""
-    if not is_tensorflow(content):
-        return False
-    try:
-        return "4x4/Const/StyleMod/weight" in network_of(content).component("synthesis").variables
-    except CheckpointError:
-        return False
+    return synthesis_has(content, "4x4/Const/StyleMod/weight")
 
 
 def read(content: Content) -> Checkpoint:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganvert.checkpoints.base import Checkpoint, Content
 from ganvert.checkpoints.stylegan2 import assemble, rename
-from ganvert.checkpoints.tensorflow import check_built_in, is_tensorflow, network_of
+from ganvert.checkpoints.tensorflow import check_built_in, network_of, synthesis_has
 from ganvert.errors import CheckpointError
 
 __all__ = ["matches", "read"]
@@ -38,12 +38,7 @@ LAYERS = {"Conv0_up": "conv0", "Conv1": "conv1", "ToRGB": "torgb", "Skip": "skip
 
 def matches(content: Content) -> bool:
     """Whether the file holds the official TensorFlow StyleGAN2."""
-    if not is_tensorflow(content):
-        return False
-    try:
-        return "4x4/Conv/mod_weight" in network_of(content).component("synthesis").variables
-    except CheckpointError:
-        return False
+    return synthesis_has(content, "4x4/Conv/mod_weight")
 
 
 def read(content: Content) -> Checkpoint:

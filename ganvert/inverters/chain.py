@@ -82,10 +82,11 @@ def chain(batch: Batch, context: Context, options: ChainOptions, on_step: OnStep
     """
     found, before, done = batch.start, [], 0
     lost: dict[int, str] = {}
-    for preset in options.presets():
-        ticks = part_of(on_step, done, preset.steps, options.steps)
+    presets, total, together = options.presets(), options.steps, options.together  # each reads the stages anew
+    for preset in presets:
+        ticks = part_of(on_step, done, preset.steps, total)
         told = dataclasses.replace(batch, start=found)
-        if options.together and not preset.together:  # as many photographs as there are would not fit side by side
+        if together and not preset.together:  # as many photographs as there are would not fit side by side
             parts = [told.select(i) for i in range(len(told))]
             each = [part_of(ticks, i, 1, len(parts)) for i in range(len(parts))]
             runs = zip(parts, each, strict=True)

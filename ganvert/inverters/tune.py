@@ -19,7 +19,7 @@ from ganvert.discriminators import Discriminator, fresh
 from ganvert.discriminators.losses import logistic_discriminator, logistic_generator, r1_penalty
 from ganvert.errors import ParamsError, UnsupportedError
 from ganvert.generators.base import Generator, SynthesisInput
-from ganvert.images import area_resize
+from ganvert.images import area_resize, as_rgb
 from ganvert.inverters.base import Batch, Context, Inversion, OnStep, join, part_of
 from ganvert.inverters.objective import Objective, Term, inputs_of
 from ganvert.inverters.schedule import learning_rate
@@ -354,14 +354,9 @@ class _Around:
         with torch.no_grad():
             way = old.map(normal([seed], (old.z_dim,)).to(pivot), psi=self.options.psi) - pivot
             told = SynthesisInput(ws=pivot + self.options.distance * way / way.norm(), noise="none")
-            target = as_target(old.synthesize(told))
+            target = as_rgb(old.synthesize(told))
         there = Batch(targets=target, seeds=[seed])
         return Objective(self.options.objective, there, self.context)(self.tuned.new.synthesize(told))[0]
-
-
-def as_target(images: Tensor) -> Tensor:
-    """Pictures as the losses' targets: three channels."""
-    return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
 
 
 class _Game:
