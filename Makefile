@@ -12,7 +12,7 @@ repro: $(READY)       ## install what is needed and run what is stale of the pip
 	$(BIN)/dvc repro
 	@echo "open reports/report.html"
 
-full: $(READY)        ## everything: all presets with their published step counts, samples drawn anew (a day on a CPU)
+full: $(READY)        ## everything: all presets with their published step counts, samples drawn anew, encoders (days on a GPU)
 	$(BIN)/python -m stages.settings --apply params.full.yaml
 	$(BIN)/dvc repro
 	@echo "open reports/report.html; git checkout params.yaml goes back to the default"
@@ -33,4 +33,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf .work data/assets data/sample_photos data/codes data/reconstructions data/encoder data/*.parquet data/*.png reports
+	rm -rf .work data/assets data/sample_photos data/codes data/reconstructions data/encoders data/*.parquet data/*.png reports

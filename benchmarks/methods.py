@@ -39,7 +39,7 @@ def one(out: Path, name: str, raw: dict, crop: Crop, seed: int) -> dict:
     folder.mkdir(parents=True, exist_ok=True)
     generator = load_generator(ASSETS / "mobile_stylegan.safetensors")
     preset = read_preset(name, raw)
-    context = make_context(preset, generator, shipped("encoder_ffhq.safetensors"), ASSETS)
+    context = make_context(preset, generator, shipped("wplus_ffhq.safetensors"), ASSETS)
     start = time.monotonic()
     inversion = invert_crops([crop], preset, context, seed=seed, batch=1)
     seconds = time.monotonic() - start

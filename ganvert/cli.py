@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar, cast
@@ -35,9 +36,15 @@ NoPreview = Annotated[
     bool, typer.Option("--no-preview", help="Every step sees the full picture (StyleGAN3 has no cheap stand-in).")
 ]
 Inputs = Annotated[Path, typer.Option(help="Folder of the masks and pictures a method names.")]
-EncoderFile = Annotated[Path | None, typer.Option(help="Encoder (safetensors); the shipped one if not given.")]
+EncoderFiles = Annotated[
+    list[Path] | None,
+    typer.Option(help="Encoder (safetensors); the shipped one if not given. May be repeated: each says its part."),
+]
 Faces = Annotated[bool, typer.Option("--all-faces", help="Every face of a photograph, not the largest alone.")]
 Method = Annotated[str, typer.Option(help="Preset; `ganvert methods` lists them.")]
+PartsMethod = Annotated[str, typer.Option(help="Preset that photographs are inverted with: one of padding codes.")]
+CodesFile = Annotated[Path | None, typer.Option(help="Table of codes to take images from, not photographs.")]
+_PARTS = "all, own (padding or feature map) or detail (rows of ws)."
 
 
 def _guarded(command: Callable[P, R]) -> Callable[P, R]:
@@ -179,7 +186,7 @@ def invert(
     method: Method = "encoder_wplus",
     generator: GeneratorFile = None,
     label: Label = None,
-    encoder: EncoderFile = None,
+    encoder: EncoderFiles = None,
     recipe: Recipe = "ffhq",
     steps: Steps = None,
     no_preview: NoPreview = False,
@@ -199,14 +206,14 @@ def invert(
     from ganvert.faces import RECIPES
     from ganvert.files import atomic_path
     from ganvert.images import contact_sheet, from_png, to_pil, to_png
-    from ganvert.invert import Crop, invert_crops, make_context, seeds_for, shipped
+    from ganvert.invert import Crop, invert_crops, make_context, seeds_for, shipped_encoders
     from ganvert.registry import lookup
     from ganvert.runtime import resolve_device
 
     preset, where = _preset(method, steps, no_preview), resolve_device(device)
     lookup(RECIPES, recipe, "alignment recipe")
     folder = _assets()
-    weights = encoder or shipped("encoder_ffhq.safetensors")
+    weights = encoder or shipped_encoders(preset)
     context = make_context(preset, _load(generator, label, where), weights, folder, inputs)
     photo_rows, faces = _faces(photos, recipe, context.generator.resolution, all_faces, folder)
     tables.write(out / "photos.parquet", tables.PHOTOS, photo_rows)
@@ -278,7 +285,7 @@ def edit(
     directions: Annotated[Path | None, typer.Option(help="Table of directions; the project's or shipped one.")] = None,
     generator: GeneratorFile = None,
     label: Label = None,
-    encoder: EncoderFile = None,
+    encoder: EncoderFiles = None,
     recipe: Recipe = "ffhq",
     steps: Steps = None,
     no_preview: NoPreview = False,
@@ -298,7 +305,7 @@ def edit(
     from ganvert.faces import RECIPES, open_photo
     from ganvert.files import atomic_path
     from ganvert.images import from_png, to_pil
-    from ganvert.invert import Crop, invert_crops, make_context, shipped
+    from ganvert.invert import Crop, invert_crops, make_context, shipped, shipped_encoders
     from ganvert.registry import lookup
     from ganvert.runtime import resolve_device
     from ganvert.spaces import make_space
@@ -314,7 +321,7 @@ def edit(
     source = directions or (project if project.exists() else shipped("directions_ffhq.parquet"))
     log.info("directions of %s", source)
     folder = _assets()
-    weights = encoder or shipped("encoder_ffhq.safetensors")
+    weights = encoder or shipped_encoders(preset)
     context = make_context(preset, _load(generator, label, where), weights, folder, inputs)
     known = load_directions(source, context.generator)
     space = make_space(preset.space, context.generator).direction_space
@@ -335,38 +342,276 @@ def edit(
     print(out)  # noqa: T201
 
 
-@app.command(epilog="Example: [bold]ganvert interpolate out/codes.parquet --out between.png[/bold]")
+@app.command(
+    epilog="Examples: [bold]ganvert interpolate out/codes.parquet --out between.png[/bold]   "
+    "[bold]ganvert interpolate a.jpg b.jpg --move own --out padding.png[/bold]"
+)
 @_guarded
 def interpolate(
-    codes: Annotated[Path, typer.Argument(help="A table of codes, such as `ganvert invert` writes.")],
+    given: Annotated[list[Path], typer.Argument(help="A table of codes (.parquet) or two photographs.")],
     out: Annotated[Path, typer.Option(help="A strip of pictures (PNG).")],
     first: Annotated[str | None, typer.Option(help="image_id to start from; the table's first if not given.")] = None,
     second: Annotated[str | None, typer.Option(help="image_id to end at; the table's second if not given.")] = None,
     count: Annotated[int, typer.Option(min=2, help="Pictures, both ends included.")] = 7,
     px: Annotated[int, typer.Option(min=16, help="Side of a picture on the strip.")] = 256,
+    move: Annotated[str, typer.Option(help="What moves: " + _PARTS)] = "all",
+    from_mean: Annotated[
+        bool, typer.Option("--from-mean", help="Start from the mean picture: w_avg, the generator's own padding.")
+    ] = False,
+    method: PartsMethod = "padinv",
     generator: GeneratorFile = None,
     label: Label = None,
+    encoder: EncoderFiles = None,
+    recipe: Recipe = "ffhq",
+    steps: Steps = None,
+    no_preview: NoPreview = False,
+    inputs: Inputs = Path("data/inputs"),
+    seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
-    """Draw the way from one photograph's code to another's: straight in W, along great circles in Z."""
-    from ganvert.codes import read_codes
-    from ganvert.editing import draw_between
-    from ganvert.files import atomic_path
-    from ganvert.images import contact_sheet
-    from ganvert.runtime import resolve_device
+    """Draw the way from one photograph's code to another's: straight in W, along great circles in Z.
 
-    table = read_codes(codes, _load(generator, label, resolve_device(device)))
-    ids = table.image_ids
-    if len(ids) < 2:
-        raise InputError(f"{codes}: wanted codes of two images at least, got {len(ids)}")
+    With --move only a part goes there, the other stays that of the first picture.
+    """
+    from ganvert.blending import draw_between
+
+    if from_mean and first is not None:
+        raise ParamsError("--first: --from-mean starts from no image; --second names the one to end at")
+    names, table = [str(path) for path in given], None
+    if given[0].suffix == ".parquet":
+        if len(given) > 1:
+            raise ParamsError(f"wanted one table of codes or photographs, got {', '.join(names)}")
+        table, names = given[0], _table_ends(given[0], first, second, from_mean)
+    elif first is not None or second is not None:
+        raise ParamsError("--first, --second: photographs are taken in their order; the options are for tables")
+    if len(names) != 2 - from_mean:
+        raise InputError(f"wanted {'one photograph' if from_mean else 'two photographs'}, got {len(names)}")
+    source = _Source(table, method, generator, label, encoder, recipe, steps, no_preview, inputs, seed, device)
+    codes, at, _ = _codes_of(names, move, source)
+    pictures = draw_between(codes, None if from_mean else at[0], at[-1], count, move)
+    _sheet(out, pictures, count, px, [f"{move} {i / (count - 1):.2f}" for i in range(count)])
+    print(out)  # noqa: T201
+
+
+def _table_ends(path: Path, first: str | None, second: str | None, from_mean: bool) -> list[str]:
+    """The ids of the images that an interpolation goes between: those asked for, or the table's first ones."""
+    from ganvert import tables
+
+    ids = tables.read(path, "codes").column("image_id").to_pylist()
+    wanted = 2 - from_mean
+    if len(ids) < wanted:
+        raise InputError(f"{path}: wanted codes of {wanted} images at least, got {len(ids)}")
     for option, name in (("--first", first), ("--second", second)):
         if name is not None and name not in ids:
-            raise InputError(f"{option}: {codes} has no image {name!r}; it has {', '.join(ids[:5])} ...")
-    ends = ids.index(first or ids[0]), ids.index(second or ids[1])
-    sheet = contact_sheet(draw_between(table, *ends, count), count, px)
-    with atomic_path(out) as temporary:
-        sheet.save(temporary, "PNG")
-    print(out)  # noqa: T201
+            raise InputError(f"{option}: {path} has no image {name!r}; it has {', '.join(ids[:5])} ...")
+    return [second or ids[0]] if from_mean else [first or ids[0], second or ids[1]]
+
+
+@app.command(epilog="Example: [bold]ganvert blend a.jpg b.jpg --out blends[/bold]")
+@_guarded
+def blend(
+    given: Annotated[list[str], typer.Argument(help="Photographs; with --codes the image_ids of some.")],
+    out: Annotated[Path, typer.Option(help="Folder for sheet.png and the pictures.")],
+    codes: CodesFile = None,
+    px: Annotated[int, typer.Option(min=16, help="Side of a picture on the sheet.")] = 256,
+    method: PartsMethod = "padinv",
+    generator: GeneratorFile = None,
+    label: Label = None,
+    encoder: EncoderFiles = None,
+    recipe: Recipe = "ffhq",
+    steps: Steps = None,
+    no_preview: NoPreview = False,
+    inputs: Inputs = Path("data/inputs"),
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Blend faces: pose and contour (padding) of each over details and colours (rows of ws) of each other.
+
+    A row of the sheet shares its padding, a column its details; on the diagonal are the reconstructions.
+    """
+    from ganvert.blending import draw_swap
+    from ganvert.runtime import progress
+
+    if len(given) < 2:
+        raise InputError(f"wanted two photographs at least, got {len(given)}")
+    source = _Source(codes, method, generator, label, encoder, recipe, steps, no_preview, inputs, seed, device)
+    known, at, names = _codes_of(given, "own", source)
+    pairs = [(own, detail) for own in range(len(names)) for detail in range(len(names))]
+    pictures = [draw_swap(known, at[own], at[detail]) for own, detail in progress(pairs, len(pairs), "drawing")]
+    for (own, detail), picture in zip(pairs, pictures, strict=True):
+        _sheet(out / f"own-{names[own]}_detail-{names[detail]}.png", [picture])
+    captions = [f"own {names[own][:10]}, detail {names[detail][:10]}" for own, detail in pairs]
+    _sheet(out / "sheet.png", pictures, len(names), px, captions)
+    print(out / "sheet.png")  # noqa: T201
+
+
+@app.command(epilog="Example: [bold]ganvert transfer a.jpg a_glasses.jpg b.jpg --part own --out glasses[/bold]")
+@_guarded
+def transfer(
+    before: Annotated[str, typer.Argument(help="A photograph; with --codes its image_id, as for the others.")],
+    after: Annotated[str, typer.Argument(help="The same photograph with something changed on it.")],
+    targets: Annotated[list[str], typer.Argument(help="Photographs that are to change in the same way.")],
+    out: Annotated[Path, typer.Option(help="Folder for sheet.png and the pictures.")],
+    part: Annotated[
+        str,
+        typer.Option(help="What follows (own for glasses or bangs, detail for colours or a smile): " + _PARTS),
+    ] = "own",
+    amount: Annotated[
+        list[float] | None, typer.Option(help="1, the default, is the pair's change. May be repeated.")
+    ] = None,
+    same_crop: Annotated[
+        bool, typer.Option("--same-crop", help="Cut AFTER where BEFORE is cut: it was painted on, not taken anew.")
+    ] = False,
+    codes: CodesFile = None,
+    px: Annotated[int, typer.Option(min=16, help="Side of a picture on the sheet.")] = 256,
+    method: PartsMethod = "padinv",
+    generator: GeneratorFile = None,
+    label: Label = None,
+    encoder: EncoderFiles = None,
+    recipe: Recipe = "ffhq",
+    steps: Steps = None,
+    no_preview: NoPreview = False,
+    inputs: Inputs = Path("data/inputs"),
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Edit photographs by one pair: what changed from BEFORE to AFTER changes on TARGETS.
+
+    On the sheet the pair comes first, then a row for every target: its reconstruction and every amount.
+    """
+    from PIL import Image
+
+    from ganvert.blending import draw_transfer
+    from ganvert.images import to_pil
+    from ganvert.runtime import progress
+
+    amounts = amount or [1.0]
+    source = _Source(codes, method, generator, label, encoder, recipe, steps, no_preview, inputs, seed, device)
+    known, at, names = _codes_of([before, after, *targets], part, source, same_crop)
+    size = known.space.generator.resolution
+    blank = [Image.new("RGB", (size, size), "white")] * (len(amounts) - 1)
+    pictures = [*(to_pil(known.select(i).draw())[0] for i in at[:2]), *blank]
+    captions = [names[0][:24], names[1][:24], *[""] * len(blank)]
+    for i in progress(range(2, len(names)), len(targets), "drawing"):
+        pictures += to_pil(known.select(at[i]).draw())
+        captions.append(names[i][:24])
+        for one in amounts:
+            pictures.append(draw_transfer(known, at[0], at[1], at[i], part, one))
+            captions.append(f"{names[i][:16]} {part} {one:+g}")
+            _sheet(out / f"{names[i]}_{part}{one:+g}.png", pictures[-1:])
+    _sheet(out / "sheet.png", pictures, len(amounts) + 1, px, captions)
+    print(out / "sheet.png")  # noqa: T201
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where codes come from: images of a table, or photographs inverted with the other options of the command."""
+
+    table: Path | None
+    method: str
+    generator: Path | None
+    label: int | None
+    encoder: list[Path] | None
+    recipe: str
+    steps: int | None
+    no_preview: bool
+    inputs: Path
+    seed: int
+    device: str
+
+
+def _codes_of(
+    given: list[str], part: str, source: _Source, same_crop: bool = False
+) -> tuple[Any, list[int], list[str]]:
+    """Codes of photographs, or of images of a table by their ids.
+
+    Args:
+        given: photographs, or ids where the source has a table.
+        part: what the caller wants of the codes, checked before any work.
+        source: see there.
+        same_crop: whether the second photograph is cut where the first one is.
+
+    Returns:
+        The codes; for each that is given its place among them, and a name: they differ, and may stand in file names.
+    """
+    from ganvert.blending import PARTS, names_of
+    from ganvert.codes import codes_of_inversion, read_codes
+    from ganvert.faces import RECIPES
+    from ganvert.invert import invert_crops, make_context, shipped_encoders
+    from ganvert.registry import lookup
+    from ganvert.runtime import resolve_device
+    from ganvert.spaces import make_space
+
+    lookup(PARTS, part, "part")
+    lookup(RECIPES, source.recipe, "alignment recipe")
+    where = resolve_device(source.device)
+    if source.table is not None:
+        if same_crop:
+            raise ParamsError("--same-crop: codes of a table are of crops that were made before")
+        codes = read_codes(source.table, _load(source.generator, source.label, where))
+        names_of(codes.space, part)
+        missing = [name for name in given if name not in codes.image_ids]
+        if missing:
+            some = ", ".join(codes.image_ids[:5])
+            raise InputError(f"{source.table} has no image {', '.join(map(repr, missing))}; it has {some} ...")
+        return codes, [codes.image_ids.index(name) for name in given], _different(given)
+    preset, paths = _preset(source.method, source.steps, source.no_preview), [Path(name) for name in given]
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"{path}: there is no such photograph")
+    model = _load(source.generator, source.label, where)
+    names_of(make_space(preset.space, model), part)
+    folder = _assets()
+    context = make_context(preset, model, source.encoder or shipped_encoders(preset), folder, source.inputs)
+    crops = _crops_of(paths, source.recipe, model.resolution, folder, same_crop)
+    inversion = invert_crops(crops, preset, context, seed=source.seed, batch=1)
+    codes = codes_of_inversion(inversion, [crop.image_id for crop in crops], source.method, model)
+    return codes, list(range(len(paths))), _different([path.stem for path in paths])
+
+
+def _different(names: list[str]) -> list[str]:
+    """Names that differ from each other: numbered where they did not."""
+    return names if len(set(names)) == len(names) else [f"{i}-{name}" for i, name in enumerate(names, 1)]
+
+
+def _crops_of(paths: list[Path], recipe: str, resolution: int, folder: Path, same_crop: bool) -> list[Any]:
+    """The largest face of every photograph, in the order given; InputError for one that cannot be used."""
+    from ganvert.faces import RECIPES, AlignOptions, FaceDetector, align, align_photos, open_photo
+    from ganvert.images import from_png
+    from ganvert.invert import Crop
+
+    options = AlignOptions(recipe=recipe, resolution=resolution)
+    detector = FaceDetector(folder) if RECIPES[recipe].needs_face else None
+    crops: list[Crop] = []
+    landmarks: Any = None
+    for i, path in enumerate(paths):
+        if same_crop and i == 1:
+            photo, like = open_photo(path), open_photo(paths[0])
+            if photo.size != like.size:
+                raise InputError(
+                    f"--same-crop: {path} is {photo.size} px, {paths[0]} {like.size}: not the same picture"
+                )
+            crops.append(Crop(f"{photo.photo_id[:16]}-0", align(photo.image, landmarks, resolution, recipe).crop))
+            continue
+        rows, faces = align_photos([path], Path(), options, detector)
+        if not faces:
+            raise InputError(f"{path}: {rows[0]['reason']}")
+        if i == 0:
+            landmarks = faces[0]["landmarks"]
+        crops.append(Crop(faces[0]["image_id"], from_png(faces[0]["crop"])))
+    return crops
+
+
+def _sheet(
+    path: Path, pictures: list[Any], columns: int = 1, px: int | None = None, captions: list[str] | None = None
+) -> None:
+    """Write pictures as a sheet, or a single one as it is."""
+    from ganvert.files import atomic_path
+    from ganvert.images import contact_sheet
+
+    image = pictures[0] if px is None else contact_sheet(pictures, columns, px, captions)
+    with atomic_path(path) as temporary:
+        image.save(temporary, "PNG")
 
 
 def _amount(text: str) -> tuple[str, float]:

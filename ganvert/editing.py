@@ -13,13 +13,13 @@ from PIL import Image
 from ganvert.codes import Codes
 from ganvert.directions import Direction, choose
 from ganvert.edits import EDITS
-from ganvert.errors import ParamsError, UnsupportedError
+from ganvert.errors import ParamsError
 from ganvert.faces import paste
 from ganvert.images import to_pil
 from ganvert.registry import lookup
 from ganvert.spaces import Motion
 
-__all__ = ["EditSpec", "PasteOptions", "draw_between", "draw_edit", "draw_shifts", "paste_edit"]
+__all__ = ["EditSpec", "PasteOptions", "draw_edit", "draw_shifts", "paste_edit"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,36 +82,6 @@ def draw_shifts(codes: Codes, moves: Sequence[tuple[Direction, float]], motion: 
         for direction, amount in moves
     ]
     return to_pil(generator.synthesize(codes.with_noise(codes.space.move(variables, steps, motion))))[0]
-
-
-@torch.no_grad()
-def draw_between(codes: Codes, first: int, second: int, count: int) -> list[Image.Image]:
-    """`count` pictures from one image's code to another's, both included.
-
-    Straight lines in flat spaces, great circles on spheres (:meth:`ganvert.spaces.Space.interpolate`). Optimised noise
-    maps do not move along: they are the first image's at the first end, the second's at the second, and the
-    generator's own in between.
-
-    Raises:
-        ParamsError: fewer than two pictures.
-        UnsupportedError: the two images have generators of their own that differ.
-    """
-    if count < 2:
-        raise ParamsError(f"count: wanted at least the two ends, got {count}")
-    if codes.tuned and codes.tuned.keys[first] != codes.tuned.keys[second]:
-        raise UnsupportedError(
-            f"{codes.image_ids[first]} and {codes.image_ids[second]} have generators of their own: there is none "
-            "between them; use a method without tuning, or one that tunes for all together"
-        )
-    ends = codes.select(first), codes.select(second)
-    space = ends[0].space
-    device = space.generator.w_avg.device
-    a, b = ({name: value.to(device) for name, value in end.variables.items()} for end in ends)
-    pictures = [to_pil(ends[0].draw())[0]]
-    for i in range(1, count - 1):
-        told = space.decode(space.interpolate(a, b, i / (count - 1)))
-        pictures += to_pil(space.generator.synthesize(told))
-    return [*pictures, to_pil(ends[1].draw())[0]]
 
 
 def paste_edit(

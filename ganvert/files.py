@@ -46,8 +46,8 @@ def code_version() -> str:
     """A digest of ganvert's own source that decides numbers: what was computed by other code is not taken up again."""
     digest = hashlib.sha256()
     package = Path(__file__).parent
-    for folder in ("discriminators", "encoders", "generators", "inverters", "losses", "spaces"):
-        for file in sorted((package / folder).glob("*.py")):
+    for folder in ("discriminators", "encoders", "generators", "inverters", "losses", "spaces", "training"):
+        for file in sorted((package / folder).rglob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()
 

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from ganvert.discriminators import load_discriminator
 from ganvert.encoders import load_encoder
+from ganvert.encoders.together import Encoders
+from ganvert.errors import UnsupportedError
 from ganvert.files import atomic_path, code_version, sha256_of
 from ganvert.generators import Generator, read_weights
 from ganvert.images import as_drawn, from_pil
@@ -26,7 +28,7 @@ from ganvert.runtime import progress_bar
 from ganvert.seeds import item_seed
 from ganvert.tuning import first_of_each
 
-__all__ = ["Crop", "invert_crops", "make_context", "shipped", "targets_of"]
+__all__ = ["Crop", "invert_crops", "make_context", "shipped", "shipped_encoders", "targets_of"]
 
 log = logging.getLogger(__name__)
 
@@ -44,15 +46,38 @@ def shipped(name: str) -> Path:
     return Path(__file__).parent / "weights" / name
 
 
+def shipped_encoders(preset: Preset) -> list[Path]:
+    """The weights that come with ganvert for what a method starts from: rows, and where they exist f0 or padding.
+
+    Raises:
+        UnsupportedError: no shipped encoder predicts codes of its space.
+    """
+    if not preset.needs_encoder:
+        return []
+    prefix = preset.space.partition("/")[0] if "/" in preset.space else ""
+    if prefix.startswith("fs"):
+        raise UnsupportedError(
+            f"method {preset.name!r}: no encoder for space {preset.space!r} comes with ganvert; "
+            "train one (docs/encoders.md) and give its weights"
+        )
+    names = {"pad": ["padinv"], "f16": ["wplus", "basecode"]}.get(prefix, ["wplus"])
+    return [shipped(f"{name}_ffhq.safetensors") for name in names]
+
+
 def make_context(
-    preset: Preset, generator: Generator, encoder_path: Path | None, folder: Path | None, inputs: Path | None = None
+    preset: Preset,
+    generator: Generator,
+    encoders: Path | Sequence[Path] | None,
+    folder: Path | None,
+    inputs: Path | None = None,
 ) -> Context:
     """The generator with whatever else a preset needs.
 
     Args:
         preset: the method.
         generator: on its device.
-        encoder_path: weights of the encoder, for methods that start from one.
+        encoders: weights of the encoder, for methods that start from one; of several, the later ones are believed
+            where two say the same part of a code.
         folder: the asset folder; None for the default one.
         inputs: folder of the masks and pictures that the preset names.
 
@@ -61,7 +86,10 @@ def make_context(
         UnsupportedError: the generator lacks what the preset uses.
     """
     preset.check(generator)
-    encoder = load_encoder(encoder_path, generator, folder) if preset.needs_encoder and encoder_path else None
+    paths = [encoders] if isinstance(encoders, Path) else list(encoders or ())
+    encoder = None
+    if preset.needs_encoder and paths:
+        encoder = Encoders([load_encoder(path, generator, folder) for path in paths])
     judge = None
     if preset.needs_discriminator and generator.source:
         judge = load_discriminator(generator.source, generator.label)

@@ -30,6 +30,7 @@ __all__ = [
     "codes_of",
     "draw",
     "load_callable",
+    "picture_of",
     "prior_of",
     "read_score_table",
     "sample",
@@ -73,12 +74,26 @@ def ws_of(generator: Generator, seeds: Sequence[int]) -> Tensor:
 
 
 @torch.no_grad()
-def draw(generator: Generator, seeds: Sequence[int], px: int, batch: int = 4) -> Iterator[tuple[int, Tensor]]:
-    """Yield (seed, picture [3, px, px] about [-1, 1]) one by one, drawn in batches."""
+def picture_of(generator: Generator, ws: Tensor, px: int) -> Tensor:
+    """RGB pictures [N, 3, px, px] about [-1, 1] of ws."""
+    return area_resize(as_rgb(generator.synthesize(ws=ws)), px)
+
+
+def draw(
+    generator: Generator,
+    seeds: Sequence[int],
+    px: int,
+    batch: int = 4,
+    codes: Callable[[Sequence[int]], Tensor] | None = None,
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield (seed, picture [3, px, px] about [-1, 1]) one by one, drawn in batches.
+
+    `codes` gives the ws of seeds; without it they are those of :func:`ws_of`.
+    """
     for start in range(0, len(seeds), batch):
         part = seeds[start : start + batch]
-        images = area_resize(as_rgb(generator.synthesize(ws=ws_of(generator, part))), px)
-        yield from zip(part, images, strict=True)
+        ws = codes(part) if codes else ws_of(generator, part)
+        yield from zip(part, picture_of(generator, ws, px), strict=True)
 
 
 class PictureStore:
@@ -87,8 +102,16 @@ class PictureStore:
     A byte per seed beside it says what is there, so that a killed run goes on where it stopped.
     """
 
-    def __init__(self, generator: Generator, folder: Path, count: int, px: int) -> None:
-        self.generator, self.px = generator, px
+    def __init__(
+        self,
+        generator: Generator,
+        folder: Path,
+        count: int,
+        px: int,
+        codes: Callable[[Sequence[int]], Tensor] | None = None,
+    ) -> None:
+        """`codes` gives the ws of seeds where they are not those of :func:`ws_of`; its folder must be its own."""
+        self.generator, self.px, self.codes = generator, px, codes
         stem = folder / f"{prior_of(generator)}-{px}-{count}"
         folder.mkdir(parents=True, exist_ok=True)
         self._pictures = open_memmap(stem.with_suffix(".npy"), np.uint8, (count, px, px, 3))
@@ -97,7 +120,8 @@ class PictureStore:
     def fill(self, seeds: Sequence[int], batch: int = 4) -> None:
         """Draw what is missing of `seeds`, with a progress bar."""
         missing = [seed for seed in seeds if not self._there[seed]]
-        for seed, image in progress(draw(self.generator, missing, self.px, batch), len(missing), "drawing samples"):
+        drawn = draw(self.generator, missing, self.px, batch, self.codes)
+        for seed, image in progress(drawn, len(missing), "drawing samples"):
             self._pictures[seed] = np.asarray(to_pil(image[None])[0])
             self._there[seed] = 1
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from ganvert.errors import TableError
 from ganvert.files import atomic_path
 
-__all__ = ["TABLES", "Table", "codes_table", "read", "samples_table", "write"]
+__all__ = ["TABLES", "Table", "codes_table", "read", "rows", "samples_table", "write"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,14 +232,37 @@ def read(path: Path, table: Table | str) -> pa.Table:
     Raises:
         TableError: missing, damaged, or another schema.
     """
+    with _open(path, table) as file:
+        _check(path, table, file.schema_arrow)
+        return file.read()
+
+
+def rows(path: Path, table: Table, columns: Sequence[str], batch: int = 64) -> Iterator[dict[str, Any]]:
+    """Some columns of a table row by row, `batch` of them in memory.
+
+    Raises:
+        TableError: see :func:`read`.
+    """
+    with _open(path, table) as file:
+        _check(path, table, file.schema_arrow)
+        for part in file.iter_batches(batch, columns=list(columns)):
+            yield from part.to_pylist()
+
+
+def _open(path: Path, table: Table | str) -> pq.ParquetFile:
     name = table if isinstance(table, str) else table.name
     if not Path(path).exists():
         raise TableError(f"{path}: there is no such table; run `dvc repro` (or the command that writes {name!r}) first")
     try:
-        data = pq.read_table(path)
+        return pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise TableError(f"{path}: not a readable Parquet file: {error}") from error
-    metadata = {key.decode(): value.decode() for key, value in (data.schema.metadata or {}).items()}
+
+
+def _check(path: Path, table: Table | str, schema: pa.Schema) -> None:
+    """Refuse a table that is not the one this code writes."""
+    name = table if isinstance(table, str) else table.name
+    metadata = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
     if metadata.get("table") != name:
         raise TableError(f"{path}: wanted table {name!r}, got {metadata.get('table')!r}")
     if name in _VERSIONS and metadata.get("version") != str(_VERSIONS[name]):
@@ -247,9 +270,8 @@ def read(path: Path, table: Table | str) -> pa.Table:
             f"{path}: wanted version {_VERSIONS[name]} of table {name!r}, got {metadata.get('version')}; "
             "run `dvc repro` (or the command that writes it) again"
         )
-    if isinstance(table, Table) and not data.schema.equals(table.schema()):
+    if isinstance(table, Table) and not schema.equals(table.schema()):
         raise TableError(f"{path}: stored schema is not the one this code writes; run `dvc repro` again")
-    return data
 
 
 def metadata_of(data: pa.Table) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -42,7 +43,7 @@ def main() -> None:
             directions=tables.read(DATA / "directions.parquet", tables.DIRECTIONS),
             originals=originals(photos, options.photo_px),
             samples=picture(DATA / "samples.png"),
-            encoder_loss=picture(DATA / "encoder/loss.png"),
+            encoders=encoders(told["train_encoder"].encoders),
         )
         page = build_report(inputs, options)
         with atomic_path(OUT) as temporary:
@@ -50,6 +51,14 @@ def main() -> None:
         with atomic_path(SHEET) as temporary:
             overview(inputs).save(temporary, quality=90)
         log.info("%s: %.1f MB", OUT, len(page) / 1e6)
+
+
+def encoders(names: Iterable[str]) -> dict[str, tuple[Image.Image | None, Image.Image | None]]:
+    """Encoder to the plots that its training left: its losses, and held-out photographs above what it makes of them."""
+    return {
+        name: (picture(DATA / f"encoders/{name}/loss.png"), picture(DATA / f"encoders/{name}/validation.png"))
+        for name in names
+    }
 
 
 def originals(photos: pa.Table, longest: int) -> dict[str, Image.Image]:

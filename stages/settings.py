@@ -16,7 +16,6 @@ from ganvert import params
 from ganvert.directions import DIRECTIONS
 from ganvert.directions.base import row_range
 from ganvert.editing import EditSpec, PasteOptions
-from ganvert.encoders.train import TrainOptions
 from ganvert.errors import GanvertError, ParamsError, UnsupportedError
 from ganvert.faces import ATTRIBUTES, AlignOptions
 from ganvert.files import atomic_path
@@ -27,6 +26,7 @@ from ganvert.registry import lookup
 from ganvert.report import ReportOptions
 from ganvert.runtime import resolve_device
 from ganvert.samples import SampleOptions
+from ganvert.training import TrainOptions
 
 PARAMS = Path("params.yaml")
 
@@ -74,6 +74,24 @@ class InvertParams:
         """The preset of a method that runs."""
         lookup(self.methods, method, "method in invert.methods")
         return read_preset(method, lookup(self.options, method, "preset in invert.options"))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainParams:
+    """params.yaml: train_encoder.
+
+    encoders: which ones are trained, each with the file it starts from (weights of the same encoder, or the generator
+    for one from scratch); photos: the table of aligned photographs they learn from; options: the presets.
+    """
+
+    encoders: dict[str, str]
+    options: dict[str, Any]
+    photos: str = "data/aligned.parquet"
+
+    def preset(self, name: str) -> TrainOptions:
+        """The options of one encoder."""
+        raw = lookup(self.options, name, "preset in train_encoder.options")
+        return params.build(TrainOptions, raw, f"train_encoder.options.{name}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -130,7 +148,7 @@ SECTIONS: dict[str, type] = {
     "fetch": FetchParams,
     "align": AlignParams,
     "sample": SampleOptions,
-    "train_encoder": TrainOptions,
+    "train_encoder": TrainParams,
     "invert": InvertParams,
     "discover": DiscoverParams,
     "edit": EditParams,
@@ -149,6 +167,9 @@ def check(raw: Mapping[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {
         name: params.build(kind, params.section(raw, name), name) for name, kind in SECTIONS.items()
     }
+    training: TrainParams = told["train_encoder"]
+    for name in (*training.options, *training.encoders):
+        training.preset(name)
     invert: InvertParams = told["invert"]
     for method in invert.options:
         read_preset(method, invert.options[method])

@@ -1,40 +1,78 @@
-"""train_encoder: generator samples -> data/encoder/encoder.safetensors, its losses and their plot."""
+"""train_encoder NAME: samples and photographs -> data/encoders/NAME.safetensors, its losses, plots and pictures.
+
+On several GPUs: ``torchrun --nproc-per-node 4 -m stages.train_encoder NAME``.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import logging
+import statistics
+import sys
 from pathlib import Path
 
-from ganvert.encoders.train import train
+from ganvert.discriminators import load_discriminator
+from ganvert.errors import InputError
 from ganvert.files import atomic_path
+from ganvert.registry import lookup
 from ganvert.report.plots import losses_figure, save_png
+from ganvert.training import Trained, TrainOptions, read_photos, train
+from ganvert.training.distributed import leave, world
 from stages.common import generator_of, stage
 
 ASSETS = Path("data/assets")
 WORK = Path(".work/train_encoder")
-OUT = Path("data/encoder")
-METRICS = Path("reports/train_encoder.json")
+OUT = Path("data/encoders")
+METRICS = Path("reports/train_encoder")
 log = logging.getLogger("train_encoder")
 
 
 def main() -> None:
-    """Run the stage."""
+    """Train the encoder named on the command line."""
     with stage("train_encoder") as told:
-        options = told["train_encoder"]
-        generator = generator_of(told)
-        encoder, records = train(generator, options, WORK, folder=ASSETS)
-        OUT.mkdir(parents=True, exist_ok=True)
-        encoder.save(OUT / "encoder.safetensors", json.dumps(dataclasses.asdict(options), sort_keys=True))
-        with atomic_path(OUT / "losses.json") as temporary:
-            temporary.write_text(json.dumps(records))
-        save_png(losses_figure(records), OUT / "loss.png")
-        last = records[-20:]
-        means = {name: sum(record[name] for record in last) / len(last) for name in last[0] if name != "step"}
-        with atomic_path(METRICS) as temporary:
-            temporary.write_text(json.dumps({"steps": len(records), "last_20_steps": means}, indent=2) + "\n")
-        log.info("losses over the last %d steps: %s", len(last), means)
+        if len(sys.argv) != 2:
+            raise InputError("usage: python -m stages.train_encoder NAME")
+        here = world()  # before anything is moved: "cuda" is this process's own GPU from here on
+        name, section = sys.argv[1], told["train_encoder"]
+        options, generator, path = section.preset(name), generator_of(told), told["generator"].path
+        weights = lookup(section.encoders, name, "encoder in train_encoder.encoders")
+        start = None if weights == path else Path(weights)
+        judged = options.adversary is not None and options.adversary.kind == "picture"
+        trained = train(
+            generator,
+            options,
+            WORK,
+            start=start,
+            photos=read_photos(Path(section.photos), options.data.px),
+            folder=ASSETS,
+            discriminator=load_discriminator(path, generator.label) if judged else None,
+        )
+        if here.is_main:
+            _write(name, options, trained)
+        leave()
+
+
+def _write(name: str, options: TrainOptions, trained: Trained) -> None:
+    """The weights, the losses as numbers and plots, and the metrics."""
+    out = OUT / name
+    trained.encoder.save(OUT / f"{name}.safetensors", json.dumps(dataclasses.asdict(options), sort_keys=True))
+    with atomic_path(out / "losses.json") as temporary:
+        temporary.write_text(json.dumps({"training": trained.records, "validation": trained.validation}))
+    save_png(losses_figure(trained.records), out / "loss.png")
+    if trained.sheet is not None:
+        with atomic_path(out / "validation.png") as temporary:
+            trained.sheet.save(temporary)
+    if len(trained.validation) > 1:
+        save_png(losses_figure(trained.validation), out / "validation_loss.png")
+    last = trained.records[-20:]
+    parts = dict.fromkeys(key for record in last for key in record if key != "step")
+    # A step without photographs, say, has no number for what is about them.
+    means = {key: statistics.fmean(record[key] for record in last if key in record) for key in parts}
+    facts = {"steps": len(trained.records), "last_20_steps": means, "held_out": (trained.validation or [{}])[-1]}
+    with atomic_path(METRICS / f"{name}.json") as temporary:
+        temporary.write_text(json.dumps(facts, indent=2) + "\n")
+    log.info("losses over the last %d steps: %s; held-out photographs: %s", len(last), means, facts["held_out"])
 
 
 if __name__ == "__main__":

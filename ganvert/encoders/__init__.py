@@ -1,21 +1,19 @@
-"""Encoders by name, and how a weights file becomes one."""
+"""How a weights file becomes an encoder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
 from pathlib import Path
 
-from ganvert.encoders.base import Encoder
-from ganvert.encoders.compact import CompactEncoder
-from ganvert.errors import CheckpointError
+from ganvert import params
+from ganvert.encoders.backbones import BACKBONES
+from ganvert.encoders.base import Encoder, EncoderSpec
+from ganvert.encoders.heads import HEADS, Prediction
+from ganvert.errors import CheckpointError, GanvertError
 from ganvert.generators import read_weights
 from ganvert.generators.base import Generator
-from ganvert.registry import lookup
 
-__all__ = ["ENCODERS", "Encoder", "load_encoder"]
-
-#: kind -> constructor(generator, asset folder)
-ENCODERS: dict[str, Callable[[Generator, Path | None], Encoder]] = {"compact": CompactEncoder}
+__all__ = ["BACKBONES", "HEADS", "Encoder", "EncoderSpec", "Prediction", "load_encoder"]
 
 
 def load_encoder(path: Path, generator: Generator, folder: Path | None = None) -> Encoder:
@@ -25,24 +23,20 @@ def load_encoder(path: Path, generator: Generator, folder: Path | None = None) -
         CheckpointError: missing, damaged, not an encoder, or made for another generator.
     """
     state, metadata = read_weights(Path(path))
-    kind = metadata.get("kind", "")
-    if not kind.startswith("encoder/"):
+    if metadata.get("kind") != "encoder":
         raise CheckpointError(f"{path}: a safetensors file, but not an encoder of ganvert")
     if metadata.get("generator") != generator.fingerprint():
         raise CheckpointError(
             f"{path}: trained for generator {metadata.get('generator', '?')[:12]}, not for "
-            f"{generator.fingerprint()[:12]}; train one for it (stage train_encoder, with start: null, first_step: 0 "
-            "in its parameters), or choose a method that starts without an encoder"
+            f"{generator.fingerprint()[:12]}; train one for it (stage train_encoder, with the generator's own "
+            "file in train_encoder.encoders), or choose a method that starts without an encoder"
         )
-    encoder = lookup(ENCODERS, kind.removeprefix("encoder/"), "encoder")(generator, folder)
     try:
-        missing, unexpected = encoder.load_state_dict(
-            {name: value.float() for name, value in state.items()}, strict=False
-        )
-    except RuntimeError as error:
-        raise CheckpointError(f"{path}: tensors do not fit encoder {kind!r}: {error}") from error
+        spec = params.build(EncoderSpec, json.loads(metadata.get("encoder", "")), f"{path}: encoder")
+        encoder = Encoder(spec, generator, folder)
+        missing, unexpected = encoder.load_state_dict(state, strict=False)
+    except (RuntimeError, ValueError, GanvertError) as error:
+        raise CheckpointError(f"{path}: not an encoder that can be built: {error}") from error
     if unexpected or set(missing) - {"w_avg"}:
-        raise CheckpointError(
-            f"{path}: tensors do not fit encoder {kind!r}: missing {missing}, unexpected {unexpected}"
-        )
+        raise CheckpointError(f"{path}: tensors do not fit its encoder: missing {missing}, unexpected {unexpected}")
     return encoder.to(generator.w_avg.device).eval().requires_grad_(False)

@@ -43,7 +43,7 @@ INVERTERS: dict[str, Inverter] = {
     "optimise": Inverter(optimise, OptimiseOptions, OptimiseOptions.check),
     "chain": Inverter(chain, ChainOptions, ChainOptions.check),
     "tune": Inverter(tune, TuneOptions, TuneOptions.check),
-    "feed_forward": Inverter(feed_forward, FeedForwardOptions),
+    "feed_forward": Inverter(feed_forward, FeedForwardOptions, FeedForwardOptions.check),
 }
 
 

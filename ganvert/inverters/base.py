@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ganvert.discriminators import Discriminator
 from ganvert.encoders.base import Encoder
+from ganvert.encoders.together import Encoders
 from ganvert.errors import InputError, ParamsError, ShapeError, UnsupportedError
 from ganvert.generators.base import Generator
 from ganvert.spaces import Variables
@@ -31,14 +32,14 @@ class Context:
     Attributes:
         generator: the frozen generator, on its device.
         folder: the asset folder (LPIPS weights); None for the default one.
-        encoder: for methods that start from one.
+        encoder: for methods that start from one, or from several together.
         inputs: folder of the masks and second pictures that terms of an objective name.
         discriminator: the checkpoint's own, if it has one, for methods that play against it.
     """
 
     generator: Generator
     folder: Path | None = None
-    encoder: Encoder | None = None
+    encoder: Encoder | Encoders | None = None
     inputs: Path | None = None
     discriminator: Discriminator | None = None
 
@@ -47,7 +48,7 @@ class Context:
         """Where everything runs."""
         return self.generator.w_avg.device
 
-    def require_encoder(self) -> Encoder:
+    def require_encoder(self) -> Encoder | Encoders:
         """The encoder, or UnsupportedError."""
         if self.encoder is None:
             raise UnsupportedError("this method starts from an encoder: give its weights (params: invert.methods.NAME)")

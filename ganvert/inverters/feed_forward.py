@@ -1,4 +1,4 @@
-"""Inversion by an encoder alone: one pass, no optimisation."""
+"""Inversion by an encoder alone: it looks, and what it predicts is the code."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 
+from ganvert.generators.base import Generator
 from ganvert.inverters.base import Batch, Context, Inversion, OnStep
 from ganvert.spaces import check_space, make_space
 
@@ -18,7 +19,8 @@ class FeedForwardOptions:
     """params.yaml: invert.options.NAME with ``inverter: feed_forward``.
 
     Attributes:
-        space: the space its codes are stored in.
+        space: the space its codes are stored in. It must have a use for what the encoder predicts
+            (:meth:`ganvert.spaces.base.Space.adopt`); what the encoder does not say is filled in there.
     """
 
     space: str = "wplus"
@@ -29,14 +31,19 @@ class FeedForwardOptions:
     def __post_init__(self) -> None:
         check_space(self.space)
 
+    def check(self, generator: Generator) -> None:
+        """UnsupportedError where no encoder can predict codes of the space, or the generator lacks it."""
+        make_space(self.space, generator).check_predictable()
+
 
 def feed_forward(
     batch: Batch, context: Context, options: FeedForwardOptions, on_step: OnStep | None = None
 ) -> Inversion:
     """Encode a batch; see :func:`ganvert.inverters.optimise.optimise` for the rest."""
+    options.check(context.generator)
     space = make_space(options.space, context.generator)
     with torch.no_grad():
-        variables = space.from_ws(context.require_encoder().encode(batch.targets))
+        variables = space.adopt(context.require_encoder().encode(batch.targets), batch.seeds)
     n = len(batch)
     if on_step is not None:
         on_step(1, 1, torch.zeros(n))

@@ -171,7 +171,7 @@ def _pn(code: Penalised) -> Tensor:
 
 def _encoded(code: Penalised) -> Tensor:
     encoder = code.context.require_encoder()
-    return encoder(area_resize(as_rgb(code.images), encoder.input_px))[:, code.space.first_coded :]
+    return encoder.rows(area_resize(as_rgb(code.images), encoder.input_px))[:, code.space.first_coded :]
 
 
 def _encoder(code: Penalised) -> Tensor:
@@ -190,8 +190,9 @@ def _base(code: Penalised) -> Tensor:
 
 
 #: name -> penalty of a code, [N]: distance from the mean code; spread of the rows; mean square of the whitened rows
-#: (II2S, BDInvert); distance of the feature map from its start (BDInvert, F/Z+ paper eq. 3); distance of the code
-#: (IDInvert), or of the code before the first step (Chai et al. 2021), from what the encoder says of the picture.
+#: (II2S, BDInvert); distance of the feature map from its start (BDInvert, F/Z+ paper eq. 3; f0, what a
+#: base-code encoder predicts, where it starts there); distance of the code (IDInvert), or of the code before the first
+#: step (Chai et al. 2021), from what the encoder says of the picture.
 REGULARISERS: Mapping[str, Callable[[Penalised], Tensor]] = {
     "w_norm": _w_norm,
     "delta": _delta,

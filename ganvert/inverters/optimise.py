@@ -33,11 +33,13 @@ class OptimiseOptions:
     """params.yaml: invert.options.NAME with ``inverter: optimise``.
 
     Attributes:
-        space: latent space (``ganvert.spaces.SPACES``), or ``fSIZE/SPACE`` for a feature map of SIZE px over one.
-        init: ``mean`` (w_avg), ``random`` (the prior, by the image's seed), ``encoder``, or ``previous``: the code of
-            the stage before (``inverter: chain``).
-        detail_init: where the rows behind a feature map begin: ``ws``, those that made the map (random in Z and Z+),
-            ``mean`` or ``random``.
+        space: latent space (``ganvert.spaces.SPACES``), or ``fSIZE/SPACE`` for a feature map of SIZE px over one,
+            ``fsSIZE/SPACE`` for one that directions move, ``pad/SPACE`` for padding.
+        init: ``mean`` (w_avg), ``random`` (the prior, by the image's seed), ``encoder`` (what it predicts of the code;
+            :meth:`ganvert.spaces.base.Space.adopt`), or ``previous``: the code of the stage before
+            (``inverter: chain``).
+        detail_init: where the rows behind a feature map begin: ``ws``, those that made the map or were predicted with
+            it (random in Z and Z+), ``mean`` or ``random``.
         code: whether the code itself is optimised, or stays as it starts and only noise maps move.
         steps: steps in all.
         optimiser: ``adam``, or ``lbfgs`` with a line search (one image at a time; lr is its first trial length).
@@ -118,7 +120,9 @@ class OptimiseOptions:
 
     def check(self, generator: Generator) -> None:
         """UnsupportedError where the generator lacks what these options use."""
-        make_space(self.space, generator)
+        space = make_space(self.space, generator)
+        if self.init == "encoder":
+            space.check_predictable()
         if self.preview_steps:
             Preview(generator, self.preview_px)
         if self.noise == "optimise" and not generator.noise_shapes:
@@ -321,7 +325,7 @@ def _initial(space: Space, batch: Batch, context: Context, options: OptimiseOpti
             return variables
         ws = make_space(found.space, context.generator).to_ws(variables)
     elif options.init == "encoder":
-        ws = context.require_encoder().encode(batch.targets)
+        return space.adopt(context.require_encoder().encode(batch.targets), batch.seeds, options.detail_init)
     else:
         ws = context.generator.w_avg.expand(len(batch), context.generator.num_ws, -1)
     return space.start(ws, batch.seeds, options.detail_init)

@@ -68,7 +68,7 @@ class ReportInputs:
         directions: table `directions`.
         originals: photo id to the upright photograph (any size); leave out what is gone.
         samples: contact sheet of the generator's samples, if there is one.
-        encoder_loss: loss plot of the encoder's training, if there is one.
+        encoders: encoder that was trained to its loss plot, and to held-out photographs above what it makes of them.
     """
 
     photos: pa.Table
@@ -81,7 +81,7 @@ class ReportInputs:
     directions: pa.Table
     originals: Mapping[str, Image.Image] = field(default_factory=dict)
     samples: Image.Image | None = None
-    encoder_loss: Image.Image | None = None
+    encoders: Mapping[str, tuple[Image.Image | None, Image.Image | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,14 @@ def _view(inputs: ReportInputs, options: ReportOptions) -> dict[str, Any]:
         "traces": _traces(codes, methods),
         "directions": _directions(inputs.directions),
         "samples": _shrink(inputs.samples, 2 * options.photo_px, options) if inputs.samples else None,
-        "encoder_loss": _lossless(inputs.encoder_loss) if inputs.encoder_loss else None,
+        "encoders": [
+            {
+                "name": name,
+                "loss": _lossless(loss) if loss else None,
+                "sheet": _shrink(sheet, 2 * options.photo_px, options) if sheet else None,
+            }
+            for name, (loss, sheet) in inputs.encoders.items()
+        ],
         "skipped_photos": [
             row | {"picture": _original(inputs, row["photo_id"], options, options.image_px)}
             for row in photos.values()

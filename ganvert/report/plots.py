@@ -124,15 +124,14 @@ def losses_figure(records: Sequence[Mapping[str, float]]) -> Figure:
     """Training losses against the step: a panel per loss, every step light, a running mean in front.
 
     Args:
-        records: one mapping a step, with ``step`` and the losses.
+        records: one mapping a step, with ``step`` and the losses; not every step needs all of them.
     """
-    names = [name for name in records[0] if name != "step"]
+    names = list(dict.fromkeys(name for record in records for name in record if name != "step"))
     figure, panels = _panels(len(names))
-    steps = np.array([record["step"] for record in records])
-    width = max(len(records) // 50, 1)
     with _style():
         for axes, name in zip(panels, names, strict=False):
-            values = np.array([record[name] for record in records])
+            steps, values = np.array([(record["step"], record[name]) for record in records if name in record]).T
+            width = max(len(values) // 50, 1)
             axes.plot(steps, values, color=_LINE, alpha=0.35, linewidth=0.9)
             smooth = np.convolve(values, np.ones(width) / width, mode="valid")
             axes.plot(steps[width - 1 :], smooth, color=_LINE, linewidth=2)

@@ -8,7 +8,7 @@ from ganvert.errors import ParamsError
 from ganvert.generators.base import Generator
 from ganvert.registry import lookup
 from ganvert.spaces.base import DetailInit, Motion, Move, Space, Variables
-from ganvert.spaces.feature import Feature
+from ganvert.spaces.feature import Feature, FeatureStyle
 from ganvert.spaces.pad import Pad
 from ganvert.spaces.pn import PN, PNPlus
 from ganvert.spaces.styles import S
@@ -34,22 +34,25 @@ SPACES: dict[str, type[Space]] = {
 
 
 def _split(name: str) -> tuple[str, type[Space]]:
-    """What stands over the detail space ("" for nothing, "pad", "f16"), and the detail space."""
+    """What stands over the detail space ("" for nothing, "pad", "f16", "fs16"), and the detail space."""
     over, _, detail = name.rpartition("/")
-    if not re.fullmatch(r"(f[1-9]\d{0,3}|pad)?", over) or name.startswith("/"):
+    if not re.fullmatch(r"(fs?[1-9]\d{0,3}|pad)?", over) or name.startswith("/"):
         raise ParamsError(
-            f"space {name!r}: wanted fSIZE/DETAIL such as f16/zplus, SIZE the pixels of the feature map, or pad/DETAIL"
+            f"space {name!r}: wanted fSIZE/DETAIL or fsSIZE/DETAIL such as f16/zplus, SIZE the pixels of the feature "
+            "map, or pad/DETAIL"
         )
     return over, lookup(SPACES, detail, "space")
 
 
 def check_space(name: str) -> None:
-    """Raise UnknownNameError or ParamsError unless `name` is a space, ``fSIZE/SPACE`` or ``pad/SPACE``."""
+    """Raise UnknownNameError or ParamsError unless `name` is a space or fSIZE/SPACE, fsSIZE/SPACE or pad/SPACE."""
     _split(name)
 
 
 def make_space(name: str, generator: Generator) -> Space:
     """A space of a generator: ``wplus``, ``f16/zplus`` for a 16 px feature map over Z+, ``pad/wplus`` for padding.
+
+    ``fs16/wplus`` is a feature map that directions move (:class:`ganvert.spaces.feature.FeatureStyle`).
 
     Raises:
         UnknownNameError, ParamsError: no such space.
@@ -58,4 +61,7 @@ def make_space(name: str, generator: Generator) -> Space:
     over, detail = _split(name)
     if not over:
         return detail(generator)
-    return Pad(generator, detail) if over == "pad" else Feature(generator, int(over[1:]), detail)
+    if over == "pad":
+        return Pad(generator, detail)
+    kind = FeatureStyle if over.startswith("fs") else Feature
+    return kind(generator, int(over.removeprefix(kind.prefix)), detail)

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ganvert.errors import UnsupportedError
+from ganvert.errors import ShapeError, UnsupportedError
 from ganvert.generators.base import Generator, SynthesisInput, check_shape
 from ganvert.spaces.sphere import Motion
 
@@ -81,6 +81,54 @@ class Space(ABC):
         if detail != "ws":
             raise UnsupportedError(f"detail_init: {detail}: space {self.name!r} has no feature map; leave it out")
         return self.from_ws(ws)
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """The parts of an encoder's prediction that it can use, any one of which is enough (default: rows of ws)."""
+        return ("ws",) if self.starts_from_ws else ()
+
+    def adopt(self, prediction: Mapping[str, Tensor], seeds: Sequence[int], detail: DetailInit = "ws") -> Variables:
+        """The code that an encoder predicts.
+
+        What the prediction does not say is filled in: rows of ws are w_avg, feature maps and padding the generator's
+        own, z are random. What the space has no use for (see :attr:`takes`) is left out: a feature map for W+, say.
+        Gradients flow back to the prediction.
+
+        Args:
+            prediction: "ws" [N, num_ws, w_dim], "fSIZE" [N, c, SIZE, SIZE], and "const" and "pad.CONV" as
+                :class:`ganvert.spaces.pad.Pad` calls them; some of these.
+            seeds: one per image, for what is random.
+            detail: see :meth:`start`.
+
+        Raises:
+            UnsupportedError: the prediction says nothing that this space can use.
+            ShapeError: a part is of another generator, or of another number of images than there are seeds.
+        """
+        return self.start(self.taken(prediction, seeds)["ws"], seeds, detail)
+
+    def check_predictable(self) -> None:
+        """Raise UnsupportedError where no encoder can predict anything of use, known before any work."""
+        if not self.takes:
+            raise UnsupportedError(f"no encoder predicts codes of space {self.name!r}: start from random")
+
+    def taken(self, prediction: Mapping[str, Tensor], seeds: Sequence[int]) -> Variables:
+        """The parts of a prediction that are of use, checked as :meth:`adopt` says, and "ws" in any case."""
+        self.check_predictable()
+        parts = {name: value for name, value in prediction.items() if name in self.takes}
+        if not parts:
+            says = ", ".join(prediction) or "nothing"
+            raise UnsupportedError(f"the encoder predicts {says}; space {self.name!r} needs {' or '.join(self.takes)}")
+        for name, value in parts.items():
+            check_shape(value, (None, *self.part_shape(name)), f"{self.name}: predicted {name!r}")
+            if len(value) != len(seeds):
+                raise ShapeError(f"{self.name}: predicted {name!r} of {len(value)} images, wanted {len(seeds)} (seeds)")
+        generator = self.generator
+        return {"ws": generator.w_avg.expand(len(seeds), generator.num_ws, -1), **parts}
+
+    def part_shape(self, name: str) -> tuple[int, ...]:
+        """Shape for one image of a part of a prediction that is in :attr:`takes`."""
+        del name
+        return self.generator.num_ws, self.generator.w_dim
 
     def shift(
         self,

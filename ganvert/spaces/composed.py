@@ -15,7 +15,7 @@ __all__ = ["Composed"]
 
 
 class Composed(Space):
-    """Variables of its own stay where they are when a direction moves the code: only the detail follows."""
+    """Variables of its own, which stay where they are (unless a subclass says otherwise) when a direction moves it."""
 
     def __init__(self, generator: Generator, prefix: str, detail: Space) -> None:
         super().__init__(generator)

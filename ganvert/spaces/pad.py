@@ -65,6 +65,22 @@ class Pad(Composed):
     def start(self, ws: Tensor, seeds: Sequence[int], detail: DetailInit = "ws") -> Variables:
         return {**self._own(len(ws)), **self.detail.start(ws, seeds, detail)}
 
+    @property
+    def takes(self) -> tuple[str, ...]:
+        return (*self.own_shapes, *self.detail.takes)
+
+    def part_shape(self, name: str) -> tuple[int, ...]:
+        return super().part_shape(name) if name == "ws" else self.own_shapes[name]
+
+    def adopt(self, prediction: Mapping[str, Tensor], seeds: Sequence[int], detail: DetailInit = "ws") -> Variables:
+        parts = self.taken(prediction, seeds)
+        if self.detail.starts_from_ws or detail != "ws":
+            rows = self.detail.start(parts["ws"], seeds, detail)
+        else:  # as behind a feature map: z are not predicted, only what lies around them
+            rows = self.detail.from_random(seeds)
+        own = {**self._own(len(seeds)), **{name: parts[name].clone() for name in self.own_shapes if name in parts}}
+        return {**own, **rows}
+
     def add(self, told: SynthesisInput, variables: Mapping[str, Tensor]) -> SynthesisInput:
         padding = {conv.name: map_of(variables[f"pad.{conv.name}"]) for conv in self.convs}
         return dataclasses.replace(told, features={self.point.name: variables["const"]}, padding=padding)

@@ -1,19 +1,22 @@
-"""How the shipped files were made: ``python -m ganvert.weights.make scores|encoder`` from the project's folder.
+"""How the shipped files were made, from the project's folder::
+
+    python -m ganvert.weights.make scores
+    python -m ganvert.weights.make wplus|basecode|padinv ALIGNED.parquet
 
 Hours on a CPU, minutes on a GPU. Pictures, features and checkpoints are kept in ``.work``; a stopped run goes on.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
-from ganvert.encoders.train import TrainOptions, train
+from ganvert import params
 from ganvert.errors import GanvertError
 from ganvert.faces import ATTRIBUTES
 from ganvert.files import atomic_path
@@ -21,16 +24,18 @@ from ganvert.generators import load_generator
 from ganvert.report.plots import losses_figure, save_png
 from ganvert.runtime import keep_freed_memory, log_to_stderr, resolve_device, strict_math
 from ganvert.samples import SampleOptions, sample
+from ganvert.training import TrainOptions, read_photos, train
 
 ASSETS = Path("data/assets")
 OUT = Path("ganvert/weights")
 WORK = Path(".work")
 COUNT = 3000
-#: First the code alone (features are cached, so this is cheap), then the pictures drawn from it.
-ENCODER = (
-    {"steps": 3000, "batch": 32, "lr": 1e-3, "weight_decay": 0.05, "latent": 1.0},
-    {"steps": 250, "batch": 4, "lr": 2e-4, "weight_decay": 0.01, "latent": 0.1, "pixel": 1.0, "lpips": 1.0},
-)
+#: Encoder to the presets of params.yaml that it went through, one behind the other.
+ENCODERS = {
+    "wplus": ("cpu_wplus_codes", "cpu_wplus_pictures"),
+    "basecode": ("cpu_basecode",),
+    "padinv": ("cpu_wplus_codes", "cpu_padinv"),
+}
 
 
 def make_scores() -> None:
@@ -45,30 +50,42 @@ def make_scores() -> None:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def make_encoder() -> None:
-    """The compact encoder, in the two phases of ENCODER."""
+def make_encoder(name: str, aligned: Path) -> None:
+    """An encoder, in its phases; `aligned` holds the photographs (stage align)."""
     generator = load_generator(ASSETS / "mobile_stylegan.safetensors").to(resolve_device("auto"))
-    start, done, records = None, 0, []
-    for phase in ENCODER:
-        options = TrainOptions(start=start, first_step=done, samples=COUNT, **phase)  # type: ignore[arg-type]
-        encoder, new = train(generator, options, WORK / "train_encoder", folder=ASSETS)
-        done, start = done + options.steps, str(WORK / "encoder_phase.safetensors")
-        encoder.save(Path(start), json.dumps(phase))
-        records.append(new)
-    encoder.save(OUT / "encoder_ffhq.safetensors", json.dumps(ENCODER))
-    for i, part in enumerate(records):
-        save_png(losses_figure(part), WORK / f"encoder_phase_{i}.png")
+    raw, start, notes = params.load(Path("params.yaml")), None, []
+    for preset in ENCODERS[name]:
+        path = f"train_encoder.options.{preset}"
+        options = params.build(TrainOptions, params.section(raw, path), path)
+        photos = read_photos(aligned, options.data.px)
+        trained = train(generator, options, WORK / "train_encoder", start=start, photos=photos, folder=ASSETS)
+        notes.append({"preset": preset, "options": dataclasses.asdict(options), "photos": photos.fingerprint()})
+        start = WORK / "made" / f"{preset}.safetensors"
+        trained.encoder.save(start, json.dumps(notes[-1], sort_keys=True))
+        save_png(losses_figure(trained.records), start.with_suffix(".png"))
+        if trained.sheet is not None:
+            trained.sheet.save(start.with_name(f"{preset}_held_out.png"))
+        with atomic_path(start.with_suffix(".json")) as temporary:
+            temporary.write_text(json.dumps({"training": trained.records, "validation": trained.validation}))
+    trained.encoder.save(OUT / f"{name}_ffhq.safetensors", json.dumps(notes, sort_keys=True))
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """One file."""
     log_to_stderr()
     strict_math()
     keep_freed_memory()
-    torch.manual_seed(0)
-    made = {"scores": make_scores, "encoder": make_encoder}
-    if len(sys.argv) != 2 or sys.argv[1] not in made:
-        sys.exit(f"usage: python -m ganvert.weights.make {'|'.join(made)}")
     try:
-        made[sys.argv[1]]()
+        match sys.argv[1:]:
+            case ["scores"]:
+                make_scores()
+            case [name, aligned] if name in ENCODERS:
+                make_encoder(name, Path(aligned))
+            case _:
+                sys.exit(f"usage: python -m ganvert.weights.make scores | {'|'.join(ENCODERS)} ALIGNED.parquet")
     except GanvertError as error:
-        sys.exit(f"make {sys.argv[1]}: {error}")
+        sys.exit(f"make {' '.join(sys.argv[1:])}: {error}")
+
+
+if __name__ == "__main__":
+    main()

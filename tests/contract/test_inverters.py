@@ -14,39 +14,40 @@ from torch import Tensor, nn
 
 from ganvert import params
 from ganvert.codes import codes_of_inversion, read_codes, write_codes
-from ganvert.encoders import Encoder
+from ganvert.encoders import Encoder, EncoderSpec, Prediction, load_encoder
+from ganvert.encoders.together import Encoders
 from ganvert.errors import InputError, ParamsError, ShapeError, UnknownNameError, UnsupportedError
 from ganvert.generators.base import Generator
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.images import to_pil
-from ganvert.invert import Crop, invert_crops, seeds_for, targets_of
+from ganvert.invert import Crop, invert_crops, make_context, seeds_for, targets_of
 from ganvert.inverters import INVERTERS, Batch, Context, Inversion, Inverter, Preset, join, read_preset
 from ganvert.inverters.chain import ChainOptions
 from ganvert.inverters.optimise import OptimiseOptions
 from ganvert.inverters.schedule import learning_rate
 from ganvert.seeds import normal
+from ganvert.spaces import make_space
 
 PRESETS = params.section(params.load(Path(__file__).parents[2] / "params.yaml"), "invert.options")
 MSE = ({"loss": "mse", "resolution": 64},)
 
 
 class MeanEncoder(Encoder):
-    """Sees nothing and answers w_avg plus a little: enough to start from."""
+    """Sees nothing and answers w_avg plus a little, or what it is told: enough to start from."""
 
-    kind = "mean"
+    def __init__(self, generator: Generator, **told: Tensor) -> None:
+        nn.Module.__init__(self)
+        self.spec = EncoderSpec(backbone="vgg", heads={"compact": {}})
+        self.input_px, self.generator_fingerprint = 32, generator.fingerprint()
+        self.register_buffer("w_avg", generator.w_avg.clone())
+        self.offset = nn.Parameter(0.1 * normal([3], (generator.num_ws, generator.w_dim))[0], requires_grad=False)
+        self.told: Prediction = told or {"ws": self.w_avg + self.offset}
+        for name, value in told.items():
+            self.register_buffer(f"told_{name}", value)
 
-    def __init__(self, generator: Generator) -> None:
-        super().__init__(generator)
-        self.offset = nn.Parameter(0.1 * normal([3], (self.num_ws, self.w_dim))[0], requires_grad=False)
-
-    def trunk(self, images: Tensor) -> Tensor:
-        return images.flatten(1)
-
-    def head(self, features: Tensor) -> Tensor:
-        return self.offset.expand(len(features), -1, -1)
-
-    def trained_state(self) -> dict[str, Tensor]:
-        return {"offset": self.offset}
+    def forward(self, images: Tensor) -> Prediction:
+        assert images.shape[1:] == (3, 32, 32)
+        return {name: value.expand(len(images), *value.shape) for name, value in self.told.items()}
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +202,50 @@ def test_penalties_of_the_encoder(context: Context, targets: Tensor) -> None:
     plain = run(optimiser(**options), targets, context)
     told = run(optimiser(regularise={"encoder_start": 3.0}, **options), targets, context)
     torch.testing.assert_close(told.trace, plain.trace + 3 * encoder.offset.square().mean())
+
+
+def test_what_an_encoder_predicts_is_where_a_method_starts(context: Context, targets: Tensor) -> None:
+    """A map f0 from one encoder, and rows from another: both are the start, and `base` holds the map at f0."""
+    generator = context.generator
+    shape = make_space("f16/wplus", generator).shapes["f"]
+    f0 = normal([5], shape)[0]
+    alone = dataclasses.replace(context, encoder=MeanEncoder(generator, f16=f0))
+    feed = read_preset("mine", {"inverter": "feed_forward", "space": "f16/wplus"})
+    found = run(feed, targets, alone)
+    assert torch.equal(found.variables["f"], f0.expand(2, *shape))
+    assert torch.equal(found.variables["ws"], generator.w_avg.expand_as(found.variables["ws"]))
+    still: dict[str, Any] = {"steps": 1, "lr": 1e-9, "init": "encoder"}
+    found = run(optimiser(space="f16/zplus", **still), targets, alone)
+    torch.testing.assert_close(found.variables["f"], f0.expand(2, *shape))
+    assert not torch.allclose(found.variables["z"][0], found.variables["z"][1])
+    held = run(optimiser(space="f16/wplus", init="encoder", regularise={"base": 1e5}), targets, alone)
+    free = run(optimiser(space="f16/wplus", init="encoder"), targets, alone)
+    assert (held.variables["f"] - f0).abs().amax() < 0.3 * (free.variables["f"] - f0).abs().amax()
+
+    both = Encoders([MeanEncoder(generator), MeanEncoder(generator, f16=f0)])
+    together = dataclasses.replace(context, encoder=both)
+    found = run(optimiser(space="f16/wplus", regularise={"encoder": 1.0}, **still), targets, together)
+    rows = (generator.w_avg + both.members[0].offset)[-found.variables["ws"].shape[1] :]  # type: ignore[operator]
+    torch.testing.assert_close(found.variables["ws"], rows.expand(2, -1, -1))
+    torch.testing.assert_close(found.variables["f"], f0.expand(2, *shape))
+    assert both.fingerprint() != Encoders(both.members[::-1]).fingerprint()
+    assert Encoders(both.members[:1]).fingerprint() == both.members[0].fingerprint()
+
+    for preset in (read_preset("mine", {"inverter": "feed_forward"}), optimiser(init="encoder")):
+        with pytest.raises(UnsupportedError, match="predicts f16; space 'wplus' needs ws"):
+            run(preset, targets, alone)
+    for preset in (
+        read_preset("mine", {"inverter": "feed_forward", "space": "z"}),
+        optimiser(init="encoder", space="z"),
+    ):
+        with pytest.raises(UnsupportedError, match="no encoder predicts codes of space 'z'"):
+            preset.check(generator)
+    with pytest.raises(UnsupportedError, match="predicts f16, not ws"):
+        run(optimiser(regularise={"encoder": 1.0}), targets, alone)
+    with pytest.raises(UnsupportedError, match="predicts f16, not ws"):
+        Encoders([alone.require_encoder()]).rows(targets)  # type: ignore[list-item]
+    with pytest.raises(ParamsError, match="at least one"):
+        Encoders([])
 
 
 @pytest.mark.parametrize("init", ["mean", "encoder"])
@@ -392,3 +437,18 @@ def test_an_image_keeps_its_seed_and_target_in_any_company(context: Context, tar
     assert seeds_for([one, two], "w", 0)[1] == seeds_for([two], "w", 0)[0]
     assert len({*seeds_for([one, two], "w", 0), *seeds_for([one, two], "z", 0), *seeds_for([one, two], "w", 1)}) == 6
     torch.testing.assert_close(targets_of([one, two], context.generator), targets, atol=1 / 255, rtol=0)
+
+
+def test_encoders_of_two_files_work_together(context: Context, targets: Tensor, tmp_path: Path) -> None:
+    generator, files = context.generator, [tmp_path / "rows.safetensors", tmp_path / "map.safetensors"]
+    told: dict[str, Any] = {"backbone": "plain_narrow", "input_px": 64}
+    rows = EncoderSpec(**told, heads={"pooled": {}})
+    feature = EncoderSpec(**told, space="f16/wplus", heads={"base_code": {"width": 8}})
+    for spec, file in zip((rows, feature), files, strict=True):
+        Encoder(spec, generator).save(file, "")
+    preset = read_preset("mine", {"inverter": "feed_forward", "space": "fs16/wplus"})
+    single = make_context(preset, generator, files[0], None).require_encoder()
+    assert single.fingerprint() == load_encoder(files[0], generator).fingerprint()
+    found = run(preset, targets, make_context(preset, generator, files, None))
+    assert torch.equal(found.variables["ws"], single.encode(targets)["ws"])
+    assert torch.equal(found.variables["f"], load_encoder(files[1], generator).encode(targets)["f16"])

@@ -19,7 +19,8 @@ from ganvert.spaces.sphere import MOTIONS, to_sphere
 OPTIMISE = {"inverter": "optimise", "steps": 2, "lr": 0.1, "objective": [{"loss": "mse", "resolution": 64}]}
 
 
-NAMES = [*SPACES, *(f"f16/{name}" for name in SPACES), "f8/zplus", *(f"pad/{name}" for name in SPACES)]
+OVER = [f"{over}/{name}" for over in ("f16", "fs16", "pad") for name in SPACES]
+NAMES = [*SPACES, *OVER, "f8/zplus", "fs8/wplus"]
 RANDOM = {name for name in NAMES if name.split("/")[-1].startswith("z")}
 
 
@@ -94,10 +95,38 @@ def test_a_start_that_knows_ws(space: Space) -> None:
         return
     codes = space.start(ws, [1, 2])
     space.check(codes)
-    if "f" in codes:
+    if "f" in space.shapes:
         point = space.point  # type: ignore[attr-defined]
         feature = space.generator.features(SynthesisInput(ws=ws), [point.name])[point.name]
         assert torch.equal(codes["f"], feature)
+
+
+def test_a_prediction_becomes_a_code(space: Space) -> None:
+    """Every part that it takes is enough, is where the code starts, and lets gradients through."""
+    generator = space.generator
+    shapes = {**space.shapes, "ws": (generator.num_ws, generator.w_dim)}
+    shapes |= {part: space.shapes["f"] for part in space.takes if "f" in space.shapes and part != "ws"}
+    whole = {part: normal([3, 4], shapes[part]).requires_grad_() for part in space.takes}
+    if not whole:
+        with pytest.raises(UnsupportedError, match="no encoder predicts"):
+            space.adopt({"ws": generator.w_avg.expand(2, generator.num_ws, -1)}, [1, 2])
+        return
+    for prediction in ({**whole, "other": torch.zeros(2)}, *({part: value} for part, value in whole.items())):
+        codes = space.adopt(prediction, [1, 2])
+        space.check(codes)
+        assert codes.keys() == space.shapes.keys()
+        for part in prediction.keys() - {"ws", "other"}:
+            assert torch.equal(codes["f" if "f" in codes else part], prediction[part])
+        assert not {id(value) for value in codes.values()} & {id(value) for value in prediction.values()}
+        gradients = torch.autograd.grad(draw(space, codes).sum(), list(whole.values()), allow_unused=True)
+        assert any(gradient is not None and gradient.any() for gradient in gradients)
+    with pytest.raises(UnsupportedError, match=f"predicts f4; space '{space.name}' needs {space.takes[0]}"):
+        space.adopt({"f4": torch.zeros(2, 3, 4, 4)}, [1, 2])
+    for part in whole:
+        with pytest.raises(ShapeError, match=f"predicted '{part}': wanted"):
+            space.adopt({part: torch.zeros(2, 3)}, [1, 2])
+        with pytest.raises(ShapeError, match=f"predicted '{part}' of 2 images, wanted 3"):
+            space.adopt({part: whole[part]}, [1, 2, 3])
 
 
 def test_names_that_are_no_space(tiny_generator: MobileStyleGAN) -> None:

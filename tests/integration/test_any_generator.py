@@ -91,7 +91,7 @@ def parameters(path: Path, label: int | None) -> dict[str, Any]:
     generator = load_generator(path, label)
     px, preview = generator.resolution, int(generator.architecture == "mobile_stylegan")
     steps = {"inverter": "optimise", "steps": 2, "lr": 0.05, "objective": [{"loss": "mse"}], "preview_steps": preview}
-    encoder = "data/encoder/encoder.safetensors"
+    encoder = "data/encoders/wplus.safetensors"
     # It plays against the discriminator of the checkpoint where there is one.
     game = {"samples": 1, "resolution": 16, "channels": 8}
     tune = {"inverter": "tune", "steps": 2, "lr": 0.001, "objective": [{"loss": "mse"}], "adversarial": game}

@@ -19,7 +19,7 @@ TINY = {
     "train_encoder": {"steps": 1, "batch": 2},
     "invert": {
         "methods": {
-            "encoder": "data/encoder/encoder.safetensors",
+            "encoder": "data/encoders/wplus.safetensors",
             "w": "data/assets/mobile_stylegan.safetensors",
         },
         "options": {"w": {"steps": 3, "preview_steps": 2}},

@@ -99,7 +99,7 @@ def make(folder: Path, **changes: Any) -> ReportInputs:
         directions=table("directions", tables.DIRECTIONS, directions),
         originals={"a" * 64: noise(9, 60, 40)},
         samples=noise(10),
-        encoder_loss=noise(11),
+        encoders={"wplus": (noise(11), noise(12))},
     )
     return dataclasses.replace(inputs, **changes)
 
@@ -158,7 +158,7 @@ def test_every_picture_is_there(parsed: Balanced) -> None:
             for amount in AMOUNTS:
                 assert alts.count(f"{direction} {amount:+g} of {name}") == 2  # crop and pasted back
     assert f"reconstruction of {one} by wplus<b>" in alts and f"reconstruction of {two} by wplus<b>" not in alts
-    assert "contact sheet of generator samples" in alts and "loss of the encoder against training step" in alts
+    assert "contact sheet of generator samples" in alts and "loss of the encoder wplus against training step" in alts
 
 
 def test_what_is_missing_is_said_with_its_reason(parsed: Balanced) -> None:
@@ -220,7 +220,7 @@ def test_a_run_in_which_nothing_worked_still_has_a_report(inputs: ReportInputs) 
         codes=[],
         reconstructions=[],
         samples=None,
-        encoder_loss=None,
+        encoders={},
         **{
             name: getattr(inputs, name).slice(0, 0)
             for name in ("aligned", "edits", "scores", "edit_scores", "directions")

@@ -1,0 +1,51 @@
+"""The convolutions of BDInvert's base-code encoder (Kang et al. 2021, arXiv 2108.08998)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from ganvert.encoders.backbones.base import Backbone
+from ganvert.errors import ParamsError
+
+__all__ = ["Plain", "PlainNarrow", "conv_bn"]
+
+
+def conv_bn(c_in: int, c_out: int) -> nn.Sequential:
+    """3x3 convolution (Kaiming's normal numbers for the fan out, as BDInvert starts), BN, leaky ReLU 0.2."""
+    conv = nn.Conv2d(c_in, c_out, 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(conv.weight, a=0.2, mode="fan_out")
+    return nn.Sequential(conv, nn.BatchNorm2d(c_out), nn.LeakyReLU(0.2))
+
+
+class Plain(Backbone):
+    """Three stages of three convolutions, each stage ends in a pool; one tap, at an eighth of the side.
+
+    128 px give 512 x 16². Fully convolutional: the head ``base_code`` stands on it.
+    """
+
+    default_px = 128
+    widths: ClassVar[tuple[int, ...]] = (128, 256, 512)
+
+    def __init__(self, *, channels: int, px: int, folder: Path | None) -> None:
+        super().__init__(channels=channels, px=px, folder=folder)
+        if px < 8:
+            raise ParamsError(f"input_px: {px} px are too few for three halvings")
+        layers: list[nn.Module] = []
+        c_in = channels
+        for c in self.widths:
+            layers += [conv_bn(c_in, c), conv_bn(c, c), conv_bn(c, c), nn.AvgPool2d(2)]
+            c_in = c
+        self.layers = nn.Sequential(*layers)
+        self.taps = {px // 8: c_in}
+
+    def forward(self, images: Tensor) -> dict[int, Tensor]:
+        return dict(zip(self.taps, (self.layers(images),), strict=True))
+
+
+class PlainNarrow(Plain):
+    """Our own for CPUs: a quarter as wide, about a fourteenth of the work."""
+
+    widths = (32, 64, 128)

@@ -1,0 +1,74 @@
+"""ResNet-IR with squeeze-excitation, the backbone of pSp, e4e, ReStyle and PadInv (its Table S1)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from ganvert.encoders.backbones.base import Backbone
+from ganvert.encoders.backbones.units import IRUnit
+from ganvert.errors import ParamsError
+
+__all__ = ["IR18", "IR50", "IR50All", "ResNetIR"]
+
+
+class ResNetIR(Backbone):
+    """A convolution at full size, then four stages, each of which begins with a unit of stride 2.
+
+    Weights start at random. The papers start from face recognition or ImageNet.
+    """
+
+    stem_width: ClassVar[int]
+    #: (number of units, channels) of each stage.
+    stage_sizes: ClassVar[tuple[tuple[int, int], ...]]
+    #: How many of the last stages are tapped.
+    tapped: ClassVar[int] = 3
+
+    def __init__(self, *, channels: int, px: int, folder: Path | None) -> None:
+        super().__init__(channels=channels, px=px, folder=folder)
+        self.stem = nn.Sequential(
+            nn.Conv2d(channels, self.stem_width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(self.stem_width),
+            nn.PReLU(self.stem_width),
+        )
+        self.stages = nn.ModuleList()
+        c_in, side, taps = self.stem_width, px, []
+        for count, c in self.stage_sizes:
+            self.stages.append(nn.Sequential(*(IRUnit(c if i else c_in, c, 1 if i else 2) for i in range(count))))
+            c_in, side = c, -(-side // 2)
+            taps.append((side, c))
+        if px < 2 ** len(taps):
+            raise ParamsError(f"input_px: {px} px are too few for {len(taps)} halvings")
+        self.taps = dict(taps[-self.tapped :])
+
+    def forward(self, images: Tensor) -> dict[int, Tensor]:
+        x, seen = self.stem(images), {}
+        for stage in self.stages:
+            x = stage(x)
+            seen[x.shape[-1]] = x
+        return {side: seen[side] for side in self.taps}
+
+
+class IR50(ResNetIR):
+    """ResNet-IR-50: 256 px give 128 x 64², 256 x 32², 512 x 16²."""
+
+    stem_width = 64
+    stage_sizes = ((3, 64), (4, 128), (14, 256), (3, 512))
+
+
+class IR50All(IR50):
+    """The same network, whose first stage is tapped too: 64 x 128² (FeatureStyleEncoder).
+
+    FeatureStyleEncoder's own backbone is ArcFace's iresnet50: these units without squeeze-excitation.
+    """
+
+    tapped = 4
+
+
+class IR18(ResNetIR):
+    """Our own for CPUs: two units a stage, half as wide; 256 px give 64 x 64², 128 x 32², 256 x 16²."""
+
+    stem_width = 32
+    stage_sizes = ((2, 32), (2, 64), (2, 128), (2, 256))

@@ -1,0 +1,50 @@
+"""The residual unit of ResNet-IR with squeeze-excitation (Deng et al. 2019, arXiv 1801.07698; Hu et al. 2018)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["IRUnit", "SqueezeExcitation"]
+
+#: Channels of a picture's summary in squeeze-excitation are this many times fewer.
+REDUCTION = 16
+
+
+class SqueezeExcitation(nn.Module):
+    """Every channel times a number between 0 and 1 that follows from the means of all channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        narrow = max(1, channels // REDUCTION)
+        self.squeeze = nn.Conv2d(channels, narrow, 1, bias=False)
+        self.excite = nn.Conv2d(narrow, channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        means = x.mean(dim=(2, 3), keepdim=True)
+        return x * torch.sigmoid(self.excite(torch.relu(self.squeeze(means))))
+
+
+class IRUnit(nn.Module):
+    """BN, convolution, PReLU, convolution with the stride, BN, squeeze-excitation; nothing after the sum.
+
+    The way around it drops pixels where the width stays, and is a 1x1 convolution with BN where it changes.
+    """
+
+    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(
+            nn.BatchNorm2d(c_in),
+            nn.Conv2d(c_in, c_out, 3, padding=1, bias=False),
+            nn.PReLU(c_out),
+            nn.Conv2d(c_out, c_out, 3, stride=stride, padding=1, bias=False),
+            nn.BatchNorm2d(c_out),
+            SqueezeExcitation(c_out),
+        )
+        self.around: nn.Module = nn.MaxPool2d(1, stride)
+        if c_in != c_out:
+            self.around = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride=stride, bias=False), nn.BatchNorm2d(c_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, c_in, h, w] to [N, c_out, h / stride, w / stride], odd sides rounded up."""
+        return self.branch(x) + self.around(x)

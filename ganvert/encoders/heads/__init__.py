@@ -1,0 +1,30 @@
+"""Heads by name."""
+
+from __future__ import annotations
+
+from ganvert.encoders.heads.base import Head, Prediction
+from ganvert.encoders.heads.base_code import BaseCodeHead
+from ganvert.encoders.heads.compact import CompactHead
+from ganvert.encoders.heads.content import ContentHead
+from ganvert.encoders.heads.dense import DenseHead
+from ganvert.encoders.heads.feature import FeatureHead
+from ganvert.encoders.heads.last import LastHead
+from ganvert.encoders.heads.map2style import Map2StyleHead
+from ganvert.encoders.heads.padding import PaddingHead
+from ganvert.encoders.heads.pooled import PooledHead
+from ganvert.encoders.heads.progressive import ProgressiveHead
+
+__all__ = ["HEADS", "Head", "Prediction"]
+
+HEADS: dict[str, type[Head]] = {
+    "base_code": BaseCodeHead,
+    "compact": CompactHead,
+    "content": ContentHead,
+    "dense": DenseHead,
+    "feature": FeatureHead,
+    "last": LastHead,
+    "map2style": Map2StyleHead,
+    "padding": PaddingHead,
+    "pooled": PooledHead,
+    "progressive": ProgressiveHead,
+}

@@ -1,0 +1,34 @@
+"""The tail of BDInvert's base-code encoder (Kang et al. 2021, arXiv 2108.08998)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ganvert.encoders.backbones.plain import conv_bn
+from ganvert.encoders.heads.base import Head, Prediction
+from ganvert.encoders.heads.taps import nearest, resized
+from ganvert.generators.base import Generator
+from ganvert.spaces.feature import point_of_size
+
+__all__ = ["BaseCodeHead"]
+
+
+class BaseCodeHead(Head):
+    """Convolution, BN, leaky ReLU, and a bare convolution to the feature; stands on the backbone ``plain``."""
+
+    def __init__(self, generator: Generator, taps: dict[int, int], *, size: int = 16, width: int = 0) -> None:
+        """`size` [px] of the feature; `width`: channels inside, 0 for the tap's own (as in the paper).
+
+        Raises:
+            UnsupportedError: the generator has no feature of that size.
+        """
+        super().__init__(generator, taps)
+        self.size, self.side = size, nearest(taps, size)
+        width = width or taps[self.side]
+        last = nn.Conv2d(width, point_of_size(generator, size).shape[0], 3, padding=1)
+        nn.init.kaiming_normal_(last.weight, a=0.2, mode="fan_out")
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+        self.layers = nn.Sequential(conv_bn(taps[self.side], width), last)
+
+    def forward(self, taps: dict[int, Tensor]) -> Prediction:
+        return {f"f{self.size}": self.layers(resized(taps[self.side], self.size))}

@@ -1,0 +1,27 @@
+"""IDInvert's head (Zhu et al. 2020, arXiv 2004.00049): one dense layer behind the coarsest map."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ganvert.encoders.heads.base import Head, Prediction
+from ganvert.encoders.heads.rows import Rows
+from ganvert.generators.base import Generator
+
+__all__ = ["DenseHead"]
+
+
+class DenseHead(Head):
+    """The coarsest tap, flattened (4 px of the backbone ``residual``), to all rows at once, then BN.
+
+    BN gives every number of an offset from w_avg the same spread over a batch; its bias learns the mean.
+    """
+
+    def __init__(self, generator: Generator, taps: dict[int, int], *, norm: bool = True, code: int = 0) -> None:
+        """`norm`: end in BN; `code`: numbers between the map and the rows, 0 for none (as in the paper)."""
+        super().__init__(generator, taps)
+        self.side = min(taps)
+        self.rows = Rows(generator, taps[self.side] * self.side**2, code=code, norm=norm)
+
+    def forward(self, taps: dict[int, Tensor]) -> Prediction:
+        return {"ws": self.rows(taps[self.side].flatten(1))}

@@ -1,0 +1,35 @@
+"""A feature map of the generator from a feature map of any backbone."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ganvert.encoders.heads.base import Head, Prediction
+from ganvert.encoders.heads.taps import nearest, resized
+from ganvert.generators.base import Generator
+from ganvert.spaces.feature import point_of_size
+
+__all__ = ["FeatureHead"]
+
+
+class FeatureHead(Head):
+    """Our own: a 1x1 convolution, then BDInvert's tail without BN; reads the tap nearest to the feature's size."""
+
+    def __init__(self, generator: Generator, taps: dict[int, int], *, size: int = 16, width: int = 512) -> None:
+        """`size` [px] of the feature (see :func:`ganvert.spaces.feature.point_of_size`), `width`: channels inside.
+
+        Raises:
+            UnsupportedError: the generator has no feature of that size.
+        """
+        super().__init__(generator, taps)
+        self.size, self.side = size, nearest(taps, size)
+        self.layers = nn.Sequential(
+            nn.Conv2d(taps[self.side], width, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width, point_of_size(generator, size).shape[0], 3, padding=1),
+        )
+
+    def forward(self, taps: dict[int, Tensor]) -> Prediction:
+        return {f"f{self.size}": self.layers(resized(taps[self.side], self.size))}

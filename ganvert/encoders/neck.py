@@ -1,0 +1,35 @@
+"""The feature pyramid between backbone and heads (Lin et al. 2017, as in pSp and PadInv's Table S1)."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["FPN"]
+
+
+class FPN(nn.Module):
+    """Every tap at one width, each with what the coarser ones saw.
+
+    The coarsest passes as it is where it has that width already: pSp's pyramid has no projection there.
+    """
+
+    def __init__(self, taps: dict[int, int], width: int | None = None) -> None:
+        """`taps`: side [px] to channels, fine to coarse; `width` is the coarsest one's own where none is given."""
+        super().__init__()
+        *finer, (last, channels) = taps.items()
+        width = width or channels
+        self.last = last
+        self.top = nn.Identity() if channels == width else nn.Conv2d(channels, width, 1)
+        self.lateral = nn.ModuleDict({str(side): nn.Conv2d(c, width, 1) for side, c in finer})
+        self.taps = dict.fromkeys(taps, width)
+
+    def forward(self, taps: dict[int, Tensor]) -> dict[int, Tensor]:
+        """Side -> [N, c, side, side] to side -> [N, width, side, side]."""
+        x = self.top(taps[self.last])
+        out = {self.last: x}
+        for side in sorted(int(name) for name in self.lateral):
+            up = F.interpolate(x, size=(side, side), mode="bilinear", align_corners=True)
+            x = up + self.lateral[str(side)](taps[side])
+            out[side] = x
+        return {side: out[side] for side in taps}

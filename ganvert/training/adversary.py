@@ -1,0 +1,309 @@
+"""A discriminator that is trained along with an encoder: of pictures (IDInvert, PadInv) or of rows of ws (e4e)."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ganvert.discriminators import Discriminator, fresh
+from ganvert.discriminators.losses import logistic_generator, r1_penalty
+from ganvert.errors import CheckpointError, ParamsError, ShapeError, UnsupportedError
+from ganvert.generators.base import Generator, check_shape
+from ganvert.images import area_resize
+from ganvert.seeds import item_seed, normal
+from ganvert.training.distributed import collect, sum_, sum_gradients, world
+from ganvert.training.optimisers import flat_state, load_flat_state
+
+__all__ = ["Adversary", "AdversaryOptions", "LatentDiscriminator", "ReplayPool"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AdversaryOptions:
+    """params.yaml: train_encoder.options.NAME.adversary.
+
+    Attributes:
+        kind: ``picture`` judges drawn pictures against photographs; ``latent`` judges rows of ws against w's that the
+            mapping network makes.
+        weight: of the encoder's part of the game beside its other losses.
+        lr, betas: Adam's, for the discriminator.
+        r1: weight gamma of the gradient penalty gamma / 2 * |grad D|^2 at the real ones; 0 for none.
+        r1_every: once in so many steps and as many times as strong (Karras et al. 2020, section 4.1). With 1 it is
+            part of the loss (IDInvert). Otherwise it has a step of its own; PadInv makes up for these with the rate
+            and the betas, which stand for 16 of 17 steps.
+        pool: ``latent``: codes remembered from earlier steps.
+        px: ``picture``: pictures are judged at this size. The checkpoint's own discriminator plays if it is of that
+            size, otherwise a new one; None takes the own one at its size, a new one at 256 px or the generator's size.
+        base: ``picture``: a new discriminator has ``base / r`` channels at r px, at most 512; None is 16384.
+    """
+
+    kind: Literal["picture", "latent"]
+    weight: float
+    lr: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.99)
+    r1: float = 10.0
+    r1_every: int = 1
+    pool: int = 50
+    px: int | None = None
+    base: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.weight < math.inf or not 0 < self.lr < math.inf or not 0 <= self.r1 < math.inf:
+            raise ParamsError("weight and lr must be above 0, r1 not negative")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ParamsError(f"betas must be from 0 to below 1, got {list(self.betas)}")
+        if self.r1_every < 1 or self.pool < 0:
+            raise ParamsError("r1_every must be at least 1, pool not negative")
+        if self.kind == "latent" and (self.px is not None or self.base is not None):
+            raise ParamsError("px and base are of a discriminator of pictures")
+
+
+class LatentDiscriminator(nn.Module):
+    """Whether a w came from the mapping network: four dense layers (e4e, Tov et al. 2021, section 3.3).
+
+    The three hidden ones are as wide as w.
+    """
+
+    def __init__(self, w_dim: int, seed: int) -> None:
+        """PyTorch's initial weights from `seed`."""
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            hidden = [layer for _ in range(3) for layer in (nn.Linear(w_dim, w_dim), nn.LeakyReLU(0.2))]
+            self.layers = nn.Sequential(*hidden, nn.Linear(w_dim, 1))
+
+    def forward(self, w: Tensor) -> Tensor:
+        """[..., w_dim] to logits [...], larger for real ones."""
+        return self.layers(w).squeeze(-1)
+
+
+class ReplayPool:
+    """Codes of earlier steps, so that a discriminator does not forget them (Shrivastava et al. 2017, section 2.3).
+
+    Once it is full, a code is judged itself in half of all cases. In the others it takes the place of a remembered
+    one, which is judged instead. Who goes where is decided by seed, step and place in the batch, so that the codes are
+    all there is to save.
+    """
+
+    def __init__(self, size: int, seed: int) -> None:
+        """Room for `size` codes; 0 remembers nothing."""
+        self.size, self.seed, self.codes = size, seed, torch.empty(0, 0)
+
+    def swap(self, codes: Tensor, step: int) -> Tensor:
+        """What to judge in place of new codes [N, w_dim]: [N, w_dim]."""
+        known, judged = list(self.codes.to(codes)), []
+        for i, code in enumerate(codes.detach()):
+            source = torch.Generator("cpu").manual_seed(item_seed("pool", self.seed, step, i))
+            stays = float(torch.rand((), generator=source)) < 0.5
+            if len(known) < self.size:
+                known.append(code)
+            elif self.size and not stays:
+                place = int(torch.randint(self.size, (), generator=source))
+                code, known[place] = known[place], code
+            judged.append(code)
+        self.codes = torch.stack(known) if known else codes.detach()[:0]
+        return torch.stack(judged) if judged else codes.detach()
+
+
+class Adversary:
+    """The discriminator's side of a game, and what the game costs the encoder.
+
+    Under ``torchrun`` it plays as one process would with the whole batch (:mod:`ganvert.training.distributed`).
+    """
+
+    def __init__(self, options: AdversaryOptions, generator: Generator, own: Discriminator | None, seed: int) -> None:
+        """Set up the game.
+
+        Args:
+            options: see there.
+            generator: frozen; real rows come from its mapping network.
+            own: the discriminator of the generator's checkpoint, which is copied.
+            seed: of new weights, of real rows and of the pool.
+
+        Raises:
+            ParamsError: there is no discriminator of that size.
+            UnsupportedError: the own one judges pictures of other channels than the generator draws.
+        """
+        self.options, self.generator, self.seed, self.world = options, generator, seed, world()
+        judge = _judge(options, generator, own, seed)
+        self.px, self.channels = (
+            (judge.resolution, judge.image_channels) if isinstance(judge, Discriminator) else (0, 0)
+        )
+        self.judge = judge.to(generator.w_avg.device).train().requires_grad_(True)
+        self.adam = torch.optim.Adam(self.judge.parameters(), lr=options.lr, betas=options.betas)
+        self.pool = ReplayPool(options.pool, seed)
+
+    @property
+    def of_pictures(self) -> bool:
+        """Whether it judges pictures, not rows."""
+        return self.options.kind == "picture"
+
+    def generator_loss(self, fake: Tensor) -> Tensor:
+        """What the discriminator's verdict costs, ``softplus(-D)``; not yet weighted.
+
+        Args:
+            fake: pictures [N, C, h, w] about [-1, 1], or ws [N, rows, w_dim]: every row is judged.
+
+        Returns:
+            [N], with gradients for `fake` and none for the discriminator; of rows the mean.
+        """
+        self.judge.requires_grad_(False)
+        try:
+            logits = self._logits(fake if self.of_pictures else self._rows(fake))
+        finally:
+            self.judge.requires_grad_(True)
+        loss = logistic_generator(logits)
+        return loss if self.of_pictures else loss.mean(dim=1)
+
+    def update(self, real: Tensor | None, fake: Tensor, step: int) -> float:
+        """Train the discriminator by one step.
+
+        Args:
+            real: photographs [N, C, h, w], at least as large as they are judged; or ws [N, rows, w_dim], or None for
+                new ones of the generator.
+            fake: pictures [N, C, h, w] or ws [N, rows, w_dim]. Of ws one random row is judged, or an old one.
+            step: its number, from 0 on.
+
+        Returns:
+            Its logistic loss before the step: of several processes this one's part of the sum.
+
+        Raises:
+            ShapeError: photographs are smaller than the discriminator's pictures.
+        """
+        fake = fake.detach()
+        if self.of_pictures:
+            if real is None:
+                raise ShapeError("adversary: a discriminator of pictures needs photographs")
+            real, fake = self._resized(real.detach()), self._resized(fake)
+        else:
+            # Few numbers: every process judges the rows of all of them, and all do the same step.
+            fake = self.pool.swap(self._one_row(collect(fake, self.world), "fake", step), step)
+            ws = self._drawn(len(fake), step) if real is None else collect(real, self.world)
+            real = self._one_row(ws, "real", step)
+        # Every process asks for the sums, whatever it has itself.
+        counts = [self._count(len(real)), self._count(len(fake))]
+        loss = logistic_generator(self._logits(real)).sum() / counts[0]
+        loss = loss + logistic_generator(-self._logits(fake)).sum() / counts[1]
+        due = self.options.r1 > 0 and step % self.options.r1_every == 0
+        if due and self.options.r1_every == 1:
+            self._descend(loss + self._r1(real) / counts[0])
+        else:
+            self._descend(loss)
+            if due:
+                self._descend(self._r1(real) / counts[0])
+        return float(loss.detach()) / (1 if self.of_pictures else self.world.size)
+
+    def _count(self, mine: int) -> int:
+        """How many there are in the whole batch."""
+        there = int(sum_(self.generator.w_avg.new_tensor(mine), self.world)) if self.of_pictures else mine
+        return max(there, 1)
+
+    def _descend(self, loss: Tensor) -> None:
+        self.adam.zero_grad(set_to_none=True)
+        if loss.requires_grad:  # a process may have no pictures
+            loss.backward()
+        if self.of_pictures:
+            sum_gradients(self.judge.parameters(), self.world)
+        self.adam.step()
+
+    def _r1(self, real: Tensor) -> Tensor:
+        """The sum of the gradient penalties, as strong as their rarity asks for."""
+        if not len(real):
+            return real.new_zeros(())
+        # r1_penalty is of pictures: a w is one of 1 x 1 px.
+        each = r1_penalty(self.judge, real) if self.of_pictures else r1_penalty(self._of_pixels, real[..., None, None])
+        return self.options.r1 / 2 * self.options.r1_every * each.sum()
+
+    def _of_pixels(self, w: Tensor) -> Tensor:
+        return self.judge(w[..., 0, 0])
+
+    def _logits(self, judged: Tensor) -> Tensor:
+        if not len(judged):
+            return judged.new_zeros(0) if self.of_pictures else judged.new_zeros(judged.shape[:-1])
+        return self.judge(self._as_judged(judged) if self.of_pictures else judged)
+
+    def _as_judged(self, images: Tensor) -> Tensor:
+        """Pictures of the discriminator's channels and size."""
+        return area_resize(images[:, : self.channels], self.px)
+
+    def _resized(self, images: Tensor) -> Tensor:
+        if images.shape[-1] < self.px:
+            raise ShapeError(
+                f"adversary: pictures of {images.shape[-1]} px cannot be judged at {self.px} px, where enlarged ones "
+                "give themselves away; give larger ones, or adversary.px"
+            )
+        return self._as_judged(images) if len(images) else images
+
+    def _rows(self, ws: Tensor) -> Tensor:
+        check_shape(ws, (None, None, self.generator.w_dim), "ws")
+        return ws
+
+    def _one_row(self, ws: Tensor, name: str, step: int) -> Tensor:
+        """A row of each [N, rows, w_dim] at random: [N, w_dim]."""
+        rows = self._rows(ws).shape[1]
+        sources = (
+            torch.Generator().manual_seed(item_seed("adversary", name, self.seed, step, i)) for i in range(len(ws))
+        )
+        chosen = [int(torch.randint(rows, (), generator=source)) for source in sources]
+        return ws.detach()[torch.arange(len(ws)), chosen]
+
+    @torch.no_grad()
+    def _drawn(self, count: int, step: int) -> Tensor:
+        """New ws of the generator, without truncation."""
+        seeds = [item_seed("adversary", self.seed, step, i) for i in range(count)]
+        return self.generator.map(normal(seeds, (self.generator.z_dim,)).to(self.generator.w_avg))
+
+    def state(self) -> dict[str, Tensor]:
+        """Copies on the CPU for a checkpoint: "judge.NAME", "adam.INDEX.NAME", "pool"."""
+        judge = {
+            name: value.detach().to("cpu", copy=True).contiguous() for name, value in self.judge.state_dict().items()
+        }
+        state = {f"judge.{name}": value for name, value in judge.items()}
+        state |= {f"adam.{name}": value for name, value in flat_state(self.adam).items()}
+        if len(self.pool.codes):
+            state["pool"] = self.pool.codes.to("cpu", copy=True)
+        return state
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from :meth:`state`, bit for bit.
+
+        Raises:
+            CheckpointError: it is of another adversary.
+        """
+        parts: dict[str, dict[str, Tensor]] = {"judge": {}, "adam": {}, "pool": {}}
+        for key, value in state.items():
+            part, _, name = key.partition(".")
+            if part not in parts:
+                raise CheckpointError(f"adversary state: {key} is not part of it")
+            parts[part][name] = value
+        wanted = {name: value.shape for name, value in self.judge.state_dict().items()}
+        if {name: value.shape for name, value in parts["judge"].items()} != wanted:
+            raise CheckpointError("adversary state: it is of a discriminator of other sizes")
+        self.judge.load_state_dict(parts["judge"])
+        load_flat_state(self.adam, parts["adam"])
+        codes = parts["pool"].get("", torch.empty(0, 0))
+        if len(codes) > self.pool.size or (len(codes) and list(codes.shape[1:]) != [self.generator.w_dim]):
+            raise CheckpointError(f"adversary state: a pool of {list(codes.shape)} codes")
+        self.pool.codes = codes.to(self.generator.w_avg.device, copy=True)
+
+
+def _judge(options: AdversaryOptions, generator: Generator, own: Discriminator | None, seed: int) -> nn.Module:
+    """The discriminator as the game begins."""
+    seed, channels = item_seed("adversary", seed), generator.image_channels
+    if options.kind == "latent":
+        return LatentDiscriminator(generator.w_dim, seed)
+    if own is not None and options.px in (None, own.resolution):
+        if own.image_channels != channels:
+            raise UnsupportedError(
+                f"the checkpoint's discriminator looks at {own.image_channels} channels, its generator draws {channels}"
+            )
+        return copy.deepcopy(own)
+    px = options.px or min(256, generator.resolution)
+    if px > generator.resolution:
+        raise ParamsError(f"adversary.px is {px}, but the generator draws {generator.resolution} px")
+    return fresh(px, channels_base=options.base or 16384, image_channels=channels, seed=seed)

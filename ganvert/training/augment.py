@@ -1,0 +1,210 @@
+"""Random changes of training pictures: moved pictures teach alignment, spoilt ones what photographs look like."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ganvert.errors import ParamsError, ShapeError
+from ganvert.generators.base import check_shape
+from ganvert.images import area_resize, as_drawn
+from ganvert.seeds import item_seed, normal
+
+__all__ = ["Augment", "augment"]
+
+#: Every change has numbers of its own, so that switching one on or off leaves the others as they are.
+_DRAWS = (
+    "mirror",
+    *("shift_x", "shift_y", "turn", "zoom"),
+    *("brightness", "contrast", "saturation", "temperature", "hue"),
+    *("grey", "blur", "resample", "noise"),
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Augment:
+    """params.yaml: data.augment. Zero (or false) is off; the default changes nothing.
+
+    The first four move the picture: the one that an encoder sees and the one that its drawing is compared with. The
+    others spoil only what it sees, so that it learns to draw the clean one.
+
+    Attributes:
+        mirror: every other picture is mirrored.
+        translate: largest shift along each axis, as a fraction of the side; what comes in is a reflection.
+        rotate: largest angle, degrees either way.
+        scale: a side grows or shrinks by up to this fraction: 0.25 is 0.8 to 1.25 times.
+        colour: strength s of changed light: brightness, contrast and saturation by factors of e^-s to e^s, a quarter of
+            that between red and blue, and hue by up to s / 4 radians. At most 1; 0.3 is a bad camera.
+        grey: fraction of pictures that lose their colour.
+        blur: largest standard deviation of a Gaussian, in px of a picture of 256 px.
+        resample: largest factor by which a picture is made smaller and then large again; 0, or from 1 on.
+        noise: largest standard deviation of white noise, on the scale of [-1, 1].
+        degrade_target: spoil the picture to compare with in the same way: the encoder then draws what it sees.
+    """
+
+    mirror: bool = False
+    translate: float = 0.0
+    rotate: float = 0.0
+    scale: float = 0.0
+    colour: float = 0.0
+    grey: float = 0.0
+    blur: float = 0.0
+    resample: float = 0.0
+    noise: float = 0.0
+    degrade_target: bool = False
+
+    def __post_init__(self) -> None:
+        for name, most in (("translate", 0.5), ("rotate", 180.0), ("scale", 1.0), ("colour", 1.0), ("grey", 1.0)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ParamsError(f"{name} must be from 0 to {most:g}, got {getattr(self, name)}")
+        for name in ("blur", "noise"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ParamsError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.resample != 0 and not 1 <= self.resample < math.inf:
+            raise ParamsError(f"resample is a factor from 1 on, or 0 for none; got {self.resample}")
+
+    @property
+    def moves(self) -> bool:
+        """Whether pictures are moved: the code that a sample was drawn from then no longer belongs to it."""
+        return self.mirror or max(self.translate, self.rotate, self.scale) > 0
+
+    @property
+    def spoils(self) -> bool:
+        """Whether what the encoder sees is worse than the photograph."""
+        return max(self.colour, self.grey, self.blur, self.noise) > 0 or self.resample > 1
+
+
+@torch.no_grad()
+def augment(images: Tensor, seeds: Sequence[int], options: Augment) -> tuple[Tensor, Tensor]:
+    """Change pictures at random.
+
+    Args:
+        images: [N, 3, p, p], RGB about [-1, 1].
+        seeds: one per picture, N of them; give the same picture another one each time it comes up.
+        options: what may change.
+
+    Returns:
+        What the encoder sees and what its drawing is compared with, [N, 3, p, p] each, in [-1, 1]. Picture i depends on
+        ``images[i]`` and ``seeds[i]`` alone, to the bit.
+
+    Raises:
+        ShapeError: other pictures, or not one seed for each.
+    """
+    check_shape(images, (None, 3, images.shape[-1], images.shape[-1]), "images")
+    if len(images) != len(seeds):
+        raise ShapeError(f"seeds: wanted one for each of {len(images)} pictures, got {len(seeds)}")
+    clamped = images.clamp(-1, 1)
+    if not (options.moves or options.spoils) or not len(seeds):
+        return clamped, clamped
+    seen, targets = [], []
+    # One by one: convolutions may add in another order where a batch has another size.
+    for image, seed in zip(clamped.split(1), seeds, strict=True):
+        draw = _draws(seed)
+        moved = _moved(image, draw, options)
+        spoilt = _spoilt(moved, draw, seed, options)
+        seen.append(spoilt)
+        targets.append(spoilt if options.degrade_target else moved)
+    return torch.cat(seen), torch.cat(targets)
+
+
+def _draws(seed: int) -> dict[str, float]:
+    """One number in [0, 1) for every name, the same on every machine."""
+    source = torch.Generator("cpu").manual_seed(item_seed("augment", seed))
+    return dict(zip(_DRAWS, torch.rand(len(_DRAWS), generator=source, dtype=torch.float64).tolist(), strict=True))
+
+
+def _either_way(number: float) -> float:
+    """[0, 1) to [-1, 1)."""
+    return 2 * number - 1
+
+
+def _moved(image: Tensor, draw: dict[str, float], options: Augment) -> Tensor:
+    if options.mirror and draw["mirror"] < 0.5:
+        image = image.flip(3)
+    if max(options.translate, options.rotate, options.scale) == 0:
+        return image  # sampling between pixels would blur it
+    shift = options.translate * _either_way(draw["shift_x"]), options.translate * _either_way(draw["shift_y"])
+    angle = math.radians(options.rotate) * _either_way(draw["turn"])
+    return _affine(image, shift, angle, (1 + options.scale) ** _either_way(draw["zoom"]))
+
+
+def _affine(image: Tensor, shift: tuple[float, float], angle: float, zoom: float) -> Tensor:
+    """Turn anticlockwise and enlarge about the centre, then shift right and down.
+
+    Args:
+        image: [1, 3, p, p] in [-1, 1].
+        shift: along x and y, fractions of the side.
+        angle: radians.
+        zoom: factor on lengths.
+
+    Returns:
+        [1, 3, p, p] in [-1, 1], sampled bicubically.
+    """
+    # grid_sample asks where each new pixel comes from, on a picture from -1 to 1 along each axis, y downwards.
+    c, s = math.cos(angle) / zoom, math.sin(angle) / zoom
+    x, y = 2 * shift[0], 2 * shift[1]
+    back = [[c, -s, s * y - c * x], [s, c, -s * x - c * y]]
+    grid = F.affine_grid(image.new_tensor([back]), list(image.shape), align_corners=False)
+    moved = F.grid_sample(image, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+    return moved.clamp(-1, 1)  # bicubic interpolation overshoots at edges
+
+
+def _spoilt(image: Tensor, draw: dict[str, float], seed: int, options: Augment) -> Tensor:
+    """In the order in which it happens to a photograph: light, lens, size, sensor."""
+    px = image.shape[-1]
+    if options.colour:
+        image = _recoloured(image, draw, options.colour)
+    if draw["grey"] < options.grey:
+        image = as_drawn(image, 1, px)
+    if options.blur:
+        image = _blurred(image, draw["blur"] * options.blur * px / 256)
+    if options.resample:
+        image = area_resize(area_resize(image, max(round(px * options.resample ** -draw["resample"]), 1)), px)
+    if options.noise:
+        noise = normal([item_seed("augment", seed, "noise")], image.shape[1:]).to(image)
+        image = image + draw["noise"] * options.noise * noise
+    return image.clamp(-1, 1)
+
+
+def _recoloured(image: Tensor, draw: dict[str, float], strength: float) -> Tensor:
+    """Other light on a picture [1, 3, p, p]; see :class:`Augment`."""
+
+    def amount(name: str) -> float:
+        return strength * _either_way(draw[name])
+
+    light = (image + 1) / 2
+    warm = amount("temperature") / 4
+    light = light * light.new_tensor([warm, 0.0, -warm]).add(amount("brightness")).exp()[None, :, None, None]
+    light = _about(light.mean(), light, math.exp(amount("contrast")))
+    light = _about(light.mean(dim=1, keepdim=True), light, math.exp(amount("saturation")))
+    turned = torch.einsum("ij,njhw->nihw", _hue_turn(amount("hue") / 4).to(light), light)
+    return turned * 2 - 1
+
+
+def _about(centre: Tensor, values: Tensor, factor: float) -> Tensor:
+    return centre + factor * (values - centre)
+
+
+def _hue_turn(angle: float) -> Tensor:
+    """The rotation [3, 3] of RGB about the axis of greys (Rodrigues' formula)."""
+    c, s, third = math.cos(angle), math.sin(angle) / math.sqrt(3), (1 - math.cos(angle)) / 3
+    return torch.tensor(
+        [[c + third, third - s, third + s], [third + s, c + third, third - s], [third - s, third + s, c + third]]
+    )
+
+
+def _blurred(image: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of [1, 3, p, p], reflected at the border; the kernel ends at three standard deviations."""
+    radius = min(math.ceil(3 * sigma), image.shape[-1] - 1)
+    if radius < 1:
+        return image
+    at = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    kernel = torch.exp(-(at**2) / (2 * sigma**2))
+    weights = (kernel / kernel.sum()).to(image).expand(3, 1, 1, -1)
+    wide = F.pad(image, (radius, radius, radius, radius), mode="reflect")
+    return F.conv2d(F.conv2d(wide, weights, groups=3), weights.transpose(2, 3), groups=3)

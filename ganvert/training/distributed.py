@@ -1,0 +1,203 @@
+"""Training on several GPUs or machines, started by ``torchrun``: every process has all weights and a share of a batch.
+
+There is no wrapper around modules. A process computes the losses of its images, *sums* them and divides by the size of
+the whole batch; gradients are summed over the processes. The step is then that of one process with the whole batch, up
+to the order of sums.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from ganvert.errors import UnsupportedError
+
+__all__ = [
+    "World",
+    "broadcast_",
+    "collect",
+    "leave",
+    "share",
+    "sum_",
+    "sum_gradients",
+    "synchronised",
+    "world",
+]
+
+T = TypeVar("T")
+
+#: Numbers that are sent at once: enough to keep a line busy, little beside the weights.
+_BUCKET = 1 << 24
+#: One process may draw samples or validate for long while the others wait.
+_PATIENCE = timedelta(hours=4)
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """Which of how many processes this is."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this one writes files and messages."""
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Until all processes are here, e.g. before reading a file that the main one writes."""
+        if self.size > 1:
+            dist.barrier()
+
+    def sum(self, record: Mapping[str, float]) -> dict[str, float]:
+        """Numbers by name, each summed over the processes that have it; the same in all of them."""
+        if self.size == 1:
+            return dict(record)
+        records: list[dict[str, float]] = [{} for _ in range(self.size)]
+        dist.all_gather_object(records, dict(record))
+        names = dict.fromkeys(name for each in records for name in each)
+        return {name: sum(each[name] for each in records if name in each) for name in names}
+
+
+def world() -> World:
+    """The processes that ``torchrun`` started; one, where it did not.
+
+    The first call joins the others and, where there are GPUs, makes the one of this process's number current (so that
+    "cuda" means it). CPU tensors then go through gloo, those on a GPU through NCCL.
+
+    Raises:
+        UnsupportedError: WORLD_SIZE is set without the rest of what torchrun sets, or there are fewer GPUs than
+            processes on this machine.
+    """
+    told = os.environ.get("WORLD_SIZE", "1")
+    if told == "1":
+        return World()
+    if not dist.is_initialized():
+        missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+        if missing:
+            raise UnsupportedError(f"WORLD_SIZE is {told} but there is no {', '.join(missing)}: start with torchrun")
+        gpus = torch.cuda.device_count()
+        if gpus:
+            local = int(os.environ.get("LOCAL_RANK", os.environ["RANK"]))
+            if local >= gpus:
+                raise UnsupportedError(f"process {local} of this machine has no GPU, there are {gpus}: start fewer")
+            torch.cuda.set_device(local)
+        backend = "cpu:gloo,cuda:nccl" if gpus and dist.is_nccl_available() else "gloo"
+        dist.init_process_group(backend, timeout=_PATIENCE)
+    return World(dist.get_rank(), dist.get_world_size())
+
+
+def leave() -> None:
+    """Part from the other processes at the end; nothing where there are none."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def share(items: Sequence[T], world: World) -> list[T]:
+    """This process's part of a batch: every `size`-th item, so that shares differ by at most one."""
+    return list(items[world.rank :: world.size])
+
+
+def sum_(tensor: Tensor, world: World) -> Tensor:
+    """The sum over all processes, in place."""
+    if world.size > 1:
+        dist.all_reduce(tensor)
+    return tensor
+
+
+def collect(part: Tensor, world: World) -> Tensor:
+    """The shares of all processes in the order in which :func:`share` dealt them, without gradients.
+
+    Args:
+        part: [n, ...]; n may differ between processes.
+        world: see there.
+
+    Returns:
+        [sum of n, ...], the same in all processes.
+    """
+    if world.size == 1:
+        return part.detach()
+    counts = part.new_zeros(world.size, dtype=torch.int64)
+    counts[world.rank] = len(part)
+    longest = int(sum_(counts, world).max())
+    dealt = part.new_zeros(longest, world.size, *part.shape[1:])
+    dealt[: len(part), world.rank] = part.detach()
+    there = torch.arange(longest, device=part.device)[:, None] < counts
+    return sum_(dealt, world)[there]  # every sum has one term that is not zero: nothing is rounded
+
+
+def sum_gradients(parameters: Iterable[nn.Parameter], world: World) -> None:
+    """Replace every gradient by its sum over the processes, between ``backward`` and the optimiser's step.
+
+    A parameter without a gradient in one process counts as 0 there; without one in any it stays so, and the optimiser
+    leaves it alone. All processes must give the same parameters in the same order.
+    """
+    if world.size == 1:
+        return
+    for bucket in _buckets([p for p in parameters if p.requires_grad]):
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in bucket]
+        there = bucket[0].new_tensor([float(p.grad is not None) for p in bucket])
+        flat = sum_(torch.cat([there, *(gradient.flatten() for gradient in gradients)]), world)
+        there, *sums = flat.split([len(bucket), *(p.numel() for p in bucket)])
+        for p, count, value in zip(bucket, there.tolist(), sums, strict=True):
+            if count:
+                p.grad = value.view_as(p).clone()
+
+
+def _buckets(parameters: Sequence[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
+    """Parameters of one type and device in a row, together not much above the limit."""
+    bucket: list[nn.Parameter] = []
+    for p in parameters:
+        alike = not bucket or (p.dtype, p.device) == (bucket[0].dtype, bucket[0].device)
+        if not alike or sum(other.numel() for other in bucket) >= _BUCKET:
+            yield bucket
+            bucket = []
+        bucket.append(p)
+    if bucket:
+        yield bucket
+
+
+@torch.no_grad()
+def broadcast_(module: nn.Module, world: World) -> None:
+    """Give all processes the main one's parameters and buffers."""
+    if world.size > 1:
+        for value in (*module.parameters(), *module.buffers()):
+            sent = value.detach().contiguous()
+            dist.broadcast(sent, src=0)
+            value.copy_(sent)
+
+
+def synchronised(module: nn.Module, world: World) -> nn.Module:
+    """The module with batch normalisation over the whole batch, not over a share of it.
+
+    Returns:
+        The module itself in one process or without such layers. Otherwise its layers are replaced by
+        ``nn.SyncBatchNorm``, which has the same parameters under the same names; call this before an optimiser is made.
+
+    Raises:
+        UnsupportedError: such layers are on a CPU, where PyTorch cannot do that.
+    """
+    if world.size == 1:
+        return module
+    layers = {
+        name: layer
+        for name, layer in module.named_modules()
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and not isinstance(layer, nn.SyncBatchNorm)
+    }
+    if not layers:
+        return module
+    for name, layer in layers.items():
+        tensors = [*layer.parameters(), *layer.buffers()]
+        if any(not tensor.is_cuda for tensor in tensors) or not tensors:
+            raise UnsupportedError(
+                f"{world.size} processes: {name} normalises over a batch, which PyTorch does across processes on GPUs "
+                "only; train in one process, on GPUs, or with a backbone without batch normalisation"
+            )
+    return nn.SyncBatchNorm.convert_sync_batchnorm(module)

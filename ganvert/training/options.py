@@ -1,0 +1,128 @@
+"""What params.yaml can say about the training of an encoder."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from ganvert.encoders.base import EncoderSpec
+from ganvert.errors import ParamsError
+from ganvert.inverters.objective import Term
+from ganvert.registry import lookup
+from ganvert.training.adversary import AdversaryOptions
+from ganvert.training.augment import Augment
+from ganvert.training.optimisers import OptimiserOptions
+from ganvert.training.regularisers import REGULARISERS
+
+__all__ = ["DataOptions", "TrainOptions"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """Which pictures are seen.
+
+    Attributes:
+        samples: seeds 0 .. samples - 1 of the generator are drawn once and kept; 0 takes new ones for ever (a GPU
+            draws faster than a disk fills).
+        psi, cutoff: truncation of the samples' codes (``Generator.map``).
+        photos: share of every batch that is photographs, 0 to 1; the rest is samples.
+        validation: how many photographs are held out and looked at; those whose ids' digests come first.
+        px: side of the pictures that are kept, and the most that losses see.
+        augment: changes of what is seen (:class:`ganvert.training.augment.Augment`). Samples are never moved or
+            mirrored: their codes would no longer be right.
+        sample_variants, photo_variants: how many differently changed versions of a picture there are; 0 makes a new
+            one each time. With few of them the features of a frozen backbone are computed once and kept.
+    """
+
+    samples: int = 0
+    psi: float = 1.0
+    cutoff: int | None = None
+    photos: float = 0.0
+    validation: int = 8
+    px: int = 256
+    augment: Augment = dataclasses.field(default_factory=Augment)
+    sample_variants: int = 1
+    photo_variants: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.photos <= 1:
+            raise ParamsError(f"photos is a share of the batch, 0 to 1, got {self.photos}")
+        if min(self.samples, self.validation, self.sample_variants, self.photo_variants) < 0 or self.px < 16:
+            raise ParamsError("samples, validation and variants must not be negative, px at least 16")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """params.yaml: train_encoder.options.NAME.
+
+    Attributes:
+        encoder: what it is made of.
+        first_step: steps already behind the weights it starts from; decides which pictures come next.
+        steps: optimiser steps of this run.
+        batch: pictures a step, over all devices.
+        seed: of everything that is drawn.
+        data: which pictures are seen.
+        optimiser: how the weights move.
+        clip: largest norm of the gradient; 0 for none.
+        latent: weight of the squared error of ws over the variance of w, on samples.
+        feature: weight of the squared error of a predicted feature over its mean square, on samples.
+        own_feature: weight of the squared distance of a predicted feature from the generator's own feature of the
+            predicted rows (FeatureStyleEncoder).
+        objective: image losses of the picture drawn from the prediction.
+        objective_on: which pictures they look at.
+        also: a second space whose picture the objective compares too (FeatureStyleEncoder: ``wplus``).
+        fade: steps over which a predicted feature takes the place of the generator's own (FeatureStyleEncoder).
+        regularise: weights of penalties of the prediction (``ganvert.training.regularisers.REGULARISERS``).
+        adversary: a discriminator of pictures or of rows that is trained along.
+        picture: ``full`` draws pictures with the generator; ``draft`` with a stand-in that is trained first
+            (``ganvert.generators.draft``), ten times cheaper.
+        precision: of the encoder's forward pass; ``bf16`` is for GPUs.
+        ema: decay of the running mean of the weights, which is what is kept; 0 keeps the last ones.
+        validate_every: steps between looks at the held-out photographs; 0 looks at the end only.
+        checkpoint_every: steps between checkpoints in the work folder.
+    """
+
+    encoder: EncoderSpec
+    first_step: int = 0
+    steps: int
+    batch: int
+    seed: int = 0
+    data: DataOptions
+    optimiser: OptimiserOptions
+    clip: float = 1.0
+    latent: float = 0.0
+    feature: float = 0.0
+    own_feature: float = 0.0
+    objective: tuple[Term, ...] = ()
+    objective_on: Literal["all", "samples", "photos"] = "all"
+    also: str | None = None
+    fade: int = 0
+    regularise: dict[str, float] = dataclasses.field(default_factory=dict)
+    adversary: AdversaryOptions | None = None
+    picture: Literal["full", "draft"] = "full"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    ema: float = 0.0
+    validate_every: int = 0
+    checkpoint_every: int = 100
+
+    def __post_init__(self) -> None:
+        for name in self.regularise:
+            lookup(REGULARISERS, name, "regulariser of encoders")
+        if min(self.steps, self.batch, self.checkpoint_every) < 1:
+            raise ParamsError("steps, batch and checkpoint_every must be at least 1")
+        if min(self.clip, self.latent, self.feature, self.own_feature, self.fade, self.validate_every) < 0:
+            raise ParamsError("weights, clip, fade and validate_every must not be negative")
+        if not 0 <= self.ema < 1:
+            raise ParamsError(f"ema is a decay, 0 (off) to below 1, got {self.ema}")
+        if not (self.latent or self.feature or self.objective):
+            raise ParamsError("nothing to learn from: give latent, feature or an objective")
+        if 0 < self.data.samples < self.batch * (1 - self.data.photos):
+            raise ParamsError(f"data.samples ({self.data.samples}) must fill a batch ({self.batch})")
+        if any(term.mask or term.picture for term in self.objective):
+            raise ParamsError("objective: masks and second pictures belong to inversion, not to training")
+        if (self.latent or self.feature) and self.data.photos == 1:
+            raise ParamsError("latent and feature compare with what samples were drawn from: photos: 1 leaves none")
+        if self.objective and self.data.photos == {"samples": 1.0, "photos": 0.0, "all": -1.0}[self.objective_on]:
+            raise ParamsError(f"objective_on: {self.objective_on}: data.photos: {self.data.photos:g} leaves none")
+        if self.picture == "draft" and self.adversary and self.adversary.kind == "picture":
+            raise ParamsError("a discriminator of pictures cannot judge drafts: picture: full")

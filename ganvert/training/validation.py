@@ -1,0 +1,39 @@
+"""How well an encoder does on photographs it was not trained on, in numbers and as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from ganvert.encoders import Encoder
+from ganvert.images import area_resize, as_rgb, to_pil
+from ganvert.losses import LOSSES
+from ganvert.training.data import Photos
+
+__all__ = ["validate"]
+
+_SIZE = 256
+
+
+@torch.no_grad()
+def validate(encoder: Encoder, photos: Photos, folder: Path | None) -> tuple[dict[str, float], Image.Image]:
+    """Encode and draw photographs.
+
+    Returns:
+        Mean mse_256 and lpips_alex_256, and a sheet: photographs above, what is drawn from their codes below.
+    """
+    device = encoder.w_avg.device
+    mse, lpips = LOSSES["mse"](folder, device), LOSSES["lpips_alex"](folder, device)
+    tops, bottoms, numbers = [], [], []
+    for place in range(len(photos.ids)):
+        target = photos.get([place]).to(device)
+        drawn = area_resize(as_rgb(encoder.draw(encoder.encode(target))), _SIZE).clamp(-1, 1)
+        target = area_resize(target, _SIZE)
+        numbers.append([float(loss(drawn, loss.prepare(target))) for loss in (mse, lpips)])
+        tops.append(target.cpu())
+        bottoms.append(drawn.cpu())
+    mean = torch.tensor(numbers).mean(dim=0).tolist()
+    sheet = torch.cat([torch.cat(tops, dim=3), torch.cat(bottoms, dim=3)], dim=2)
+    return {"mse_256": mean[0], "lpips_alex_256": mean[1]}, to_pil(sheet)[0]

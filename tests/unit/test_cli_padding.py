@@ -1,0 +1,220 @@
+"""`ganvert blend`, `transfer` and `interpolate --move`: photographs or a table in, sheets and pictures out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import Result
+from PIL import Image
+from typer.testing import CliRunner
+
+from ganvert import cli, faces
+from ganvert.blending import draw_between, draw_swap, draw_transfer
+from ganvert.codes import Codes, read_codes
+from ganvert.generators import load_generator
+from ganvert.images import to_pil
+
+MSE = {"loss": "mse", "resolution": 64}
+PAD = {"inverter": "optimise", "space": "pad/wplus", "init": "mean", "steps": 2, "lr": 0.2, "objective": [MSE]}
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tiny_generator_file: Path, tmp_path: Path, write_params: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command in a folder with three small pictures and two presets; no assets."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "_assets", lambda: tmp_path)
+    monkeypatch.setattr(cli, "_metrics", lambda *_: [])
+    write_params(invert={"options": {"mine": PAD, "plain": {**PAD, "space": "wplus"}}})
+    for name, step in (("a", 9), ("b", 5), ("c", 14)):
+        waves = 127 + 90 * np.sin(np.indices((90, 120)).sum(0) / step)[..., None] * [1, 0.5, -0.7]
+        Image.fromarray(waves.astype(np.uint8)).save(f"{name}.png")
+    with Image.open("a.png") as picture:
+        picture.paste("black", (40, 30, 80, 40))
+        picture.save("painted.png")
+
+    def run(*arguments: object, method: str = "mine") -> Result:
+        told = ["--generator", str(tiny_generator_file), "--device", "cpu"]
+        told += ["--method", method, *([] if "--recipe" in arguments else ["--recipe", "center"])]
+        return CliRunner().invoke(cli.app, [*map(str, arguments), *told])
+
+    return run
+
+
+@pytest.fixture
+def table(run: Run, tiny_generator_file: Path) -> Codes:
+    """Codes of a.png, painted.png, b.png and c.png as out/codes.parquet."""
+    Path("photos").mkdir()
+    for i, name in enumerate(("a", "painted", "b", "c")):
+        Path(f"photos/{i}.png").write_bytes(Path(f"{name}.png").read_bytes())
+    done = run("invert", "photos", "--out", "out")
+    assert done.exit_code == 0, done.output
+    return read_codes(Path("out/codes.parquet"), load_generator(tiny_generator_file))
+
+
+def good(done: Result) -> None:
+    assert done.exit_code == 0, done.output
+
+
+def bad(done: Result, says: str, code: int) -> None:
+    assert done.exit_code == code, done.output
+    assert says in " ".join(done.output.split())
+    assert "Traceback" not in done.output
+
+
+def same(file: Path | str, picture: Image.Image) -> bool:
+    return Image.open(file).convert("RGB").tobytes() == picture.tobytes()
+
+
+def cells(file: str, columns: int, px: int) -> list[Image.Image]:
+    """The pictures on a sheet with captions."""
+    sheet = Image.open(file).convert("RGB")
+    rows = (sheet.height - 4) // (px + 26)
+    assert sheet.size == (columns * (px + 4) + 4, rows * (px + 26) + 4)
+    places = [(4 + (px + 4) * column, 4 + (px + 26) * row) for row in range(rows) for column in range(columns)]
+    return [sheet.crop((x, y, x + px, y + px)) for x, y in places]
+
+
+@pytest.mark.parametrize("command", ["blend", "transfer", "interpolate"])
+def test_help_with_an_example(run: Run, command: str) -> None:
+    done = run(command, "--help")
+    good(done)
+    assert "Example" in done.output
+    assert f"ganvert {command}" in done.output
+
+
+def test_blend_photographs(run: Run, table: Codes) -> None:
+    good(run("blend", "a.png", "b.png", "--out", "blends", "--px", 64))
+    names = {"a": 0, "b": 2}
+    files = {path.name for path in Path("blends").iterdir()}
+    assert files == {"sheet.png", *(f"own-{own}_detail-{detail}.png" for own in names for detail in names)}
+    sheet = cells("blends/sheet.png", 2, 64)
+    wanted = [draw_swap(table, own, detail) for own in names.values() for detail in names.values()]
+    assert [one.tobytes() for one in sheet] == [one.tobytes() for one in wanted]
+    assert len({one.tobytes() for one in wanted}) == 4
+    assert same("blends/own-b_detail-a.png", draw_swap(table, 2, 0))
+
+
+def test_blend_images_of_a_table(run: Run, table: Codes) -> None:
+    ids = [table.image_ids[i] for i in (3, 0, 2)]
+    good(run("blend", *ids, "--codes", "out/codes.parquet", "--out", "blends", "--px", 32))
+    assert len(cells("blends/sheet.png", 3, 32)) == 9
+    assert same(f"blends/own-{ids[0]}_detail-{ids[2]}.png", draw_swap(table, 3, 2))
+
+
+@pytest.mark.parametrize("part", ["own", "detail", "all"])
+def test_transfer(run: Run, table: Codes, part: str) -> None:
+    told = ("--part", part, "--amount", 1, "--amount", -0.5, "--px", 64)
+    good(run("transfer", "a.png", "painted.png", "b.png", "c.png", "--out", "moved", *told))
+    sheet = cells("moved/sheet.png", 3, 64)
+    for name, i in (("b", 2), ("c", 3)):
+        assert same(f"moved/{name}_{part}+1.png", draw_transfer(table, 0, 1, i, part, 1))
+    wanted = [to_pil(table.select(i).draw())[0] for i in (0, 1)] + [Image.new("RGB", (64, 64), "white")]
+    for i in (2, 3):
+        wanted.append(to_pil(table.select(i).draw())[0])
+        wanted += [draw_transfer(table, 0, 1, i, part, amount) for amount in (1, -0.5)]
+    assert [one.tobytes() for one in sheet] == [one.tobytes() for one in wanted]
+    ids = table.image_ids
+    good(run("transfer", *ids[:3], "--codes", "out/codes.parquet", "--part", part, "--out", "other"))
+    assert same(f"other/{ids[2]}_{part}+1.png", draw_transfer(table, 0, 1, 2, part, 1))
+
+
+def test_a_pair_applied_to_its_own_first_photograph(run: Run, table: Codes) -> None:
+    good(run("transfer", "a.png", "painted.png", "a.png", "--part", "all", "--out", "moved"))
+    assert same("moved/3-a_all+1.png", to_pil(table.select(1).draw())[0])  # numbered: two have one name
+
+
+def test_the_second_photograph_is_cut_where_the_first_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Landmarks that depend on the picture, as a detector's do, move the crop of one that was painted on."""
+
+    class Detector:
+        def __init__(self, folder: Path) -> None:
+            pass
+
+        def detect(self, image: Image.Image, upsample: int) -> list[np.ndarray]:
+            x = 50 + np.asarray(image)[35, 60, 0] % 16
+            points = np.tile([x, 45.0], (68, 1))
+            points[36:42] += [-10, -8]
+            points[42:48] += [10, -8]
+            points[48:] += [0, 10]
+            points[48, 0], points[54, 0] = x - 6, x + 6
+            return [points]
+
+    monkeypatch.setattr(faces, "FaceDetector", Detector)
+    paths = [Path("a.png"), Path("painted.png"), Path("b.png")]
+    own, other = (cli._crops_of(paths, "ffhq", 64, Path(), same_crop) for same_crop in (False, True))
+    assert [a.image_id for a in own] == [b.image_id for b in other]
+    equal = [a.image.tobytes() == b.image.tobytes() for a, b in zip(own, other, strict=True)]
+    assert equal == [True, False, True]
+    # Away from the paint it is the first photograph's crop.
+    first, second = (np.asarray(crop.image, dtype=int) for crop in other[:2])
+    assert (first != second).any()
+    assert (first[-8:] == second[-8:]).all()
+    Image.new("RGB", (50, 50)).save("small.png")
+    done = run("transfer", "a.png", "small.png", "b.png", "--same-crop", "--out", "x")
+    bad(done, "not the same picture", 2)
+
+
+@pytest.mark.parametrize("move", ["all", "own", "detail"])
+def test_interpolate_a_part(run: Run, table: Codes, move: str) -> None:
+    ids, told = table.image_ids, ("--count", 3, "--px", 64, "--move", move)
+    ends = ("--first", ids[3], "--second", ids[2])
+    good(run("interpolate", "out/codes.parquet", *ends, *told, "--out", "strip.png"))
+    wanted = [one.tobytes() for one in draw_between(table, 3, 2, 3, move)]
+    assert [one.tobytes() for one in cells("strip.png", 3, 64)] == wanted
+    good(run("interpolate", "c.png", "b.png", *told, "--out", "photos.png"))
+    assert Path("photos.png").read_bytes() == Path("strip.png").read_bytes()
+    good(run("interpolate", "c.png", *told, "--from-mean", "--out", "mean.png"))
+    wanted = [one.tobytes() for one in draw_between(table, None, 3, 3, move)]
+    assert [one.tobytes() for one in cells("mean.png", 3, 64)] == wanted
+    good(run("interpolate", "out/codes.parquet", "--from-mean", *told, "--out", "mean.png"))
+    wanted = [one.tobytes() for one in draw_between(table, None, 0, 3, move)]
+    assert [one.tobytes() for one in cells("mean.png", 3, 64)] == wanted
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says", "code"),
+    [
+        (("blend", "a.png"), "two photographs", 2),
+        (("blend", "a.png", "none.png"), "none.png: there is no such photograph", 2),
+        (("blend", "a.png", "photos"), "photos: there is no such photograph", 2),
+        (("transfer", "a.png", "b.png", "c.png", "--part", "owm"), "Did you mean 'own'", 1),
+        (("transfer", "a.png", "b.png", "c.png", "--recipe", "centre"), "Did you mean 'center'", 1),
+        (("transfer", "a.png", "b.png", "c.png", "--amount", "nan"), "amount: wanted a number", 2),
+        (("interpolate", "a.png"), "two photographs", 2),
+        (("interpolate", "a.png", "b.png", "--from-mean"), "one photograph", 2),
+        (("interpolate", "a.png", "b.png", "--first", "x"), "for tables", 2),
+        (("interpolate", "a.parquet", "--first", "x", "--from-mean"), "starts from no image", 2),
+        (("interpolate", "a.parquet", "b.parquet"), "one table", 2),
+        (("interpolate", "none.parquet"), "none.parquet", 1),
+    ],
+)
+def test_mistakes_exit_with_one_line(run: Run, arguments: tuple[str, ...], says: str, code: int) -> None:
+    bad(run(*arguments, "--out", "x"), says, code)
+    assert not Path("x").exists()
+
+
+def test_mistakes_with_tables(run: Run, table: Codes) -> None:
+    bad(run("blend", "x", "y", "--codes", "out/codes.parquet", "--out", "x"), "has no image 'x', 'y'", 2)
+    told = ("--codes", "out/codes.parquet", "--same-crop", "--out", "x")
+    bad(run("transfer", *table.image_ids[:3], *told), "made before", 2)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("blend", "a.png", "b.png"),
+        ("transfer", "a.png", "painted.png", "b.png"),
+        ("interpolate", "a.png", "b.png", "--move", "detail"),
+    ],
+)
+def test_codes_without_parts_are_refused_before_any_work(
+    run: Run, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "_crops_of", lambda *_: pytest.fail("photographs were read"))
+    bad(run(*arguments, "--out", "x", method="plain"), "such as pad/wplus or f16/wplus", 1)
