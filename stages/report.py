@@ -19,6 +19,7 @@ from stages.common import stage
 DATA = Path("data")
 OUT = Path("reports/report.html")
 SHEET = Path("reports/overview.jpg")
+TRAINING = Path("reports/train_encoder")
 log = logging.getLogger("report")
 
 
@@ -56,8 +57,7 @@ def main() -> None:
 def encoders(names: Iterable[str]) -> dict[str, tuple[Image.Image | None, Image.Image | None]]:
     """Encoder to the plots that its training left: its losses, and held-out photographs above what it makes of them."""
     return {
-        name: (picture(DATA / f"encoders/{name}/loss.png"), picture(DATA / f"encoders/{name}/validation.png"))
-        for name in names
+        name: (picture(TRAINING / f"{name}.png"), picture(DATA / f"encoders/{name}/validation.png")) for name in names
     }
 
 

@@ -24,7 +24,7 @@ from stages.common import generator_of, stage
 ASSETS = Path("data/assets")
 WORK = Path(".work/train_encoder")
 OUT = Path("data/encoders")
-METRICS = Path("reports/train_encoder")
+REPORTS = Path("reports/train_encoder")
 log = logging.getLogger("train_encoder")
 
 
@@ -59,7 +59,7 @@ def _write(name: str, options: TrainOptions, trained: Trained) -> None:
     trained.encoder.save(OUT / f"{name}.safetensors", json.dumps(dataclasses.asdict(options), sort_keys=True))
     with atomic_path(out / "losses.json") as temporary:
         temporary.write_text(json.dumps({"training": trained.records, "validation": trained.validation}))
-    save_png(losses_figure(trained.records), out / "loss.png")
+    save_png(losses_figure(trained.records), REPORTS / f"{name}.png")
     if trained.sheet is not None:
         with atomic_path(out / "validation.png") as temporary:
             trained.sheet.save(temporary)
@@ -70,7 +70,7 @@ def _write(name: str, options: TrainOptions, trained: Trained) -> None:
     # A step without photographs, say, has no number for what is about them.
     means = {key: statistics.fmean(record[key] for record in last if key in record) for key in parts}
     facts = {"steps": len(trained.records), "last_20_steps": means, "held_out": (trained.validation or [{}])[-1]}
-    with atomic_path(METRICS / f"{name}.json") as temporary:
+    with atomic_path(REPORTS / f"{name}.json") as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n")
     log.info("losses over the last %d steps: %s; held-out photographs: %s", len(last), means, facts["held_out"])
 

@@ -173,10 +173,16 @@ class Data:
         """Whether the features of this picture are kept, so that it is not looked at again."""
         return item.kind in self._features
 
-    def pictures(self, items: Sequence[Item]) -> tuple[Tensor, Tensor]:
-        """What the encoder sees and what its pictures are compared with: two of [N, 3, px, px] in [-1, 1]."""
+    def pictures(self, items: Sequence[Item], *, spoilt: bool = True) -> tuple[Tensor, Tensor]:
+        """What the encoder sees and what its pictures are compared with: two of [N, 3, px, px] in [-1, 1].
+
+        Without `spoilt` the first is only moved, for items whose features are kept: spoiling takes time.
+        """
         plain = self._plain(items)
-        options, still = self.options.augment, _still(self.options.augment)
+        options = self.options.augment
+        if not (spoilt or options.degrade_target):
+            options = dataclasses.replace(options, colour=0.0, grey=0.0, blur=0.0, resample=0.0, noise=0.0)
+        still = _still(options)
         # Variants of a picture are seeded by it alone, visits of one without variants by their number in the stream.
         seeds = [item_seed("augment", self.seed, item.kind, item.index, item.variant) for item in items]
         seen, target = plain.clone(), plain.clone()

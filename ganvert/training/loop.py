@@ -197,16 +197,18 @@ class _Run:
         """What the encoder sees and what its pictures are compared with; left out (zero) where nobody looks."""
         options, px = self.options, self.options.data.px
         compared = bool(options.objective) or (self.adversary is not None and self.adversary.of_pictures)
-        places = [
+        fresh = [i for i, item in enumerate(items) if not self.data.keeps(item)]
+        kept = [
             i
             for i, item in enumerate(items)
-            if not self.data.keeps(item) or (compared and options.objective_on in ("all", f"{item.kind}s"))
+            if self.data.keeps(item) and compared and options.objective_on in ("all", f"{item.kind}s")
         ]
         seen = torch.zeros(len(items), 3, px, px, device=self.device)
         target = torch.zeros_like(seen)
-        if places:
-            some = self.data.pictures([items[i] for i in places])
-            seen[places], target[places] = some[0].to(self.device), some[1].to(self.device)
+        for places, spoilt in ((fresh, True), (kept, False)):
+            if places:
+                some = self.data.pictures([items[i] for i in places], spoilt=spoilt)
+                seen[places], target[places] = some[0].to(self.device), some[1].to(self.device)
         return seen, target
 
     def _predict(self, items: Sequence[Item], seen: Tensor, before: Prediction | None) -> Prediction:

@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ganvert.encoders import Encoder, EncoderSpec, load_encoder
 from ganvert.generators import GENERATORS, FeaturePoint, SynthesisInput, load_generator
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from stages import align, discover, edit, evaluate, report, sample, train_encoder
@@ -95,12 +96,21 @@ def parameters(path: Path, label: int | None) -> dict[str, Any]:
     # It plays against the discriminator of the checkpoint where there is one.
     game = {"samples": 1, "resolution": 16, "channels": 8}
     tune = {"inverter": "tune", "steps": 2, "lr": 0.001, "objective": [{"loss": "mse"}], "adversarial": game}
+    training = {
+        "encoder": {"backbone": "residual", "heads": {"dense": {}}, "input_px": 16},
+        "steps": 1,
+        "batch": 2,
+        "data": {"samples": 2, "px": 64, "validation": 1},
+        "optimiser": {"lr": 0.001},
+        "latent": 1.0,
+        "objective": [{"loss": "mse"}],
+    }
     return {
         "generator": {"path": str(path), "label": label},
         "device": "cpu",
         "align": {"recipe": "center", "photos": ["data/photos"], "resolution": None},
         "sample": {"count": 6, "px": 64, "attributes": [], "known": None, "sheet": 2},
-        "train_encoder": {"start": None, "first_step": 0, "steps": 1, "batch": 2, "samples": 2, "lpips": 0.0},
+        "train_encoder": {"encoders": {"wplus": str(path)}, "options": {"wplus": training}},
         "invert": {
             "methods": {
                 "encoder": encoder,
@@ -133,8 +143,10 @@ def parameters(path: Path, label: int | None) -> dict[str, Any]:
 
 
 def run_all(methods: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    for stage in (align, sample, train_encoder):
+    for stage in (align, sample):
         stage.main()
+    monkeypatch.setattr(sys, "argv", ["train_encoder", "wplus"])
+    train_encoder.main()
     for method in methods:
         monkeypatch.setattr(sys, "argv", ["invert", method])
         invert_stage.main()
@@ -151,6 +163,13 @@ def test_every_stage(
     generator = load_generator(*generator_file)
     (crop,) = pq.read_table("data/aligned.parquet").to_pylist()
     assert crop["resolution"] == generator.resolution
+    encoder = load_encoder(Path("data/encoders/wplus.safetensors"), generator)
+    assert encoder.encode(torch.zeros(1, 3, 64, 64))["ws"].shape == (1, generator.num_ws, generator.w_dim)
+    trained = json.loads(Path("reports/train_encoder/wplus.json").read_text())
+    assert trained["steps"] == 1 and trained["last_20_steps"].keys() == {"latent", "picture", "total", "gradient"}
+    assert trained["held_out"].keys() == {"step", "mse_256", "lpips_alex_256"}
+    assert Image.open("data/encoders/wplus/validation.png").size == (256, 512)
+    assert len(json.loads(Path("data/encoders/wplus/losses.json").read_text())["training"]) == 1
     codes = pq.read_table("data/codes/wplus.parquet")
     assert len(codes.column("ws")[0]) == generator.num_ws * generator.w_dim
     (file,) = pq.read_table("data/codes/tuned.parquet").column("tuned").to_pylist()
@@ -206,13 +225,42 @@ def test_what_does_not_go_with_the_generator_stops_the_first_stage(
     assert not Path("data/photos.parquet").exists()
 
 
-def test_what_belongs_to_another_generator_says_so(tiny_generator_file: Path, project: Path, write_params: Any) -> None:
+def test_what_belongs_to_another_generator_says_so(
+    tiny_generator_file: Path, project: Path, write_params: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     weights = Path(__file__).parents[2] / "ganvert/weights"
     sections = parameters(tiny_generator_file, None)
     known = {**sections["sample"], "known": str(weights / "scores_ffhq.parquet")}
-    start = {**sections["train_encoder"], "start": str(weights / "encoder_ffhq.safetensors")}
+    other = MobileStyleGAN([4, 4], z_dim=4, w_dim=4, mapping_layers=1)
+    spec = EncoderSpec(**sections["train_encoder"]["options"]["wplus"]["encoder"])
+    Encoder(spec, other).save(project / "other.safetensors", "of another generator")
+    start = {**sections["train_encoder"], "encoders": {"wplus": "other.safetensors"}}
     write_params(**{**sections, "sample": known, "train_encoder": start})
     with wrong("scores of generator .* set sample.known: null"):
         sample.main()
-    with wrong("trained for generator .* start: null"):
+    align.main()
+    monkeypatch.setattr(sys, "argv", ["train_encoder", "wplus"])
+    with wrong("trained for generator .* generator's own file in train_encoder.encoders"):
         train_encoder.main()
+
+
+def test_encoders_that_are_not_told_of(
+    tiny_generator_file: Path, project: Path, write_params: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sections = parameters(tiny_generator_file, None)
+    options = sections["train_encoder"]["options"]
+    sections["train_encoder"]["options"] = {**options, "spare": options["wplus"]}
+    write_params(**sections)
+    for arguments, says in (
+        ([], "usage: python -m stages.train_encoder NAME"),
+        (["wplsu"], "unknown preset in train_encoder.options 'wplsu'.* Did you mean 'wplus'"),
+        (["spare"], "unknown encoder in train_encoder.encoders 'spare'"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["train_encoder", *arguments])
+        with wrong(says):
+            train_encoder.main()
+    sections["train_encoder"]["encoders"] = {"another": str(tiny_generator_file)}
+    write_params(**sections)
+    with wrong("unknown preset in train_encoder.options 'another'"):  # before any work of any stage
+        align.main()
+    assert not Path("data/photos.parquet").exists()

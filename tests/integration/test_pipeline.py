@@ -16,7 +16,11 @@ ROOT = Path(__file__).parents[2]
 TINY = {
     "align": {"photos": ["data/photos"]},
     "sample": {"check": 1, "sheet": 2},
-    "train_encoder": {"steps": 1, "batch": 2},
+    # From scratch: the pipeline is tried, not the weights.
+    "train_encoder": {
+        "encoders": {"wplus": "data/assets/mobile_stylegan.safetensors"},
+        "options": {"wplus": {"steps": 1, "batch": 2, "data": {"samples": 2, "validation": 1}}},
+    },
     "invert": {
         "methods": {
             "encoder": "data/encoders/wplus.safetensors",
@@ -73,6 +77,9 @@ def ran(project) -> Path:
 
 @pytest.mark.slow
 def test_every_stage_leaves_its_tables(ran):
+    for file in ("data/encoders/wplus/validation.png", "reports/train_encoder/wplus.png"):
+        assert (ran / file).stat().st_size > 1000
+    assert json.loads((ran / "reports/train_encoder/wplus.json").read_text())["steps"] == 1
     photos = pq.read_table(ran / "data/photos.parquet").to_pylist()
     assert {row["path"]: row["status"] for row in photos} == {
         "data/photos/a.jpg": "ok",

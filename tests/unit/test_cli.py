@@ -5,10 +5,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
 from ganvert.cli import app
+from ganvert.encoders import Encoder, EncoderSpec
+from ganvert.generators import load_generator
 
 
 @pytest.fixture
@@ -20,6 +23,20 @@ def run(assets, monkeypatch):
 @pytest.fixture
 def photo(assets) -> Path:
     return assets.parent / "sample_photos/biden.jpg"
+
+
+@pytest.fixture(scope="module")
+def encoder(assets, tmp_path_factory) -> Path:
+    """Weights of a small encoder of the real generator: it knows nothing, but says something else of every picture."""
+    generator = load_generator(assets / "mobile_stylegan.safetensors")
+    spec = EncoderSpec(backbone="residual", heads={"dense": {"code": 8, "norm": False}}, input_px=8)
+    made = Encoder(spec, generator)
+    with torch.no_grad():
+        for name, value in made.heads.named_parameters():
+            value.mul_(0 if name.endswith("bias") else 3)
+    path = tmp_path_factory.mktemp("encoder") / "encoder.safetensors"
+    made.save(path, "a test")
+    return path
 
 
 @pytest.mark.parametrize(
@@ -57,9 +74,9 @@ def test_invert_writes_codes_scores_and_pictures(run, photo, tmp_path):
     assert Image.open(tmp_path / f"out/{image_id}_w.png").size == (1024, 1024)
 
 
-def test_interpolate_draws_the_way_between_two_photographs(run, photo, tmp_path):
+def test_interpolate_draws_the_way_between_two_photographs(run, photo, encoder, tmp_path):
     other = photo.with_name("obama.jpg")
-    done = run("invert", photo, other, "--method", "encoder", "--out", tmp_path / "out")
+    done = run("invert", photo, other, "--method", "encoder", "--encoder", encoder, "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
     table = tmp_path / "out/codes.parquet"
     done = run("interpolate", table, "--count", 3, "--px", 64, "--out", tmp_path / "strip.png")
@@ -79,9 +96,10 @@ def test_interpolate_draws_the_way_between_two_photographs(run, photo, tmp_path)
     assert "has no image 'nobody'" in done.output
 
 
-def test_a_photo_without_a_face_beside_a_good_one_is_reported_and_exits_3(run, photo, tmp_path):
+def test_a_photo_without_a_face_beside_a_good_one_is_reported_and_exits_3(run, photo, encoder, tmp_path):
     Image.new("RGB", (300, 300), "grey").save(tmp_path / "grey.png")
-    done = run("invert", photo, tmp_path / "grey.png", "--method", "encoder", "--out", tmp_path / "out")
+    told = ("--method", "encoder", "--encoder", encoder)
+    done = run("invert", photo, tmp_path / "grey.png", *told, "--out", tmp_path / "out")
     assert done.exit_code == 3, done.output
     assert "grey.png" in done.output
     assert len(pq.read_table(tmp_path / "out/codes.parquet")) == 1
@@ -155,13 +173,13 @@ def test_import_and_describe_a_generator(run, tiny_generator_file, tmp_path):
     assert "8 rows of 16" in run("describe", out).output
 
 
-def test_a_small_generator_of_other_things_than_faces(run, tiny_generator_file, tmp_path):
+def test_a_small_generator_of_other_things_than_faces(run, tiny_generator_file, encoder, tmp_path):
     Image.effect_noise((90, 120), 60).save(tmp_path / "noise.png")
     told = ("--generator", tiny_generator_file, "--recipe", "center", "--no-preview", "--steps", 2)
     done = run("invert", tmp_path / "noise.png", "--method", "wplus", *told, "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
     scores = pq.read_table(tmp_path / "out/scores.parquet").to_pylist()
     assert [row["metric"] for row in scores] == ["lpips_vgg_64", "mse_64", "psnr_64", "ssim_64"]
-    done = run("invert", tmp_path / "noise.png", *told, "--out", tmp_path / "other")
+    done = run("invert", tmp_path / "noise.png", *told, "--encoder", encoder, "--out", tmp_path / "other")
     assert done.exit_code == 1
     assert "choose a method that starts without an encoder" in " ".join(done.output.split())

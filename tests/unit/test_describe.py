@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from ganvert.describe import describe
+from ganvert.encoders import Encoder, EncoderSpec
 from ganvert.errors import CheckpointError, InputError, ParamsError
 from ganvert.files import sha256_of
 from ganvert.generators import load_generator
@@ -32,9 +34,9 @@ def test_a_generator(tiny_generator: MobileStyleGAN, tiny_generator_file: Path) 
 
 
 def test_other_weights_and_files_that_are_nothing(tmp_path: Path) -> None:
-    save_file({"x": torch.zeros(3)}, tmp_path / "encoder.safetensors", {"kind": "encoder/compact", "generator": "abc"})
-    facts = describe(tmp_path / "encoder.safetensors")
-    assert (facts["kind"], facts["generator"], facts["tensors"]) == ("encoder/compact", "abc", 1)
+    save_file({"x": torch.zeros(3)}, tmp_path / "other.safetensors", {"kind": "something", "generator": "abc"})
+    facts = describe(tmp_path / "other.safetensors")
+    assert (facts["kind"], facts["generator"], facts["tensors"]) == ("something", "abc", 1)
     save_file({"x": torch.zeros(3)}, tmp_path / "bare.safetensors")
     (tmp_path / "text.pkl").write_text("no pickle at all")
     (tmp_path / "empty.pt").write_bytes(b"")
@@ -43,6 +45,20 @@ def test_other_weights_and_files_that_are_nothing(tmp_path: Path) -> None:
             describe(tmp_path / name)
     with pytest.raises(InputError, match="no such file"):
         describe(tmp_path / "none.pkl")
+
+
+def test_an_encoder(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    spec = EncoderSpec(backbone="residual", heads={"dense": {"code": 4}}, input_px=8)
+    encoder = Encoder(spec, tiny_generator)
+    encoder.save(tmp_path / "encoder.safetensors", "how it was made")
+    facts = describe(tmp_path / "encoder.safetensors")
+    assert (facts["kind"], facts["note"]) == ("encoder", "how it was made")
+    assert facts["generator"] == tiny_generator.fingerprint()
+    told = json.loads(facts["encoder"])
+    assert (told["space"], told["backbone"], told["heads"]) == ("wplus", "residual", {"dense": {"code": 4}})
+    state = encoder.trained_state()
+    assert facts["tensors"] == len(state)
+    assert facts["numbers"] == f"{sum(value.numel() for value in state.values()):,}"
 
 
 def test_import_keeps_the_generator_and_says_where_it_is_from(tiny_generator_file: Path, tmp_path: Path) -> None:

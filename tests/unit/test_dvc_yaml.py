@@ -72,7 +72,7 @@ def test_what_a_stage_imports_is_in_its_deps(name):
 @pytest.mark.parametrize("name", STAGES)
 def test_deps_exist(name):
     for dep in body(name)["deps"]:
-        if not dep.startswith(("data/", "$")):
+        if not dep.startswith(("data/", "reports/", "$")):
             assert (ROOT / dep).exists(), f"{name}: {dep} is no file of the project"
 
 
@@ -80,7 +80,37 @@ def test_deps_exist(name):
 def test_outs_are_written_by_the_stage(name):
     """A path is written twice, in dvc.yaml and in the stage, but cannot differ."""
     text = (ROOT / f"stages/{name}.py").read_text()
-    outs = [out if isinstance(out, str) else next(iter(out)) for out in body(name).get("outs", [])]
-    for out in outs:
+    for out in outs_of(name):
         folder, _, file = out.replace("${key}", "").rpartition("/")
         assert f'"{out}"' in text or (f'"{folder}"' in text and (file == ".parquet" or file in text)), out
+
+
+def outs_of(name):
+    told = [out for kind in ("outs", "metrics", "plots") for out in body(name).get(kind, [])]
+    return [out if isinstance(out, str) else next(iter(out)) for out in told]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_what_stages_leave_is_made_before_it_is_read(name):
+    """Of data and reports, deps are outs of earlier stages (or within such a folder, or around it), or the user's."""
+    earlier = [
+        out.replace("${key}", "") for before in list(STAGES)[: list(STAGES).index(name)] for out in outs_of(before)
+    ]
+    for dep in body(name)["deps"]:
+        if dep.startswith(("data/", "reports/")) and dep not in ("data/photos", "data/inputs"):
+            stem = dep.split("${")[0]
+            assert any(out.startswith(stem) or stem.startswith(out) for out in earlier), f"{name}: nobody makes {dep}"
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_methods_start_from_encoders_that_are_trained(full):
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    encoders, methods = dict(params["train_encoder"]["encoders"]), dict(params["invert"]["methods"])
+    options = params["train_encoder"]["options"]
+    if full:
+        more = yaml.safe_load((ROOT / "params.full.yaml").read_text())
+        encoders |= more["train_encoder"]["encoders"]
+        methods |= more["invert"]["methods"]
+    assert set(encoders) <= set(options)
+    files = {file for file in methods.values() if file.startswith("data/encoders/")}
+    assert files and files <= {f"data/encoders/{name}.safetensors" for name in encoders}

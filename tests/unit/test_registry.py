@@ -10,7 +10,7 @@ from ganvert.checkpoints import FORMATS
 from ganvert.directions import DIRECTIONS
 from ganvert.discriminators import DISCRIMINATORS
 from ganvert.edits import EDITS
-from ganvert.encoders import ENCODERS
+from ganvert.encoders import BACKBONES, HEADS
 from ganvert.errors import GanvertError, UnknownNameError
 from ganvert.generators import GENERATORS
 from ganvert.inverters import INVERTERS
@@ -19,6 +19,8 @@ from ganvert.losses import LOSSES
 from ganvert.metrics import METRICS
 from ganvert.registry import lookup
 from ganvert.spaces import SPACES
+from ganvert.training.optimisers import OPTIMISERS
+from ganvert.training.regularisers import REGULARISERS as TRAINING_REGULARISERS
 
 REGISTRIES = {
     "generator": GENERATORS,
@@ -27,7 +29,10 @@ REGISTRIES = {
     "inverter": INVERTERS,
     "loss": LOSSES,
     "regulariser": REGULARISERS,
-    "encoder": ENCODERS,
+    "backbone": BACKBONES,
+    "head": HEADS,
+    "optimiser": OPTIMISERS,
+    "regulariser of encoders": TRAINING_REGULARISERS,
     "discriminator": DISCRIMINATORS,
     "direction finder": DIRECTIONS,
     "edit": EDITS,

@@ -169,53 +169,32 @@ def test_presets(name: str, tiny_generator: MobileStyleGAN, assets: Path, tmp_pa
 
 # --- that they learn
 
-IR18 = {"backbone": "ir18", "input_px": 32}
-#: Encoder, what it is compared by (weights of the loss), steps, learning rate.
+#: Encoder, what it is compared by, steps, learning rate.
 FITS: dict[str, tuple[dict[str, Any], dict[str, Any], int, float]] = {
-    "compact": ({"heads": {"compact": {"width": 32, "code": 64, "drop": 0.0}}}, {"latent": 1.0}, 150, 0.01),
-    "conventional": (
-        {"backbone": "residual", "input_px": 8, "heads": {"dense": {}}},
-        {"latent": 1.0},
-        80,
-        0.01,
-    ),
-    "psp": ({**IR18, "neck": "fpn", "heads": {"map2style": {"width": 32}}}, {"latent": 1.0}, 80, 0.003),
+    "compact": ({"heads": {"compact": {"width": 32, "code": 64, "drop": 0.0}}}, {"latent": 1.0}, 100, 0.01),
+    "conventional": ({"backbone": "residual", "input_px": 8, "heads": {"dense": {}}}, {"latent": 1.0}, 120, 0.02),
+    "psp": ({"neck": "fpn", "heads": {"map2style": {"width": 32}}}, {"latent": 1.0}, 120, 0.01),
     "e4e": (
-        {**IR18, "neck": "fpn", "heads": {"progressive": {"width": 32, "first": 5, "every": 2}}},
+        {"neck": "fpn", "heads": {"progressive": {"width": 32, "first": 5, "every": 2}}},
         {"latent": 1.0},
-        80,
-        0.003,
-    ),
-    "restyle": ({**IR18, "heads": {"last": {"width": 32}}, "passes": 2}, {"latent": 1.0}, 80, 0.003),
-    "pooled": ({**IR18, "heads": {"pooled": {}}}, {"latent": 1.0}, 80, 0.003),
-    "base code": (
-        {"space": "f8/wplus", "backbone": "plain_narrow", "input_px": 64, "heads": {"base_code": {"size": 8}}},
-        {"feature": 1.0},
-        80,
+        150,
         0.01,
     ),
-    "content": (
-        {**IR18, "space": "fs8/wplus", "heads": {"pooled": {}, "content": {"size": 8, "width": 64}}},
-        {"latent": 1.0, "feature": 1.0},
-        80,
-        0.005,
-    ),
-    "feature": (
-        {**IR18, "space": "f8/wplus", "neck": "fpn", "heads": {"feature": {"size": 8, "width": 64}}},
+    "restyle": ({"heads": {"last": {"width": 32}}, "passes": 2}, {"latent": 1.0}, 150, 0.02),
+    "pooled": ({"backbone": "ir18", "input_px": 16, "heads": {"pooled": {"code": 64}}}, {"latent": 1.0}, 120, 0.005),
+    "base code": (
+        {"space": "f4/wplus", "heads": {"base_code": {"size": 4, "width": 128}}},
         {"feature": 1.0},
-        80,
-        0.003,
+        250,
+        0.02,
     ),
+    "content": ({"space": "fs4/wplus", "heads": {"content": {"size": 4, "width": 64}}}, {"feature": 1.0}, 300, 0.05),
+    "feature": ({"space": "f4/wplus", "heads": {"feature": {"size": 4, "width": 128}}}, {"feature": 1.0}, 200, 0.003),
     "padinv": (
-        {
-            **IR18,
-            "space": "pad/wplus",
-            "neck": "fpn",
-            "heads": {"map2style": {"width": 32}, "padding": {"width": 32, "units": 1}},
-        },
-        {"latent": 0.0, "objective": [{"loss": "mse"}]},
-        100,
-        0.003,
+        {"space": "pad/wplus", "heads": {"pooled": {"code": 64}, "padding": {"width": 16, "units": 0}}},
+        {"latent": 1.0, "objective": [{"loss": "mse"}]},
+        200,
+        0.01,
     ),
 }
 
@@ -233,9 +212,14 @@ def test_over_fits_eight_samples(name: str, tiny_generator: MobileStyleGAN, tmp_
         checkpoint_every=1000,
     )
     records = train(tiny_generator, told, tmp_path).records
-    first, last = (sum(record["total"] for record in part) / len(part) for part in (records[:2], records[-5:]))
-    print(name, first, last, last / first)
-    assert last < 0.03 * first
+    first, last = (
+        {part: float(np.mean([record[part] for record in some])) for part in some[0]}
+        for some in (records[:2], records[-5:])
+    )
+    for part in {"latent", "feature f4"} & last.keys():
+        # 1 is the error of the mean code. Maps of 4 px differ less: their mean is off by 0.1 of their square.
+        assert last[part] < 0.05, (first, last)
+    assert last["total"] < 0.1 * first["total"], (first, last)
 
 
 # --- killed and started again
@@ -332,7 +316,7 @@ def test_checkpoints_of_other_runs_are_left_alone(tiny_generator: MobileStyleGAN
     assert count() == 2
     assert same(first, go("one", checkpoint_every=5, validate_every=2))  # decide nothing: the same run
     assert count() == 2
-    mixed = {"data": {"photos": 0.5}}
+    mixed = {"data": {"photos": 0.5}, "objective": [{"loss": "mse"}]}
     assert not same(go("one", waves(4), **mixed), go("one", waves(5), **mixed))  # other photographs: another run
     assert count() == 4
 
