@@ -375,7 +375,7 @@ def test_two_processes_are_as_one(tmp_path: Path) -> None:
         for i in (0, 1)
     ]
     try:
-        assert [process.wait(timeout=120) for process in processes] == [0, 0]
+        assert [process.wait(timeout=600) for process in processes] == [0, 0]
     finally:
         for process in processes:
             process.kill()
