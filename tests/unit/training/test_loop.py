@@ -181,7 +181,7 @@ FITS: dict[str, tuple[dict[str, Any], dict[str, Any], int, float]] = {
         0.01,
     ),
     "restyle": ({"heads": {"last": {"width": 32}}, "passes": 2}, {"latent": 1.0}, 150, 0.02),
-    "pooled": ({"backbone": "ir18", "input_px": 16, "heads": {"pooled": {"code": 64}}}, {"latent": 1.0}, 120, 0.005),
+    "pooled": ({"heads": {"pooled": {"code": 64}}}, {"latent": 1.0}, 150, 0.01),
     "base code": (
         {"space": "f4/wplus", "heads": {"base_code": {"size": 4, "width": 128}}},
         {"feature": 1.0},
