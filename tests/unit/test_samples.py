@@ -59,9 +59,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Seeds in the order they are drawn."""
     seen: list[int] = []
 
-    def counted(generator: MobileStyleGAN, seeds: Sequence[int], px: int, batch: int = 4) -> Any:
+    def counted(generator: MobileStyleGAN, seeds: Sequence[int], *more: Any) -> Any:
         seen.extend(seeds)
-        return draw(generator, seeds, px, batch)
+        return draw(generator, seeds, *more)
 
     FakeScorer.scored = 0
     monkeypatch.setattr(samples, "draw", counted)
