@@ -120,7 +120,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for rank in (0, 1)
     ]
     try:
-        assert [process.wait(timeout=120) for process in processes] == [0, 0]
+        assert [process.wait(timeout=600) for process in processes] == [0, 0]
     finally:
         for process in processes:
             process.kill()
