@@ -14,7 +14,17 @@ from torch import Tensor
 
 from ganvert.errors import ShapeError, UnsupportedError
 
-__all__ = ["area_resize", "as_drawn", "as_rgb", "contact_sheet", "from_pil", "from_png", "to_pil", "to_png"]
+__all__ = [
+    "area_resize",
+    "as_drawn",
+    "as_rgb",
+    "contact_sheet",
+    "from_bytes",
+    "from_pil",
+    "from_png",
+    "to_pil",
+    "to_png",
+]
 
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's mode L
 
@@ -22,7 +32,12 @@ _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's mode L
 def from_pil(images: Sequence[Image.Image]) -> Tensor:
     """RGB pictures of one size to float32 [N, 3, h, w] in [-1, 1]."""
     arrays = np.stack([np.asarray(image.convert("RGB")) for image in images])
-    return torch.from_numpy(arrays).permute(0, 3, 1, 2).float().div(127.5).sub(1).contiguous()
+    return from_bytes(arrays).contiguous()
+
+
+def from_bytes(pixels: np.ndarray) -> Tensor:
+    """uint8 [N, h, w, 3] to float32 [N, 3, h, w] in [-1, 1]."""
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
 
 def to_pil(images: Tensor) -> list[Image.Image]:

@@ -18,7 +18,7 @@ from ganvert.errors import InputError, ParamsError, TableError
 from ganvert.faces import ATTRIBUTES
 from ganvert.files import open_memmap
 from ganvert.generators.base import Generator
-from ganvert.images import area_resize, as_rgb, to_pil
+from ganvert.images import area_resize, as_rgb, from_bytes, to_pil
 from ganvert.registry import lookup
 from ganvert.runtime import progress
 from ganvert.seeds import normal
@@ -68,9 +68,9 @@ def codes_of(generator: Generator, seeds: Sequence[int]) -> tuple[Tensor, Tensor
 
 
 @torch.no_grad()
-def ws_of(generator: Generator, seeds: Sequence[int]) -> Tensor:
-    """The ws [N, num_ws, w_dim] that the pictures of seeds are drawn from, without truncation."""
-    return generator.map(_z_of(generator, seeds))
+def ws_of(generator: Generator, seeds: Sequence[int], psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+    """The ws [N, num_ws, w_dim] that pictures of seeds are drawn from; `psi` and `cutoff` as in ``Generator.map``."""
+    return generator.map(_z_of(generator, seeds), psi=psi, cutoff=cutoff)
 
 
 @torch.no_grad()
@@ -127,8 +127,7 @@ class PictureStore:
 
     def get(self, seeds: Sequence[int]) -> Tensor:
         """float32 [N, 3, px, px] in [-1, 1] of seeds that are filled."""
-        pixels = torch.from_numpy(np.stack([self._pictures[seed] for seed in seeds]))
-        return pixels.permute(0, 3, 1, 2).float().div(127.5).sub(1)
+        return from_bytes(np.stack([self._pictures[seed] for seed in seeds]))
 
     def picture(self, seed: int) -> Image.Image:
         """One picture as it is stored."""

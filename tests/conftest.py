@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -84,3 +87,26 @@ def write_params():
         Path("params.yaml").write_text(yaml.safe_dump(told))
 
     return write
+
+
+@pytest.fixture(scope="session")
+def in_two_processes() -> Callable[[Path, Path], None]:
+    """Run a test file as two processes that ``torchrun`` could have started; each is told the folder to write into."""
+
+    def run(file: Path, out: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        told = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        told |= {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+        processes = [
+            subprocess.Popen([sys.executable, str(file), str(out)], env={**told, "RANK": str(i), "LOCAL_RANK": str(i)})
+            for i in (0, 1)
+        ]
+        try:
+            assert [process.wait(timeout=600) for process in processes] == [0, 0]
+        finally:
+            for process in processes:
+                process.kill()
+
+    return run

@@ -110,6 +110,11 @@ class Encoder(nn.Module):
             prediction |= head(seen)
         return prediction
 
+    def predict(self, taps: dict[int, Tensor]) -> Prediction:
+        """The prediction of feature maps, for encoders of one pass."""
+        prediction = self.say(taps)
+        return {**prediction, "ws": prediction["ws"] + self.w_avg} if "ws" in prediction else prediction
+
     def correct(self, images: Tensor, before: Prediction) -> Prediction:
         """One more pass: photographs [N, 3, px, px] beside the picture of `before`, whose rows are corrected.
 
@@ -134,10 +139,7 @@ class Encoder(nn.Module):
     def passes(self, images: Tensor) -> list[Prediction]:
         """The prediction of every pass over pictures [N, 3, input_px, input_px]."""
         if self.spec.passes == 1:
-            prediction = self.say(self.look(images))
-            if "ws" in prediction:
-                prediction["ws"] = prediction["ws"] + self.w_avg
-            return [prediction]
+            return [self.predict(self.look(images))]
         predictions = [self.mean(len(images))]
         for _ in range(self.spec.passes):
             predictions.append(self.correct(images, predictions[-1]))

@@ -20,10 +20,10 @@ from ganvert.encoders.base import Encoder
 from ganvert.errors import InputError
 from ganvert.files import open_memmap
 from ganvert.generators.base import Generator
-from ganvert.images import area_resize, from_pil, from_png, to_pil
+from ganvert.images import area_resize, from_bytes, from_pil, from_png, to_pil
 from ganvert.runtime import progress
-from ganvert.samples import PictureStore, picture_of, prior_of
-from ganvert.seeds import item_seed, normal
+from ganvert.samples import PictureStore, picture_of, prior_of, ws_of
+from ganvert.seeds import item_seed
 from ganvert.training.augment import Augment, augment
 from ganvert.training.options import DataOptions
 
@@ -50,7 +50,7 @@ class Photos:
 
     def get(self, places: Sequence[int]) -> Tensor:
         """float32 [N, 3, px, px] in [-1, 1]."""
-        return torch.from_numpy(self.pixels[list(places)]).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+        return from_bytes(self.pixels[list(places)])
 
     def split(self, held_out: int) -> tuple[Photos, Photos]:
         """Those to train on, and `held_out` others whose ids' digests come first: adding photos moves few of them."""
@@ -211,9 +211,7 @@ class Data:
 
     def ws_of(self, seeds: Sequence[int]) -> Tensor:
         """The ws [N, num_ws, w_dim] that samples are drawn from."""
-        z = normal(seeds, (self.generator.z_dim,)).to(self.generator.w_avg)
-        with torch.no_grad():
-            return self.generator.map(z, psi=self.options.psi, cutoff=self.options.cutoff)
+        return ws_of(self.generator, seeds, self.options.psi, self.options.cutoff)
 
     def _plain(self, items: Sequence[Item]) -> Tensor:
         """The pictures as they are, [N, 3, px, px]."""

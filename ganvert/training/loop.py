@@ -198,11 +198,7 @@ class _Run:
         options, px = self.options, self.options.data.px
         compared = bool(options.objective) or (self.adversary is not None and self.adversary.of_pictures)
         fresh = [i for i, item in enumerate(items) if not self.data.keeps(item)]
-        kept = [
-            i
-            for i, item in enumerate(items)
-            if self.data.keeps(item) and compared and options.objective_on in ("all", f"{item.kind}s")
-        ]
+        kept = [i for i in self._about(items) if compared and self.data.keeps(items[i])]
         seen = torch.zeros(len(items), 3, px, px, device=self.device)
         target = torch.zeros_like(seen)
         for places, spoilt in ((fresh, True), (kept, False)):
@@ -210,6 +206,10 @@ class _Run:
                 some = self.data.pictures([items[i] for i in places], spoilt=spoilt)
                 seen[places], target[places] = some[0].to(self.device), some[1].to(self.device)
         return seen, target
+
+    def _about(self, items: Sequence[Item]) -> list[int]:
+        """The places of those items whose pictures are drawn and compared."""
+        return [i for i, item in enumerate(items) if self.options.objective_on in ("all", f"{item.kind}s")]
 
     def _predict(self, items: Sequence[Item], seen: Tensor, before: Prediction | None) -> Prediction:
         """What the encoder says, in one pass or the next one of several."""
@@ -219,9 +219,7 @@ class _Run:
                 small = area_resize(seen, encoder.input_px)
                 prediction = encoder.correct(small, before or encoder.mean(len(items)))
             else:
-                prediction = encoder.say(self.data.taps(items, seen))
-                if "ws" in prediction:
-                    prediction["ws"] = prediction["ws"] + encoder.w_avg
+                prediction = encoder.predict(self.data.taps(items, seen))
         return {name: value.float() for name, value in prediction.items()}
 
     def _parts(
@@ -254,7 +252,7 @@ class _Run:
         judged = self.adversary is not None
         drawn, on = target[:0], {"all": "all", "samples": "sample", "photos": "photo"}[options.objective_on]
         if options.objective or (judged and self.adversary.of_pictures):  # type: ignore[union-attr]
-            about = [i for i, item in enumerate(items) if options.objective_on in ("all", f"{item.kind}s")]
+            about = self._about(items)
             if about:
                 drawn = self._drawn(items, prediction, about, number, self.space)
                 compared = Objective(

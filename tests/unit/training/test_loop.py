@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import copy
-import os
-import socket
-import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -364,21 +361,8 @@ def process(out: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_are_as_one(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    told = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    told |= {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    processes = [
-        subprocess.Popen([sys.executable, __file__, str(tmp_path)], env={**told, "RANK": str(i), "LOCAL_RANK": str(i)})
-        for i in (0, 1)
-    ]
-    try:
-        assert [process.wait(timeout=600) for process in processes] == [0, 0]
-    finally:
-        for process in processes:
-            process.kill()
+def test_two_processes_are_as_one(tmp_path: Path, in_two_processes: Callable[[Path, Path], None]) -> None:
+    in_two_processes(Path(__file__), tmp_path)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
     one = shared(tmp_path / "alone")
     assert any("picture" not in record for record in one.records) or len(one.records) == 6
