@@ -10,7 +10,9 @@
     |- TableError         a stored table is missing, damaged or of another version
     |- PhotoError         one photograph cannot be used (a row with a status, not a stop)
     |  `- NoFaceError     no face was found on it
-    `- InputError         a path a person gave is missing, empty or unreadable
+    |- InputError         a path a person gave is missing, empty or unreadable
+    |- StorageError       a disk is full, or a folder cannot be written to
+    `- WorkerLostError    a worker process ended before its work was done (another one may do it)
 
 A message says where, what was wanted, what came, and what to do.
 """
@@ -26,9 +28,11 @@ __all__ = [
     "ParamsError",
     "PhotoError",
     "ShapeError",
+    "StorageError",
     "TableError",
     "UnknownNameError",
     "UnsupportedError",
+    "WorkerLostError",
 ]
 
 
@@ -69,6 +73,14 @@ class TableError(GanvertError):
 
 class InputError(GanvertError):
     """A path that a person gave is missing, empty or unreadable."""
+
+
+class StorageError(GanvertError):
+    """Results cannot be written: the disk is full, or the folder is read-only."""
+
+
+class WorkerLostError(GanvertError):
+    """A worker process ended (killed, out of memory, crashed) before its shard was done."""
 
 
 class PhotoError(GanvertError):

@@ -41,14 +41,26 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+#: Parts of the package that decide what an inversion (or a training step) computes.
+METHOD_CODE = (
+    *("checkpoints", "discriminators", "encoders", "generators", "images.py", "inverters", "losses", "seeds.py"),
+    *("spaces", "speed.py", "training", "tuning.py"),
+)
+
+
 @cache
-def code_version() -> str:
-    """A digest of ganvert's own source that decides numbers: what was computed by other code is not taken up again."""
+def code_version(*parts: str) -> str:
+    """A digest of ganvert's own source that decides numbers: what was computed by other code is not taken up again.
+
+    Args:
+        parts: files and folders of the package; all that inversion depends on if none is named.
+    """
     digest = hashlib.sha256()
     package = Path(__file__).parent
-    for folder in ("discriminators", "encoders", "generators", "inverters", "losses", "spaces", "training"):
-        for file in sorted((package / folder).rglob("*.py")):
-            digest.update(file.read_bytes())
+    for part in parts or METHOD_CODE:
+        path = package / part
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(f"{file.relative_to(package).as_posix()}\n".encode() + file.read_bytes())
     return digest.hexdigest()
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import io
 import logging
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from ganvert.errors import InputError, PhotoError
 from ganvert.files import sha256_of
 
-__all__ = ["SUFFIXES", "Photo", "TooLargeError", "find_photos", "open_photo"]
+__all__ = ["SUFFIXES", "Photo", "TooLargeError", "find_photos", "is_photo_name", "open_photo", "walk_photos"]
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +52,7 @@ class Photo:
         return self.image.size
 
 
-def open_photo(path: Path, max_pixels: int = 100_000_000) -> Photo:
+def open_photo(source: Path | bytes, max_pixels: int = 100_000_000, name: str = "") -> Photo:
     """Read a photograph of any mode.
 
     EXIF orientation is applied. Transparent pixels show white. Of an animation the first frame counts. 16-bit grey is
@@ -58,22 +60,24 @@ def open_photo(path: Path, max_pixels: int = 100_000_000) -> Photo:
     inverted files included), without colour profiles.
 
     Args:
-        path: the file.
+        source: the file, or its bytes.
         max_pixels: the header's width x height may not exceed this; it is checked before anything is decoded.
+        name: what messages call it; empty: the file's path.
 
     Raises:
         TooLargeError: too many pixels, by `max_pixels` or by Pillow's own limit against decompression bombs.
         PhotoError: the file cannot be read or decoded, or is cut short.
     """
+    name = name or ("photograph" if isinstance(source, bytes) else str(source))
     try:
-        photo_id = sha256_of(path)
+        photo_id = hashlib.sha256(source).hexdigest() if isinstance(source, bytes) else sha256_of(source)
         with warnings.catch_warnings():
             # Pillow warns of what `max_pixels` decides, and of harmless oddities in metadata.
             warnings.simplefilter("ignore")
-            with Image.open(path) as file:
+            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
                 if file.width * file.height > max_pixels:
                     raise TooLargeError(
-                        f"{path}: {file.width} x {file.height} px are more than max_pixels = {max_pixels}; "
+                        f"{name}: {file.width} x {file.height} px are more than max_pixels = {max_pixels}; "
                         "shrink the photo or raise align.max_pixels"
                     )
                 orientation, mode = _orientation(file), file.mode
@@ -82,15 +86,15 @@ def open_photo(path: Path, max_pixels: int = 100_000_000) -> Photo:
     except TooLargeError:
         raise
     except Image.DecompressionBombError as error:
-        raise TooLargeError(f"{path}: {error}") from error
+        raise TooLargeError(f"{name}: {error}") from error
     except UnidentifiedImageError as error:
-        raise PhotoError(f"{path}: not an image that can be read; convert it to JPEG or PNG") from error
+        raise PhotoError(f"{name}: not an image that can be read; convert it to JPEG or PNG") from error
     except Exception as error:  # decoders raise whatever broken bytes lead them to; all mean the same here
-        raise PhotoError(f"{path}: cannot be read or decoded: {error}") from error
+        raise PhotoError(f"{name}: cannot be read or decoded: {error}") from error
     try:
         image = _rgb(upright)
     except ValueError as error:  # Pillow knows no way to RGB, as from LAB
-        raise PhotoError(f"{path}: mode {mode} cannot be shown in RGB; convert it to JPEG or PNG") from error
+        raise PhotoError(f"{name}: mode {mode} cannot be shown in RGB; convert it to JPEG or PNG") from error
     return Photo(image=image, photo_id=photo_id, exif_orientation=orientation, mode=mode)
 
 
@@ -111,22 +115,39 @@ def find_photos(folders: Iterable[Path]) -> list[Path]:
         elif not folder.is_dir():
             raise InputError(f"{folder}: there is no such photo folder; make it or correct align.photos")
         else:
-            found.update(_walk(folder))
+            found.update(map(Path, walk_photos(folder)))
     if not found:
         where = ", ".join(map(str, folders)) or "no folder given"
         raise InputError(f"no photos in {where}; put some there (known endings: {' '.join(sorted(SUFFIXES))})")
     return sorted(found)
 
 
-def _walk(folder: Path) -> Iterable[Path]:
-    def stop(error: OSError) -> None:
-        raise InputError(f"{error.filename}: the photo folder cannot be read: {error.strerror}") from error
+def is_photo_name(name: str) -> bool:
+    """Whether the ending is one of `SUFFIXES`, in whatever case."""
+    return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 (for millions of names)
 
-    for root, folders, files in os.walk(folder, onerror=stop):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(root, name)
+
+def walk_photos(folder: Path | str) -> Iterator[str]:
+    """Paths of the image files below a folder, one at a time and in no order; hidden ones are skipped.
+
+    Links to files count, links to folders are not followed (so that no loop of links has to be told from a folder).
+
+    Raises:
+        InputError: a folder cannot be read.
+    """
+    folders = [str(folder)]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    elif is_photo_name(entry.name) and not (entry.is_symlink() and Path(entry.path).is_dir()):
+                        yield entry.path
+        except OSError as error:
+            raise InputError(f"{error.filename}: the photo folder cannot be read: {error.strerror}") from error
 
 
 def _orientation(file: Image.Image) -> int:

@@ -15,12 +15,11 @@ from ganvert.errors import NoFaceError, ParamsError, PhotoError
 from ganvert.faces.align import RECIPES, align
 from ganvert.faces.detect import FaceDetector
 from ganvert.faces.photo import Photo, open_photo
-from ganvert.files import sha256_of
 from ganvert.images import to_png
 from ganvert.registry import lookup
 from ganvert.runtime import progress
 
-__all__ = ["AlignOptions", "align_photos"]
+__all__ = ["AlignOptions", "align_photo", "align_photos", "photo_row"]
 
 log = logging.getLogger(__name__)
 Row = dict[str, Any]
@@ -64,30 +63,62 @@ def align_photos(
     Raises:
         ParamsError: no resolution, or no detector for a recipe that needs one.
     """
+    photos: dict[str, Row] = {}
+    crops: list[Row] = []
+    _check(options, detector)
+    for path in progress(paths, len(paths), "align"):
+        name = _relative(path, root)
+        try:
+            data = path.read_bytes()
+        except OSError as error:  # such a file is known by its path, so that it still gets its row
+            photo_id = hashlib.sha256(f"unreadable:{path}".encode()).hexdigest()
+            photos[photo_id] = photo_row(photo_id, name, PhotoError.status, f"{path}: cannot be read: {error.strerror}")
+            log.warning("%s", photos[photo_id]["reason"])
+            continue
+        photo_id = hashlib.sha256(data).hexdigest()
+        if photo_id in photos:
+            log.info("%s: same bytes as %s, left out", name, photos[photo_id]["path"])
+            continue
+        photos[photo_id], found = align_photo(data, name, options, detector)
+        crops += found
+    return list(photos.values()), crops
+
+
+def align_photo(data: bytes, path: str, options: AlignOptions, detector: FaceDetector | None) -> tuple[Row, list[Row]]:
+    """One photo's row of `photos` and its rows of `aligned`; trouble with it becomes the row's status and reason.
+
+    Args:
+        data: the file's bytes.
+        path: what rows and messages call it.
+        options: see there.
+        detector: finds the faces; may be None for recipes that need none.
+
+    Raises:
+        ParamsError: no resolution, or no detector for a recipe that needs one.
+    """
+    _check(options, detector)
+    row = photo_row(hashlib.sha256(data).hexdigest(), path)
+    try:
+        photo = open_photo(data, options.max_pixels, path)
+        row |= {"width": photo.size[0], "height": photo.size[1]}
+        row |= {"exif_orientation": photo.exif_orientation, "mode": photo.mode}
+        return row, _crops(photo, row, options, detector)
+    except PhotoError as error:
+        log.warning("%s", error)
+        return row | {"status": error.status, "reason": str(error)}, []
+
+
+def photo_row(photo_id: str, path: str, status: str = "ok", reason: str = "") -> Row:
+    """A row of `photos` of which nothing else is known (yet)."""
+    unknown = dict.fromkeys(("width", "height", "exif_orientation", "mode", "faces"))
+    return {"photo_id": photo_id, "path": path, "status": status, "reason": reason, **unknown}
+
+
+def _check(options: AlignOptions, detector: FaceDetector | None) -> None:
     if options.resolution is None:
         raise ParamsError("resolution: null stands for the generator's own; here a number is wanted")
     if detector is None and RECIPES[options.recipe].needs_face:
         raise ParamsError(f"recipe {options.recipe!r} looks for faces: it needs a face detector")
-    photos: dict[str, Row] = {}
-    crops: list[Row] = []
-    for path in progress(paths, len(paths), "align"):
-        name = _relative(path, root)
-        photo_id = _photo_id(path)
-        if photo_id in photos:
-            log.info("%s: same bytes as %s, left out", name, photos[photo_id]["path"])
-            continue
-        row: Row = {"photo_id": photo_id, "path": name, "status": "ok", "reason": ""}
-        row |= dict.fromkeys(("width", "height", "exif_orientation", "mode", "faces"))
-        photos[photo_id] = row
-        try:
-            photo = open_photo(path, options.max_pixels)
-            row |= {"width": photo.size[0], "height": photo.size[1]}
-            row |= {"exif_orientation": photo.exif_orientation, "mode": photo.mode}
-            crops += _crops(photo, row, options, detector)
-        except PhotoError as error:
-            row |= {"status": error.status, "reason": str(error)}
-            log.warning("%s", error)
-    return list(photos.values()), crops
 
 
 def _crops(photo: Photo, row: Row, options: AlignOptions, detector: FaceDetector | None) -> list[Row]:
@@ -118,14 +149,6 @@ def _crops(photo: Photo, row: Row, options: AlignOptions, detector: FaceDetector
             }
         )
     return rows
-
-
-def _photo_id(path: Path) -> str:
-    """sha256 of the bytes; a file that cannot be read is known by its path, so that it still gets its row."""
-    try:
-        return sha256_of(path)
-    except OSError:
-        return hashlib.sha256(f"unreadable:{path}".encode()).hexdigest()
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -136,6 +136,19 @@ def test_id_is_of_the_bytes(tmp_path: Path) -> None:
     assert len(open_photo(tmp_path / "a.png").photo_id) == 64
 
 
+def test_bytes_are_as_good_as_a_file(tmp_path: Path) -> None:
+    corners().save(tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    one, other = open_photo(tmp_path / "a.png"), open_photo(data, name="b.zip!a.png")
+    assert one.photo_id == other.photo_id and np.array_equal(one.image, other.image)
+    with pytest.raises(PhotoError, match=r"^b\.zip!a\.png: not an image"):
+        open_photo(b"text", name="b.zip!a.png")
+    with pytest.raises(TooLargeError, match=r"^b\.zip!a\.png: 60 x 40 px"):
+        open_photo(data, 2399, "b.zip!a.png")
+    with pytest.raises(PhotoError, match=r"^photograph: "):
+        open_photo(b"")
+
+
 def test_broken_files(tmp_path: Path) -> None:
     good = tmp_path / "good.jpg"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8)).save(good)
@@ -201,6 +214,17 @@ def test_find_photos_refuses(tmp_path: Path) -> None:
         find_photos([tmp_path])
     with pytest.raises(InputError, match="no folder given"):
         find_photos([])
+
+
+def test_links_to_files_count_and_links_to_folders_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.png").write_bytes(b"x")
+    (tmp_path / "link.png").symlink_to("sub/a.png")
+    (tmp_path / "lost.png").symlink_to("nowhere.png")  # becomes a row that says so
+    (tmp_path / "sub" / "loop").symlink_to(tmp_path)
+    (tmp_path / "folder.png").symlink_to("sub")
+    found = [path.relative_to(tmp_path).as_posix() for path in find_photos([tmp_path])]
+    assert found == ["link.png", "lost.png", "sub/a.png"]
 
 
 def test_unreadable_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ganvert import tables
 from ganvert.errors import ParamsError, UnknownNameError
 from ganvert.faces.detect import FaceDetector
 from ganvert.faces.photo import find_photos
-from ganvert.faces.pipeline import AlignOptions, align_photos
+from ganvert.faces.pipeline import AlignOptions, align_photo, align_photos
 from ganvert.images import from_png
 
 
@@ -76,6 +77,24 @@ def test_centre_recipe_asks_for_no_face(folder: Path, detector: FaceDetector) ->
 def test_vanished_file_is_a_row(tmp_path: Path, detector: FaceDetector) -> None:
     photos, aligned = align_photos([tmp_path / "gone.png"], tmp_path, AlignOptions(), detector)
     assert photos[0]["status"] == "unreadable" and "gone.png" in photos[0]["reason"] and aligned == []
+
+
+def test_one_photo_by_its_bytes(folder: Path, detector: FaceDetector) -> None:
+    options = AlignOptions(resolution=32, upsample=0, max_pixels=1_000_000)
+    for path in find_photos([folder]):
+        (photo,), crops = align_photos([path], folder, options, detector)
+        row, found = align_photo(path.read_bytes(), photo["path"], options, detector)
+        assert row == photo and [crop["crop"] for crop in found] == [crop["crop"] for crop in crops]
+    row, found = align_photo(b"", "f.zip!empty.png", options, detector)
+    assert (row["status"], row["path"], found) == ("unreadable", "f.zip!empty.png", [])
+    assert row["photo_id"] == hashlib.sha256(b"").hexdigest() and row["reason"].startswith("f.zip!empty.png: ")
+
+
+def test_what_a_photo_needs(folder: Path, detector: FaceDetector) -> None:
+    with pytest.raises(ParamsError, match="resolution"):
+        align_photo(b"", "a", AlignOptions(resolution=None), detector)
+    with pytest.raises(ParamsError, match="face detector"):
+        align_photos([], folder, AlignOptions(), None)
 
 
 def test_options_refuse_nonsense() -> None:

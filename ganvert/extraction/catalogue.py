@@ -1,0 +1,411 @@
+"""The pictures of some inputs, by content, on disk: millions of names are listed, sorted and marked without a list."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self, TypeVar
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+from ganvert.errors import InputError, PhotoError, StorageError
+from ganvert.extraction.sources import SOURCES, Member, Source, content_id, fetch, kind_of, stamp_of
+from ganvert.faces.photo import SUFFIXES
+from ganvert.runtime import progress_bar
+
+__all__ = ["Catalogue", "Scan"]
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+VERSION = 1  # of the file's tables; a file of another one is made anew
+BATCH = 1024  # rows in memory
+THREADS = 8  # that read files: what they wait for is mostly the disk
+_SPOILT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+# The file: what the bytes of a file, or of an archive's or table's entries, were when they were last read. It is a
+# cache, and nothing but a scan opens it. Names are blobs, because they need not be Unicode.
+_STORED = {
+    "files": "(path BLOB PRIMARY KEY, stamp TEXT, photo_id TEXT) WITHOUT ROWID",
+    "wholes": "(id INTEGER PRIMARY KEY, kind TEXT, path BLOB, stamp TEXT, UNIQUE (path, kind))",
+    "entries": """(whole INTEGER, place INTEGER, locator BLOB, name BLOB, image_id TEXT, photo_id TEXT, reason TEXT,
+        PRIMARY KEY (whole, place)) WITHOUT ROWID""",
+}
+# This run's view, in a temporary database of SQLite's that no other run sees: `found` sorts by its key.
+_OWN = """
+    PRAGMA cache_size = -32768; PRAGMA temp_store = FILE;
+    CREATE TABLE found (key BLOB PRIMARY KEY, source INTEGER, path TEXT, locator BLOB, photo_id TEXT, image_id TEXT,
+        status TEXT, reason TEXT) WITHOUT ROWID;
+    CREATE TABLE done (photo_id TEXT PRIMARY KEY, shard TEXT) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What listing found.
+
+    Attributes:
+        found: pictures in the inputs; one that two inputs name alike counts once.
+        unique: different contents.
+        duplicates: pictures with the same bytes as one before them.
+        unreadable: contents that could not be read.
+        hashed: pictures that had to be read, because they were new or could have changed.
+    """
+
+    found: int
+    unique: int
+    duplicates: int
+    unreadable: int
+    hashed: int
+
+
+class _Input(NamedTuple):
+    """An input of this scan."""
+
+    number: int
+    kind: str
+    shown: str  # what names in rows begin with
+    source: Source
+
+
+class _Listed(NamedTuple):
+    """A picture of an archive or table: a row of `entries` without `whole`."""
+
+    place: int
+    locator: bytes
+    name: bytes
+    image_id: str | None
+    photo_id: str | None  # None: unreadable
+    reason: str
+
+
+class Catalogue:
+    """The pictures that :meth:`scan` found, and marks of which are done; both are this object's own.
+
+    Several processes may share one file: one scans at a time, the others wait for it. A file that is damaged is set
+    aside and made anew. The sorted listing lies in SQLite's temporary folder (`SQLITE_TMPDIR`, `TMPDIR`, /var/tmp),
+    about 350 bytes a picture.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self._inputs: list[tuple[str, str]] = []  # source and kind of members
+        self._unique = 0
+        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._db.executescript(_OWN)
+
+    def scan(self, inputs: Sequence[Path]) -> Scan:
+        """List the pictures of the inputs, and read those that are new or may have changed.
+
+        Args:
+            inputs: see `SOURCES` in :mod:`ganvert.extraction.sources`.
+
+        Raises:
+            InputError: an input is missing, of no known kind or damaged as a whole, or none of them holds a picture.
+            StorageError: the disk is full, or the catalogue cannot be written to.
+        """
+        kinds = [(kind_of(path), path) for path in map(Path, inputs)]  # all of them before any work
+        with self._storage(), self._alone():
+            ready = [(kind, path, SOURCES[kind].prepare(path, self.path.parent)) for kind, path in kinds]
+            self._inputs = [(str(at.absolute()), kind) for kind, _, at in ready]
+            told = [_Input(n, k, _shown(str(path)), SOURCES[k](str(at))) for n, (k, path, at) in enumerate(ready)]
+            try:
+                hashed = self._scan(told)
+            except sqlite3.DatabaseError as error:
+                if error.sqlite_errorcode & 0xFF not in _SPOILT:
+                    raise
+                self._set_aside(error)
+                hashed = self._scan(told)
+            return self._settle(hashed, inputs)
+
+    def members(self) -> Iterator[Member]:
+        """Pictures of different contents, sorted by the parts of their paths; rows of tables as they come."""
+        return self._members("")
+
+    def __len__(self) -> int:
+        return self._unique
+
+    def clear_done(self) -> None:
+        """Take all marks away."""
+        self._run("DELETE FROM done")
+
+    def mark_done(self, shard: str, photo_ids: Iterable[str]) -> None:
+        """Mark contents as done in a shard; the first mark of a content holds."""
+        rows = [(photo_id, shard) for photo_id in photo_ids]
+        with self._storage(), self._written():
+            self._db.executemany("INSERT OR IGNORE INTO done VALUES (?, ?)", rows)
+
+    def todo(self) -> Iterator[Member]:
+        """The members without a mark, in order."""
+        return self._members("AND NOT EXISTS (SELECT 1 FROM done WHERE done.photo_id = found.photo_id)")
+
+    def todo_count(self) -> int:
+        """How many :meth:`todo` yields."""
+        return self._unique - int(self._run("SELECT COUNT(*) FROM found CROSS JOIN done USING (photo_id)")[0][0])
+
+    def done(self) -> Iterator[tuple[str, str]]:
+        """Content and shard of the members with a mark, in order."""
+        for _, photo_id, shard in self._pages(
+            "SELECT key, photo_id, shard FROM found CROSS JOIN done USING (photo_id) WHERE key > ? ORDER BY key LIMIT ?"
+        ):
+            yield photo_id, shard
+
+    def close(self) -> None:
+        """Forget the listing."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _members(self, condition: str) -> Iterator[Member]:
+        columns = "key, source, path, locator, photo_id, image_id, status, reason"
+        for _, number, path, locator, *facts in self._pages(
+            f"SELECT {columns} FROM found WHERE key > ? {condition} ORDER BY key LIMIT ?"
+        ):
+            source, kind = self._inputs[number]
+            yield Member(source, kind, path, _text(locator), *facts)
+
+    def _pages(self, query: str) -> Iterator[tuple[Any, ...]]:
+        """Rows in the order of their key, which comes first, in pages: no cursor stays open between them."""
+        key = b""
+        while rows := self._run(query, (key, BATCH)):
+            yield from rows
+            key = rows[-1][0]
+
+    def _run(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._storage():
+            return self._db.execute(query, values).fetchall()
+
+    @contextmanager
+    def _storage(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StorageError(
+                f"{self.path}: the catalogue of pictures cannot be kept ({error}); make room there and in the folder "
+                "for temporary files, or name other folders; run it again to go on"
+            ) from error
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        """Everything or nothing."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait until no other process scans into the file; SQLite's own lock, which ends with its holder."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = sqlite3.connect(f"{self.path}.lock", timeout=0.2, isolation_level=None)
+        told = False
+        try:
+            while not lock.in_transaction:
+                try:
+                    lock.execute("BEGIN EXCLUSIVE")
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                        raise
+                    if not told:
+                        log.warning("%s: another run lists these pictures; waiting for it", self.path)
+                    told = True
+            yield
+        finally:
+            lock.close()
+
+    def _set_aside(self, error: Exception) -> None:
+        aside = self.path.with_name(f"{self.path.name}.damaged")
+        log.warning("%s: damaged (%s); set aside as %s, all pictures are read again", self.path, error, aside.name)
+        os.replace(self.path, aside)
+        Path(f"{self.path}-journal").unlink(missing_ok=True)
+
+    def _scan(self, inputs: Sequence[_Input]) -> int:
+        """Fill `found`; returns how many pictures were read."""
+        self._db.execute("DELETE FROM found")
+        self._db.execute("ATTACH ? AS stored", (str(self.path),))
+        try:
+            if self._db.execute("PRAGMA stored.user_version").fetchone()[0] != VERSION:
+                with self._written():
+                    for name, columns in _STORED.items():
+                        self._db.execute(f"DROP TABLE IF EXISTS stored.{name}")
+                        self._db.execute(f"CREATE TABLE stored.{name} {columns}")
+                    self._db.execute(f"PRAGMA stored.user_version = {VERSION}")
+            with progress_bar(0, "list") as bar:
+                hashed = sum(self._whole(told, bar) for told in inputs if told.source.whole)
+                return hashed + self._files([told for told in inputs if not told.source.whole], bar)
+        finally:
+            self._db.execute("DETACH stored")
+
+    def _settle(self, hashed: int, inputs: Sequence[Path]) -> Scan:
+        """Count, and keep the first member of every content."""
+        found = self._db.execute("SELECT COUNT(*) FROM found").fetchone()[0]
+        if not found:
+            where = ", ".join(map(str, inputs)) or "no folder given"
+            raise InputError(f"no photos in {where}; put some there (known endings: {' '.join(sorted(SUFFIXES))})")
+        self._db.execute("DELETE FROM found WHERE key NOT IN (SELECT MIN(key) FROM found GROUP BY photo_id)")
+        count = "SELECT COUNT(*), COUNT(*) FILTER (WHERE status != 'ok') FROM found"
+        self._unique, unreadable = self._db.execute(count).fetchone()
+        return Scan(found, self._unique, found - self._unique, unreadable, hashed)
+
+    def _files(self, inputs: Sequence[_Input], bar: tqdm[NoReturn]) -> int:
+        """Pictures that are files: each is read again when its own stamp says so."""
+        entries = ((told, entry.locator) for told in inputs for entry in told.source.members())
+        known, hashed = "SELECT stamp, photo_id FROM stored.files WHERE path = ?", 0
+        with ThreadPoolExecutor(THREADS) as pool:
+            for batch in _batches(entries):
+                paths = [_blob(os.path.abspath(told.source.file(locator))) for told, locator in batch]  # noqa: PTH100
+                asked = [
+                    (told.source, locator, *(self._db.execute(known, (path,)).fetchone() or ("", "")))
+                    for (told, locator), path in zip(batch, paths)
+                ]
+                parts = [asked[i : i + BATCH // THREADS] for i in range(0, len(asked), BATCH // THREADS)]
+                looks = [look for part in pool.map(_look_at, parts) for look in part]
+                with self._written():
+                    new = [(path, look.stamp, look.photo_id) for path, look in zip(paths, looks) if look.stamp]
+                    self._db.executemany("REPLACE INTO stored.files VALUES (?, ?, ?)", new)
+                    for (told, locator), look in zip(batch, looks):
+                        name = _shown(told.source.file(locator))
+                        self._add(told, _key(name), name, locator, None, look.photo_id, look.reason)
+                hashed += sum(look.read for look in looks)
+                bar.update(len(batch))
+        return hashed
+
+    def _whole(self, told: _Input, bar: tqdm[NoReturn]) -> int:
+        """Pictures of an archive or table: read again, all of them, when its stamp says so."""
+        path, source = _blob(os.path.abspath(told.source.path)), told.source  # noqa: PTH100
+        try:
+            stamp, settled = stamp_of(source.path, time.time_ns())
+        except (OSError, PhotoError) as error:
+            raise InputError(f"{told.shown}: cannot be read: {error}") from error
+        query = "SELECT id, stamp FROM stored.wholes WHERE path = ? AND kind = ?"
+        row, known = self._db.execute(query, (path, told.kind)).fetchone() or (0, "")
+        if fresh := known != stamp:
+            with self._written():  # without a stamp until all of it is there
+                self._db.execute("DELETE FROM stored.entries WHERE whole = ?", (row,))
+                self._db.execute("REPLACE INTO stored.wholes VALUES (?, ?, ?, '')", (row or None, told.kind, path))
+                row = self._db.execute(query, (path, told.kind)).fetchone()[0]
+        count = 0
+        for batch in _batches(_read(source) if fresh else self._entries(row)):
+            with self._written():
+                if fresh:
+                    rows = ((row, *listed) for listed in batch)
+                    self._db.executemany("INSERT INTO stored.entries VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+                for place, locator, inner, image_id, photo_id, reason in batch:
+                    name, at = f"{told.shown}!{_text(inner)}", place.to_bytes(8, "big")
+                    # Of equal names in an archive every one counts.
+                    key = _key(told.shown) + b"\0" + at if source.by_row else _key(name) + b"\0\0" + at
+                    self._add(told, key, name, _text(locator), image_id, photo_id, reason)
+            count += len(batch)
+            bar.update(len(batch))
+        if fresh and settled:
+            self._db.execute("UPDATE stored.wholes SET stamp = ? WHERE id = ?", (stamp, row))
+        return count if fresh else 0
+
+    def _entries(self, whole: int) -> Iterator[_Listed]:
+        place = -1
+        query = """SELECT place, locator, name, image_id, photo_id, reason FROM stored.entries
+            WHERE whole = ? AND place > ? ORDER BY place LIMIT ?"""
+        while rows := self._db.execute(query, (whole, place, BATCH)).fetchall():
+            yield from map(_Listed._make, rows)
+            place = rows[-1][0]
+
+    def _add(
+        self,
+        told: _Input,
+        key: bytes,
+        name: str,
+        locator: str,
+        image_id: str | None,
+        photo_id: str | None,
+        reason: str,
+    ) -> None:
+        """One picture into `found`; a file that another input has named is there already."""
+        path = name if name.isascii() else name.encode(errors="backslashreplace").decode()  # Parquet wants Unicode
+        status = "ok"
+        if photo_id is None:
+            photo_id = hashlib.sha256(f"unreadable:{path}".encode()).hexdigest()
+            status, reason = PhotoError.status, f"{path}: {reason}"
+        row = (key, told.number, path, _blob(locator), photo_id, image_id, status, reason)
+        self._db.execute("INSERT OR IGNORE INTO found VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+
+class _Look(NamedTuple):
+    """What a file was found to be."""
+
+    photo_id: str | None = None  # None: unreadable
+    reason: str = ""
+    read: bool = False
+    stamp: str = ""  # to be noted
+
+
+def _look_at(files: Sequence[tuple[Source, str, str, str]]) -> list[_Look]:
+    """Source, locator, and the stamp and content that are known, of some files."""
+    return [_look(*file) for file in files]
+
+
+def _look(source: Source, locator: str, known: str, photo_id: str) -> _Look:
+    now = time.time_ns()
+    try:
+        stamp, settled = stamp_of(source.file(locator), now)
+        if stamp == known:
+            return _Look(photo_id)
+        return _Look(content_id(fetch(source, locator)), "", True, stamp if settled else "")
+    except PhotoError as error:
+        return _Look(reason=str(error))
+    except (OSError, ValueError) as error:
+        return _Look(reason=f"cannot be read: {getattr(error, 'strerror', None) or error}")
+
+
+def _read(source: Source) -> Iterator[_Listed]:
+    """List an archive or table, and read all of it."""
+    try:
+        for place, (locator, name, image_id) in enumerate(source.members()):
+            photo_id, reason = None, ""
+            try:
+                photo_id = content_id(fetch(source, locator), image_id)
+            except PhotoError as error:
+                reason = str(error)
+            yield _Listed(place, _blob(locator), _blob(name), image_id, photo_id, reason)
+    finally:
+        source.close()
+
+
+def _shown(path: str) -> str:
+    """What rows call a path: relative to the current folder if it lies below it, else as given."""
+    here = os.getcwd().rstrip("/") + "/"  # noqa: PTH109 (for millions of names)
+    return path.removeprefix(here)
+
+
+def _key(path: str) -> bytes:
+    """What sorts as a path's parts do: no part holds a zero byte, which comes before every other."""
+    return _blob(("/" if path.startswith("/") else "") + path.replace("/", "\0"))
+
+
+def _blob(text: str) -> bytes:
+    """Names that are not UTF-8 come from the system as lone surrogates, and pass."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _text(blob: bytes) -> str:
+    return blob.decode("utf-8", "surrogatepass")
+
+
+def _batches(items: Iterator[T]) -> Iterator[list[T]]:
+    while batch := list(islice(items, BATCH)):
+        yield batch
