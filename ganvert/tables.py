@@ -1,14 +1,21 @@
 """Every table that ganvert writes: schema, key and version, checked on write and again on read.
 
-All are zstd Parquet; anything that reads Parquet opens them. Image bytes are PNG (lossless).
+All are Parquet in row groups of a few MB; anything that reads Parquet opens them. Image bytes are PNG (lossless).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
+from array import array as numbers
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -18,7 +25,27 @@ import pyarrow.parquet as pq
 from ganvert.errors import TableError
 from ganvert.files import atomic_path
 
-__all__ = ["TABLES", "Table", "codes_table", "read", "rows", "samples_table", "write"]
+__all__ = [
+    "TABLES",
+    "Lookup",
+    "Table",
+    "Writer",
+    "arrow_vectors",
+    "batches",
+    "codes_table",
+    "count",
+    "read",
+    "rows",
+    "samples_table",
+    "schema_of",
+    "write",
+]
+
+Row = Mapping[str, Any]
+#: Of a row group; enough for fast reading, and a few of them fit anywhere.
+_GROUP_BYTES, _GROUP_ROWS = 16 << 20, 4096
+_PICTURE_BYTES = 1 << 20  # what a binary column counts for
+_READERS = min(4, os.cpu_count() or 1)  # row groups that are decoded at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,9 +183,10 @@ def samples_table(z_dim: int, w_dim: int, attributes: Sequence[str]) -> Table:
     return Table("samples", _VERSIONS["samples"], ("seed",), columns)
 
 
-def codes_table(variables: Mapping[str, Sequence[int]]) -> Table:
-    """Inversion codes of one method: every variable of its space as a fixed-size float32 column."""
-    columns = tuple(vector(name, int(np.prod(shape)), null=True) for name, shape in variables.items())
+def codes_table(variables: Mapping[str, Sequence[int]], dtype: str = "float32") -> Table:
+    """Inversion codes of one method: every variable of its space as a fixed-size column of `dtype` (a float)."""
+    kind = pa.from_numpy_dtype(np.dtype(dtype))
+    columns = tuple(vector(name, int(np.prod(shape)), kind, null=True) for name, shape in variables.items())
     return Table(
         "codes",
         _VERSIONS["codes"],
@@ -182,9 +210,7 @@ def codes_table(variables: Mapping[str, Sequence[int]]) -> Table:
     )
 
 
-def write(
-    path: Path, table: Table, rows: Iterable[Mapping[str, Any]], metadata: Mapping[str, str] | None = None
-) -> None:
+def write(path: Path, table: Table, rows: Iterable[Row], metadata: Mapping[str, str] | None = None) -> None:
     """Write rows whole or not at all, sorted by nothing: the caller's order is kept.
 
     Args:
@@ -196,67 +222,324 @@ def write(
     Raises:
         TableError: a value does not fit, or the key is not unique.
     """
-    rows = [{name: _plain(value) for name, value in row.items()} for row in rows]
-    names = [field.name for field in table.columns]
-    for row in rows:
-        if set(row) != set(names):
-            raise TableError(f"{path}: table {table.name!r} wants columns {names}, got {list(row)}")
-    schema = table.schema(metadata)
-    try:
-        data = pa.Table.from_pylist(rows, schema=schema)
-        for field in schema:
+    with Writer(path, table, metadata) as out:
+        out.add(rows)
+
+
+class Writer:
+    """A table that is written as its rows come: ``with Writer(path, table) as out: out.add(rows)``.
+
+    The file appears when the block ends without an error, whole. Its bytes follow from schema, metadata and rows: in
+    which portions these came, and whether as mappings or as Arrow tables, does not show. Less than a row group is
+    held in memory, and 8 bytes a row for the check of the key.
+    """
+
+    def __init__(self, path: Path, table: Table, metadata: Mapping[str, str] | None = None) -> None:
+        """See :func:`write` for the arguments."""
+        self.path, self.table = Path(path), table
+        self.schema = table.schema(metadata)
+        self._group = group_rows(self.schema)
+        self._waiting: list[pa.Table] = []
+        self._keys = numbers("q")  # a hash per row
+
+    def __enter__(self) -> Writer:
+        with ExitStack() as stack:
+            self._temporary = stack.enter_context(atomic_path(self.path))
+            self._file = stack.enter_context(pq.ParquetWriter(self._temporary, self.schema, **_settings(self.schema)))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with ExitStack() as stack:
+            stack.push(self._stack)
+            if error is None:
+                self._flush(1)
+                self._file.close()
+                self._check_keys()
+            else:
+                stack.pop_all().__exit__(kind, error, trace)
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Add rows as mappings of column name to value.
+
+        Raises:
+            TableError: a value does not fit.
+        """
+        rows = iter(rows)
+        while some := list(islice(rows, self._group)):
+            self.add_table(self._arrow(some))
+
+    def add_table(self, data: pa.Table) -> None:
+        """Add rows of an Arrow table with these columns; its metadata do not matter.
+
+        Raises:
+            TableError: the columns are not those of the table, or a value is missing.
+        """
+        if data.schema.names != self.schema.names or data.schema.types != self.schema.types:
+            raise TableError(
+                f"{self.path}: table {self.table.name!r} wants {_text(self.schema)}, got {_text(data.schema)}"
+            )
+        for field in self.schema:
             if not field.nullable and data.column(field.name).null_count:
-                raise TableError(f"{path}: column {field.name!r} of {table.name!r} may not be null")
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise TableError(f"{path}: a row does not fit table {table.name!r}: {error}") from error
-    keys = [tuple(row[name] for name in table.key) for row in rows]
-    if len(set(keys)) != len(keys):
-        double = next(key for key in keys if keys.count(key) > 1)
-        raise TableError(f"{path}: key {','.join(table.key)} is not unique in {table.name!r}: {double}")
-    with atomic_path(path) as temporary:
-        pq.write_table(data, temporary, compression="zstd")
+                raise TableError(f"{self.path}: column {field.name!r} of {self.table.name!r} may not be null")
+        self._keys.extend(self._hashes(data))
+        self._waiting.append(pa.Table.from_arrays(data.columns, schema=self.schema))
+        self._flush(self._group)
+
+    def _arrow(self, rows: list[Row]) -> pa.Table:
+        names = self.schema.names
+        for row in rows:
+            if set(row) != set(names):
+                raise TableError(f"{self.path}: table {self.table.name!r} wants columns {names}, got {list(row)}")
+        try:
+            columns = [_column([row[field.name] for row in rows], field.type) for field in self.schema]
+        except (ValueError, TypeError, OverflowError) as error:  # Arrow's own errors are among them
+            raise TableError(f"{self.path}: a row does not fit table {self.table.name!r}: {error}") from error
+        return pa.Table.from_arrays(columns, schema=self.schema)
+
+    def _flush(self, least: int) -> None:
+        """Write full row groups while `least` rows or more wait."""
+        if sum(map(len, self._waiting)) < least:
+            return
+        data = pa.concat_tables(self._waiting)
+        full = len(data) if least == 1 else len(data) - len(data) % self._group
+        for first in range(0, full, self._group):
+            part = data.slice(first, min(self._group, full - first)).combine_chunks()
+            self._file.write_table(part, row_group_size=self._group)
+        self._waiting = [data.slice(full)] if full < len(data) else []
+
+    def _hashes(self, data: pa.Table) -> Iterator[int]:
+        # Of the text: Python's hashes of -1 and -2 are the same.
+        return (
+            hash(repr(key)) for key in zip(*(data.column(name).to_pylist() for name in self.table.key), strict=True)
+        )
+
+    def _check_keys(self) -> None:
+        hashes = np.sort(np.frombuffer(self._keys, np.int64))
+        doubled = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
+        if not doubled:
+            return
+        names = list(self.table.key)
+        keys = pq.read_table(self._temporary, columns=names)
+        first = next(i for i, found in enumerate(self._hashes(keys)) if found in doubled)
+        double = tuple(keys.slice(first, 1).to_pylist()[0].values())
+        raise TableError(f"{self.path}: key {','.join(names)} is not unique in {self.table.name!r}: {double}")
 
 
-def _plain(value: Any) -> Any:
-    return value.reshape(-1).tolist() if isinstance(value, np.ndarray) else value
+def group_rows(schema: pa.Schema) -> int:
+    """Rows of a row group: about 16 MB of vectors and pictures, by the schema alone."""
+    size = 0
+    for field in schema:
+        if pa.types.is_fixed_size_list(field.type):
+            size += field.type.list_size * field.type.value_type.byte_width
+        elif pa.types.is_binary(field.type):
+            size += _PICTURE_BYTES
+    return min(max(_GROUP_BYTES // max(size, 1), 1), _GROUP_ROWS)
 
 
-def read(path: Path, table: Table | str) -> pa.Table:
+def _settings(schema: pa.Schema) -> dict[str, Any]:
+    """How columns are stored.
+
+    The bytes of floats and of PNG files hardly shrink: zstd after a byte stream split saves 16 % of a vector column and
+    takes half again as long to read, plain zstd 8 % and twice as long. So they are stored as they are, and
+    everything else is. Measured with benchmarks/reading.py.
+    """
+    raw: list[str] = []
+    small: list[str] = []
+    for field in schema:
+        if pa.types.is_list(field.type) or pa.types.is_fixed_size_list(field.type):
+            raw.append(f"{field.name}.list.{field.type.value_field.name}")
+        else:
+            (raw if pa.types.is_binary(field.type) else small).append(field.name)
+    codecs = dict.fromkeys(raw, "none") | dict.fromkeys(small, "zstd")
+    return {"compression": codecs, "use_dictionary": small, "write_statistics": small}
+
+
+def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """One column of rows. Numpy arrays of a vector column become Arrow's without Python numbers between."""
+    if not pa.types.is_fixed_size_list(kind) and not pa.types.is_list(kind):
+        return pa.array(values, kind)
+    if not all(value is None or isinstance(value, np.ndarray) for value in values):
+        values = [value.reshape(-1).tolist() if isinstance(value, np.ndarray) else value for value in values]
+        return pa.array(values, kind)
+    dtype = kind.value_type.to_pandas_dtype()
+    if pa.types.is_list(kind):
+        sizes = [0 if value is None else value.size for value in values]
+        flat = np.concatenate([np.empty(0, dtype), *(value.reshape(-1) for value in values if value is not None)])
+        mask = pa.array([value is None for value in values])
+        offsets = pa.array(np.cumsum([0, *sizes]), pa.int32())
+        return pa.ListArray.from_arrays(offsets, pa.array(flat.astype(dtype, copy=False)), kind, mask=mask)
+    stacked = np.zeros((len(values), kind.list_size), dtype)
+    for line, value in zip(stacked, values, strict=True):
+        if value is not None:
+            if value.size != kind.list_size:
+                raise ValueError(f"a vector of {value.size} numbers, wanted {kind.list_size}")
+            line[:] = value.reshape(-1)
+    return arrow_vectors(stacked, kind, [value is None for value in values])
+
+
+def arrow_vectors(values: np.ndarray, kind: pa.DataType, missing: Sequence[bool] = ()) -> pa.Array:
+    """Rows of an array [N, size] as a column of fixed-size vectors, without a Python loop.
+
+    Args:
+        values: floats of the type's own width are not copied.
+        kind: the column's type.
+        missing: rows that are null, whatever they hold.
+    """
+    flat = np.ascontiguousarray(values, kind.value_type.to_pandas_dtype()).reshape(-1)
+    mask = pa.array(missing, pa.bool_()) if any(missing) else None
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat, kind.value_type), type=kind, mask=mask)
+
+
+def _text(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name} ({field.type})" for field in schema)
+
+
+def read(path: Path, table: Table | str, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a table back and check that it is the one this code writes.
 
     Args:
         path: the Parquet file.
         table: its schema; or a name for tables whose columns depend on the run (``"codes"``, ``"samples"``),
             where only name and version are checked.
+        columns: those that are wanted; all by default.
 
     Raises:
         TableError: missing, damaged, or another schema.
     """
-    with _open(path, table) as file:
-        _check(path, table, file.schema_arrow)
-        return file.read()
+    with _open(path, table) as (file, _):
+        try:
+            return file.read(columns=None if columns is None else list(columns))
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _damaged(path, error) from error
 
 
-def rows(path: Path, table: Table, columns: Sequence[str], batch: int = 64) -> Iterator[dict[str, Any]]:
-    """Some columns of a table row by row, `batch` of them in memory.
+def schema_of(path: Path, table: Table | str) -> pa.Schema:
+    """The schema of a table with its metadata (:func:`metadata_of`); raises as :func:`read` does."""
+    with _open(path, table) as (file, _):
+        return file.schema_arrow
+
+
+def count(path: Path, table: Table | str) -> int:
+    """Rows of a table, without reading them; raises as :func:`read` does."""
+    with _open(path, table) as (file, _):
+        return int(file.metadata.num_rows)
+
+
+def batches(
+    path: Path, table: Table | str, columns: Sequence[str] | None = None, batch: int = 64
+) -> Iterator[pa.RecordBatch]:
+    """A table in pieces, in order; the next row groups are decoded meanwhile.
+
+    Args:
+        path: the Parquet file.
+        table: see :func:`read`.
+        columns: see :func:`read`.
+        batch: rows of a piece at most; a piece does not cross row groups.
 
     Raises:
         TableError: see :func:`read`.
     """
-    with _open(path, table) as file:
-        _check(path, table, file.schema_arrow)
-        for part in file.iter_batches(batch, columns=list(columns)):
-            yield from part.to_pylist()
+    with _open(path, table) as (file, source):
+        names = None if columns is None else list(columns)
+        sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+        try:
+            if max(sizes, default=0) > group_rows(file.schema_arrow):  # not from Writer: maybe all rows in one group
+                yield from file.iter_batches(batch, columns=names)
+                return
+            for group in _groups(source, file.metadata, names):
+                yield from group.to_batches(batch)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _damaged(path, error) from error
 
 
-def _open(path: Path, table: Table | str) -> pq.ParquetFile:
+def rows(path: Path, table: Table | str, columns: Sequence[str], batch: int = 64) -> Iterator[dict[str, Any]]:
+    """Some columns of a table row by row, a few row groups of them in memory.
+
+    Raises:
+        TableError: see :func:`read`.
+    """
+    for part in batches(path, table, columns, batch):
+        yield from part.to_pylist()
+
+
+class Lookup:
+    """Rows of a table by their key: the keys are in memory, of the rest only the row group that was used last.
+
+    Fast where keys are asked for about in the table's order; use it as a context manager.
+    """
+
+    def __init__(self, path: Path, table: Table | str, key: str, columns: Sequence[str]) -> None:
+        """`key`: a column without doubles; `columns`: what is wanted of a row. Raises as :func:`read` does."""
+        self.path, self.columns = path, [*columns]
+        self._stack = ExitStack()
+        self._file, _ = self._stack.enter_context(_open(path, table))
+        self._place: dict[str, tuple[int, int]] = {}
+        for group in range(self._file.num_row_groups):
+            ids = self._file.read_row_group(group, columns=[key]).column(key).to_pylist()
+            self._place |= {name: (group, i) for i, name in enumerate(ids)}
+        self._last: tuple[int, pa.Table] | None = None
+
+    def __enter__(self) -> Lookup:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def __len__(self) -> int:
+        return len(self._place)
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        """The row; TableError when there is none."""
+        if key not in self._place:
+            raise TableError(f"{self.path}: there is no row {key!r}; the tables are of different runs: run `dvc repro`")
+        group, row = self._place[key]
+        if self._last is None or self._last[0] != group:
+            try:
+                self._last = group, self._file.read_row_group(group, columns=self.columns)
+            except (pa.ArrowInvalid, OSError) as error:
+                raise _damaged(self.path, error) from error
+        return dict(self._last[1].slice(row, 1).to_pylist()[0])
+
+
+def _groups(source: pa.NativeFile, metadata: pq.FileMetaData, columns: list[str] | None) -> Iterator[pa.Table]:
+    """Row groups in order, some of them decoded ahead: a column of vectors keeps a core busy, so several do it."""
+
+    def one(number: int) -> pa.Table:
+        with pq.ParquetFile(source, metadata=metadata, pre_buffer=False) as file:  # a reader is not for two threads
+            return file.read_row_group(number, columns=columns, use_threads=False)
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        ahead: deque[Future[pa.Table]] = deque()
+        for number in range(metadata.num_row_groups):
+            ahead.append(pool.submit(one, number))
+            if len(ahead) > _READERS:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+
+@contextmanager
+def _open(path: Path, table: Table | str) -> Iterator[tuple[pq.ParquetFile, pa.NativeFile]]:
+    """A table that has been checked, and the open file: a name may come to mean another one."""
     name = table if isinstance(table, str) else table.name
     if not Path(path).exists():
         raise TableError(f"{path}: there is no such table; run `dvc repro` (or the command that writes {name!r}) first")
-    try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise TableError(f"{path}: not a readable Parquet file: {error}") from error
+    with ExitStack() as stack:
+        try:
+            source = stack.enter_context(pa.OSFile(str(path)))
+            file = stack.enter_context(pq.ParquetFile(source))
+        except (pa.ArrowInvalid, OSError) as error:
+            raise TableError(f"{path}: not a readable Parquet file: {error}") from error
+        _check(path, table, file.schema_arrow)
+        yield file, source
+
+
+def _damaged(path: Path, error: Exception) -> TableError:
+    what = " ".join(str(error).split())
+    return TableError(f"{path}: damaged: {what}; make it again: run `dvc repro` (or the command that writes it)")
 
 
 def _check(path: Path, table: Table | str, schema: pa.Schema) -> None:
@@ -274,15 +557,18 @@ def _check(path: Path, table: Table | str, schema: pa.Schema) -> None:
         raise TableError(f"{path}: stored schema is not the one this code writes; run `dvc repro` again")
 
 
-def metadata_of(data: pa.Table) -> dict[str, Any]:
+def metadata_of(data: pa.Table | pa.Schema) -> dict[str, Any]:
     """The metadata a table was written with; JSON values are parsed where they are JSON objects."""
-    raw = {key.decode(): value.decode() for key, value in (data.schema.metadata or {}).items()}
+    schema = data if isinstance(data, pa.Schema) else data.schema
+    raw = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
     return {key: json.loads(value) if value.startswith("{") else value for key, value in raw.items()}
 
 
 def array(data: pa.Table, column: str) -> np.ndarray:
-    """A vector column as one float array [rows, size] without a Python loop."""
+    """A vector column as one float array [rows, size] without a Python loop; TableError where a row has none."""
     chunked = data.column(column).combine_chunks()
+    if chunked.null_count:
+        raise TableError(f"column {column!r}: wanted a vector in every row, {chunked.null_count} rows have none")
     kind = data.schema.field(column).type
     flat = chunked.flatten().to_numpy(zero_copy_only=False)
     size = kind.list_size if pa.types.is_fixed_size_list(kind) else (len(flat) // max(len(chunked), 1))

@@ -1,0 +1,179 @@
+"""Codes as rows: known before the inversion, the same in any company, read whole or in pieces, in half precision."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from ganvert import codes, tables
+from ganvert.codes import code_rows, code_table, read_codes
+from ganvert.errors import ParamsError, TableError
+from ganvert.generators.mobile_stylegan import MobileStyleGAN
+from ganvert.inverters import Context, Inversion, Preset, read_preset
+from ganvert.seeds import normal
+from ganvert.spaces import make_space
+
+STAGE = {"steps": 4, "lr": 0.1, "objective": [{"loss": "mse"}]}
+OPTIMISE = {**STAGE, "inverter": "optimise"}
+TUNE = {**STAGE, "inverter": "tune"}
+IDS = [f"{i}" for i in range(5)]
+
+
+def preset_of(space: str = "f16/wplus", **options: Any) -> Preset:
+    return read_preset("mine", {**OPTIMISE, "space": space, **options})
+
+
+def inversion_of(space: str, generator: MobileStyleGAN, noise: bool = False) -> Inversion:
+    """Five images: one took every step, one three, one none, one diverged, one was spared steps of its first stage."""
+    n, gone = len(IDS), float("nan")
+    trace = torch.tensor(
+        [[4, 3, 2, 1], [4, 3, 2, gone], [gone] * 4, [4, float("inf"), gone, gone], [4, gone, 2, 1]], dtype=torch.float32
+    )
+    maps = [normal(range(n), (1, *shape)) for shape in generator.noise_shapes] if noise else []
+    variables = make_space(space, generator).from_random(range(n))
+    status = ["ok", "ok", "ok", "diverged", "ok"]
+    return Inversion(space, variables, maps, trace, torch.tensor([3, 2, 0, 0, 3]), status, [""] * n)
+
+
+def rows_of(found: Inversion, preset: Preset, generator: MobileStyleGAN, folder: Path, **more: Any) -> pa.Table:
+    n = len(found.status)
+    return code_rows(preset, found, IDS[:n], range(n), Context(generator=generator), tuned=folder / "t.tuned", **more)
+
+
+def write(path: Path, data: pa.Table, preset: Preset, generator: MobileStyleGAN, **more: Any) -> Path:
+    table, facts = code_table(preset, Context(generator=generator), **more)
+    with tables.Writer(path, table, facts) as out:
+        out.add_table(data)
+    return path
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_rows_fit_the_table_that_was_promised(dtype: str, tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    preset = preset_of(noise="optimise")
+    found = inversion_of(preset.space, tiny_generator, noise=True)
+    data = rows_of(found, preset, tiny_generator, tmp_path, dtype=dtype)
+    table, facts = code_table(preset, Context(generator=tiny_generator), dtype)
+    assert data.schema.equals(table.schema(facts), check_metadata=True)
+    assert {str(data.schema.field(name).type.value_type) for name in ("f", "ws", "noise_00")} == {
+        {"float32": "float", "float16": "halffloat"}[dtype]
+    }
+    assert str(data.schema.field("trace").type.value_type) == "float"
+    back = read_codes(write(tmp_path / "c.parquet", data, preset, tiny_generator, dtype=dtype), tiny_generator)
+    for name, value in [*found.variables.items(), *((i, value) for i, value in enumerate(found.noise))]:
+        stored = back.noise[name] if isinstance(name, int) else back.variables[name]
+        assert stored.dtype == torch.float32
+        assert torch.equal(stored, value.to(getattr(torch, dtype)).float())
+
+
+def test_traces_end_with_the_last_step_that_was_taken(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    preset = preset_of("w")
+    data = rows_of(inversion_of("w", tiny_generator), preset, tiny_generator, tmp_path)
+    assert data.column("steps").to_pylist() == [4, 3, 0, 2, 4]
+    assert data.column("best_step").to_pylist() == [3, 2, 0, 0, 3]
+    traces = data.column("trace").to_pylist()
+    assert traces[:4] == [[4, 3, 2, 1], [4, 3, 2], [], [4, float("inf")]]
+    np.testing.assert_array_equal(traces[4], [4, np.nan, 2, 1])
+
+
+def test_a_row_does_not_depend_on_its_company(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    preset = preset_of()
+    found = inversion_of(preset.space, tiny_generator)
+    together = rows_of(found, preset, tiny_generator, tmp_path)
+    context = Context(generator=tiny_generator)
+    for i in range(len(IDS)):
+        # In other company the trace has other trailing nan.
+        alone = dataclasses.replace(
+            found.select(i), trace=torch.nn.functional.pad(found.trace[i : i + 1], (0, 3), value=torch.nan)
+        )
+        row = code_rows(preset, alone, IDS[i : i + 1], [i], context, tuned=tmp_path / "t.tuned")
+        assert str(row.to_pylist()) == str(together.slice(i, 1).to_pylist())
+
+
+@pytest.mark.parametrize("batch", [1, 2, 64])
+def test_pieces_are_the_whole(batch: int, tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    preset = preset_of(noise="optimise")
+    found = inversion_of(preset.space, tiny_generator, noise=True)
+    path = write(tmp_path / "c.parquet", rows_of(found, preset, tiny_generator, tmp_path), preset, tiny_generator)
+    whole, parts = read_codes(path, tiny_generator), list(codes.batches(path, tiny_generator, batch))
+    assert [len(part.image_ids) for part in parts] == [min(batch, 5 - i) for i in range(0, 5, batch)]
+    assert [name for part in parts for name in part.image_ids] == whole.image_ids == IDS
+    assert [status for part in parts for status in part.status] == whole.status
+    for name, value in whole.variables.items():
+        assert torch.equal(torch.cat([part.variables[name] for part in parts]), value)
+    assert torch.equal(torch.cat([part.select(0).draw() for part in parts])[0], whole.select(0).draw()[0])
+    assert torch.equal(torch.cat([part.noise[3] for part in parts]), whole.noise[3])
+
+
+def test_variables_that_are_left_out(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    preset = preset_of(noise="optimise")
+    found = inversion_of(preset.space, tiny_generator, noise=True)
+    skip = ("f", "noise")
+    data = rows_of(found, preset, tiny_generator, tmp_path, skip=skip)
+    assert not {name for name in data.column_names if name == "f" or name.startswith("noise")}
+    path = write(tmp_path / "c.parquet", data, preset, tiny_generator, skip=skip)
+    for read in (read_codes, codes.space_of, lambda *told: next(codes.batches(*told))):
+        with pytest.raises(TableError, match=r"c.parquet: f,noise of the codes were not stored \(skip\).*whole=False"):
+            read(path, tiny_generator)
+    back = read_codes(path, tiny_generator, whole=False)
+    assert torch.equal(back.variables["ws"], found.variables["ws"])
+    assert (set(back.variables), back.noise) == ({"ws"}, [])
+    (part,) = codes.batches(path, tiny_generator, whole=False)
+    assert torch.equal(part.variables["ws"], back.variables["ws"])
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"skip": ("g",)}, "have no variable 'g'; they have f, ws"),
+        ({"skip": ("noise",)}, "have no variable 'noise'"),
+        ({"dtype": "bfloat16"}, "wanted float32 or float16, got 'bfloat16'"),
+    ],
+)
+def test_wishes_that_cannot_be_met(told: dict[str, Any], message: str, tiny_generator: MobileStyleGAN) -> None:
+    with pytest.raises(ParamsError, match=message):
+        code_table(preset_of(), Context(generator=tiny_generator), **told)
+
+
+def test_numbers_beyond_half_precision(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    preset, found = preset_of("w"), inversion_of("w", tiny_generator)
+    found.variables["w"][2, 1] = -70_000
+    with pytest.raises(TableError, match=r"image 2: 'w' has numbers up to 7e\+04, float16 ends at 65504"):
+        rows_of(found, preset, tiny_generator, tmp_path, dtype="float16")
+    rows_of(found, preset, tiny_generator, tmp_path)
+
+
+def test_an_inversion_of_another_method(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="'mine': wanted the variables ws, got w"):
+        rows_of(inversion_of("w", tiny_generator), preset_of("wplus"), tiny_generator, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("stages", "noise"),
+    [
+        ([{**OPTIMISE, "space": "w", "noise": "optimise"}], True),
+        ([{**OPTIMISE, "space": "w", "noise": "optimise"}, {**OPTIMISE, "space": "w", "init": "previous"}], True),
+        ([{**OPTIMISE, "space": "w", "noise": "optimise"}, TUNE], True),
+        ([{**OPTIMISE, "space": "w", "noise": "optimise"}, {**TUNE, "noise": "const"}], False),
+        ([{**OPTIMISE, "space": "w"}, TUNE], False),
+    ],
+)
+def test_noise_maps_are_promised_where_they_will_be_found(
+    stages: list[dict[str, Any]], noise: bool, tiny_generator: MobileStyleGAN
+) -> None:
+    """Against what the inverters really give."""
+    from ganvert.inverters import Batch
+
+    few = [stage | {"steps": 1} for stage in stages]
+    preset = read_preset("mine", few[0] if len(few) == 1 else {"inverter": "chain", "stages": few})
+    context = Context(generator=tiny_generator)
+    found = preset.inverter.run(Batch(targets=torch.zeros(1, 3, 64, 64), seeds=[1]), context, preset.options)
+    table, _ = code_table(preset, context)
+    promised = [field for field in table.columns if field.name.startswith("noise_")]
+    assert bool(promised) is noise
+    assert [field.type.list_size for field in promised] == [value[0].numel() for value in found.noise]
