@@ -59,12 +59,17 @@ def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
             bar.update()
 
 
-def progress_bar(total: int, what: str) -> tqdm[NoReturn]:
-    """A bar to be moved by hand; a live one on a terminal, otherwise (Prefect, a log file) a line now and then."""
+def progress_bar(total: int, what: str, done: int = 0) -> tqdm[NoReturn]:
+    """A bar to be moved by hand; a live one on a terminal, otherwise (Prefect, a log file) a line now and then.
+
+    `done` of `total` were done before; the estimate is by the others.
+    """
     from tqdm import tqdm
 
     live = sys.stderr.isatty()
-    return tqdm(total=total, desc=what, dynamic_ncols=live, mininterval=0.5 if live else 20, file=sys.stderr)
+    return tqdm(
+        total=total, initial=done, desc=what, dynamic_ncols=live, mininterval=0.5 if live else 20, file=sys.stderr
+    )
 
 
 def keep_freed_memory() -> bool:

@@ -54,6 +54,7 @@ class Preset:
     name: str
     inverter: Inverter
     options: Any
+    raw: Mapping[str, Any]  # as params.yaml has it
 
     @property
     def space(self) -> str:
@@ -101,4 +102,4 @@ def read_preset(name: str, raw: Mapping[str, Any]) -> Preset:
         raise ParamsError(f"{path}: wanted a mapping with the key 'inverter' ({', '.join(INVERTERS)}), got {raw!r}")
     inverter = lookup(INVERTERS, raw["inverter"], "inverter")
     rest = {key: value for key, value in raw.items() if key != "inverter"}
-    return Preset(name, inverter, params.build(inverter.options, rest, path))
+    return Preset(name, inverter, params.build(inverter.options, rest, path), raw)

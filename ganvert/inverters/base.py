@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ganvert.encoders.together import Encoders
 from ganvert.errors import InputError, ParamsError, ShapeError, UnsupportedError
 from ganvert.generators.base import Generator
 from ganvert.spaces import Variables
+from ganvert.speed import Engine, Speed
 
 __all__ = ["Batch", "Context", "Inversion", "OnStep", "fingerprint_of", "join", "part_of"]
 
@@ -35,6 +37,9 @@ class Context:
         encoder: for methods that start from one, or from several together.
         inputs: folder of the masks and second pictures that terms of an objective name.
         discriminator: the checkpoint's own, if it has one, for methods that play against it.
+        side_by_side: so many images of a batch at most are worked on at once; the first that is done makes room for
+            the next. None is as many as fit into memory where that helps, and one on a CPU.
+        speed: precision and compilation of optimisations.
     """
 
     generator: Generator
@@ -42,11 +47,22 @@ class Context:
     encoder: Encoder | Encoders | None = None
     inputs: Path | None = None
     discriminator: Discriminator | None = None
+    side_by_side: int | None = None
+    speed: Speed = dataclasses.field(default_factory=Speed)
+
+    def __post_init__(self) -> None:
+        if self.side_by_side is not None and self.side_by_side < 1:
+            raise ParamsError(f"side_by_side: wanted 1 or more, got {self.side_by_side}")
 
     @property
     def device(self) -> torch.device:
         """Where everything runs."""
         return self.generator.w_avg.device
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What draws at the speed that is asked for."""
+        return Engine(self.generator, self.speed)
 
     def require_encoder(self) -> Encoder | Encoders:
         """The encoder, or UnsupportedError."""
@@ -61,7 +77,8 @@ class Batch:
 
     Attributes:
         targets: [N, 3, resolution, resolution] in [-1, 1], on the context's device; three equal channels where the
-            generator is grey.
+            generator is grey. For `optimise` and `feed_forward` they may wait on the CPU: an image goes to the device
+            when its turn comes.
         seeds: one per image.
         image_ids: one per image; what masks of single images are found by.
         start: what an earlier stage of the method found, or None.
@@ -84,6 +101,10 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def to(self, device: torch.device) -> Batch:
+        """The same with its targets there."""
+        return dataclasses.replace(self, targets=self.targets.to(device))
 
     def select(self, index: int) -> Batch:
         """The batch of one image."""
@@ -109,7 +130,7 @@ class Inversion:
         space: name of the latent space.
         variables: name to [N, *shape], float32 on the CPU.
         noise: optimised noise maps, or empty.
-        trace: [N, steps] objective per step.
+        trace: [N, steps] objective per step; nan for steps that were not taken (it had converged, or diverged).
         best_step: [N] step of the smallest objective.
         status, reason: per image, ``ok`` or ``diverged``.
         weights: per image, what is added to the generator's weights, by their names; empty where it is not tuned.

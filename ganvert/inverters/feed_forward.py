@@ -14,6 +14,9 @@ from ganvert.spaces import check_space, make_space
 __all__ = ["FeedForwardOptions", "feed_forward"]
 
 
+_AT_ONCE = 16  # pictures that a GPU encodes together: they are small
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FeedForwardOptions:
     """params.yaml: invert.options.NAME with ``inverter: feed_forward``.
@@ -39,17 +42,24 @@ class FeedForwardOptions:
 def feed_forward(
     batch: Batch, context: Context, options: FeedForwardOptions, on_step: OnStep | None = None
 ) -> Inversion:
-    """Encode a batch; see :func:`ganvert.inverters.optimise.optimise` for the rest."""
+    """Encode a batch, ``context.side_by_side`` images at once.
+
+    See :func:`ganvert.inverters.optimise.optimise` for the rest.
+    """
     options.check(context.generator)
     space = make_space(options.space, context.generator)
-    with torch.no_grad():
-        variables = space.adopt(context.require_encoder().encode(batch.targets), batch.seeds)
-    n = len(batch)
-    if on_step is not None:
-        on_step(1, 1, torch.zeros(n))
+    encoder, n = context.require_encoder(), len(batch)
+    size = context.side_by_side or (1 if context.device.type == "cpu" else _AT_ONCE)
+    parts = []
+    for first in range(0, n, size):
+        some = slice(first, first + size)
+        with torch.no_grad():
+            parts.append(space.adopt(encoder.encode(batch.targets[some].to(context.device)), batch.seeds[some]))
+        if on_step is not None:
+            on_step(min(first + size, n) / n, 1, torch.zeros(min(size, n - first)))
     return Inversion(
         space=options.space,
-        variables={name: value.cpu() for name, value in variables.items()},
+        variables={name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]},
         noise=[],
         trace=torch.zeros(n, 0),
         best_step=torch.zeros(n, dtype=torch.long),

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ganvert.errors import ParamsError, UnsupportedError
@@ -64,7 +65,7 @@ def inputs_of(terms: Sequence[Term]) -> tuple[str, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class _Line:
-    """A term, prepared: its size [px], its loss with the target, and [1 or N, 1, size, size] of its mask."""
+    """A term, prepared: its size [px], its loss with the target, and [N, 1, size, size] of its mask."""
 
     weight: float
     size: int
@@ -94,9 +95,11 @@ class Objective:
             loss = LOSSES[term.loss](context.folder, batch.targets.device)
             target, mask = area_resize(_target(term, batch, context), size), _mask(term, batch, context)
             if mask is not None:
-                mask = area_resize(mask, size)
+                mask = area_resize(mask, size).expand(len(batch), -1, -1, -1)
                 target = target * mask
-            self.lines.append(_Line(term.weight, size, loss, loss.prepare(target), mask))
+            # Float32 even where autocast made them of less: differences from them are then float32 too.
+            prepared = _each(lambda parts: parts[0].float(), loss.prepare(target))
+            self.lines.append(_Line(term.weight, size, loss, prepared, mask))
 
     def __call__(self, images: Tensor) -> Tensor:
         """[N] weighted sums; images are [N, 1 or 3, h, w]."""
@@ -106,8 +109,38 @@ class Objective:
             if line.size not in sizes:
                 sizes[line.size] = area_resize(as_rgb(images), line.size)
             seen = sizes[line.size] if line.mask is None else sizes[line.size] * line.mask
-            total = total + line.weight * line.loss(seen, line.prepared)
+            total = total + line.weight * line.loss(seen, line.prepared).float()
         return total
+
+    @staticmethod
+    def join(parts: Sequence[Objective]) -> Objective:
+        """Objectives of the same terms, prepared at the same sizes, as one of all their images."""
+        if len(parts) == 1:
+            return parts[0]
+        joined = object.__new__(Objective)
+        joined.lines = [
+            dataclasses.replace(
+                lines[0],
+                prepared=_each(torch.cat, *(line.prepared for line in lines)),
+                mask=None if lines[0].mask is None else torch.cat([line.mask for line in lines]),
+            )
+            for lines in zip(*(part.lines for part in parts), strict=True)
+        ]
+        return joined
+
+
+def _each(change: Callable[[list[Tensor]], Tensor], *trees: Any) -> Any:
+    """What losses prepared, tensor by tensor: `change` is given those that have the same place in all `trees`."""
+    first = trees[0]
+    if isinstance(first, Tensor):
+        return change(list(trees))
+    if isinstance(first, Mapping):
+        return {key: _each(change, *(tree[key] for tree in trees)) for key in first}
+    if isinstance(first, list | tuple):
+        return type(first)([_each(change, *parts) for parts in zip(*trees, strict=True)])
+    raise TypeError(
+        f"a loss prepared {type(first).__name__}; wanted tensors with a row per image, in lists or mappings"
+    )
 
 
 def _target(term: Term, batch: Batch, context: Context) -> Tensor:

@@ -39,7 +39,8 @@ def stored(space: Space, path: Path, noise: list[torch.Tensor] | None = None) ->
     inversion = Inversion(
         space.name, space.from_random(range(n)), noise or [], torch.ones(n, 2), torch.zeros(n), ["ok"] * n, [""] * n
     )
-    preset = read_preset("mine", {**OPTIMISE, "space": space.name, "init": "random"})
+    told = {"noise": "optimise"} if noise else {}
+    preset = read_preset("mine", {**OPTIMISE, "space": space.name, "init": "random", **told})
     write_codes(path, preset, inversion, ["a", "b", "c"], list(range(n)), Context(generator=space.generator))
     return inversion
 

@@ -21,6 +21,7 @@ from ganvert.invert import Crop, invert_crops, make_context
 from ganvert.inverters import Batch, Context, Inversion, Inverter, Preset, read_preset
 from ganvert.inverters.objective import Objective, Term
 from ganvert.losses import LOSSES
+from ganvert.losses.pixel import Mse
 from ganvert.seeds import normal
 
 SIZE = 64
@@ -172,6 +173,52 @@ def test_a_picture_takes_the_photographs_place_under_the_mask(context: Context) 
     assert value(context, luminance, targets[:1], picture="other.png").item() > 0.01
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+def test_objectives_of_single_images_are_joined(loss: str, context: Context, assets: Path) -> None:
+    context = dataclasses.replace(context, folder=assets)
+    images, targets = pair()
+    for terms in (
+        (Term(loss=loss, resolution=None),),
+        (Term(loss=loss, resolution=32, mask="each"), Term(loss="mse", mask="half.png", outside=True, weight=0.5)),
+    ):
+        single = [Objective(terms, batch_of(targets[i : i + 1], "ab"[i]), context) for i in range(2)]
+        want = [float(one(images[i : i + 1])) for i, one in enumerate(single)]
+        assert want[0] != pytest.approx(want[1], rel=1e-4)
+        joined = Objective.join(single)(images)
+        assert joined.tolist() == pytest.approx(want, rel=1e-5)
+        turned = Objective.join(single[::-1])(images.flip(0))
+        assert turned.tolist() == pytest.approx(want[::-1], rel=1e-5)
+        alone = Objective.join(single[1:])
+        assert float(alone(images[1:])) == want[1]
+        # Joined ones can be joined again: somebody comes.
+        three = Objective.join([Objective.join(single), single[0]])(torch.cat([images, images[:1]]))
+        assert three.tolist() == pytest.approx([*want, want[0]], rel=1e-5)
+
+
+def test_what_losses_may_prepare(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mappings and tuples of tensors too; float32 in any case; anything else is refused."""
+
+    class Strange(Mse):
+        def prepare(self, target: Tensor) -> Any:
+            return kinds[0](target.bfloat16())
+
+        def __call__(self, image: Tensor, prepared: Any) -> Tensor:
+            (target,) = prepared.values() if isinstance(prepared, dict) else prepared
+            assert target.dtype == torch.float32
+            return super().__call__(image, target)
+
+    monkeypatch.setitem(LOSSES, "strange", Strange)
+    images, targets = pair()
+    want = value(context, images, targets.bfloat16().float())
+    kinds: list[Callable[[Tensor], Any]] = [lambda x: {"a": x}, lambda x: (x,), lambda x: [x], str]
+    while len(kinds) > 1:
+        single = [Objective((Term(loss="strange", resolution=None),), batch_of(t[None]), context) for t in targets]
+        torch.testing.assert_close(Objective.join(single)(images), want)
+        kinds.pop(0)
+    with pytest.raises(TypeError, match="prepared str"):
+        value(context, images, targets, loss="strange")
+
+
 def test_a_mask_may_be_of_any_mode(context: Context) -> None:
     assert context.inputs is not None
     images, targets = pair()
@@ -249,58 +296,28 @@ def test_what_is_black_in_the_mask_does_not_reach_the_code(context: Context) -> 
     assert not torch.equal(one.variables["ws"], two.variables["ws"])
 
 
-@pytest.fixture
-def again(context: Context, tmp_path: Path) -> Callable[[Preset], list[str]]:
-    """Invert the images a and b, and say which of them were not found in the work store."""
-    crops = [Crop(name, picture) for name, picture in zip("ab", to_pil(pair()[1]), strict=True)]
-
-    def invert(told: Preset) -> list[str]:
-        worked: list[str] = []
-
-        def counted(batch: Batch, *more: Any) -> Inversion:
-            worked.extend(batch.image_ids)
-            return told.inverter.run(batch, *more)
-
-        one = dataclasses.replace(told, inverter=Inverter(counted, told.inverter.options))
-        invert_crops(crops, one, context, seed=0, batch=1, work=tmp_path / "work")
-        return worked
-
-    return invert
-
-
-@pytest.mark.parametrize("chained", [False, True])
-def test_the_work_key_knows_the_bytes_of_named_files(
-    chained: bool, context: Context, again: Callable[[Preset], list[str]]
-) -> None:
-    inputs = context.inputs
-    assert inputs is not None
-    told = preset(MASKED, {"loss": "mse", "picture": "white.png", "weight": 0.1})
-    if chained:
-        stage = {"inverter": "optimise", "space": "wplus", "steps": 2, "lr": 0.05}
-        first, second = ({**stage, "objective": [MASKED | more]} for more in ({}, {"picture": "white.png"}))
-        told = read_preset("mine", {"inverter": "chain", "stages": [first, second | {"init": "previous"}]})
-    assert told.inputs == ("each", "white.png")
-    assert again(told) == ["a", "b"]
-    assert again(told) == []
-    save(inputs / "each/b.png", random_mask(3))
-    assert again(told) == ["b"]
-    save(inputs / "white.png", np.full((SIZE, SIZE), 254, np.uint8))
-    assert again(told) == ["a", "b"]
-    # Files that no term names, and the same bytes once more, change nothing.
-    save(inputs / "half.png", random_mask(4))
-    save(inputs / "each/c.png", random_mask(5))
-    save(inputs / "each/b.png", random_mask(3))
-    assert again(told) == []
-
-
-def test_a_missing_file_stops_the_run_before_any_work(
-    context: Context, again: Callable[[Preset], list[str]], tmp_path: Path
-) -> None:
+def test_a_missing_file_stops_the_run_before_any_work(context: Context) -> None:
     assert context.inputs is not None
     (context.inputs / "each/b.png").unlink()
+    worked: list[str] = []
+
+    def counted(batch: Batch, *more: Any) -> Inversion:
+        worked.extend(batch.image_ids)
+        return told.inverter.run(batch, *more)
+
+    told = preset(MASKED)
+    one = dataclasses.replace(told, inverter=Inverter(counted, told.inverter.options))
+    crops = [Crop(name, picture) for name, picture in zip("ab", to_pil(pair()[1]), strict=True)]
     with pytest.raises(InputError, match=r"each.b\.png"):
-        again(preset(MASKED))
-    assert not (tmp_path / "work").exists()
+        invert_crops(crops, one, context, seed=0)
+    assert worked == []
+
+
+def test_names_of_stages_are_names_of_the_chain() -> None:
+    stage = {"inverter": "optimise", "space": "wplus", "steps": 2, "lr": 0.05}
+    first, second = ({**stage, "objective": [MASKED | more]} for more in ({}, {"picture": "white.png"}))
+    told = read_preset("mine", {"inverter": "chain", "stages": [first, second | {"init": "previous"}]})
+    assert told.inputs == ("each", "white.png")
 
 
 def test_methods_without_names_need_no_folder(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
@@ -309,5 +326,5 @@ def test_methods_without_names_need_no_folder(tiny_generator: MobileStyleGAN, tm
     assert make_context(plain, tiny_generator, None, None).inputs is None
     assert make_context(plain, tiny_generator, None, None, tmp_path).inputs == tmp_path
     crops = [Crop("a", to_pil(pair()[1])[0])]
-    done = invert_crops(crops, plain, Context(generator=tiny_generator), seed=0, batch=1)
+    done = invert_crops(crops, plain, Context(generator=tiny_generator), seed=0)
     assert done.status == ["ok"]
