@@ -122,7 +122,7 @@ class Bench:
     def invert(self, crop: Crop, preset: Preset, context: Context) -> tuple[Inversion, Image.Image, Row]:
         """The code of one photograph, its picture and what it took."""
         start, core = time.monotonic(), time.process_time()
-        found = invert_crops([crop], preset, context, seed=self.told.seed, batch=1)
+        found = invert_crops([crop], preset, context, seed=self.told.seed)
         took = {"seconds": time.monotonic() - start, "core_s": time.process_time() - core, "status": found.status[0]}
         picture = to_pil(codes_of_inversion(found, [crop.image_id], preset.name, self.generator).draw())[0]
         return found, picture, took

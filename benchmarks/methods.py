@@ -41,7 +41,7 @@ def one(out: Path, name: str, raw: dict, crop: Crop, seed: int) -> dict:
     preset = read_preset(name, raw)
     context = make_context(preset, generator, shipped("wplus_ffhq.safetensors"), ASSETS)
     start = time.monotonic()
-    inversion = invert_crops([crop], preset, context, seed=seed, batch=1)
+    inversion = invert_crops([crop], preset, context, seed=seed)
     seconds = time.monotonic() - start
     write_codes(folder / "codes.parquet", preset, inversion, [crop.image_id], seeds_for([crop], name, seed), context)
     picture = to_pil(codes_of_inversion(inversion, [crop.image_id], name, generator).draw())[0]

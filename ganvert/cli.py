@@ -214,7 +214,7 @@ def invert(
     lookup(RECIPES, recipe, "alignment recipe")
     folder = _assets()
     weights = encoder or shipped_encoders(preset)
-    context = make_context(preset, _load(generator, label, where), weights, folder, inputs)
+    context = make_context(preset, _load(generator, label, where), weights, folder, inputs, batch)
     photo_rows, faces = _faces(photos, recipe, context.generator.resolution, all_faces, folder)
     tables.write(out / "photos.parquet", tables.PHOTOS, photo_rows)
     metrics = _metrics(recipe, context.generator.resolution, folder)
@@ -234,7 +234,7 @@ def invert(
         tables.write(out / "scores.parquet", tables.SCORES, scores)
         raise InputError(f"no photograph could be used; {out / 'photos.parquet'} says why: {photo_rows[0]['reason']}")
     crops = [Crop(row["image_id"], from_png(row["crop"])) for row in faces]
-    inversion = invert_crops(crops, preset, context, seed=seed, batch=batch)
+    inversion = invert_crops(crops, preset, context, seed=seed)
     ids = [crop.image_id for crop in crops]
     write_codes(out / "codes.parquet", preset, inversion, ids, seeds_for(crops, method, seed), context)
     codes = codes_of_inversion(inversion, ids, method, context.generator)
@@ -257,6 +257,94 @@ def invert(
     for row in bad:
         print(f"not inverted: {row['path']}: {row['reason']}", file=sys.stderr)  # noqa: T201
     if bad or "diverged" in inversion.status:
+        raise typer.Exit(3)
+
+
+@app.command(
+    epilog="Examples: [bold]ganvert extract photos/ --method encoder --out codes[/bold]   "
+    "[bold]ganvert extract faces.zip more.tar --method encoder_wplus --workers 4 --out codes[/bold]"
+)
+@_guarded
+def extract(
+    photos: Annotated[list[Path], typer.Argument(help="Folders, photographs, .zip, .tar, .parquet, lists of paths.")],
+    out: Annotated[Path, typer.Option(help="Folder for photos.parquet, codes.parquet and what is kept beside them.")],
+    method: Method = "encoder",
+    generator: GeneratorFile = None,
+    label: Label = None,
+    encoder: EncoderFiles = None,
+    recipe: Recipe = "ffhq",
+    steps: Steps = None,
+    no_preview: NoPreview = False,
+    inputs: Inputs = Path("data/inputs"),
+    seed: Seed = 0,
+    device: Device = "auto",
+    batch: Annotated[int, typer.Option(min=0, help="Images side by side; 0 measures how many fit.")] = 1,
+    all_faces: Faces = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; all that this machine can feed if none.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Cores of a process on a CPU.")] = 1,
+    shard: Annotated[
+        int | None, typer.Option(min=1, help="Photographs stored together; about 256 steps of work.")
+    ] = None,
+    work: Annotated[Path | None, typer.Option(help="Folder of finished shards; OUT/.work if not given.")] = None,
+    crops: Annotated[bool, typer.Option("--crops", help="Keep the aligned pictures (1.5 MB each at 1024 px).")] = False,
+    reconstructions: Annotated[bool, typer.Option("--reconstructions", help="Keep what the codes draw.")] = False,
+    half: Annotated[bool, typer.Option("--half", help="Store codes as float16.")] = False,
+    skip: Annotated[list[str] | None, typer.Option(help="Variable not to store, e.g. f; may be repeated.")] = None,
+    metric: Annotated[list[str] | None, typer.Option(help="Score reconstructions, e.g. lpips_vgg_256.")] = None,
+) -> None:
+    """Codes of any number of photographs: sharded, resumable, on all cores or GPUs.
+
+    Killed at any moment, it goes on where it was when it is started again. Photographs that are in the work folder
+    already are not computed again, those added since are. Exit code 3: some photographs could not be used
+    (photos.parquet says why).
+    """
+    from ganvert import extraction, tables
+    from ganvert.faces import RECIPES, AlignOptions
+    from ganvert.invert import shipped_encoders
+    from ganvert.registry import lookup
+
+    preset = _preset(method, steps, no_preview)
+    lookup(RECIPES, recipe, "alignment recipe")
+    folder = _assets()
+    loaded = _load(generator, label, "cpu")
+    preset.check(loaded)
+    job = extraction.make_job(
+        align=AlignOptions(recipe=recipe, resolution=loaded.resolution, faces="all" if all_faces else "largest"),
+        invert=extraction.Invert(
+            method=method,
+            preset=preset.raw,
+            generator=str(generator or folder / "mobile_stylegan.safetensors"),
+            label=label,
+            encoders=tuple(map(str, encoder or shipped_encoders(preset))) if preset.needs_encoder else (),
+            inputs=str(inputs),
+            seed=seed,
+            batch=batch or None,
+        ),
+        metrics=metric or (),
+        keep=extraction.Keep(
+            crops=crops,
+            reconstructions=reconstructions,
+            dtype="float16" if half else "float32",
+            skip=tuple(skip or ()),
+        ),
+        assets_folder=folder,
+        device=device,
+        threads=threads,
+    )
+    processes = workers or extraction.default_workers(device, threads)
+    outputs = extraction.outputs_of(job, out)
+    found = extraction.extract(job, photos, work or out / ".work", outputs, workers=processes, shard_size=shard)
+    extraction.write_sample(found.plan, out / "sample.png")
+    bad, before = 0, found.plan.total - found.computed
+    for row in tables.rows(outputs["photos"], tables.PHOTOS, ["path", "status", "reason"], 4096):
+        if row["status"] != "ok":
+            bad += 1
+            if bad <= 10:
+                print(f"not used: {row['path']}: {row['reason']}", file=sys.stderr)  # noqa: T201
+    print(f"{found.computed} photographs computed, {before} were done before, {bad} cannot be used")  # noqa: T201
+    if bad:
         raise typer.Exit(3)
 
 
@@ -330,7 +418,7 @@ def edit(
     if not faces:
         raise InputError(f"{photo}: {photo_rows[0]['reason']}")
     row = faces[0]
-    inversion = invert_crops([Crop(row["image_id"], from_png(row["crop"]))], preset, context, seed=seed, batch=1)
+    inversion = invert_crops([Crop(row["image_id"], from_png(row["crop"]))], preset, context, seed=seed)
     codes = codes_of_inversion(inversion, [row["image_id"]], method, context.generator)
     picture: Image.Image = draw_shifts(codes, moves, cast(Any, motion))
     if not crop:
@@ -564,7 +652,7 @@ def _codes_of(
     folder = _assets()
     context = make_context(preset, model, source.encoder or shipped_encoders(preset), folder, source.inputs)
     crops = _crops_of(paths, source.recipe, model.resolution, folder, same_crop)
-    inversion = invert_crops(crops, preset, context, seed=source.seed, batch=1)
+    inversion = invert_crops(crops, preset, context, seed=source.seed)
     codes = codes_of_inversion(inversion, [crop.image_id for crop in crops], source.method, model)
     return codes, list(range(len(paths))), _different([path.stem for path in paths])
 

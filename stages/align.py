@@ -8,10 +8,12 @@ from pathlib import Path
 
 from ganvert import tables
 from ganvert.errors import InputError
-from ganvert.faces import RECIPES, FaceDetector, align_photos, find_photos
+from ganvert.extraction import default_workers, extract, make_job
+from ganvert.faces import RECIPES
 from stages.common import generator_of, stage
 
 ASSETS = Path("data/assets")
+WORK = Path(".work/extraction")
 PHOTOS = Path("data/photos.parquet")
 ALIGNED = Path("data/aligned.parquet")
 log = logging.getLogger("align")
@@ -20,24 +22,23 @@ log = logging.getLogger("align")
 def main() -> None:
     """Align every photo of the folders; photos that cannot be used become rows with a status and a reason."""
     with stage("align") as told:
-        options, generator = told["align"], generator_of(told)
+        options, generator = told["align"].options(), generator_of(told)
         if options.resolution is None:
             options = dataclasses.replace(options, resolution=generator.resolution)
-        detector = FaceDetector(ASSETS) if RECIPES[options.recipe].needs_face else None
-        paths = find_photos(Path(path) for path in options.photos)
-        photos, aligned = align_photos(paths, Path(), options, detector)
-        facts = {"recipe": options.recipe, "resolution": str(options.resolution)}
-        tables.write(PHOTOS, tables.PHOTOS, photos, facts)
-        if not aligned:
+        job = make_job(align=options, invert=None, assets_folder=ASSETS, device="cpu", threads=1)
+        inputs = [Path(path) for path in told["align"].photos]
+        outputs = {"photos": PHOTOS, "aligned": ALIGNED}
+        found = extract(job, inputs, WORK, outputs, workers=default_workers("cpu", 1), what="align")
+        if not found.rows["aligned"]:
+            ALIGNED.unlink()  # nothing that could be mistaken for a result
+            first = next(tables.rows(PHOTOS, tables.PHOTOS, ["reason"]))["reason"]
             raise InputError(
-                f"none of {len(photos)} photos could be aligned (reasons: {PHOTOS}, column reason; the first: "
-                f"{photos[0]['reason']}); put photos {'with a frontal face ' if detector else ''}into "
-                f"{' or '.join(options.photos)}"
+                f"none of {found.rows['photos']} photos could be aligned (reasons: {PHOTOS}, column reason; the first: "
+                f"{first}); put photos {'with a frontal face ' if RECIPES[options.recipe].needs_face else ''}into "
+                f"{' or '.join(told['align'].photos)}"
             )
-        tables.write(ALIGNED, tables.ALIGNED, aligned, facts)
-        log.info(
-            "%d of %d photos gave %d crops", sum(row["status"] == "ok" for row in photos), len(photos), len(aligned)
-        )
+        good = sum(row["status"] == "ok" for row in tables.rows(PHOTOS, tables.PHOTOS, ["status"], 4096))
+        log.info("%d of %d photos gave %d crops", good, found.rows["photos"], found.rows["aligned"])
 
 
 if __name__ == "__main__":

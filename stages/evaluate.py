@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from ganvert.evaluation import asset_metrics, score_edits, score_reconstructions
 from ganvert.faces import AttributeScorer
 from ganvert.files import atomic_path
 from ganvert.images import from_png
-from ganvert.metrics import check_sizes
+from ganvert.metrics import NamedMetric, check_sizes
 from ganvert.report.plots import edit_curve_figure, save_png, traces_figure
 from ganvert.runtime import progress
 from stages.common import stage
@@ -28,6 +31,7 @@ SCORES = Path("data/scores.parquet")
 EDIT_SCORES = Path("data/edit_scores.parquet")
 METRICS = Path("reports/metrics.json")
 PLOTS = Path("reports/plots")
+_PLOTTED = 1000  # images of a method whose traces are plotted, the first ones
 log = logging.getLogger("evaluate")
 
 
@@ -36,52 +40,62 @@ def main() -> None:
     with stage("evaluate") as told:
         options = told["evaluate"]
         metrics = asset_metrics(options.metrics, ASSETS)
-        aligned = tables.read(ALIGNED, tables.ALIGNED).select(["image_id", "crop"]).to_pylist()
-        crops = {row["image_id"]: from_png(row["crop"]) for row in aligned}
-        methods = list(told["invert"].methods)
-        rows: list[dict[str, Any]] = []
-        drawn: dict[tuple[str, str], bytes] = {}
-        for method in methods:
-            table = tables.read(RECONSTRUCTIONS / f"{method}.parquet", tables.RECONSTRUCTIONS)
-            channels, data = int(tables.metadata_of(table)["image_channels"]), table.to_pylist()
-            for row in progress(data, len(data), f"scoring {method}"):
-                drawn[row["image_id"], method] = row["png"]
-                key = {"image_id": row["image_id"], "method": method}
-                picture, crop = from_png(row["png"]), crops[row["image_id"]]
-                check_sizes(options.metrics, picture.width)
-                rows += score_reconstructions([key], [picture], [crop], metrics, channels)
-        tables.write(SCORES, tables.SCORES, rows)
-
         identity = next((metric for metric in metrics if metric.name == "identity_dlib"), None)
         scorer = AttributeScorer(ASSETS, options.attributes) if options.attributes else None
-        edits = tables.read(EDITS, tables.EDITS).drop(["pasted"]).to_pylist()
-        edit_rows: list[dict[str, Any]] = []
-        for row in progress(edits, len(edits), "scoring edits"):
-            key = {name: row[name] for name in ("image_id", "method", "direction", "amount")}
-            reconstruction = from_png(drawn[row["image_id"], row["method"]])
-            crop = crops[row["image_id"]]
-            edit_rows += score_edits(key, from_png(row["crop"]), reconstruction, crop, identity, scorer)
-        tables.write(EDIT_SCORES, tables.EDIT_SCORES, edit_rows)
+        methods = list(told["invert"].methods)
+        with ExitStack() as stack:
 
-        _write_plots(methods, edit_rows)
-        figures = summary(rows)
+            def lookup(path: Path, table: tables.Table, column: str) -> tables.Lookup:
+                return stack.enter_context(tables.Lookup(path, table, "image_id", [column]))
+
+            crops = lookup(ALIGNED, tables.ALIGNED, "crop")
+            drawn = {
+                name: lookup(RECONSTRUCTIONS / f"{name}.parquet", tables.RECONSTRUCTIONS, "png") for name in methods
+            }
+            with tables.Writer(SCORES, tables.SCORES) as out:
+                for method in methods:
+                    out.add(_score_method(method, options.metrics, metrics, crops, len(drawn[method])))
+            with tables.Writer(EDIT_SCORES, tables.EDIT_SCORES) as out:
+                edits = tables.rows(EDITS, tables.EDITS, [*tables.EDITS.key, "crop"])
+                for row in progress(edits, tables.count(EDITS, tables.EDITS), "scoring edits"):
+                    key = {name: row[name] for name in tables.EDITS.key}
+                    reconstruction = from_png(drawn[row["method"]][row["image_id"]]["png"])
+                    crop = from_png(crops[row["image_id"]]["crop"])
+                    out.add(score_edits(key, from_png(row["crop"]), reconstruction, crop, identity, scorer))
+
+        _write_plots(methods)
+        figures = summary(tables.rows(SCORES, tables.SCORES, ["method", "metric", "value"], 4096))
         with atomic_path(METRICS) as temporary:
             temporary.write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
         for method, values in figures.items():
             log.info("%s: %s", method, ", ".join(f"{name} {value['mean']:.4f}" for name, value in values.items()))
 
 
-def _write_plots(methods: list[str], edit_rows: list[dict[str, Any]]) -> None:
+def _score_method(
+    method: str, names: Sequence[str], metrics: Sequence[NamedMetric], crops: tables.Lookup, total: int
+) -> Iterator[dict[str, Any]]:
+    """Scores of a method's reconstructions, one picture in memory."""
+    path = RECONSTRUCTIONS / f"{method}.parquet"
+    channels = int(tables.metadata_of(tables.schema_of(path, tables.RECONSTRUCTIONS))["image_channels"])
+    for row in progress(tables.rows(path, tables.RECONSTRUCTIONS, ["image_id", "png"]), total, f"scoring {method}"):
+        picture, crop = from_png(row["png"]), from_png(crops[row["image_id"]]["crop"])
+        check_sizes(names, picture.width)
+        key = {"image_id": row["image_id"], "method": method}
+        yield from score_reconstructions([key], [picture], [crop], metrics, channels)
+
+
+def _write_plots(methods: list[str]) -> None:
     PLOTS.mkdir(parents=True, exist_ok=True)
     traces: dict[str, dict[str, np.ndarray]] = {}
     for method in methods:
-        data = tables.read(CODES / f"{method}.parquet", "codes").select(["image_id", "trace"]).to_pylist()
-        lines = {row["image_id"]: np.array(row["trace"]) for row in data if row["trace"]}
+        data = tables.rows(CODES / f"{method}.parquet", "codes", ["image_id", "trace"])
+        lines = {row["image_id"]: np.array(row["trace"]) for row in islice(data, _PLOTTED) if row["trace"]}
         if lines:
             traces[method] = lines
     save_png(traces_figure(traces), PLOTS / "traces.png")
     curves: dict[str, dict[str, dict[float, float]]] = {}
-    for row in edit_rows:
+    columns = ["image_id", "direction", "amount", "metric", "value"]
+    for row in tables.rows(EDIT_SCORES, tables.EDIT_SCORES, columns, 4096):
         if row["metric"] == "identity_dlib" and row["value"] is not None:
             line = curves.setdefault(row["direction"], {}).setdefault(row["image_id"], {0.0: 0.0})
             line[row["amount"]] = row["value"]

@@ -7,17 +7,15 @@ import sys
 from pathlib import Path
 
 from ganvert import tables
-from ganvert.codes import codes_of_inversion, write_codes
 from ganvert.errors import InputError
+from ganvert.extraction import Keep, extract, make_job
 from ganvert.files import atomic_path
-from ganvert.images import from_png, to_pil, to_png
-from ganvert.invert import Crop, invert_crops, make_context, seeds_for
 from stages.common import generator_of, stage
 
 ASSETS = Path("data/assets")
 INPUTS = Path("data/inputs")
 ALIGNED = Path("data/aligned.parquet")
-WORK = Path(".work/invert")
+WORK = Path(".work/extraction")
 CODES = Path("data/codes")
 RECONSTRUCTIONS = Path("data/reconstructions")
 log = logging.getLogger("invert")
@@ -29,25 +27,21 @@ def main() -> None:
         if len(sys.argv) != 2:
             raise InputError("usage: python -m stages.invert METHOD")
         method, options = sys.argv[1], told["invert"]
-        preset = options.preset(method)
-        data = tables.read(ALIGNED, tables.ALIGNED)
-        crops = [Crop(row["image_id"], from_png(row["crop"])) for row in data.select(["image_id", "crop"]).to_pylist()]
-        weights = Path(options.methods[method])
-        context = make_context(preset, generator_of(told), weights, ASSETS, INPUTS)
-        inversion = invert_crops(crops, preset, context, seed=options.seed, batch=options.batch, work=WORK)
-        ids = [crop.image_id for crop in crops]
-        seeds = seeds_for(crops, method, options.seed)
-        write_codes(CODES / f"{method}.parquet", preset, inversion, ids, seeds, context)
+        generator_of(told)  # refuses parameters that do not go with it
+        job = make_job(
+            align=None,
+            invert=options.of(method, told["generator"], INPUTS),
+            keep=Keep(reconstructions=True),
+            assets_folder=ASSETS,
+            device=str(told["device"]),
+        )
+        codes = CODES / f"{method}.parquet"
+        outputs = {"codes": codes, "reconstructions": RECONSTRUCTIONS / f"{method}.parquet"}
+        found = extract(job, [ALIGNED], WORK, outputs, shard_size=options.shard, what=method)
         with atomic_path(CODES / f"{method}.tuned" / ".keep") as path:  # DVC wants the folder, and something in it
             path.touch()
-        codes = codes_of_inversion(inversion, ids, method, context.generator)
-        rows = [
-            {"image_id": image_id, "method": method, "png": to_png(to_pil(codes.select(i).draw())[0])}
-            for i, image_id in enumerate(ids)
-        ]
-        facts = {"image_channels": str(context.generator.image_channels)}
-        tables.write(RECONSTRUCTIONS / f"{method}.parquet", tables.RECONSTRUCTIONS, rows, facts)
-        log.info("%s: %d of %d images inverted", method, inversion.status.count("ok"), len(ids))
+        good = sum(row["status"] == "ok" for row in tables.rows(codes, "codes", ["status"], 4096))
+        log.info("%s: %d of %d images inverted", method, good, found.rows["codes"])
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from ganvert import tables
 from ganvert.errors import PhotoError
 from ganvert.faces.photo import open_photo
 from ganvert.files import atomic_path
-from ganvert.report import ReportInputs, build_report, overview
+from ganvert.report import SHOWN_OF_CODES, ReportInputs, build_report, overview
 from stages.common import stage
 
 DATA = Path("data")
@@ -34,7 +34,7 @@ def main() -> None:
         inputs = ReportInputs(
             photos=photos,
             aligned=tables.read(DATA / "aligned.parquet", tables.ALIGNED),
-            codes=[tables.read(DATA / f"codes/{method}.parquet", "codes") for method in methods],
+            codes=[tables.read(DATA / f"codes/{method}.parquet", "codes", SHOWN_OF_CODES) for method in methods],
             reconstructions=[
                 tables.read(DATA / f"reconstructions/{method}.parquet", tables.RECONSTRUCTIONS) for method in methods
             ],

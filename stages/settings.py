@@ -17,15 +17,18 @@ from ganvert.directions import DIRECTIONS
 from ganvert.directions.base import row_range
 from ganvert.editing import EditSpec, PasteOptions
 from ganvert.errors import GanvertError, ParamsError, UnsupportedError
+from ganvert.extraction.job import Invert, Keep
 from ganvert.faces import ATTRIBUTES, AlignOptions
 from ganvert.files import atomic_path
 from ganvert.generators import Generator, load_generator
+from ganvert.invert import shipped_encoders
 from ganvert.inverters import Preset, read_preset
 from ganvert.metrics import check_name, check_sizes
 from ganvert.registry import lookup
 from ganvert.report import ReportOptions
 from ganvert.runtime import resolve_device
 from ganvert.samples import SampleOptions
+from ganvert.speed import Speed
 from ganvert.training import TrainOptions
 
 PARAMS = Path("params.yaml")
@@ -48,9 +51,13 @@ class FetchParams:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AlignParams(AlignOptions):
-    """params.yaml: align. photos: files, and folders searched to any depth."""
+    """params.yaml: align. photos: files, archives, lists, and folders searched to any depth."""
 
     photos: tuple[str, ...]
+
+    def options(self) -> AlignOptions:
+        """What is done to each of them."""
+        return AlignOptions(**{field.name: getattr(self, field.name) for field in dataclasses.fields(AlignOptions)})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,17 +65,40 @@ class InvertParams:
     """params.yaml: invert.
 
     methods: which presets run, each with the file it starts from (an encoder, or the generator); seed: of the run;
-    batch: images side by side; options: the presets.
+    batch: images side by side, null for as many as fit into memory; shard: images that are stored together, null for
+    about 256 steps of work; speed: precision and compilation; options: the presets.
     """
 
     methods: dict[str, str]
     options: dict[str, Any]
     seed: int = 0
-    batch: int = 1
+    batch: int | None = 1
+    shard: int | None = None
+    speed: Speed = dataclasses.field(default_factory=Speed)
 
     def __post_init__(self) -> None:
-        if not self.methods or self.batch < 1:
-            raise ParamsError("methods: wanted at least one; batch: wanted 1 or more")
+        if not self.methods:
+            raise ParamsError("methods: wanted at least one")
+        for name, value in (("batch", self.batch), ("shard", self.shard)):
+            if value is not None and value < 1:
+                raise ParamsError(f"{name}: wanted 1 or more, or null, got {value}")
+
+    def of(self, method: str, generator: GeneratorParams, inputs: Path) -> Invert:
+        """A method as a job has it; without a file in `methods` it starts from the weights that come with ganvert."""
+        raw = lookup(self.options, method, "preset in invert.options")
+        preset = read_preset(method, raw)
+        start = [Path(self.methods[method])] if method in self.methods else shipped_encoders(preset)
+        return Invert(
+            method=method,
+            preset=raw,
+            generator=generator.path,
+            label=generator.label,
+            encoders=tuple(map(str, start)) if preset.needs_encoder else (),
+            inputs=str(inputs),
+            seed=self.seed,
+            batch=self.batch,
+            speed=self.speed,
+        )
 
     def preset(self, method: str) -> Preset:
         """The preset of a method that runs."""
@@ -143,6 +173,25 @@ class EvaluateParams:
             check_name(name)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExtractParams:
+    """params.yaml: extract, for stages/extract.py and flows/extract.py.
+
+    shard: pictures of one unit of work, null for about 256 steps of it; keep: what is stored beside the codes;
+    metrics: what reconstructions are scored by, [] for none.
+    """
+
+    shard: int | None = None
+    keep: Keep = dataclasses.field(default_factory=Keep)
+    metrics: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.shard is not None and self.shard < 1:
+            raise ParamsError(f"shard: wanted 1 or more, or null, got {self.shard}")
+        for name in self.metrics:
+            check_name(name)
+
+
 SECTIONS: dict[str, type] = {
     "generator": GeneratorParams,
     "fetch": FetchParams,
@@ -150,6 +199,7 @@ SECTIONS: dict[str, type] = {
     "sample": SampleOptions,
     "train_encoder": TrainParams,
     "invert": InvertParams,
+    "extract": ExtractParams,
     "discover": DiscoverParams,
     "edit": EditParams,
     "evaluate": EvaluateParams,
@@ -205,10 +255,11 @@ def check_for(generator: Generator, told: Mapping[str, Any]) -> None:
         raise UnsupportedError(
             f"{told['generator'].path} draws {generator.image_channels} channels: wanted RGB (3) or grey (1)"
         )
-    try:
-        check_sizes(told["evaluate"].metrics, generator.resolution)
-    except ParamsError as error:
-        raise ParamsError(f"evaluate.metrics: {error}") from error
+    for section in ("evaluate", "extract"):
+        try:
+            check_sizes(told[section].metrics, generator.resolution)
+        except ParamsError as error:
+            raise ParamsError(f"{section}.metrics: {error}") from error
     for name, options in told["discover"].options().items():
         _check_rows(dataclasses.asdict(options), f"discover.methods.{name}", generator.num_ws)
     for method in told["invert"].methods:

@@ -1,15 +1,25 @@
-"""The flow on a small real DVC project, with a real Prefect server that lives as long as the test."""
+"""The flows with a real Prefect server: the pipeline on a small real DVC project, an extraction on every runner."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import psutil
 import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = [
     pytest.mark.slow,
@@ -56,8 +66,8 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[None]:
     from flows import settings  # noqa: F401  (before prefect)
 
     # isort: split
@@ -133,8 +143,245 @@ def test_a_served_run_can_read_its_parameters() -> None:
     from flows import settings  # noqa: F401  (before prefect)
 
     # isort: split
+    from prefect.exceptions import ParameterTypeError
     from prefect.flows import load_flow_from_entrypoint
 
-    file = Path(__file__).resolve().parents[2] / "flows" / "reproduce.py"
-    flow = load_flow_from_entrypoint(f"{file}:reproduce")  # by file, as the served deployment does
+    flow = load_flow_from_entrypoint(f"{ROOT / 'flows' / 'reproduce.py'}:reproduce")  # by file, as when it is served
     assert flow.validate_parameters({"root": "."})["root"] == Path()
+    flow = load_flow_from_entrypoint(f"{ROOT / 'flows' / 'extract.py'}:extract")
+    assert flow.validate_parameters({"out": "x", "workers": 2})["out"] == Path("x")
+    for wrong in ({"workers": 0}, {"runner": "thread"}, {"retries": -1}):
+        with pytest.raises(ParameterTypeError):
+            flow.validate_parameters(wrong)
+    # The UI builds its form from these.
+    assert flow.parameters.properties["runner"]["enum"] == ["threads", "dask", "ray"]
+    assert flow.parameters.properties["photos"]["description"].startswith("folders, pictures")
+    assert flow.parameters.required == []
+
+
+# --- extraction ------------------------------------------------------------------------------------------------------
+
+PHOTOS = 7
+SHARD = 2  # photographs of one
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory, tiny_generator_file: Path) -> Path:
+    """A folder with params.yaml, a 64 px generator and photographs, one of them unreadable and one there twice."""
+    import yaml
+
+    root = tmp_path_factory.mktemp("extraction")
+    (root / "photos").mkdir()
+    numbers = np.random.default_rng(0)
+    for i in range(PHOTOS - 1):
+        picture = Image.fromarray(numbers.integers(0, 256, (9, 9, 3), dtype=np.uint8))
+        picture.resize((70, 80)).save(root / "photos" / f"{i}.png")
+    (root / "photos" / "bad.png").write_bytes(b"no picture")
+    (root / "photos" / "zz.png").write_bytes((root / "photos" / "0.png").read_bytes())
+    told = yaml.safe_load((ROOT / "params.yaml").read_text())
+    loss = {"loss": "mse", "weight": 1.0, "resolution": None}
+    few = {"inverter": "optimise", "space": "w", "init": "mean", "steps": 2, "lr": 0.05, "objective": [loss]}
+    told |= {"device": "cpu", "generator": {"path": str(tiny_generator_file), "label": None}}
+    told["align"] |= {"recipe": "center"}
+    told["invert"] |= {"methods": {}, "options": {"few": few, "long": {**few, "steps": 1_000_000}}}
+    told["invert"]["methods"] = {"few": str(tiny_generator_file)}
+    told["train_encoder"]["encoders"] = {}
+    told["discover"] = {"methods": {"ganspace": {"components": 2}}}
+    told["edit"]["method"] = "few"
+    told["evaluate"] |= {"metrics": ["mse_64"], "attributes": []}
+    told["extract"] |= {"metrics": ["mse_64"]}
+    (root / "params.yaml").write_text(yaml.safe_dump(told))
+    return root
+
+
+@pytest.fixture(scope="module")
+def undisturbed(photographs: Path) -> dict[str, bytes]:
+    """The tables of one process without Prefect, in one shard."""
+    from stages.extract import assemble, job_of, outputs_of, plan, run_shard
+
+    with contextlib.chdir(photographs):
+        job = job_of("few")
+        todo = plan(job, [Path("photos")], Path("plain"), PHOTOS)
+        for shard in todo.shards():
+            run_shard(job, shard, todo.work)
+        assemble(todo.update(), outputs_of(job, Path("plain")))
+    return tables_in(photographs / "plain")
+
+
+def tables_in(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.parquet"))}
+
+
+def extract(root: Path, name: str, **told: Any) -> tuple[dict[str, tuple[str, int]], str]:
+    """Run the flow with its own store and folder; returns state and tries of every task run, and the flow's state."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
+
+    from flows import extract as module
+
+    told = {"method": "few", "workers": 2, "shard": SHARD, **told}
+    state = module.extract(["photos"], out=f"out-{name}", work=f"work-{name}", root=root, **told, return_state=True)
+    with get_client(sync_client=True) as client:
+        of_run = TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[state.state_details.flow_run_id]))
+        runs = client.read_task_runs(task_run_filter=of_run)
+    return {run.name: (run.state.name, run.run_count) for run in runs}, f"{state.name}: {state.message}"
+
+
+def workers_at(work: Path, parent: int) -> list[psutil.Process]:
+    """Descendants of a process that hold a shard of a work store."""
+    found = []
+    for process in psutil.Process(parent).children(recursive=True):
+        with contextlib.suppress(OSError, psutil.Error):
+            files = [str(file.readlink()) for file in Path(f"/proc/{process.pid}/fd").iterdir()]
+            if any(file.startswith(str(work)) and "/locks/" in file for file in files):
+                found.append(process)
+    return found
+
+
+def within(seconds: float, condition: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return found
+
+
+@pytest.mark.parametrize("runner", ["threads", "dask", "ray"])
+def test_a_killed_worker_costs_nothing(
+    photographs: Path, undisturbed: dict[str, bytes], server: None, runner: str
+) -> None:
+    """The tables of every runner are those of one process, byte for byte, also where a worker is killed at work."""
+    killed: list[int] = []
+
+    def kill() -> None:
+        for process in within(120, lambda: workers_at(photographs / f"work-{runner}", os.getpid()))[:1]:
+            process.kill()
+            killed.append(process.pid)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    shards, flow = extract(photographs, runner, runner=runner)
+    killer.join()
+    assert len(killed) == 1
+    assert flow == f"Completed: {PHOTOS} pictures: {photographs / f'out-{runner}'}"
+    assert [state for state, _ in shards.values()] == ["Completed"] * 4
+    if runner == "threads":  # Dask and Ray give the shard to another worker themselves
+        assert sorted(tries for _, tries in shards.values()) == [1, 1, 1, 2]
+    assert tables_in(photographs / f"out-{runner}") == undisturbed
+
+    summary = artifact("extraction")
+    assert "| photos: ok | 6 |" in summary and "| photos: unreadable | 1 |" in summary
+    assert "| duplicates left out | 1 |" in summary and "| photos/bad.png | unreadable | photos/bad.png: " in summary
+    assert artifact("extraction-sample").startswith("data:image/jpeg;base64,")
+    assert artifact("extraction-progress") == 100.0
+
+
+def test_a_failed_shard_stops_no_other_and_is_done_when_the_flow_is_run_again(
+    photographs: Path, undisturbed: dict[str, bytes], server: None
+) -> None:
+    from stages.extract import job_of, plan
+
+    with contextlib.chdir(photographs):
+        todo = plan(job_of("few"), [Path("photos")], Path("work-again"), SHARD)
+        second = list(todo.shards())[1]
+    blocked = todo.store.shards / f".{second.key}.part"
+    blocked.touch()  # where the folder of the shard is to be written
+    shards, flow = extract(photographs, "again", retries=0)
+    assert sorted(state for state, _ in shards.values()) == ["Completed"] * 3 + ["Failed"]
+    assert shards[f"shard {second.key:.8}"] == ("Failed", 1)
+    assert flow.startswith(f"Failed: 1 shards failed\nshard {second.key:.8}: ") and "File exists" in flow
+    assert "5 of 7 pictures are done and stay so" in flow
+    assert not (photographs / "out-again").exists()
+
+    blocked.unlink()
+    shards, flow = extract(photographs, "again")
+    assert shards == {f"shard {second.key:.8}": ("Completed", 1)}, flow
+    assert tables_in(photographs / "out-again") == undisturbed
+    assert "| done by earlier runs | 5 |" in artifact("extraction")
+
+    shards, flow = extract(photographs, "again")
+    assert shards == {} and flow.startswith("Completed")
+
+
+@pytest.mark.parametrize("runner", ["threads", "dask", "ray"])
+def test_a_run_that_is_ended_takes_its_workers_with_it(photographs: Path, server: None, runner: str) -> None:
+    from prefect.settings import get_current_settings
+
+    work = photographs / f"work-ended-{runner}"
+    told = ["photos", "--method", "long", "--out", "never", "--runner", runner, "--workers", "1", "--work", str(work)]
+    environment = os.environ | {"PREFECT_API_URL": str(get_current_settings().api.url), "PYTHONPATH": str(ROOT)}
+    with (photographs / f"{runner}.log").open("wb") as log:
+        flow = subprocess.Popen(
+            [sys.executable, "-m", "flows.extract", *told],
+            cwd=photographs,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        at_work = within(120, lambda: flow.poll() is not None or workers_at(work, flow.pid))
+        assert flow.poll() is None, (photographs / f"{runner}.log").read_text()
+        flow.send_signal(signal.SIGTERM)
+        assert flow.wait(60) == 143
+        assert within(60, lambda: not any(process.is_running() for process in at_work))
+    finally:
+        flow.kill()
+        flow.wait()
+
+
+def test_few_shards_are_in_hand_at_a_time_and_lost_ones_are_tried_again(server: None) -> None:
+    from prefect import flow
+
+    from flows import extract as module
+    from flows.progress import Progress
+    from flows.runners import Runner
+    from stages.extract import Shard, ShardResult
+    from stages.shards import GanvertError, WorkerLostError
+
+    at_work, most, tries, lock = set[str](), [0], list[str](), threading.Lock()
+    drawn: list[int] = []
+
+    def run(shard: Shard, on_progress: Callable[[float], None]) -> ShardResult:
+        with lock:
+            tries.append(shard.key)
+            at_work.add(shard.key)
+            most[0] = max(most[0], len(at_work))
+        time.sleep(0.002)
+        with lock:
+            at_work.discard(shard.key)
+        if shard.key == "7" or (shard.key == "5" and tries.count("5") == 1):
+            raise WorkerLostError(f"{shard.key} is lost")
+        if shard.key == "9" or shard.key.startswith("disk"):
+            raise GanvertError(f"{shard.key} is wrong")
+        return ShardResult(shard.key, 1, 1, 0.0)
+
+    class Todo:
+        def __init__(self, prefix: str) -> None:
+            self.prefix = prefix
+
+        def shards(self) -> Iterator[Shard]:
+            for i in range(60):
+                drawn.append(i)
+                yield Shard(f"{self.prefix}{i}", ())
+
+    class Watched(Progress):
+        shards, in_hand = 0, list[int]()
+
+        def end(self, shard: str, *, done: int = 0, empty: int = 0, failed: int = 0) -> None:
+            self.shards += 1
+
+        def draw(self, *, now: bool = False) -> None:
+            self.in_hand.append(len(drawn) - self.shards)
+
+    @flow(task_runner=module.extract.task_runner)
+    def mapped(prefix: str) -> dict[str, str]:
+        return module._map(Todo(prefix), Runner(lambda: 3, run), 2, Watched(60, 0))  # type: ignore[arg-type]
+
+    failed = mapped("")
+    assert failed.keys() == {"7", "9"} and "7 is lost" in failed["7"] and failed["9"] == "9 is wrong"
+    assert (tries.count("5"), tries.count("7"), tries.count("9"), len(set(tries))) == (2, 3, 1, 60)
+    assert len(drawn) == 60
+    assert most[0] == 3 == max(Watched.in_hand)  # neither shards nor task runs wait in a queue
+
+    drawn.clear()
+    failed = mapped("disk")  # what makes every shard fail makes the others fail too
+    assert module.IN_A_ROW <= len(drawn) == len(failed) <= module.IN_A_ROW + 2

@@ -53,7 +53,8 @@ def covered(file: str, deps: list[str]) -> bool:
 
 
 def test_every_stage_module_stands_in_dvc_yaml_and_back():
-    modules = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__", "common", "settings"}
+    # `extract` works on what does not belong to the project, so DVC has nothing to say about it.
+    modules = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__", "common", "settings", "extract"}
     assert modules == set(STAGES)
 
 

@@ -92,6 +92,8 @@ def test_vectors(tmp_path: Path) -> None:
     assert np.array_equal(tables.array(data, "z"), z)
     assert np.array_equal(tables.array(data.slice(1), "w"), w[1:])
     assert tables.array(data.slice(0, 0), "w").shape == (0, 3)
+    with pytest.raises(TableError, match="column 'v': wanted a vector in every row, 1 rows have none"):
+        tables.array(pa.table({"v": pa.array([[1.0], None], pa.list_(pa.float32(), 1))}), "v")
     assert data.column("age").to_pylist() == [None, 30.5]
     with pytest.raises(TableError, match="does not fit"):
         tables.write(tmp_path / "bad.parquet", table, [{**rows[0], "z": z[0, :2]}])
@@ -105,3 +107,196 @@ def test_every_table_has_its_key_among_its_columns() -> None:
         assert len(set(names)) == len(names)
         assert set(table.key) <= set(names)
         assert not any(field.nullable for field in table.columns if field.name in table.key)
+
+
+# --- writing in portions, reading in pieces
+
+WIDE = tables.codes_table({"ws": (8, 1024), "pad.b4.conv": (3,)})
+GROUP = tables.group_rows(WIDE.schema())
+
+
+def code(i: int) -> dict[str, Any]:
+    """A row with every kind of column; vectors with nan, a null and a negative zero among them."""
+    source = np.random.default_rng(i)
+    texts = {name: f"{name} {i % 3}" for name in ("space", "status", "reason", "generator", "encoder", "config")}
+    trace = source.random(i % 4, np.float32)
+    ws = source.standard_normal((8, 1024), np.float32)
+    ws[0, 0], ws[0, 1] = np.nan, -0.0
+    return texts | {
+        "image_id": f"{i:04}-0", "method": "m", "steps": len(trace), "best_step": 0, "seed": i,
+        "tuned": None if i % 2 else "file", "trace": trace, "ws": ws if i % 5 else None,
+        "pad.b4.conv": np.arange(3, dtype=np.float32),
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def codes() -> list[dict[str, Any]]:
+    return [code(i) for i in range(2 * GROUP + 7)]
+
+
+@pytest.fixture(scope="module")
+def whole(codes: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("whole") / "codes.parquet"
+    tables.write(path, WIDE, codes, {"made": "here"})
+    return path
+
+
+def test_row_groups_follow_from_the_schema(whole: Path) -> None:
+    assert GROUP == (16 << 20) // (4 * (8 * 1024 + 3))
+    metadata = pq.read_metadata(whole)
+    assert [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)] == [GROUP, GROUP, 7]
+    assert tables.group_rows(tables.codes_table({"f": (512, 256, 256)}).schema()) == 1
+    assert tables.group_rows(SCORES.schema()) == 4096
+    assert tables.group_rows(tables.EDITS.schema()) == 8  # two columns of pictures
+
+
+def by_rows(out: tables.Writer, rows: list[dict[str, Any]], folder: Path) -> None:
+    for row in rows:
+        out.add([row])
+
+
+def by_portions(out: tables.Writer, rows: list[dict[str, Any]], folder: Path) -> None:
+    out.add(row for row in rows[: GROUP + 1])
+    out.add([])
+    out.add(rows[GROUP + 1 :])
+
+
+def by_lists(out: tables.Writer, rows: list[dict[str, Any]], folder: Path) -> None:
+    out.add({k: v.reshape(-1).tolist() if isinstance(v, np.ndarray) else v for k, v in row.items()} for row in rows)
+
+
+def by_shards(out: tables.Writer, rows: list[dict[str, Any]], folder: Path) -> None:
+    """Stored elsewhere with other settings and metadata, read back in other pieces, cut again."""
+    for n, first in enumerate(range(0, len(rows), 300)):
+        path = folder / f"{n}.parquet"
+        tables.write(folder / "own.parquet", WIDE, rows[first : first + 300], {"shard": str(n)})
+        pq.write_table(tables.read(folder / "own.parquet", "codes"), path, compression="lz4", row_group_size=70)
+        shard = pq.read_table(path, memory_map=True)
+        assert shard.schema.metadata[b"shard"] == str(n).encode()
+        out.add_table(shard.slice(0, 11))
+        out.add_table(shard.slice(11).replace_schema_metadata(None))
+
+
+@pytest.mark.parametrize("way", [by_rows, by_portions, by_lists, by_shards])
+def test_equal_rows_make_equal_bytes_however_they_come(
+    way: Any, codes: list[dict[str, Any]], whole: Path, tmp_path: Path
+) -> None:
+    with tables.Writer(tmp_path / "other.parquet", WIDE, {"made": "here"}) as out:
+        way(out, codes, tmp_path)
+    assert (tmp_path / "other.parquet").read_bytes() == whole.read_bytes()
+
+
+def test_what_is_read_is_what_was_written(codes: list[dict[str, Any]], whole: Path) -> None:
+    stored = tables.read(whole, "codes").to_pylist()
+    assert len(stored) == len(codes) == tables.count(whole, "codes")
+    for row, found in zip(codes, stored, strict=True):
+        for name, value in row.items():
+            if isinstance(value, np.ndarray):
+                np.testing.assert_array_equal(np.array(found[name], np.float32), value.reshape(-1))
+            else:
+                assert found[name] == value
+    assert np.signbit(stored[1]["ws"][1])
+
+
+def content(data: pa.Table) -> list[Any]:
+    """What can be compared: nan is nan."""
+    columns = [data.column(name).combine_chunks() for name in data.column_names]
+    return [
+        (column.is_null().to_pylist(), column.flatten().to_numpy().tobytes())
+        if pa.types.is_fixed_size_list(column.type)
+        else column.to_pylist()
+        for column in columns
+    ]
+
+
+def test_pieces_are_the_rows_in_order(whole: Path, tmp_path: Path) -> None:
+    columns = ["image_id", "pad.b4.conv", "ws"]
+    data = tables.read(whole, "codes", columns)
+    assert sorted(data.column_names) == columns
+    pieces = list(tables.batches(whole, "codes", columns, 100))
+    assert max(map(len, pieces)) == 100
+    assert content(pa.Table.from_batches(pieces)) == content(data)
+    ids = data.column("image_id").to_pylist()
+    assert [row["image_id"] for row in tables.rows(whole, "codes", ["image_id"])] == ids
+    assert next(iter(tables.rows(whole, "codes", ["image_id"]))) == {"image_id": ids[0]}  # and the rest is not read
+    # Tables of other writers, all rows in one group, are not taken into memory at once but read all the same.
+    pq.write_table(tables.read(whole, "codes"), tmp_path / "one.parquet", row_group_size=10**6)
+    again = list(tables.batches(tmp_path / "one.parquet", "codes", columns, 100))
+    assert max(map(len, again)) == 100
+    assert content(pa.Table.from_batches(again)) == content(data)
+    tables.write(tmp_path / "none.parquet", WIDE, [])
+    assert list(tables.batches(tmp_path / "none.parquet", "codes")) == []
+
+
+def test_a_table_replaced_while_it_is_read(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "codes.parquet"
+    path.write_bytes(whole.read_bytes())
+    pieces = tables.rows(path, "codes", ["image_id"])
+    first = next(pieces)
+    tables.write(path, WIDE, [code(1)])
+    assert [first, *pieces] == list(tables.rows(whole, "codes", ["image_id"]))
+
+
+def test_lookup(whole: Path) -> None:
+    with tables.Lookup(whole, "codes", "image_id", ["seed", "trace"]) as found:
+        assert len(found) == 2 * GROUP + 7
+        for i in (0, 2 * GROUP + 6, 3, GROUP, GROUP + 2):
+            row = found[f"{i:04}-0"]
+            assert row["seed"] == i
+            assert len(row["trace"]) == i % 4
+            assert set(row) == {"seed", "trace"}
+        with pytest.raises(TableError, match=r"there is no row 'x'; the tables are of different runs"):
+            found["x"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: data.drop(["seed"]), "wants image_id"),
+        (lambda data: data.append_column("more", data["seed"]), "wants image_id"),
+        (
+            lambda data: data.set_column(7, "seed", data["seed"].cast(pa.int32())),
+            r"seed \(int64\).*got.*seed \(int32\)",
+        ),
+        (
+            lambda data: data.set_column(1, "method", pa.array([None] * 3, pa.string())),
+            "'method' of 'codes' may not be",
+        ),
+    ],
+)
+def test_arrow_tables_that_do_not_fit(change: Any, message: str, whole: Path, tmp_path: Path) -> None:
+    data = change(tables.read(whole, "codes").slice(0, 3))
+    with pytest.raises(TableError, match=message), tables.Writer(tmp_path / "a.parquet", WIDE) as out:
+        out.add_table(data)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_keys_are_compared_across_row_groups(codes: list[dict[str, Any]], tmp_path: Path) -> None:
+    path = tmp_path / "codes.parquet"
+    with pytest.raises(TableError, match=r"key image_id,method is not unique in 'codes': \('0003-0', 'm'\)"):
+        tables.write(path, WIDE, [*codes[: GROUP + 5], codes[3]])
+    edit = {"image_id": "a", "method": "w", "direction": "smile", "metric": "age", "value": 1.0, "status": "ok"}
+    # -1.0 and -2.0 have one and the same hash in Python.
+    tables.write(path, tables.EDIT_SCORES, [edit | {"amount": amount} for amount in (-1.0, -2.0)])
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_in_the_block_leaves_the_old_table(codes: list[dict[str, Any]], tmp_path: Path) -> None:
+    path = tmp_path / "codes.parquet"
+    tables.write(path, WIDE, codes[:2])
+    before = path.read_bytes()
+    with pytest.raises(RuntimeError, match="somewhere else"), tables.Writer(path, WIDE) as out:
+        out.add(codes[: GROUP + 1])
+        raise RuntimeError("somewhere else")
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_damaged_row_group_is_told(whole: Path, tmp_path: Path) -> None:
+    path, data = tmp_path / "codes.parquet", bytearray(whole.read_bytes())
+    data[4:200] = bytes(196)  # where the first page of the first column begins
+    path.write_bytes(data)
+    with pytest.raises(TableError, match=r"codes.parquet: damaged: .* make it again"):
+        list(tables.rows(path, "codes", ["image_id"]))
+    with pytest.raises(TableError, match=r"codes.parquet: damaged: .* make it again"):
+        tables.read(path, "codes")

@@ -31,8 +31,7 @@ from ganvert.evaluation import asset_metrics
 from ganvert.generators import Generator, load_generator, read_weights
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.images import from_png, to_pil, to_png
-from ganvert.invert import Crop, invert_crops
-from ganvert.inverters import Batch, Context, Inversion, Inverter, read_preset
+from ganvert.inverters import Context, Inversion, read_preset
 from ganvert.seeds import normal
 from ganvert.spaces import make_space, prior
 from stages import align, edit, evaluate
@@ -75,7 +74,8 @@ def table(four: Inversion, tiny_generator: MobileStyleGAN, tmp_path: Path) -> Pa
 
 def written(path: Path, found: Inversion, generator: Generator) -> Path:
     n = len(found.status)
-    write_codes(path, PRESET, found, IDS[:n], range(n), Context(generator=generator))
+    preset = dataclasses.replace(PRESET, options=dataclasses.replace(PRESET.options, space=found.space))
+    write_codes(path, preset, found, IDS[:n], range(n), Context(generator=generator))
     return path
 
 
@@ -292,26 +292,6 @@ def test_whitened_codes_keep_the_statistics_of_the_original(
 
 
 # --- work, edits, commands
-
-
-def test_finished_batches_keep_what_images_share(
-    four: Inversion, tiny_generator: MobileStyleGAN, tmp_path: Path
-) -> None:
-    crops = [Crop(name, Image.new("RGB", (64, 64))) for name in IDS]
-    calls = []
-
-    def run(batch: Batch, *_: Any) -> Inversion:
-        calls.append(batch.image_ids)
-        return four
-
-    preset = dataclasses.replace(PRESET, inverter=Inverter(run, PRESET.inverter.options))
-    context = Context(generator=tiny_generator)
-    for _ in range(2):
-        found = invert_crops(crops, preset, context, seed=0, batch=4, work=tmp_path)
-        for got, want in zip(found.weights, four.weights, strict=True):
-            assert got.keys() == want.keys() and all(torch.equal(got[name], want[name]) for name in want)
-        assert found.weights[1] is found.weights[3]
-    assert calls == [IDS]
 
 
 @pytest.fixture

@@ -1,0 +1,313 @@
+"""How fast a photograph is inverted, against the plainest loop: same steps, same start, same generator, one run.
+
+    python benchmarks/inversion.py [--photos 1] [--steps 60] [--presets encoder_wplus cpu_fzplus] [--device cuda]
+                                   [--preview PRESET STEPS PX EVERY] [--precision bf16] [--compile graphs]
+                                   [--side-by-side 8] [--profile] [--out inversion.json]
+
+The plain loop draws the whole picture in every step, one photograph after the other, eager and in float32, takes the
+target's LPIPS features anew each time, and leaves malloc as it is; every loop has a process of its own, so that no
+setting leaks. Reads data/aligned.parquet, data/assets, the encoders that come with ganvert, and presets of params.yaml,
+whose preview steps keep their share. More photographs than there are begin again at the first, with another seed.
+
+Printed: seconds a photograph, what the result is worth (256 px), their ratios, and with --profile what the time goes
+into and how far from the machine's peak (a matrix product) that is. Quality is a loss: a ratio above 1 is worse.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganvert import params, tables
+from ganvert.codes import codes_of_inversion
+from ganvert.generators import load_generator
+from ganvert.images import area_resize, from_pil, from_png, to_pil
+from ganvert.invert import Crop, make_context, seeds_for, shipped_encoders, targets_of
+from ganvert.inverters import Batch, Context, Inversion, Preset, read_preset
+from ganvert.inverters.schedule import learning_rate
+from ganvert.losses import LOSSES
+from ganvert.metrics import metric
+from ganvert.runtime import keep_freed_memory, resolve_device, strict_math
+from ganvert.spaces import make_space
+from ganvert.speed import Speed
+
+ASSETS = Path("data/assets")
+METRICS = ("mse_256", "lpips_vgg_256")
+#: Operators of the profile by what they do; the first group that names a part of an operator has it.
+GROUPS = {
+    "convolutions": ("conv", "cudnn"),
+    "matrix products": ("mm", "gemm", "matmul", "linalg"),
+    "resizing": ("pool", "pixel", "upsample"),
+}
+
+
+# --- the plain loop --------------------------------------------------------------------------------------------------
+
+
+def plain_step(
+    target: Tensor, start: Mapping[str, Tensor], leaves: Mapping[str, Tensor], preset: Preset, context: Context
+) -> Tensor:
+    """The objective of the present code, everything from scratch."""
+    options = preset.options
+    images = context.generator.synthesize(make_space(options.space, context.generator).decode(leaves))
+    total = torch.zeros((), device=images.device)
+    for term in options.objective:
+        size = term.resolution or target.shape[-1]
+        loss = LOSSES[term.loss](context.folder, target.device)
+        value = loss(area_resize(images, size), loss.prepare(area_resize(target, size)))
+        total = total + term.weight * value.sum()
+    for name, weight in options.regularise.items():
+        assert name == "base", f"the plain loop does not know the penalty {name}"
+        total = total + weight * (leaves["f"] - start["f"]).square().mean()
+    return total
+
+
+def plain(target: Tensor, seed: int, preset: Preset, context: Context) -> dict[str, Tensor]:
+    """The code [1, ...] of one photograph [1, 3, h, w]."""
+    options = preset.options
+    space = make_space(options.space, context.generator)
+    if options.init == "encoder":
+        start = space.adopt(context.require_encoder().encode(target), [seed], options.detail_init)
+    else:
+        ws = context.generator.w_avg.expand(1, context.generator.num_ws, -1)
+        start = space.start(ws, [seed], options.detail_init) if options.init == "mean" else space.from_random([seed])
+    leaves = {name: value.detach().clone().requires_grad_() for name, value in start.items()}
+    adam = torch.optim.Adam(leaves.values(), lr=options.lr, betas=(0.9, 0.999), eps=1e-8)
+    for step in range(options.steps):
+        adam.param_groups[0]["lr"] = learning_rate(step, options)
+        adam.zero_grad()
+        plain_step(target, start, leaves, preset, context).backward()
+        adam.step()
+        space.retract_(leaves)
+    return {name: value.detach() for name, value in leaves.items()}
+
+
+# --- one process a loop ----------------------------------------------------------------------------------------------
+
+
+def prepared(told: argparse.Namespace, name: str, way: str) -> tuple[Preset, Context, list[Crop]]:
+    """The preset at so many steps, the models, and the photographs."""
+    strict_math(told.threads)
+    if way != "plain":
+        keep_freed_memory()
+    raw = copy.deepcopy(params.load(Path("params.yaml"))["invert"]["options"][name])
+    share = raw.get("preview_steps", 0) / raw["steps"]
+    raw |= {"steps": told.steps, "preview_steps": round(share * told.steps)}
+    for preset, steps, px, every in told.preview or ():
+        if preset == name:
+            raw |= {"preview_steps": int(steps), "preview_px": int(px), "preview_every": int(every)}
+    preset = read_preset(name, raw)
+    generator = load_generator(ASSETS / "mobile_stylegan.safetensors").to(resolve_device(told.device))
+    context = make_context(preset, generator, shipped_encoders(preset), ASSETS)
+    compiled = {"false": False, "true": True, "graphs": "graphs"}[told.compile]
+    speed = Speed(precision=told.precision, compile=compiled)
+    context = Context(
+        generator=generator, folder=ASSETS, encoder=context.encoder, side_by_side=told.side_by_side, speed=speed
+    )
+    rows = tables.read(Path("data/aligned.parquet"), tables.ALIGNED).to_pylist()
+    turns = [(rows[i % len(rows)], i // len(rows)) for i in range(told.photos)]
+    return preset, context, [Crop(f"{row['image_id']}+{turn}", from_png(row["crop"])) for row, turn in turns]
+
+
+def child(told: argparse.Namespace) -> dict[str, Any]:
+    """Run one loop over all photographs: seconds, and what every result is worth."""
+    name, way = told.child
+    preset, context, crops = prepared(told, name, way)
+    seeds, targets = seeds_for(crops, name, 0), targets_of(crops, context.generator)
+    if way == "profile":
+        return profile(preset, context, targets[:1], seeds[:1])
+    ids = [crop.image_id for crop in crops]
+
+    def invert(count: int, one: Preset) -> list[Inversion]:
+        if way == "plain":
+            codes = [plain(targets[i : i + 1], seeds[i], one, context) for i in range(count)]
+            return [Inversion(one.space, code, [], torch.zeros(1, 0), torch.zeros(1), ["ok"], [""]) for code in codes]
+        batch = Batch(targets=targets[:count], seeds=seeds[:count], image_ids=ids[:count])
+        done = one.inverter.run(batch, context, one.options)
+        return [done.select(i) for i in range(count)]
+
+    warm = read_preset(name, {**preset.raw, "steps": 2, "preview_steps": min(1, preset.options.preview_steps)})
+    invert(min(len(crops), context.side_by_side or 1), warm)
+    start, busy = time.perf_counter(), time.process_time()
+    found = invert(len(crops), preset)
+    _wait(context.device)
+    seconds = {"seconds": time.perf_counter() - start, "core_seconds": time.process_time() - busy}
+    seconds = {what: value / len(crops) for what, value in seconds.items()}
+    worth: dict[str, list[float]] = {what: [] for what in METRICS}
+    for crop, inversion in zip(crops, found, strict=True):
+        inversion.variables = {key: value.to(context.device) for key, value in inversion.variables.items()}
+        picture = codes_of_inversion(inversion, [crop.image_id], name, context.generator).draw()
+        for what in METRICS:
+            pair = from_pil(to_pil(picture)), from_pil([crop.image])
+            worth[what].append(float(metric(what, ASSETS)(*pair)[0]))
+    options = {key: getattr(preset.options, key) for key in ("steps", "preview_steps", "preview_px", "preview_every")}
+    return {**seconds, "options": options, "speed": str(context.engine.now), **worth}
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+# --- what bounds it --------------------------------------------------------------------------------------------------
+
+
+def peak(device: torch.device, size: int = 2048) -> float:
+    """Floating-point operations a second of a square matrix product, the best of some."""
+    a = torch.randn(size, size, device=device)
+    a @ a
+    best = min(_seconds(lambda: a @ a, device) for _ in range(5))
+    return 2 * size**3 / best
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    _wait(device)
+    start = time.perf_counter()
+    work()
+    _wait(device)
+    return time.perf_counter() - start
+
+
+def profile(preset: Preset, context: Context, target: Tensor, seeds: Sequence[int]) -> dict[str, Any]:
+    """Kinds of steps: seconds, share of every group of operators, and operations a second against the peak."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    def steps(**more: Any) -> Callable[[], Inversion]:
+        one = read_preset(preset.name, {**preset.raw, "ramp_down": 0.0, **more})
+        batch = Batch(targets=target, seeds=seeds)
+        return lambda: one.inverter.run(batch, context, one.options)
+
+    def plain_steps(count: int) -> Callable[[], object]:
+        one = read_preset(preset.name, {**preset.raw, "steps": count, "preview_steps": 0, "ramp_down": 0.0})
+        return lambda: plain(target, seeds[0], one, context)
+
+    # Two lengths of a run: what a step takes is the difference, so that starts and targets drop out.
+    pairs: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
+        "plain step": (plain_steps(1), plain_steps(2)),
+        "full step": (steps(steps=1, preview_steps=0), steps(steps=2, preview_steps=0)),
+    }
+    if preset.options.preview_steps:
+        far = {"preview_every": 100}
+        pairs["preview step"] = steps(steps=1, preview_steps=1, **far), steps(steps=2, preview_steps=2, **far)
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    if context.device.type == "cuda":
+        activities.append(torch.profiler.ProfilerActivity.CUDA)
+    best = peak(context.device)
+    found: dict[str, Any] = {"peak_gflops": best / 1e9}
+    for kind, (short, long) in pairs.items():
+        short()
+        seconds = _seconds(long, context.device) - _seconds(short, context.device)
+        operations = []
+        for work in (short, long):
+            with FlopCounterMode(display=False) as counter:
+                work()
+            operations.append(counter.get_total_flops())
+        with torch.profiler.profile(activities=activities) as recorded:
+            long()
+            _wait(context.device)
+        spent = dict.fromkeys([*GROUPS, "element by element"], 0.0)
+        for event in recorded.key_averages():
+            own = event.self_device_time_total if context.device.type == "cuda" else event.self_cpu_time_total
+            group = next((g for g, parts in GROUPS.items() if any(p in event.key for p in parts)), "element by element")
+            spent[group] += own
+        flops = operations[1] - operations[0]
+        found[kind] = {
+            "seconds": seconds,
+            "gflop": flops / 1e9,
+            "of_peak": flops / seconds / best,
+            "share": {group: value / sum(spent.values()) for group, value in spent.items()},
+        }
+    return found
+
+
+# --- the parent ------------------------------------------------------------------------------------------------------
+
+
+def run_child(name: str, way: str) -> dict[str, Any]:
+    """A loop in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "found.json"
+        command = [sys.executable, __file__, *sys.argv[1:], "--child", name, way, "--out", str(out)]
+        subprocess.run(command, check=True)
+        return json.loads(out.read_text())
+
+
+def line(name: str, way: str, found: Mapping[str, Any]) -> str:
+    """One line a run."""
+    worth = "  ".join(f"{what} {sum(found[what]) / len(found[what]):.5f}" for what in METRICS)
+    steps = found["options"]
+    early = f"  ({steps['preview_steps']} of {steps['steps']} steps at {steps['preview_px']} px)"
+    taken = f"{found['seconds']:8.2f} s ({found['core_seconds']:.1f} core s) a photograph"
+    return f"{name:16} {way:6} {taken}  {3600 / found['seconds']:7.1f} an hour  {worth}{early if way == 'ours' else ''}"
+
+
+def compared(plain: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, float]:
+    """Ratios of two runs: how often as fast, and the loss of ours for each of the plain one's (means of photographs).
+
+    Seconds of cores count no time that other programs took from them.
+    """
+    worth = {what: sum(ours[what]) / sum(plain[what]) for what in METRICS}
+    by_cores = plain["core_seconds"] / ours["core_seconds"]
+    return {"times as fast": plain["seconds"] / ours["seconds"], "times by core seconds": by_cores, **worth}
+
+
+def main() -> None:
+    """Run both loops for every preset, print, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--presets", nargs="+", default=["encoder_wplus", "cpu_fzplus"])
+    parser.add_argument("--photos", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--preview", nargs=4, action="append", metavar=("PRESET", "STEPS", "PX", "EVERY"))
+    parser.add_argument("--precision", default="float32", choices=["float32", "tf32", "bf16"])
+    parser.add_argument("--compile", default="false", choices=["false", "true", "graphs"])
+    parser.add_argument("--side-by-side", type=int, default=None)
+    parser.add_argument("--profile", action="store_true", help="where the time goes, in one more process a preset")
+    parser.add_argument(
+        "--plain", type=Path, help="JSON of an earlier run with the same photographs and steps: only ours"
+    )
+    parser.add_argument("--out", type=Path, help="write all figures as JSON")
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    told = parser.parse_args()
+    if told.child:
+        told.out.write_text(json.dumps(child(told)))
+        return
+    before = json.loads(told.plain.read_text()) if told.plain else {}
+    report: dict[str, Any] = {"torch": torch.__version__, "device": told.device, "threads": told.threads}
+    for name in told.presets:
+        found = report[name] = {"plain": before[name]["plain"] if before else run_child(name, "plain")}
+        print(line(name, "plain", found["plain"]), flush=True)
+        found["ours"] = run_child(name, "ours")
+        print(line(name, "ours", found["ours"]), flush=True)
+        found["ratio"] = compared(found["plain"], found["ours"])
+        print(f"{name:16} ratio  " + "  ".join(f"{what} {value:.3f}" for what, value in found["ratio"].items()))
+        if told.profile:
+            found["profile"] = run_child(name, "profile")
+            best = found["profile"].pop("peak_gflops")
+            print(f"{name:16} peak of a matrix product {best:.0f} GFLOP/s")
+            for kind, facts in found["profile"].items():
+                shares = ", ".join(f"{group} {value:.0%}" for group, value in facts["share"].items())
+                print(
+                    f"{name:16} {kind:13} {facts['seconds']:6.3f} s  {facts['gflop']:7.1f} GFLOP  "
+                    f"{facts['of_peak']:4.0%} of the peak  ({shares})"
+                )
+            found["profile"]["peak_gflops"] = best
+        sys.stdout.flush()
+    if told.out is not None:
+        told.out.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""What becomes of every picture: align, invert, score. Plain data that travels to workers, and its key."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from ganvert import assets, params
+from ganvert.errors import AssetError, ParamsError
+from ganvert.faces.detect import LANDMARKS_FILE
+from ganvert.faces.pipeline import RECIPES, AlignOptions
+from ganvert.files import METHOD_CODE, code_version, sha256_of
+from ganvert.inverters import Preset, fingerprint_of, read_preset
+from ganvert.metrics import check_name
+from ganvert.speed import Speed
+
+__all__ = ["Invert", "Job", "Keep", "make_job"]
+
+_ALIGN_CODE = ("faces", "images.py")
+_SCORE_CODE = ("evaluation.py", "images.py", "losses", "metrics")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Keep:
+    """What is stored beside the codes.
+
+    Attributes:
+        crops: the aligned pictures (table `aligned`), about 1.5 MB each at 1024 px.
+        reconstructions: what the generator draws for the codes (table `reconstructions`), as large.
+        dtype: of the codes. float16 halves them; its rounding moves pixels less than their 8 bits can show.
+        skip: variables that are not stored (`f`, the feature map of F spaces); such codes cannot be drawn.
+    """
+
+    crops: bool = False
+    reconstructions: bool = False
+    dtype: Literal["float32", "float16"] = "float32"
+    skip: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Invert:
+    """The inversion of a job.
+
+    Attributes:
+        method: name of the preset.
+        preset: the preset as params.yaml has it.
+        generator: checkpoint.
+        label: class that a conditional generator draws.
+        encoders: weights of the encoders it starts from; empty for methods without.
+        inputs: folder of the masks and pictures that it names.
+        seed: of the run; every image has its own, made of it.
+        batch: images side by side at most; null measures how many fit.
+        speed: precision and compilation.
+    """
+
+    method: str
+    preset: dict[str, Any]
+    generator: str
+    label: int | None = None
+    encoders: tuple[str, ...] = ()
+    inputs: str | None = None
+    seed: int = 0
+    batch: int | None = 1
+    speed: Speed = dataclasses.field(default_factory=Speed)
+
+    def read(self) -> Preset:
+        """The preset, checked."""
+        return read_preset(self.method, self.preset)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """What becomes of every picture; made by :func:`make_job`.
+
+    Attributes:
+        align: how faces are cut out; None for pictures that are crops already (a table of aligned ones).
+        invert: the method; None where crops are all that is wanted.
+        metrics: full names of what reconstructions are scored by.
+        keep: what is stored.
+        assets: folder of the models.
+        device: auto, cpu, cuda or cuda:N; auto takes a free GPU where there is one.
+        threads: of one worker on a CPU; None is all. Sums depend on it in their last digits.
+        digests: sha256 of every model file by its path, so that a worker with another file, or none, says so.
+    """
+
+    align: AlignOptions | None
+    invert: Invert | None
+    metrics: tuple[str, ...] = ()
+    keep: Keep = dataclasses.field(default_factory=Keep)
+    assets: str
+    device: str = "auto"
+    threads: int | None = None
+    digests: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.align is None and self.invert is None:
+            raise ParamsError("job: wanted alignment, a method or both, got neither")
+        if self.invert is None and (self.metrics or self.keep.reconstructions):
+            raise ParamsError("job: metrics and reconstructions are of a method, and there is none")
+        if self.threads is not None and self.threads < 1:
+            raise ParamsError(f"threads: wanted 1 or more, got {self.threads}")
+        for name in self.metrics:
+            check_name(name)
+
+    @cached_property
+    def key(self) -> str:
+        """32 hex digits made of all that decides results, code included; not of device, threads or batch."""
+        facts: dict[str, Any] = {"keep": dataclasses.asdict(self.keep), "models": sorted(self.digests.values())}
+        if self.align is not None:
+            facts["align"] = [dataclasses.asdict(self.align), code_version(*_ALIGN_CODE)]
+        if self.invert is not None:
+            told, preset = self.invert, self.invert.read()
+            facts["invert"] = [
+                *(told.method, fingerprint_of(preset.options), told.label, told.seed, dataclasses.asdict(told.speed)),
+                code_version(*METHOD_CODE),
+                _digest_of_inputs(preset, told.inputs),
+            ]
+        if self.metrics:
+            facts["metrics"] = [self.metrics, code_version(*_SCORE_CODE)]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+    def check_files(self) -> None:
+        """AssetError unless every model file is here and is the one that the job was made with."""
+        for path, digest in self.digests.items():
+            if not Path(path).is_file():
+                raise AssetError(
+                    f"{path}: this worker lacks the model file; wanted the file of sha256 {digest[:12]}; copy it "
+                    "there, or share the folder with every worker"
+                )
+            if (found := sha256_of(Path(path))) != digest:
+                raise AssetError(
+                    f"{path}: wanted the file of sha256 {digest[:12]} that the run was started with, "
+                    f"got {found[:12]}; give this worker the same file, or start the run again"
+                )
+
+    def to_json(self) -> str:
+        """As one line of text."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        """Back from :meth:`to_json`."""
+        return params.build(cls, json.loads(text), "job")
+
+
+def make_job(
+    *,
+    align: AlignOptions | None,
+    invert: Invert | None,
+    metrics: Sequence[str] = (),
+    keep: Keep | None = None,
+    assets_folder: Path,
+    device: str = "auto",
+    threads: int | None = None,
+) -> Job:
+    """A job with absolute paths and the digests of its files.
+
+    Args:
+        align: see :class:`Job`; its resolution must be a number.
+        invert: see :class:`Invert`.
+        metrics: see :class:`Job`.
+        keep: see :class:`Keep`.
+        assets_folder: folder of the models.
+        device: see :class:`Job`.
+        threads: see :class:`Job`.
+
+    Raises:
+        ParamsError: a value is wrong, or values do not go together.
+        AssetError: a model file is missing.
+    """
+    files: list[Path] = []
+    if align is not None:
+        if align.resolution is None:
+            raise ParamsError("resolution: null stands for the generator's own; here a number is wanted")
+        if RECIPES[align.recipe].needs_face:
+            files.append(assets.path(LANDMARKS_FILE, assets_folder))
+    if invert is not None:
+        files += [Path(invert.generator), *map(Path, invert.encoders)]
+        invert = dataclasses.replace(
+            invert,
+            generator=_absolute(invert.generator),
+            encoders=tuple(map(_absolute, invert.encoders)),
+            inputs=None if invert.inputs is None else _absolute(invert.inputs),
+        )
+    for file in files:
+        if not file.is_file():
+            raise AssetError(f"{file}: there is no such model file; correct the path, or run `ganvert fetch`")
+    return Job(
+        align=align,
+        invert=invert,
+        metrics=tuple(metrics),
+        keep=keep or Keep(),
+        assets=_absolute(assets_folder),
+        device=device,
+        threads=threads,
+        digests={_absolute(file): sha256_of(file) for file in files},
+    )
+
+
+def _absolute(path: str | Path) -> str:
+    return str(Path(path).absolute())
+
+
+def _digest_of_inputs(preset: Preset, folder: str | None) -> Mapping[str, str]:
+    """sha256 of the masks and pictures that the preset names; whose they are is known only after alignment."""
+    root = Path(folder or ".")
+    found = {name: root / name for name in preset.inputs}
+    files = {
+        file.relative_to(root).as_posix(): file
+        for path in found.values()
+        for file in (sorted(path.glob("*.png")) if path.is_dir() else [path])
+    }
+    return {name: sha256_of(file) for name, file in files.items() if file.is_file()}

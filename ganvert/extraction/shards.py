@@ -1,0 +1,250 @@
+"""The work store: finished shards by the key of their content, and the plan of what is still to be done.
+
+    WORK/catalogues/...          what pictures there are (:mod:`ganvert.extraction.catalogue`)
+    WORK/JOB/shards/SHARD/       a finished shard: one Parquet file a table; the folder is renamed into place whole
+    WORK/JOB/locks/SHARD         held (flock) by the process that works on a shard; the kernel frees it
+    WORK/JOB/tuned/              weights of tuned generators, by content
+
+Nothing here asks a clock, and nothing has to be cleaned up after a crash.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ganvert.errors import GanvertError, ParamsError, StorageError
+from ganvert.extraction.catalogue import Catalogue, Scan
+from ganvert.extraction.job import Job
+from ganvert.extraction.sources import Member
+
+__all__ = ["PICTURES", "THUMBS", "Plan", "Shard", "Store", "default_shard_size", "plan"]
+
+log = logging.getLogger(__name__)
+
+#: A shard's own table: its pictures in order, and how many rows each has in every other table.
+PICTURES = "pictures"
+#: A few of its crops beside what their codes draw, small, for a look.
+THUMBS = "thumbs"
+_STEPS = 256  # of one shard: small enough to lose little, large enough that planning it costs nothing
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """Some pictures that one worker deals with, and the key of them (32 hex digits)."""
+
+    key: str
+    members: tuple[Member, ...]
+
+    def to_json(self) -> str:
+        """As one line of text."""
+        return json.dumps([dataclasses.asdict(member) for member in self.members])
+
+    @classmethod
+    def from_json(cls, text: str) -> Shard:
+        """Back from :meth:`to_json`."""
+        return cls.of([Member(**facts) for facts in json.loads(text)])
+
+    @classmethod
+    def of(cls, members: Sequence[Member]) -> Shard:
+        """The shard of some pictures; equal contents in equal order have equal keys, wherever they lie."""
+        digest = hashlib.sha256()
+        for member in members:
+            digest.update(f"{member.photo_id} {member.image_id or ''}\n".encode())
+        return cls(digest.hexdigest()[:32], tuple(members))
+
+
+class Store:
+    """Finished shards of one job."""
+
+    def __init__(self, work: Path, job: Job) -> None:
+        self.folder = Path(work) / job.key
+        self.shards = self.folder / "shards"
+        self.tuned = self.folder / "tuned"
+        with storage_errors(self.folder):
+            for folder in (self.shards, self.folder / "locks"):
+                folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, shard: str) -> Path:
+        """Where a finished shard lies."""
+        return self.shards / shard
+
+    def finished(self) -> Iterator[str]:
+        """Keys of the finished shards, sorted."""
+        with os.scandir(self.shards) as entries:
+            yield from sorted(entry.name for entry in entries if not entry.name.startswith("."))
+
+    @contextmanager
+    def claim(self, shard: str) -> Iterator[bool]:
+        """Hold a shard against other processes and threads, waiting for one that works on it.
+
+        Yields whether there is still something to do. What a killed process left half-written is removed.
+        """
+        path = self.folder / "locks" / shard
+        with storage_errors(path), path.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # The lock's file is removed below. Who waited for it, or makes it anew, finds the shard finished.
+            shutil.rmtree(self._part(shard), ignore_errors=True)
+            yield not self.path(shard).exists()
+            if self.path(shard).exists():
+                path.unlink(missing_ok=True)
+
+    def put(self, shard: str, tables: Mapping[str, pa.Table]) -> None:
+        """Store a shard that is claimed: all of its tables, or nothing.
+
+        Raises:
+            StorageError: the disk is full, or the store cannot be written to.
+        """
+        part = self._part(shard)
+        try:
+            with storage_errors(part):
+                part.mkdir()
+                for name, table in tables.items():
+                    # Fast to write and read again; the tables made of it are compressed properly.
+                    pq.write_table(table, part / f"{name}.parquet", compression="lz4", use_dictionary=False)
+                part.rename(self.path(shard))
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+
+    def read(self, shard: str, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """A table of a finished shard."""
+        return pq.read_table(self.path(shard) / f"{table}.parquet", columns=columns, memory_map=True)
+
+    def set_aside(self, shard: str, reason: Exception) -> None:
+        """Forget a shard whose files are damaged, so that it is computed again."""
+        log.warning("%s: damaged (%s); it is computed again", self.path(shard), reason)
+        shutil.rmtree(self.path(shard))
+
+    def _part(self, shard: str) -> Path:
+        return self.shards / f".{shard}.part"
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """A full disk, or a folder that cannot be written to, as StorageError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise StorageError(
+            f"{error.filename or path}: cannot be written: {error.strerror}; make room, or name another folder; "
+            "finished shards are whole: run it again to go on"
+        ) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What one run has to do.
+
+    Attributes:
+        job: what becomes of a picture.
+        work: the work store.
+        catalogue: the pictures.
+        store: their finished shards.
+        scan: what listing found.
+        shard_size: pictures of a shard at most.
+        total: different pictures.
+        finished: those of them that are in finished shards.
+    """
+
+    job: Job
+    work: Path
+    catalogue: Catalogue
+    store: Store
+    scan: Scan
+    shard_size: int
+    total: int
+    finished: int
+
+    def shards(self) -> Iterator[Shard]:
+        """What is still to be done, in order, made as it is asked for."""
+        members: list[Member] = []
+        for member in self.catalogue.todo():
+            members.append(member)
+            if len(members) == self.shard_size:
+                yield Shard.of(members)
+                members = []
+        if members:
+            yield Shard.of(members)
+
+    @property
+    def shards_left(self) -> int:
+        """How many :meth:`shards` yields."""
+        return -(-(self.total - self.finished) // self.shard_size)
+
+    def update(self) -> Plan:
+        """The same with shards that have been finished since."""
+        return dataclasses.replace(self, finished=_mark_finished(self.catalogue, self.store))
+
+
+def plan(job: Job, inputs: Sequence[Path], work: Path, shard_size: int | None = None) -> Plan:
+    """List the pictures, look up which are done, and divide the rest.
+
+    A picture that is in any finished shard of the job is done: more pictures, or another shard size, cost no second
+    inversion.
+
+    Args:
+        job: see :class:`Job`.
+        inputs: folders, pictures, archives, tables and lists (:mod:`ganvert.extraction.sources`).
+        work: the work store.
+        shard_size: pictures of a shard at most; None for :func:`default_shard_size`.
+
+    Raises:
+        InputError: an input is missing or holds no picture.
+        ParamsError: the shard size is not positive, or divides pictures that belong together.
+        StorageError: the work store cannot be written to.
+    """
+    together = job.invert is not None and job.invert.read().together
+    if shard_size is not None and (shard_size < 1 or together):
+        raise ParamsError(
+            f"shard: wanted 1 or more pictures, and null for a method that takes all of them at once, got {shard_size}"
+        )
+    work = Path(work).absolute()
+    paths = [str(Path(path).absolute()) for path in inputs]
+    name = hashlib.sha256("\0".join([str(Path.cwd()), *paths]).encode(errors="surrogateescape")).hexdigest()[:32]
+    with storage_errors(work):
+        (work / "catalogues").mkdir(parents=True, exist_ok=True)
+        catalogue = Catalogue(work / "catalogues" / f"{name}.sqlite")
+        scan = catalogue.scan(inputs)
+    store, total = Store(work, job), len(catalogue)
+    size = shard_size or (max(total, 1) if together else default_shard_size(job))
+    return Plan(job, work, catalogue, store, scan, size, total, _mark_finished(catalogue, store))
+
+
+def default_shard_size(job: Job) -> int:
+    """Pictures of one shard: about 256 optimisation steps, whole batches, and 16 where pictures are stored."""
+    if job.invert is None or job.keep.crops or job.keep.reconstructions:
+        pictures = 16
+    else:
+        pictures = _STEPS
+    if job.invert is None:
+        return pictures
+    steps, batch = job.invert.read().steps, job.invert.batch or 1
+    return max(min(pictures, _STEPS // steps) // batch, 1) * batch
+
+
+def _mark_finished(catalogue: Catalogue, store: Store) -> int:
+    catalogue.clear_done()
+    for shard in store.finished():
+        try:
+            ids = store.read(shard, PICTURES, ["photo_id"]).column(0).to_pylist()
+        except (OSError, pa.ArrowInvalid, GanvertError) as error:
+            store.set_aside(shard, error)
+        else:
+            catalogue.mark_done(shard, ids)
+    return len(catalogue) - catalogue.todo_count()
