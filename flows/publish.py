@@ -1,16 +1,18 @@
-"""What a stage has to show, as Prefect artifacts: a table for its metrics, pictures for its plots."""
+"""What a run has to show, as Prefect artifacts: metrics as tables, plots as pictures, a summary."""
 
 from __future__ import annotations
 
 import base64
+import io
 import logging
 import mimetypes
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 
 from flows.pipeline import Stage
@@ -39,15 +41,42 @@ def outputs(root: Path, stage: Stage, logger: logging.Logger | logging.LoggerAda
 
 def summary(root: Path, stages: Sequence[Stage], rows: Sequence[dict[str, str]]) -> str:
     """Publish which stage did what, and where the HTML pages are; returns the Markdown. Rows have equal keys."""
-    columns = list(rows[0])
-    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-    lines += ["| " + " | ".join(row[column].replace("|", "\\|") for column in columns) + " |" for row in rows]
+    lines = markdown_table(rows)
     pages = [path for stage in stages for path in stage.outs if path.suffix == ".html" and (root / path).is_file()]
     # A page served over http may not open file:// links, so the address is there to be copied.
     lines += [f"\n**{path}**: open it with `{(root / path).as_uri()}`" for path in pages]
     markdown = "\n".join(lines)
     create_markdown_artifact(markdown, key="summary", description=f"the pipeline in `{root}`")
     return markdown
+
+
+def extraction(out: Path, counts: Mapping[str, str], reasons: Sequence[Mapping[str, str]]) -> str:
+    """Publish what an extraction came to; returns the Markdown.
+
+    Args:
+        out: its folder; a `sample.png` in it is shown too.
+        counts: what there is to say in a line each.
+        reasons: the first pictures that gave no code, and why.
+    """
+    lines = markdown_table([{"": name, " ": value} for name, value in counts.items()])
+    files = [{"file": f"`{file}`", "MB": f"{file.stat().st_size / 1e6:,.3f}"} for file in sorted(out.glob("*.parquet"))]
+    lines += ["", *markdown_table(files)]
+    if reasons:
+        lines += ["", "The first pictures without a code:", "", *markdown_table(reasons)]
+    markdown = "\n".join(lines)
+    create_markdown_artifact(markdown, key="extraction", description=f"the extraction in `{out}`")
+    sample = out / "sample.png"
+    if sample.is_file():
+        description = f"`{sample}`: crops, and beside each what its code draws"
+        create_image_artifact(jpeg_uri(sample), key="extraction-sample", description=description)
+    return markdown
+
+
+def markdown_table(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """Lines of a table; the rows have equal keys. What came from outside cannot break it: one line a cell."""
+    cells = [list(rows[0]), *([" ".join(cell.split()).replace("|", "\\|") for cell in row.values()] for row in rows)]
+    head, *body = ["| " + " | ".join(row) + " |" for row in cells]
+    return [head, "|---" * len(rows[0]) + "|", *body]
 
 
 def pictures(root: Path, stage: Stage) -> Iterator[Path]:
@@ -81,6 +110,14 @@ def key(path: Path) -> str:
 def data_uri(path: Path) -> str:
     """Return the picture itself as an address, so that the UI needs no file server."""
     return f"data:{mimetypes.guess_type(path)[0]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def jpeg_uri(path: Path) -> str:
+    """Return a picture that is to be looked at and no more: a tenth of a PNG."""
+    buffer = io.BytesIO()
+    with Image.open(path) as picture:
+        picture.convert("RGB").save(buffer, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def _load(path: Path) -> object:

@@ -1,4 +1,4 @@
-"""Prefect and DVC defaults for a quiet, local, offline run; what the environment already says wins.
+"""Defaults of Prefect, DVC, Dask and Ray for a quiet, local, offline run; what the environment already says wins.
 
 Import it before prefect, which reads its environment when it is imported.
 """
@@ -16,6 +16,12 @@ DEFAULTS = {
     "PREFECT_CLI_PROMPT": "false",
     # The first start of a server without a database migrates it: 18 s on two idle cores, and Prefect's own limit is 20.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    # What the library has to say (a damaged shard, a slow fallback) is in the log of the run too.
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "ganvert",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    # Only what is wrong, not every connection of every worker; what Ray measures of its users stays here.
+    "DASK_LOGGING__DISTRIBUTED": "warning",
+    "RAY_USAGE_STATS_ENABLED": "0",
     # Stages use every core, so one at a time; raise it where independent stages should overlap.
     "PREFECT_TASKS_RUNNER_THREAD_POOL_MAX_WORKERS": "1",
 }

@@ -1,4 +1,4 @@
-"""A local Prefect server with its UI, and the pipeline registered in it, until Ctrl-C: `python -m flows.ui`."""
+"""A local Prefect server with its UI, and the flows registered in it, until Ctrl-C: `python -m flows.ui`."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ STARTUP_TIMEOUT = 180.0  # seconds; the first start makes the database
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Start the server, wait until it answers, serve the flow; end both on Ctrl-C. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m flows.ui", description="Prefect's UI with the pipeline in it.")
+    """Start the server, wait until it answers, serve the flows; end both on Ctrl-C. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m flows.ui", description="Prefect's UI with the flows in it.")
     parser.add_argument("--port", type=int, default=4200, help="of the server on 127.0.0.1 (default: 4200)")
     parser.add_argument("--cron", help="also run the pipeline on this schedule, e.g. '0 3 * * *'")
     arguments = parser.parse_args(argv)
@@ -38,9 +38,10 @@ def main(argv: list[str] | None = None) -> int:
         if not _ready(server, address):
             sys.stderr.write(f"flows.ui: the Prefect server did not come up at {address}; its output is above\n")
             return 1
-        from flows.serve import serve  # only now: prefect reads PREFECT_API_URL when it is imported
+        from flows.serve import SERVED, serve  # only now: prefect reads PREFECT_API_URL when it is imported
 
-        sys.stdout.write(f"\nPrefect UI: {address}   (Ctrl-C ends the server and the flow)\n")
+        sys.stdout.write(f"\nPrefect UI: {address}   (Ctrl-C ends the server and what runs)\n")
+        sys.stdout.writelines(f"  {name:<18} {what}\n" for name, what in SERVED.items())
         sys.stdout.flush()
         serve(arguments.cron)
     except KeyboardInterrupt:

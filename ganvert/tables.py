@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from array import array as numbers
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -45,7 +42,7 @@ Row = Mapping[str, Any]
 #: Of a row group; enough for fast reading, and a few of them fit anywhere.
 _GROUP_BYTES, _GROUP_ROWS = 16 << 20, 4096
 _PICTURE_BYTES = 1 << 20  # what a binary column counts for
-_READERS = min(4, os.cpu_count() or 1)  # row groups that are decoded at once
+_PAGE_BYTES = 1 << 30  # a row group's column is one page, so that vectors lie in the file one after another
 
 
 @dataclasses.dataclass(frozen=True)
@@ -342,9 +339,9 @@ def group_rows(schema: pa.Schema) -> int:
 def _settings(schema: pa.Schema) -> dict[str, Any]:
     """How columns are stored.
 
-    The bytes of floats and of PNG files hardly shrink: zstd after a byte stream split saves 16 % of a vector column and
-    takes half again as long to read, plain zstd 8 % and twice as long. So they are stored as they are, and
-    everything else is. Measured with benchmarks/reading.py.
+    The bytes of floats and of PNG files hardly shrink: by 16 % for vectors, if their bytes are split into streams and
+    these are compressed by zstd. So they are stored as they are, which :func:`_plain_vectors` reads many times faster,
+    and everything else is compressed. Measured with benchmarks/reading.py.
     """
     raw: list[str] = []
     small: list[str] = []
@@ -354,7 +351,12 @@ def _settings(schema: pa.Schema) -> dict[str, Any]:
         else:
             (raw if pa.types.is_binary(field.type) else small).append(field.name)
     codecs = dict.fromkeys(raw, "none") | dict.fromkeys(small, "zstd")
-    return {"compression": codecs, "use_dictionary": small, "write_statistics": small}
+    return {
+        "compression": codecs,
+        "use_dictionary": small,
+        "write_statistics": small,
+        "data_page_size": _PAGE_BYTES,
+    }
 
 
 def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
@@ -409,9 +411,10 @@ def read(path: Path, table: Table | str, columns: Sequence[str] | None = None) -
     Raises:
         TableError: missing, damaged, or another schema.
     """
-    with _open(path, table) as (file, _):
+    with _open(path, table, columns) as (file, source):
         try:
-            return file.read(columns=None if columns is None else list(columns))
+            groups = [_group(file, source, i, columns) for i in range(file.num_row_groups)]
+            return pa.concat_tables(groups) if groups else file.read(columns=columns and list(columns))
         except (pa.ArrowInvalid, OSError) as error:
             raise _damaged(path, error) from error
 
@@ -431,7 +434,7 @@ def count(path: Path, table: Table | str) -> int:
 def batches(
     path: Path, table: Table | str, columns: Sequence[str] | None = None, batch: int = 64
 ) -> Iterator[pa.RecordBatch]:
-    """A table in pieces, in order; the next row groups are decoded meanwhile.
+    """A table in pieces, in order, a row group in memory.
 
     Args:
         path: the Parquet file.
@@ -442,21 +445,20 @@ def batches(
     Raises:
         TableError: see :func:`read`.
     """
-    with _open(path, table) as (file, source):
-        names = None if columns is None else list(columns)
+    with _open(path, table, columns) as (file, source):
         sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
         try:
             if max(sizes, default=0) > group_rows(file.schema_arrow):  # not from Writer: maybe all rows in one group
-                yield from file.iter_batches(batch, columns=names)
+                yield from file.iter_batches(batch, columns=columns and list(columns))
                 return
-            for group in _groups(source, file.metadata, names):
-                yield from group.to_batches(batch)
+            for number in range(file.num_row_groups):
+                yield from _group(file, source, number, columns).to_batches(batch)
         except (pa.ArrowInvalid, OSError) as error:
             raise _damaged(path, error) from error
 
 
 def rows(path: Path, table: Table | str, columns: Sequence[str], batch: int = 64) -> Iterator[dict[str, Any]]:
-    """Some columns of a table row by row, a few row groups of them in memory.
+    """Some columns of a table row by row, a row group of them in memory.
 
     Raises:
         TableError: see :func:`read`.
@@ -475,7 +477,7 @@ class Lookup:
         """`key`: a column without doubles; `columns`: what is wanted of a row. Raises as :func:`read` does."""
         self.path, self.columns = path, [*columns]
         self._stack = ExitStack()
-        self._file, _ = self._stack.enter_context(_open(path, table))
+        self._file, _ = self._stack.enter_context(_open(path, table, self.columns))
         self._place: dict[str, tuple[int, int]] = {}
         for group in range(self._file.num_row_groups):
             ids = self._file.read_row_group(group, columns=[key]).column(key).to_pylist()
@@ -504,25 +506,66 @@ class Lookup:
         return dict(self._last[1].slice(row, 1).to_pylist()[0])
 
 
-def _groups(source: pa.NativeFile, metadata: pq.FileMetaData, columns: list[str] | None) -> Iterator[pa.Table]:
-    """Row groups in order, some of them decoded ahead: a column of vectors keeps a core busy, so several do it."""
+def _group(file: pq.ParquetFile, source: pa.NativeFile, number: int, columns: Sequence[str] | None) -> pa.Table:
+    """Some columns of a row group."""
+    schema, group = file.schema_arrow, file.metadata.row_group(number)
+    found: dict[str, Any] = {}
+    for name in schema.names if columns is None else columns:
+        i = schema.get_field_index(name)  # every field is one column of the file, a list's numbers too
+        found[name] = _plain_vectors(source, group.column(i), schema.field(i).type, group.num_rows)
+    others = file.read_row_group(number, columns=[name for name, array in found.items() if array is None])
+    arrays = [others.column(name) if array is None else array for name, array in found.items()]
+    return pa.Table.from_arrays(arrays, schema=pa.schema([schema.field(name) for name in found], schema.metadata))
 
-    def one(number: int) -> pa.Table:
-        with pq.ParquetFile(source, metadata=metadata, pre_buffer=False) as file:  # a reader is not for two threads
-            return file.read_row_group(number, columns=columns, use_threads=False)
 
-    with ThreadPoolExecutor(_READERS) as pool:
-        ahead: deque[Future[pa.Table]] = deque()
-        for number in range(metadata.num_row_groups):
-            ahead.append(pool.submit(one, number))
-            if len(ahead) > _READERS:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+def _plain_vectors(
+    source: pa.NativeFile, column: pq.ColumnChunkMetaData, kind: pa.DataType, rows: int
+) -> pa.Array | None:
+    """A column of vectors of a row group, straight from the file; None where it is stored in another way.
+
+    Parquet knows lists, but no vectors: of every number it says whether a list begins there. To read that takes
+    Arrow several times as long as to read the numbers. Where a column is a single page of plain numbers, and there are
+    as many as the vectors have, they are the page's last bytes (parquet-format, README, "Data Pages").
+    """
+    if not pa.types.is_fixed_size_list(kind) or kind.list_size < 2 or kind.value_field.nullable:
+        return None
+    numbers, width = rows * kind.list_size, kind.value_type.byte_width
+    if column.num_values != numbers:  # a row that is null counts as one
+        return None
+    if column.compression != "UNCOMPRESSED" or column.has_dictionary_page or set(column.encodings) - {"PLAIN", "RLE"}:
+        return None
+    source.seek(column.data_page_offset)
+    if _first_page(source.read(64)) != (0, numbers):
+        return None
+    source.seek(column.data_page_offset + column.total_compressed_size - numbers * width)
+    buffer = source.read_buffer(numbers * width)
+    if buffer.size != numbers * width:
+        raise OSError("the file ends too early")
+    return pa.FixedSizeListArray.from_arrays(pa.Array.from_buffers(kind.value_type, numbers, [None, buffer]), type=kind)
+
+
+def _first_page(head: bytes) -> tuple[int, int] | None:
+    """Type (0 is a data page of version 1) and number of values of a page; None where its header has more to say.
+
+    The header is Thrift's compact protocol: before a number a byte for its field, 7 bits a byte, the sign last.
+    """
+    numbers, at = [], 0
+    for field in (b"\x15", b"\x15", b"\x15", b"\x2c\x15"):  # type, two sizes; of the data page the number of values
+        if not head.startswith(field, at):
+            return None
+        at, number, shift = at + len(field), 0, 0
+        while head[at] & 0x80:
+            number |= (head[at] & 0x7F) << shift
+            at, shift = at + 1, shift + 7
+        numbers.append((number | head[at] << shift) >> 1)
+        at += 1
+    return numbers[0], numbers[3]
 
 
 @contextmanager
-def _open(path: Path, table: Table | str) -> Iterator[tuple[pq.ParquetFile, pa.NativeFile]]:
+def _open(
+    path: Path, table: Table | str, columns: Sequence[str] | None = None
+) -> Iterator[tuple[pq.ParquetFile, pa.NativeFile]]:
     """A table that has been checked, and the open file: a name may come to mean another one."""
     name = table if isinstance(table, str) else table.name
     if not Path(path).exists():
@@ -534,6 +577,8 @@ def _open(path: Path, table: Table | str) -> Iterator[tuple[pq.ParquetFile, pa.N
         except (pa.ArrowInvalid, OSError) as error:
             raise TableError(f"{path}: not a readable Parquet file: {error}") from error
         _check(path, table, file.schema_arrow)
+        if missing := set(columns or ()) - set(file.schema_arrow.names):
+            raise TableError(f"{path}: wanted the column {min(missing)!r}, there are {_text(file.schema_arrow)}")
         yield file, source
 
 

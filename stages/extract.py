@@ -3,7 +3,7 @@
     python -m stages.extract PHOTOS... --method METHOD --out FOLDER [--workers N]
 
 Not a stage of dvc.yaml: what it works on does not belong to the project. flows/extract.py maps the same shards over
-threads, Dask or Ray.
+threads, Dask or Ray, and knows the library by what is named here.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
+import threading
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ganvert import params
-from ganvert.errors import ParamsError
+from ganvert import params, tables
+from ganvert.errors import GanvertError, InputError, ParamsError, StorageError, UnsupportedError, WorkerLostError
 from ganvert.extraction import (
     Job,
     Plan,
@@ -38,17 +40,25 @@ from stages.common import stage
 from stages.settings import PARAMS, check, check_for
 
 __all__ = [
+    "GanvertError",
+    "InputError",
     "Job",
+    "ParamsError",
     "Plan",
     "Pool",
     "Shard",
     "ShardResult",
+    "UnsupportedError",
+    "WorkerLostError",
     "assemble",
     "default_workers",
+    "do_shard",
     "job_of",
     "outputs_of",
     "plan",
     "run_shard",
+    "shard_size",
+    "statuses",
     "write_sample",
 ]
 
@@ -56,6 +66,8 @@ ASSETS = Path("data/assets")
 INPUTS = Path("data/inputs")
 WORK = Path(".work/extraction")
 log = logging.getLogger("extract")
+_NAMES = {"photos": "path", "codes": "image_id"}  # tables with a status, and what their rows are called
+_alone = threading.Lock()  # of a cluster worker: the models are there once, also where it has several threads
 
 
 def job_of(method: str, overrides: Mapping[str, Any] | None = None) -> Job:
@@ -90,6 +102,61 @@ def job_of(method: str, overrides: Mapping[str, Any] | None = None) -> Job:
         device=device,
         threads=threads,
     )
+
+
+def do_shard(job: str, key: str, shard: str, work: str) -> dict[str, Any]:
+    """Do a shard and store it, in a Dask or Ray worker; returns the fields of its `ShardResult`.
+
+    Args:
+        job: `Job` as JSON.
+        key: its key where the run was started.
+        shard: `Shard` as JSON.
+        work: the work store, which every worker has to see under this path.
+
+    Raises:
+        UnsupportedError: this worker's ganvert is another version, so its codes would be others.
+        StorageError: this worker does not see the work store.
+        GanvertError: see `run_shard`.
+    """
+    told = Job.from_json(job)
+    if told.key != key:
+        raise UnsupportedError(
+            "this worker computes codes by other rules than the run was started with: install the same version of "
+            "ganvert there, and give it the same masks and pictures (data/inputs)"
+        )
+    if not (Path(work) / key).is_dir():
+        raise StorageError(f"{work}: this worker does not see the work store; mount the folder there under this path")
+    with _alone:
+        return dataclasses.asdict(run_shard(told, Shard.from_json(shard), Path(work)))
+
+
+def shard_size() -> int | None:
+    """Pictures of a shard as params.yaml has it; None leaves it to the job."""
+    size: int | None = check(params.load(PARAMS))["extract"].shard
+    return size
+
+
+def statuses(out: Path, most: int) -> tuple[dict[str, int], list[dict[str, str]]]:
+    """What became of the pictures of an extraction.
+
+    Args:
+        out: folder of its tables.
+        most: reasons at most.
+
+    Returns:
+        Rows by table and status (`photos: ok`), and the first rows of another status than ok with their reasons.
+    """
+    counts, reasons = Counter[str](), list[dict[str, str]]()
+    for table, name in _NAMES.items():
+        path = out / f"{table}.parquet"
+        if not path.exists():
+            continue
+        for part in tables.batches(path, table, [name, "status", "reason"], 4096):
+            counts.update(f"{table}: {status}" for status in part.column("status").to_pylist())
+            bad = (row for row in part.to_pylist() if row["status"] != "ok")
+            reasons += [{"picture": row[name], "status": row["status"], "reason": row["reason"]} for row in bad]
+            del reasons[most:]
+    return dict(sorted(counts.items())), reasons
 
 
 def main() -> None:

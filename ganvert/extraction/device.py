@@ -38,7 +38,9 @@ def claim_device(name: str) -> torch.device:
     waiting = False
     while True:
         for index in range(torch.cuda.device_count()):
-            path = Path(tempfile.gettempdir()) / f"ganvert-gpu-{os.getuid()}-{index}.lock"
+            # Its own name, not its number: CUDA_VISIBLE_DEVICES gives different GPUs the same one.
+            known_as = getattr(torch.cuda.get_device_properties(index), "uuid", index)
+            path = Path(tempfile.gettempdir()) / f"ganvert-gpu-{os.getuid()}-{known_as}.lock"
             slot = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             try:
                 fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)

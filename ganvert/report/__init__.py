@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from ganvert.report.overview import overview
-from ganvert.report.page import ReportInputs, ReportOptions, build_report
+from ganvert.report.page import SHOWN_OF_CODES, ReportInputs, ReportOptions, build_report
 
-__all__ = ["ReportInputs", "ReportOptions", "build_report", "overview"]
+__all__ = ["SHOWN_OF_CODES", "ReportInputs", "ReportOptions", "build_report", "overview"]

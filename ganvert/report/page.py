@@ -27,7 +27,10 @@ from ganvert.metrics import METRICS
 from ganvert.report import plots
 from ganvert.tables import metadata_of
 
-__all__ = ["ReportInputs", "ReportOptions", "build_report"]
+__all__ = ["SHOWN_OF_CODES", "ReportInputs", "ReportOptions", "build_report"]
+
+#: Columns of codes that the page shows; the variables are large.
+SHOWN_OF_CODES = ["image_id", "method", "space", "status", "reason", "steps", "best_step", "generator", "trace"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +63,7 @@ class ReportInputs:
     Attributes:
         photos: table `photos`.
         aligned: table `aligned`.
-        codes: tables `codes`, one per method.
+        codes: tables `codes`, one per method; of their columns :data:`SHOWN_OF_CODES` are enough.
         reconstructions: tables `reconstructions`, one per method.
         edits: table `edits`.
         scores: table `scores`.
@@ -152,7 +155,7 @@ def _view(inputs: ReportInputs, options: ReportOptions) -> dict[str, Any]:
     _check(inputs)
     photos = {row["photo_id"]: row for row in inputs.photos.to_pylist()}
     scores, edit_scores = inputs.scores.to_pylist(), inputs.edit_scores.to_pylist()
-    codes = [row for table in inputs.codes for row in _small(table).to_pylist()]
+    codes = [row for table in inputs.codes for row in table.select(SHOWN_OF_CODES).to_pylist()]
     # Both list every method tried; the scores come first because their order is that of params.yaml.
     methods = _unique(row["method"] for row in [*scores, *codes])
     metrics = _metrics(scores)
@@ -534,11 +537,6 @@ def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
     """Rows one at a time, so that picture bytes are not all held twice."""
     for batch in table.to_batches(max_chunksize=1):
         yield from batch.to_pylist()
-
-
-def _small(codes: pa.Table) -> pa.Table:
-    """Codes without the variables, which are large and not shown."""
-    return codes.select(["image_id", "method", "space", "status", "reason", "steps", "best_step", "generator", "trace"])
 
 
 def _unique(values: Iterable[Any]) -> list[Any]:

@@ -50,6 +50,7 @@ _STYLE: dict[str, Any] = {
     "svg.hashsalt": "ganvert",
 }
 _PANELS_PER_ROW = 4
+_LINES = 200  # light ones at most, those of the first images; means are of all
 
 
 def traces_figure(traces: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
@@ -66,7 +67,7 @@ def traces_figure(traces: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
         for axes, (method, lines) in zip(panels, traces.items(), strict=False):
             # A log scale has no place for what is not positive or not finite (a diverged run).
             kept = [np.where(np.isfinite(line) & (line > 0), line, np.nan) for line in map(np.asarray, lines.values())]
-            for line in kept:
+            for line in kept[:_LINES]:
                 axes.plot(np.arange(1, len(line) + 1), line, color=_LINE, alpha=0.5, linewidth=0.9)
             if kept:
                 padded = np.full((len(kept), max(map(len, kept))), np.nan)
@@ -102,7 +103,7 @@ def edit_curve_figure(
         for axes, (direction, lines) in zip(panels, curves.items(), strict=False):
             amounts = sorted({amount for line in lines.values() for amount in line})
             values = np.array([[line.get(amount, math.nan) for amount in amounts] for line in lines.values()])
-            for row in values:
+            for row in values[:_LINES]:
                 axes.plot(amounts, row, color=_LINE, alpha=0.5, linewidth=0.9)
             if amounts:
                 axes.plot(amounts, _mean(values), color=_LINE, linewidth=2, marker="o", markersize=4)

@@ -334,8 +334,7 @@ def test_few_shards_are_in_hand_at_a_time_and_lost_ones_are_tried_again(server: 
     from flows import extract as module
     from flows.progress import Progress
     from flows.runners import Runner
-    from stages.extract import Shard, ShardResult
-    from stages.shards import GanvertError, WorkerLostError
+    from stages.extract import GanvertError, Shard, ShardResult, WorkerLostError
 
     at_work, most, tries, lock = set[str](), [0], list[str](), threading.Lock()
     drawn: list[int] = []

@@ -212,7 +212,7 @@ def content(data: pa.Table) -> list[Any]:
 def test_pieces_are_the_rows_in_order(whole: Path, tmp_path: Path) -> None:
     columns = ["image_id", "pad.b4.conv", "ws"]
     data = tables.read(whole, "codes", columns)
-    assert sorted(data.column_names) == columns
+    assert data.column_names == columns
     pieces = list(tables.batches(whole, "codes", columns, 100))
     assert max(map(len, pieces)) == 100
     assert content(pa.Table.from_batches(pieces)) == content(data)
@@ -300,3 +300,68 @@ def test_a_damaged_row_group_is_told(whole: Path, tmp_path: Path) -> None:
         list(tables.rows(path, "codes", ["image_id"]))
     with pytest.raises(TableError, match=r"codes.parquet: damaged: .* make it again"):
         tables.read(path, "codes")
+
+
+def plain(path: Path) -> list[bool]:
+    """Per row group, whether the vectors `ws` are taken straight from the file."""
+    with tables._open(path, "codes") as (file, source):
+        i = file.schema_arrow.get_field_index("ws")
+        kind = file.schema_arrow.field(i).type
+        groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+        arrays = [tables._plain_vectors(source, group.column(i), kind, group.num_rows) for group in groups]
+        return [array is not None for array in arrays]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, True),
+        ({"data_page_size": 1 << 40}, True),
+        ({"data_page_version": "2.0"}, False),
+        ({"data_page_size": 1 << 16}, False),  # several pages
+        ({"compression": "zstd"}, False),
+        ({"use_dictionary": True}, False),
+        ({"column_encoding": {"ws.list.element": "BYTE_STREAM_SPLIT"}}, False),
+        ({"write_page_checksum": True}, False),
+        ({"write_statistics": True}, None),
+    ],
+)
+@pytest.mark.parametrize("nulls", [0, 1, 3])
+def test_vectors_are_right_however_they_are_stored(
+    settings: dict[str, Any],
+    expected: bool | None,
+    nulls: int,
+    codes: list[dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Against Arrow's own reader."""
+    ours = tables._settings
+    monkeypatch.setattr(tables, "_settings", lambda schema: ours(schema) | settings)
+    rows = [row | {"ws": codes[1]["ws"] if row["ws"] is None else row["ws"]} for row in codes[: GROUP + 9]]
+    for i in range(nulls):
+        rows[i]["ws"] = None
+    path = tmp_path / "codes.parquet"
+    tables.write(path, WIDE, rows)
+    assert content(tables.read(path, "codes")) == content(pq.read_table(path))
+    if expected is not None:
+        assert plain(path) == [expected and not nulls, expected]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_small_vectors(dtype: str, tmp_path: Path) -> None:
+    for size in (1, 2, 3):
+        table = tables.codes_table({"ws": (size,)}, dtype)
+        values = np.arange(5000 * size).reshape(5000, size).astype(dtype)
+        row = {name: value for name, value in code(1).items() if name != "pad.b4.conv"}
+        rows = (row | {"image_id": str(i), "ws": value} for i, value in enumerate(values))
+        tables.write(tmp_path / "small", table, rows)
+        data = tables.read(tmp_path / "small", "codes")
+        np.testing.assert_array_equal(tables.array(data, "ws"), values)
+        assert plain(tmp_path / "small") == [size > 1] * 2
+
+
+def test_columns_that_are_not_there(whole: Path) -> None:
+    for read in (tables.read, lambda *told: next(tables.batches(*told))):
+        with pytest.raises(TableError, match="wanted the column 'z', there are image_id"):
+            read(whole, "codes", ["image_id", "z"])

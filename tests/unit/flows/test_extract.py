@@ -16,8 +16,8 @@ from flows import settings  # noqa: F401  (before prefect)
 from flows import progress, publish, runners
 from flows.progress import Progress
 from ganvert.extraction import Invert, Job, Shard
-from stages import shards
-from stages.shards import InputError, ParamsError, StorageError, UnsupportedError
+from stages import extract as shards
+from stages.extract import InputError, ParamsError, StorageError, UnsupportedError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

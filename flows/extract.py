@@ -1,0 +1,254 @@
+"""Photographs to codes as a Prefect flow: `python -m flows.extract PHOTOS... --method METHOD --out FOLDER`.
+
+Shards (some pictures each) are mapped over child processes of this machine, a Dask cluster or a Ray cluster
+(`flows.runners`). One task run per shard that is still to be done; a finished one stays finished whatever happens, so
+resuming is running again with the same parameters. Tables are assembled when every shard is there.
+"""
+
+# No `from __future__ import annotations` here: for a served run Prefect loads this file outside of sys.modules, where
+# annotations that are strings (the flow's parameters) cannot be resolved.
+
+import argparse
+import contextlib
+import itertools
+import queue
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+from pydantic import Field
+
+from flows import settings  # noqa: F401  (before prefect, which reads its environment when imported)
+
+# isort: split
+from prefect import Task, flow, get_run_logger, runtime, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.futures import PrefectFuture
+from prefect.states import Completed, Failed
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from flows import publish
+from flows.progress import UPDATE, Progress
+from flows.runners import RUNNERS, OnProgress, Runner, RunnerName
+from stages.extract import (
+    WORK,
+    GanvertError,
+    Plan,
+    Shard,
+    ShardResult,
+    WorkerLostError,
+    assemble,
+    job_of,
+    outputs_of,
+    plan,
+    shard_size,
+    statuses,
+    write_sample,
+)
+
+MOST_SLOTS = 4096  # threads of the flow that wait for a worker each; only as many are started as there are workers
+IN_A_ROW = 20  # shards that fail without a success between them: the others would too (a full disk, a missing file)
+REASONS = 10  # pictures without a code, and failed shards, that are named
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Piece:
+    """A shard and who does it. Not a dataclass: Prefect would look through every field of a task's parameters."""
+
+    def __init__(self, shard: Shard, runner: Runner, on_progress: OnProgress) -> None:
+        self.shard, self.runner, self.on_progress = shard, runner, on_progress
+
+
+def run_name() -> str:
+    """Name of the flow run, from its parameters."""
+    told = runtime.flow_run.parameters
+    photos = [Path(path).name for path in told["photos"]]
+    more = f" and {len(photos) - 2} more" if len(photos) > 2 else ""
+    return f"extract {', '.join(photos[:2])}{more}: {told['method']}"
+
+
+def lost(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
+    """Whether a failed task is worth another try: its worker was lost, and nothing is wrong with the shard itself."""
+    return isinstance(state.result(raise_on_failure=False), WorkerLostError)
+
+
+@task(
+    name="shard",
+    task_run_name="shard {piece.shard.key:.8}",
+    cache_policy=NO_CACHE,  # finished shards are known by their content and never come here
+    retry_condition_fn=lost,
+)
+def do_shard(piece: Piece) -> State[ShardResult]:
+    """Have one shard done."""
+    try:
+        return Completed(data=piece.runner.run(piece.shard, piece.on_progress))
+    except WorkerLostError as error:
+        if not piece.runner.ending.is_set():
+            raise  # Prefect tries again
+        return Failed(message=str(error))
+    except GanvertError as error:
+        # Returned and not raised: the log would get a traceback through Prefect.
+        return Failed(message=str(error))
+
+
+@flow(
+    name="extract",
+    flow_run_name=run_name,
+    task_runner=cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner(MOST_SLOTS)),
+)
+def extract(
+    photos: list[str] = ["data/photos"],  # noqa: B006  (Prefect shows it as the default)
+    method: str = "encoder",
+    out: Path = Path("data/extracted"),
+    runner: RunnerName = "threads",
+    workers: Positive | None = None,
+    address: str | None = None,
+    shard: Positive | None = None,
+    retries: Annotated[int, Field(ge=0)] = 2,
+    device: str | None = None,
+    threads: Positive = 1,
+    work: Path = WORK,
+    root: Path = Path(),
+) -> State[None]:
+    """Photographs to codes: align, invert and evaluate them, shard by shard. Run it again to resume.
+
+    Args:
+        photos: folders, pictures, .zip, .tar, .parquet with pictures, lists of paths (.txt, .csv, .jsonl).
+        method: a preset of params.yaml.
+        out: folder for the tables.
+        runner: threads (child processes of this machine), dask or ray.
+        workers: shards side by side; None is one a GPU, on a CPU one for every `threads` cores, and on a cluster all
+            that it has.
+        address: of a running cluster, e.g. tcp://HOST:8786 (dask), HOST:6379 (ray); None starts one on this machine.
+        shard: photographs of a shard; None is what params.yaml says.
+        retries: how often a shard whose worker was lost is tried again.
+        device: auto, cpu, cuda or cuda:N; None is what params.yaml says.
+        threads: CPU cores of a worker. Sums depend on it in their last digits.
+        work: folder where finished shards are kept; every worker has to see it.
+        root: folder that params.yaml is in; the other paths start from it.
+    """
+    logger, start = get_run_logger(), time.monotonic()
+    with contextlib.chdir(root):
+        try:
+            job = job_of(method, {"device": device, "threads": threads})
+            todo = plan(job, [Path(path) for path in photos], work, shard or shard_size())
+            logger.info(
+                "%d pictures, %d duplicates left out; %d were done before; %d shards to do",
+                *(todo.total, todo.scan.duplicates, todo.finished, todo.shards_left),
+            )
+            progress, failed = Progress(todo.total, todo.finished), dict[str, str]()
+            if todo.shards_left:
+                with RUNNERS[runner](job, todo.work, workers, address) as at_hand:
+                    try:
+                        failed = _map(todo, at_hand, retries, progress)
+                    except BaseException:  # Ctrl-C, a cancelled run, SIGTERM
+                        at_hand.ending.set()
+                        raise
+            progress.draw(now=True)
+            todo = todo.update()
+            if failed:
+                return _failed(todo, failed)
+            assemble(todo, outputs_of(job, out))
+            write_sample(todo, out / "sample.png")
+        except GanvertError as error:
+            return Failed(message=str(error))
+        publish.extraction(out.absolute(), *_summary(todo, progress, out, time.monotonic() - start))
+        return Completed(message=f"{todo.total} pictures: {out.absolute()}")
+
+
+def _map(todo: Plan, runner: Runner, retries: int, progress: Progress) -> dict[str, str]:
+    """Have every shard done that is not; returns why those that failed did, by key.
+
+    As many are in Prefect's hands as there are workers, and no more: there may be tens of thousands.
+    """
+    named = do_shard.with_options(retries=retries)
+    shards, running = todo.shards(), dict[PrefectFuture[Any], Shard]()
+    ended: queue.SimpleQueue[PrefectFuture[Any]] = queue.SimpleQueue()
+    failed: dict[str, str] = {}
+    in_a_row = 0
+    while True:
+        free = min(runner.slots(), MOST_SLOTS) - len(running) if in_a_row < IN_A_ROW else 0
+        for shard in itertools.islice(shards, max(free, 0)):
+            future = named.submit(Piece(shard, runner, partial(progress.part, shard.key)))
+            running[future] = shard
+            future.add_done_callback(ended.put)
+        if not running:
+            return failed
+        progress.draw()
+        with contextlib.suppress(queue.Empty):
+            future = ended.get(timeout=UPDATE)
+            shard = running.pop(future)
+            future.wait()
+            result = future.state.result(raise_on_failure=False)
+            if isinstance(result, ShardResult):
+                in_a_row = 0
+                empty = 0 if result.skipped else result.images - result.ok
+                progress.end(shard.key, done=result.images, empty=empty)
+            else:
+                in_a_row += 1
+                progress.end(shard.key, failed=len(shard.members))
+                failed[shard.key] = future.state.message or str(result)
+
+
+def _failed(todo: Plan, failed: Mapping[str, str]) -> State[None]:
+    """The end of a run with shards that failed: which, and why."""
+    named = [f"shard {key:.8}: {reason}" for key, reason in itertools.islice(failed.items(), REASONS)]
+    named += [f"and {len(failed) - REASONS} more"] if len(failed) > REASONS else []
+    if (left := todo.shards_left - len(failed)) > 0:
+        named.append(f"{left} shards were not tried, because {IN_A_ROW} in a row had failed")
+    named.append(f"{todo.finished} of {todo.total} pictures are done and stay so; run it again to go on")
+    return Failed(message="\n".join([f"{len(failed)} shards failed", *named]))
+
+
+def _summary(todo: Plan, progress: Progress, out: Path, seconds: float) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """What `publish.extraction` shows: a line for each count, and the first pictures without a code."""
+    computed = todo.finished - progress.before
+    told = {
+        "pictures": f"{todo.total:,}",
+        "duplicates left out": f"{todo.scan.duplicates:,}",
+        "done by earlier runs": f"{progress.before:,}",
+        "seconds": f"{seconds:,.1f}",
+        "images/s": f"{computed / seconds:,.2f}",
+    }
+    counts, reasons = statuses(out, REASONS)
+    return told | {name: f"{count:,}" for name, count in counts.items()}, reasons
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the flow once; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.extract",
+        description="Photographs to codes as a Prefect flow; without a Prefect server it starts its own. "
+        "Run it again to resume.",
+        epilog="example: python -m flows.extract data/photos --method encoder --out data/extracted --runner dask",
+    )
+    parser.add_argument("photos", nargs="+", help="folders, pictures, .zip, .tar, .parquet, lists of paths")
+    parser.add_argument("--method", required=True, help="a preset of params.yaml")
+    parser.add_argument("--out", required=True, type=Path, help="folder for the tables")
+    parser.add_argument("--runner", choices=list(RUNNERS), default="threads", help="default: threads")
+    parser.add_argument("--workers", type=int, help="shards side by side; default: what the machine or cluster has")
+    parser.add_argument("--address", help="of a running cluster, e.g. tcp://HOST:8786 (dask), HOST:6379 (ray)")
+    parser.add_argument("--shard", type=int, help="photographs of a shard; default: params.yaml")
+    parser.add_argument("--retries", type=int, default=2, help="of a shard whose worker was lost; default: 2")
+    parser.add_argument("--device", help="auto, cpu, cuda or cuda:N; default: params.yaml")
+    parser.add_argument("--threads", type=int, default=1, help="CPU cores of a worker; default: 1")
+    parser.add_argument("--work", type=Path, default=WORK, help=f"where finished shards are kept; default: {WORK}")
+    parser.add_argument("--root", type=Path, default=Path(), help="folder that params.yaml is in (default: here)")
+    arguments = parser.parse_args(argv)
+    # Prefect hands SIGTERM on once the flow has ended; the default would end us without stopping our own server.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        state = extract(**vars(arguments), return_state=True)
+    except KeyboardInterrupt:
+        return 130
+    return 0 if state.is_completed() else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

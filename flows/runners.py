@@ -1,0 +1,170 @@
+"""Where shards are worked on: child processes of the flow, a Dask cluster or a Ray cluster.
+
+A runner is a context that starts its workers, or joins a cluster, and yields a `Runner`. Leaving it by an exception
+ends at once what it has started. The Prefect task of a shard runs in a thread of the flow and waits there for a worker.
+Prefect tasks on the workers themselves (`DaskTaskRunner.submit`) were tried: they cost 0.3 to 0.5 s a shard instead of
+0.02, every worker has to reach Prefect's server, and Prefect cannot retry a task whose worker is lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from stages.extract import (
+    InputError,
+    Job,
+    ParamsError,
+    Pool,
+    Shard,
+    ShardResult,
+    UnsupportedError,
+    WorkerLostError,
+    default_workers,
+    do_shard,
+)
+
+#: Told how many pictures of a shard are done, in parts of one.
+OnProgress = Callable[[float], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Runner:
+    """Workers.
+
+    Attributes:
+        slots: how many shards they can work on side by side at present.
+        run: have one done, from any thread; raises WorkerLostError when its worker was lost, else what the worker says.
+        ending: set when the flow ends early: workers that are lost from then on were ended by us.
+    """
+
+    slots: Callable[[], int]
+    run: Callable[[Shard, OnProgress], ShardResult]
+    ending: threading.Event = dataclasses.field(default_factory=threading.Event)
+
+
+@contextmanager
+def threads(job: Job, work: Path, workers: int | None, address: str | None) -> Iterator[Runner]:
+    """A thread and a child process for every slot of this machine."""
+    if address:
+        raise ParamsError(
+            f"address: wanted none for the runner `threads`, which stays on this machine, got {address!r}"
+        )
+    slots = workers or default_workers(job.device, job.threads)
+    with Pool(job, work, slots) as pool:
+        yield Runner(lambda: slots, pool.run)
+
+
+@contextmanager
+def dask(job: Job, work: Path, workers: int | None, address: str | None) -> Iterator[Runner]:
+    """A local Dask cluster, or the one whose scheduler is at `address` (tcp://HOST:8786)."""
+    prefect_dask, distributed = _needed("prefect_dask"), _needed("distributed")
+    lost = (distributed.scheduler.KilledWorker, distributed.CancelledError, distributed.comm.CommClosedError)
+    told: dict[str, Any] = {"address": address}
+    if not address:
+        local = {"n_workers": workers or default_workers(job.device, job.threads), "threads_per_worker": 1}
+        # No limit of memory: its default, a share of the machine's for each, ends workers that load large models.
+        told = {"cluster_kwargs": {**local, "processes": True, "memory_limit": None, "dashboard_address": None}}
+    with prefect_dask.DaskTaskRunner(**told) as prefect_runner:
+        try:
+            client = prefect_runner.client
+        except OSError as error:
+            raise InputError(f"address: no Dask scheduler answers at {address}: {error}") from error
+        text = job.to_json()
+
+        def run(shard: Shard, _: OnProgress) -> ShardResult:
+            future = client.submit(do_shard, text, job.key, shard.to_json(), str(work), pure=False)
+            try:
+                return ShardResult(**future.result())
+            except lost as error:
+                raise WorkerLostError(f"shard {shard.key}: Dask lost its worker: {error}") from error
+
+        try:
+            yield Runner(lambda: _at_most(workers, len(client.nthreads())), run)
+        except BaseException:
+            if client.cluster is not None:  # closing it would wait for the shards that its workers are at
+                for nanny in client.cluster.workers.values():
+                    nanny.auto_restart = False
+                    if nanny.pid:
+                        os.kill(nanny.pid, signal.SIGKILL)
+            raise
+
+
+@contextmanager
+def ray(job: Job, work: Path, workers: int | None, address: str | None) -> Iterator[Runner]:
+    """A local Ray instance, or the cluster at `address` (HOST:6379, ray://HOST:10001)."""
+    prefect_ray, engine = _needed("prefect_ray"), _needed("ray")
+    cores = job.threads or 1
+    local = (workers or default_workers(job.device, job.threads)) * cores
+    told: dict[str, Any] = {} if address else {"num_cpus": local, "include_dashboard": False}
+    with contextlib.ExitStack() as stack:
+        on_sigterm = signal.getsignal(signal.SIGTERM)
+        try:
+            # "local", not None: that would join whatever Ray happens to run on this machine.
+            stack.enter_context(prefect_ray.RayTaskRunner(address=address or "local", init_kwargs=told))
+        except (OSError, RuntimeError) as error:
+            raise InputError(
+                f"address: no Ray cluster at {address or 'this machine'}: {error}; one that asks for a token wants "
+                "RAY_AUTH_MODE=token and its ~/.ray/auth_token here too"
+            ) from error
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray took it; with Prefect's a cancelled run ends as Cancelled
+        kind, each = "CPU", cores
+        options: dict[str, Any] = {"num_cpus": cores}
+        if job.device != "cpu" and engine.cluster_resources().get("GPU"):
+            kind, each, options = "GPU", 1, {"num_gpus": 1}
+            job = dataclasses.replace(job, device="cuda")  # Ray shows a worker the GPU that is its own, and no other
+        # max_calls: by default a worker with a GPU ends after every shard, and the next one loads all models again.
+        text, remote = job.to_json(), engine.remote(max_calls=0, **options)(do_shard)
+        running: set[Any] = set()
+
+        def run(shard: Shard, _: OnProgress) -> ShardResult:
+            reference = remote.remote(text, job.key, shard.to_json(), str(work))
+            running.add(reference)
+            try:
+                return ShardResult(**engine.get(reference))
+            except engine.exceptions.RayTaskError as error:
+                raise error.cause from None  # what the worker raised, without Ray's frames
+            except engine.exceptions.RayError as error:
+                raise WorkerLostError(f"shard {shard.key}: Ray lost its worker: {error}") from error
+            finally:
+                running.discard(reference)
+
+        try:
+            yield Runner(lambda: _at_most(workers, int(engine.cluster_resources().get(kind, 0)) // each), run)
+        except BaseException:
+            for reference in list(running):
+                engine.cancel(reference, force=True)
+            raise
+
+
+#: Every runner by its name.
+RUNNERS: dict[str, Callable[[Job, Path, int | None, str | None], AbstractContextManager[Runner]]] = {
+    "threads": threads,
+    "dask": dask,
+    "ray": ray,
+}
+RunnerName = Literal["threads", "dask", "ray"]
+
+
+def _at_most(workers: int | None, slots: int) -> int:
+    return max(min(workers or slots, slots), 1)  # with none at present, one waits for the first that comes
+
+
+def _needed(name: str) -> ModuleType:
+    """An engine of the extra `cluster`."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UnsupportedError(
+            f"this runner needs {name}: pip install -c constraints.txt 'ganvert[cluster]', or use the runner threads"
+        ) from error
