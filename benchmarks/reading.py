@@ -98,7 +98,7 @@ def read_table(path: Path) -> float:
     """Everything as float arrays [rows, 16, 512]; the sum of the last numbers."""
     total = 0.0
     for part in tables.batches(path, "codes", ["ws"], 256):
-        codes = tables.array(pa.Table.from_batches([part]), "ws").reshape(-1, *SHAPE)
+        codes = tables.array(part, "ws").reshape(-1, *SHAPE)
         total += float(codes[:, -1, -1].sum(dtype=np.float64))
     return total
 

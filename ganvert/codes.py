@@ -292,7 +292,7 @@ def batches(path: Path, generator: Generator, batch: int = 64, *, whole: bool = 
     """Codes in pieces of at most `batch` images, in order; for the rest see :func:`read_codes`."""
     stored = _Stored(path, generator, whole)
     for part in tables.batches(path, "codes", stored.columns, batch):
-        yield stored.codes(pa.Table.from_batches([part]))
+        yield stored.codes(part)
 
 
 def space_of(path: Path, generator: Generator) -> Space:
@@ -327,7 +327,7 @@ class _Stored:
         self.columns = ["image_id", "status", "tuned", *self.facts["shapes"]]
         self._check_tuned()
 
-    def codes(self, data: pa.Table) -> Codes:
+    def codes(self, data: pa.Table | pa.RecordBatch) -> Codes:
         """Rows of the table as codes."""
         variables = {
             name: torch.from_numpy(tables.array(data, name).astype(np.float32)).unflatten(1, shape)

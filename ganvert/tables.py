@@ -549,16 +549,17 @@ def _first_page(head: bytes) -> tuple[int, int] | None:
 
     The header is Thrift's compact protocol: before a number a byte for its field, 7 bits a byte, the sign last.
     """
-    numbers, at = [], 0
+    numbers: list[int] = []
     for field in (b"\x15", b"\x15", b"\x15", b"\x2c\x15"):  # type, two sizes; of the data page the number of values
-        if not head.startswith(field, at):
+        if not head.startswith(field):
             return None
-        at, number, shift = at + len(field), 0, 0
-        while head[at] & 0x80:
-            number |= (head[at] & 0x7F) << shift
-            at, shift = at + 1, shift + 7
-        numbers.append((number | head[at] << shift) >> 1)
-        at += 1
+        head, number = head[len(field) :], 0
+        for place, byte in enumerate(head[:5]):
+            number |= (byte & 0x7F) << 7 * place
+            if byte < 0x80:
+                head = head[place + 1 :]
+                break
+        numbers.append(number >> 1)
     return numbers[0], numbers[3]
 
 
@@ -609,12 +610,13 @@ def metadata_of(data: pa.Table | pa.Schema) -> dict[str, Any]:
     return {key: json.loads(value) if value.startswith("{") else value for key, value in raw.items()}
 
 
-def array(data: pa.Table, column: str) -> np.ndarray:
+def array(data: pa.Table | pa.RecordBatch, column: str) -> np.ndarray:
     """A vector column as one float array [rows, size] without a Python loop; TableError where a row has none."""
-    chunked = data.column(column).combine_chunks()
-    if chunked.null_count:
-        raise TableError(f"column {column!r}: wanted a vector in every row, {chunked.null_count} rows have none")
+    vectors = data.column(column)
+    if vectors.null_count:
+        raise TableError(f"column {column!r}: wanted a vector in every row, {vectors.null_count} rows have none")
     kind = data.schema.field(column).type
-    flat = chunked.flatten().to_numpy(zero_copy_only=False)
-    size = kind.list_size if pa.types.is_fixed_size_list(kind) else (len(flat) // max(len(chunked), 1))
+    whole = vectors.combine_chunks() if isinstance(vectors, pa.ChunkedArray) else vectors
+    flat = whole.flatten().to_numpy(zero_copy_only=False)
+    size = kind.list_size if pa.types.is_fixed_size_list(kind) else (len(flat) // max(len(whole), 1))
     return flat.reshape(-1, size) if len(flat) else flat.reshape(0, size)

@@ -20,7 +20,7 @@ from ganvert import tables
 from ganvert.codes import code_rows, code_table, codes_of_inversion
 from ganvert.errors import PhotoError
 from ganvert.evaluation import asset_metrics, score_reconstructions
-from ganvert.extraction.device import claim_device
+from ganvert.extraction.device import claim_device, images_at_once
 from ganvert.extraction.job import Job, Keep
 from ganvert.extraction.shards import PICTURES, THUMBS
 from ganvert.extraction.sources import Member, Reader
@@ -145,7 +145,7 @@ class Session:
         """Pictures, read and aligned by a thread of their own while those before are inverted."""
         size, ahead = len(members), len(members)
         if self.job.invert is not None and not self.preset.together:
-            size = _CHUNK * (self.job.invert.batch or 1)
+            size = _CHUNK * images_at_once(self.job.invert.batch, self.device.type)
             ahead = 2 * size
         if self.job.invert is None:
             size, ahead = 1, 2

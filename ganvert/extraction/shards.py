@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 
 from ganvert.errors import GanvertError, ParamsError, StorageError
 from ganvert.extraction.catalogue import Catalogue, Scan
+from ganvert.extraction.device import images_at_once
 from ganvert.extraction.job import Job
 from ganvert.extraction.sources import Member
 
@@ -234,7 +235,7 @@ def default_shard_size(job: Job) -> int:
         pictures = _STEPS
     if job.invert is None:
         return pictures
-    steps, batch = job.invert.read().steps, job.invert.batch or 1
+    steps, batch = job.invert.read().steps, images_at_once(job.invert.batch, job.device)
     return max(min(pictures, _STEPS // steps) // batch, 1) * batch
 
 

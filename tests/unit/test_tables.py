@@ -300,6 +300,13 @@ def test_a_damaged_row_group_is_told(whole: Path, tmp_path: Path) -> None:
         list(tables.rows(path, "codes", ["image_id"]))
     with pytest.raises(TableError, match=r"codes.parquet: damaged: .* make it again"):
         tables.read(path, "codes")
+    data = bytearray(whole.read_bytes())
+    column = pq.read_metadata(whole).row_group(0).column(pq.read_schema(whole).get_field_index("pad.b4.conv"))
+    assert column.path_in_schema == "pad.b4.conv.list.element"
+    data[column.data_page_offset + 1 : column.data_page_offset + 64] = b"\xff" * 63  # lengths without an end
+    path.write_bytes(data)
+    with pytest.raises(TableError, match=r"codes.parquet: damaged: .* make it again"):
+        list(tables.batches(path, "codes", ["pad.b4.conv"]))
 
 
 def plain(path: Path) -> list[bool]:
