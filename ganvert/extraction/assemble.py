@@ -57,12 +57,15 @@ def assemble(plan: Plan, outputs: Mapping[str, Path]) -> dict[str, int]:
     if unknown := set(outputs) - known:
         raise TableError(f"the job makes no table {', '.join(sorted(unknown))}; it makes {', '.join(sorted(known))}")
     counts = {}
-    for name, path in outputs.items():
-        with storage_errors(path):
-            rows = _rows_if_same(path, content)
-            if rows is None:
-                rows = _write(plan, name, path, content, shard)
-            counts[name] = rows
+    with plan.store.assembling():
+        for name, path in outputs.items():
+            with storage_errors(path):
+                for left in path.parent.glob(f".{path.stem}.*.part{path.suffix}"):
+                    left.unlink()  # by a process that was killed while it assembled: nobody else is at it now
+                rows = _rows_if_same(path, content)
+                if rows is None:
+                    rows = _write(plan, name, path, content, shard)
+                counts[name] = rows
     return counts
 
 

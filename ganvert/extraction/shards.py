@@ -103,6 +103,14 @@ class Store:
             if self.path(shard).exists():
                 path.unlink(missing_ok=True)
 
+    @contextmanager
+    def assembling(self) -> Iterator[None]:
+        """Hold the final tables against other processes."""
+        path = self.folder / "locks" / "tables"
+        with storage_errors(path), path.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
     def put(self, shard: str, tables: Mapping[str, pa.Table]) -> None:
         """Store a shard that is claimed: all of its tables, or nothing.
 
@@ -114,7 +122,7 @@ class Store:
             with storage_errors(part):
                 part.mkdir()
                 for name, table in tables.items():
-                    # Fast to write and read again; the tables made of it are compressed properly.
+                    # Fast to write; it is read once more, for the final tables.
                     pq.write_table(table, part / f"{name}.parquet", compression="lz4", use_dictionary=False)
                 part.rename(self.path(shard))
         except BaseException:
