@@ -99,7 +99,7 @@ def plain(target: Tensor, seed: int, preset: Preset, context: Context) -> dict[s
 def prepared(told: argparse.Namespace, name: str, way: str) -> tuple[Preset, Context, list[Crop]]:
     """The preset at so many steps, the models, and the photographs."""
     strict_math(told.threads)
-    if way != "plain":
+    if not way.startswith("plain"):
         keep_freed_memory()
     raw = copy.deepcopy(params.load(Path("params.yaml"))["invert"]["options"][name])
     share = raw.get("preview_steps", 0) / raw["steps"]
@@ -125,8 +125,8 @@ def child(told: argparse.Namespace) -> dict[str, Any]:
     name, way = told.child
     preset, context, crops = prepared(told, name, way)
     seeds, targets = seeds_for(crops, name, 0), targets_of(crops, context.generator)
-    if way == "profile":
-        return profile(preset, context, targets[:1], seeds[:1])
+    if way.endswith("profile"):
+        return profile(way.startswith("plain"), preset, context, targets[:1], seeds[:1])
     ids = [crop.image_id for crop in crops]
 
     def invert(count: int, one: Preset) -> list[Inversion]:
@@ -179,41 +179,40 @@ def _seconds(work: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def profile(preset: Preset, context: Context, target: Tensor, seeds: Sequence[int]) -> dict[str, Any]:
+def profile(
+    of_plain: bool, preset: Preset, context: Context, target: Tensor, seeds: Sequence[int]
+) -> dict[str, dict[str, Any]]:
     """Kinds of steps: seconds, share of every group of operators, and operations a second against the peak."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    def steps(**more: Any) -> Callable[[], Inversion]:
-        one = read_preset(preset.name, {**preset.raw, "ramp_down": 0.0, **more})
+    def ours(count: int, early: int = 0) -> Callable[[], object]:
+        more = {"steps": count, "preview_steps": early, "preview_every": 100, "ramp_down": 0.0}
+        one = read_preset(preset.name, {**preset.raw, **more})
         batch = Batch(targets=target, seeds=seeds)
         return lambda: one.inverter.run(batch, context, one.options)
 
-    def plain_steps(count: int) -> Callable[[], object]:
+    def theirs(count: int) -> Callable[[], object]:
         one = read_preset(preset.name, {**preset.raw, "steps": count, "preview_steps": 0, "ramp_down": 0.0})
         return lambda: plain(target, seeds[0], one, context)
 
-    # Two lengths of a run: what a step takes is the difference, so that starts and targets drop out.
-    pairs: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
-        "plain step": (plain_steps(1), plain_steps(2)),
-        "full step": (steps(steps=1, preview_steps=0), steps(steps=2, preview_steps=0)),
-    }
-    if preset.options.preview_steps:
-        far = {"preview_every": 100}
-        pairs["preview step"] = steps(steps=1, preview_steps=1, **far), steps(steps=2, preview_steps=2, **far)
+    # Runs of two lengths: what a step takes is the difference, so that starts and targets drop out.
+    pairs = {"plain step": (theirs(1), theirs(3))} if of_plain else {"full step": (ours(1), ours(3))}
+    if preset.options.preview_steps and not of_plain:
+        pairs["preview step"] = ours(1, early=1), ours(3, early=3)
     activities = [torch.profiler.ProfilerActivity.CPU]
     if context.device.type == "cuda":
         activities.append(torch.profiler.ProfilerActivity.CUDA)
     best = peak(context.device)
-    found: dict[str, Any] = {"peak_gflops": best / 1e9}
+    found: dict[str, dict[str, Any]] = {}
     for kind, (short, long) in pairs.items():
         short()
-        seconds = _seconds(long, context.device) - _seconds(short, context.device)
+        seconds = (_seconds(long, context.device) - _seconds(short, context.device)) / 2
         operations = []
         for work in (short, long):
             with FlopCounterMode(display=False) as counter:
                 work()
             operations.append(counter.get_total_flops())
-        with torch.profiler.profile(activities=activities) as recorded:
+        with torch.profiler.profile(activities=activities) as recorded:  # the start's share in it is small
             long()
             _wait(context.device)
         spent = dict.fromkeys([*GROUPS, "element by element"], 0.0)
@@ -221,10 +220,11 @@ def profile(preset: Preset, context: Context, target: Tensor, seeds: Sequence[in
             own = event.self_device_time_total if context.device.type == "cuda" else event.self_cpu_time_total
             group = next((g for g, parts in GROUPS.items() if any(p in event.key for p in parts)), "element by element")
             spent[group] += own
-        flops = operations[1] - operations[0]
+        flops = (operations[1] - operations[0]) / 2
         found[kind] = {
             "seconds": seconds,
             "gflop": flops / 1e9,
+            "peak_gflops": best / 1e9,
             "of_peak": flops / seconds / best,
             "share": {group: value / sum(spent.values()) for group, value in spent.items()},
         }
@@ -294,16 +294,13 @@ def main() -> None:
         found["ratio"] = compared(found["plain"], found["ours"])
         print(f"{name:16} ratio  " + "  ".join(f"{what} {value:.3f}" for what, value in found["ratio"].items()))
         if told.profile:
-            found["profile"] = run_child(name, "profile")
-            best = found["profile"].pop("peak_gflops")
-            print(f"{name:16} peak of a matrix product {best:.0f} GFLOP/s")
+            found["profile"] = run_child(name, "plain profile") | run_child(name, "our profile")
             for kind, facts in found["profile"].items():
                 shares = ", ".join(f"{group} {value:.0%}" for group, value in facts["share"].items())
                 print(
                     f"{name:16} {kind:13} {facts['seconds']:6.3f} s  {facts['gflop']:7.1f} GFLOP  "
-                    f"{facts['of_peak']:4.0%} of the peak  ({shares})"
+                    f"{facts['of_peak']:4.0%} of {facts['peak_gflops']:.0f} GFLOP/s  ({shares})"
                 )
-            found["profile"]["peak_gflops"] = best
         sys.stdout.flush()
     if told.out is not None:
         told.out.write_text(json.dumps(report, indent=2) + "\n")
