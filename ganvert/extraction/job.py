@@ -189,7 +189,7 @@ def make_job(
         )
     for file in files:
         if not file.is_file():
-            raise AssetError(f"{file}: there is no such model file; correct the path, or run `ganvert fetch`")
+            raise AssetError(f"{file}: there is no such model file; correct the path, or make it: `dvc repro` does")
     return Job(
         align=align,
         invert=invert,

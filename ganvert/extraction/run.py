@@ -73,8 +73,10 @@ def extract(
     if told.finished:
         log.info("%d of %d pictures were done before", told.finished, told.total)
     before = told.finished
-    with progress_bar(told.total, f"{what} ({told.total} pictures)", told.finished) as bar:
-        seen = _Progress(bar)
+    # In steps where there are any: a picture may take minutes.
+    each = job.invert.read().steps if job.invert is not None else 1
+    with progress_bar(told.total * each, f"{what} ({told.total} pictures)", told.finished * each) as bar:
+        seen = _Progress(bar, told.finished, each)
         if min(workers, told.shards_left) > 1:
             _in_pool(told, workers, seen)
         else:
@@ -86,10 +88,11 @@ def extract(
 
 
 class _Progress:
-    """Shards side by side on one bar."""
+    """Shards side by side on one bar, which moves `each` for a picture."""
 
-    def __init__(self, bar: tqdm[NoReturn]) -> None:
-        self.bar, self.whole, self.parts, self.lock = bar, bar.n, dict[str, float](), threading.Lock()
+    def __init__(self, bar: tqdm[NoReturn], finished: int, each: int) -> None:
+        self.bar, self.whole, self.each = bar, finished, each
+        self.parts, self.lock = dict[str, float](), threading.Lock()
 
     def of(self, shard: Shard) -> Callable[[float], None]:
         """What is told how many pictures of a shard are done."""
@@ -106,7 +109,8 @@ class _Progress:
                 self.parts.pop(shard, None)
             else:
                 self.parts[shard] = pictures
-            self.bar.update(int(self.whole + sum(self.parts.values())) - self.bar.n)
+            done = self.whole + sum(self.parts.values())
+            self.bar.update(int(done * self.each) - self.bar.n)
 
 
 def _in_pool(told: Plan, workers: int, seen: _Progress) -> None:
