@@ -6,8 +6,9 @@
 
 `identical` runs threads, dask and ray with two workers each, and one process without Prefect, and compares the files.
 `memory` is the peak of a process that does everything itself, and the time of a second run that finds all of it done.
-`overhead` is the time between shards: that of the whole less that of the shards, by runner. Pictures are small ones of
-noise and the generator is a tiny one with random weights (only the plumbing counts), except where --photos names some.
+`overhead` is what a shard costs beside its work: the same pictures in few shards and in many, by runner. Pictures are
+small ones of noise and the generator is a tiny one with random weights (only the plumbing counts), except where
+--photos names some.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import argparse
 import hashlib
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -77,23 +77,20 @@ def make_project(folder: Path, photos: Path | None, method: str) -> Path:
         told["evaluate"]["metrics"] = ["mse_64"]
         told["discover"]["methods"] = {"ganspace": {"components": 2}}
     (project / "params.yaml").write_text(yaml.safe_dump(told))
-    for name in ("data",):
-        if not (project / name).exists():
-            (project / name).symlink_to(ROOT / name)
+    if not (project / "data").exists():
+        (project / "data").symlink_to(ROOT / "data")
     return project
 
 
-def run(command: list[str], project: Path) -> tuple[float, int]:
-    """Seconds and peak memory [bytes] of a command and its largest child."""
+def run(command: list[str], project: Path) -> float:
+    """Seconds of a command."""
     start = time.monotonic()
     env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    before = time.monotonic()
     with subprocess.Popen(command, cwd=project, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         out, _ = process.communicate()
     if process.returncode:
         sys.exit(f"{' '.join(command)}: exit code {process.returncode}\n{out.decode()[-3000:]}")
-    del before
-    return time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    return time.monotonic() - start
 
 
 def digest(folder: Path) -> str:
@@ -123,7 +120,7 @@ def identical(arguments: argparse.Namespace) -> dict[str, Any]:
     for name, command in commands(arguments, pictures, arguments.folder / "out").items():
         shutil.rmtree(project / ".work", ignore_errors=True)
         shutil.rmtree(arguments.folder / "out" / name, ignore_errors=True)
-        seconds, _ = run(command, project)
+        seconds = run(command, project)
         found[name] = {"seconds": round(seconds, 1), "tables": digest(arguments.folder / "out" / name)}
         report(name, found[name])
     same = len({row["tables"] for row in found.values()}) == 1
@@ -161,8 +158,7 @@ def memory(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def overhead(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Seconds a shard costs beside its work: shards of nothing but `--seconds` of sleep, two workers."""
-    sys.path.insert(0, str(ROOT))
+    """Seconds a shard costs beside its work: the same pictures in few shards and in many, one worker."""
     pictures = make_pictures(arguments.folder, arguments.images[0])
     project = make_project(arguments.folder, None, arguments.method)
     found = {}
@@ -174,7 +170,7 @@ def overhead(arguments: argparse.Namespace) -> dict[str, Any]:
             shutil.rmtree(out, ignore_errors=True)
             size = -(-arguments.images[0] // shards)
             line = [sys.executable, "-m", "flows.extract", str(pictures), "--method", arguments.method]
-            seconds, _ = run(
+            seconds = run(
                 [*line, "--runner", runner, "--workers", "1", "--shard", str(size), "--out", str(out)], project
             )
             walls[shards] = seconds
