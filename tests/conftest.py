@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -23,10 +24,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session")
-def assets() -> Path:
+def assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of assets ($GANVERT_ASSETS or data/assets), the sample photos beside it; missing ones are fetched."""
     folder = Path(os.environ.get("GANVERT_ASSETS") or ROOT / "data" / "assets")
-    fetch(folder, photos=folder.parent / "sample_photos")
+    with (tmp_path_factory.getbasetemp().parent / "fetch.lock").open("w") as lock:  # one process fetches
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        fetch(folder, photos=folder.parent / "sample_photos")
     return folder
 
 
