@@ -4,10 +4,12 @@
                                    [--preview PRESET STEPS PX EVERY] [--precision bf16] [--compile graphs]
                                    [--side-by-side 8] [--profile] [--out inversion.json]
 
-The plain loop draws the whole picture in every step, one photograph after the other, eager and in float32, takes the
-target's LPIPS features anew each time, and leaves malloc as it is; every loop has a process of its own, so that no
-setting leaks. Reads data/aligned.parquet, data/assets, the encoders that come with ganvert, and presets of params.yaml,
-whose preview steps keep their share. More photographs than there are begin again at the first, with another seed.
+The plain loop draws the whole picture in every step, one photograph after the other, by PyTorch's own operators, eager
+and in float32, takes the target's LPIPS features anew each time, and leaves malloc as it is; every loop has a process
+of its own, so that no setting leaks. With --workers ours are that many processes of one thread each, as `ganvert
+extract` starts them, which share the photographs; the plain one has all threads. Reads data/aligned.parquet,
+data/assets, the encoders that come with ganvert, and presets of params.yaml, whose preview steps keep their share. More
+photographs than there are begin again at the first, with another seed.
 
 Printed: seconds a photograph, what the result is worth (256 px), their ratios, and with --profile what the time goes
 into and how far from the machine's peak (a matrix product) that is. Quality is a loss: a ratio above 1 is worse.
@@ -30,7 +32,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganvert import params, tables
+from ganvert import params, runtime, tables
 from ganvert.codes import codes_of_inversion
 from ganvert.generators import load_generator
 from ganvert.images import area_resize, from_pil, from_png, to_pil
@@ -100,7 +102,9 @@ def plain(target: Tensor, seed: int, preset: Preset, context: Context) -> dict[s
 def prepared(told: argparse.Namespace, name: str, way: str) -> tuple[Preset, Context, list[Crop]]:
     """The preset at so many steps, the models, and the photographs."""
     strict_math(told.threads)
-    if not way.startswith("plain"):
+    if way.startswith("plain"):
+        runtime.HAND_WRITTEN = False
+    else:
         keep_freed_memory()
     raw = copy.deepcopy(params.load(Path("params.yaml"))["invert"]["options"][name])
     share = raw.get("preview_steps", 0) / raw["steps"]

@@ -14,10 +14,20 @@ if TYPE_CHECKING:
 
 from ganvert.errors import UnsupportedError
 
-__all__ = ["keep_freed_memory", "log_to_stderr", "progress", "progress_bar", "resolve_device", "strict_math"]
+__all__ = ["by_hand", "keep_freed_memory", "log_to_stderr", "progress", "progress_bar", "resolve_device", "strict_math"]
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+
+
+#: Set to False, PyTorch's own operators do everything: what benchmarks and tests compare with.
+HAND_WRITTEN = True
+
+
+def by_hand(x: torch.Tensor) -> bool:
+    """Whether operators of ours may stand in for PyTorch's: on a CPU, where they were measured, eager, no autocast."""
+    free = not (torch.compiler.is_compiling() or torch.is_autocast_enabled(x.device.type))
+    return HAND_WRITTEN and free and x.device.type == "cpu"
 
 
 def strict_math(threads: int | None = None) -> None:

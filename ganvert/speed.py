@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,16 +106,16 @@ class Engine:
         """Around losses, and what they prepare; :meth:`run` sees to itself."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.now.precision == "bf16")
 
-    def synthesize(self, told: SynthesisInput) -> Tensor:
-        """Pictures [N, C, resolution, resolution], float32."""
-        return self.run(told)[0]
+    def synthesize(self, told: SynthesisInput, px: int | None = None) -> Tensor:
+        """Pictures [N, C, resolution, resolution], float32; with `px` such as :meth:`Generator.run` may draw then."""
+        return self.run(told, px=px)[0]
 
     def run(
-        self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False
+        self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False, px: int | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """:meth:`Generator.run` at the present speed; what comes out is float32."""
         with self.autocast():
-            images, seen = self._run(told, read, stop)
+            images, seen = self._run(told, {"read": read, "stop": stop, "px": px})
         return images.float(), {name: value.float() for name, value in seen.items()}
 
     def settle(self, what: str, evaluate: Callable[[], tuple[Tensor, Tensor]]) -> None:
@@ -157,9 +157,9 @@ class Engine:
         )
         return False
 
-    def _run(self, told: SynthesisInput, read: Sequence[str], stop: bool) -> tuple[Tensor, dict[str, Tensor]]:
+    def _run(self, told: SynthesisInput, more: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         if self.now.compile is False:
-            return self.generator.run(told, read=read, stop=stop)
+            return self.generator.run(told, **more)
         try:
             if self._compiled is None:
                 compile_cache()
@@ -169,14 +169,14 @@ class Engine:
                 torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 32)
                 mode = "reduce-overhead" if self.now.compile == "graphs" else None
                 self._compiled = torch.compile(self.generator.run, mode=mode)
-            return self._compiled(told, read=read, stop=stop)
+            return self._compiled(told, **more)
         except GanvertError:
             raise
         except Exception as error:  # whatever a compiler may fail with, the run can do without it
             if out_of_memory(error):
                 raise
             self._give_up(error)
-        return self.generator.run(told, read=read, stop=stop)
+        return self.generator.run(told, **more)
 
     def _give_up(self, error: Exception) -> None:
         """No more compilation in this process."""

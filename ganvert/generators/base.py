@@ -203,11 +203,12 @@ class Generator(nn.Module, ABC):
 
     @abstractmethod
     def run(
-        self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False
+        self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False, px: int | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Synthesise; return images and the activations named in `read`.
 
-        With ``stop`` the network ends after the last activation read and the images are empty.
+        With ``stop`` the network ends after the last activation read and the images are empty. Where somebody is
+        content with a picture of `px` or more, it may be a smaller one: averages over squares of the whole one.
         """
 
     def map_to_w(self, z: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from ganvert.errors import CheckpointError
 from ganvert.generators.base import (
@@ -24,25 +25,108 @@ from ganvert.generators.base import (
     Taps,
     insert_into,
 )
+from ganvert.runtime import by_hand
 
 __all__ = ["MobileStyleGAN", "inverse_haar"]
 
 SLOPE = 0.2
 
 
-def inverse_haar(x: Tensor) -> Tensor:
-    """Inverse 2-D Haar transform, [N, 4C, h, w] to [N, C, 2h, 2w].
+class _Interleave(torch.autograd.Function):
+    """Twice the inverse Haar transform: sums of the bands, written straight to the pixels that they belong to.
+
+    By `stack` and `pixel_shuffle`, which copy the picture twice more, it takes twice the time on a CPU.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        n, channels, h, w = x.shape
+        c = channels // 4
+        ll = x[:, :c]
+        lh, hl, hh = x[:, c:].unflatten(1, (c, 3)).unbind(2)
+        out = x.new_empty(n, c, h, 2, w, 2)
+        for row, (low, high) in enumerate(((ll + lh, hl + hh), (ll - lh, hl - hh))):
+            torch.add(low, high, out=out[:, :, :, row, :, 0])
+            torch.sub(low, high, out=out[:, :, :, row, :, 1])
+        return out.view(n, c, 2 * h, 2 * w)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        n, c, h, w = grad.shape
+        phases = grad.unflatten(2, (h // 2, 2)).unflatten(4, (w // 2, 2))
+        out = grad.new_empty(n, 4 * c, h // 2, w // 2)
+        ll, others = out[:, :c], out[:, c:].unflatten(1, (c, 3))
+        (low, high), (low_, high_) = (
+            (row[..., 0] + row[..., 1], row[..., 0] - row[..., 1]) for row in phases.unbind(3)
+        )
+        torch.add(low, low_, out=ll)
+        torch.sub(low, low_, out=others[:, :, 0])
+        torch.add(high, high_, out=others[:, :, 1])
+        torch.sub(high, high_, out=others[:, :, 2])
+        return out
+
+
+def inverse_haar(x: Tensor, scale: Tensor | float = 1.0) -> Tensor:
+    """Inverse 2-D Haar transform of ``x * scale``, [N, 4C, h, w] to [N, C, 2h, 2w].
 
     The first C channels are LL; the others are (LH, HL, HH) interleaved per channel.
     """
+    x = x * (0.5 * scale)
+    if by_hand(x):
+        return cast(Tensor, _Interleave.apply(x))
     n, channels, h, w = x.shape
     c = channels // 4
     ll = x[:, :c]
     lh, hl, hh = x[:, c:].reshape(n, c, 3, h, w).unbind(2)
     low, high = ll + lh, hl + hh  # halves shared by the four phases
     low_, high_ = ll - lh, hl - hh
-    phases = torch.stack([low + high, low - high, low_ + high_, low_ - high_], dim=2) * 0.5
+    phases = torch.stack([low + high, low - high, low_ + high_, low_ - high_], dim=2)
     return F.pixel_shuffle(phases.reshape(n, channels, h, w), 2)
+
+
+class _Separable(torch.autograd.Function):
+    """:class:`SeparableConv` with frozen weights, all in one.
+
+    What the style gets is a sum of products that the input's gradient needs anyway, in place of another matrix product;
+    and nothing is kept for weights that do not move.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        style: Tensor,
+        noise: Tensor | None,
+        depthwise: Tensor,
+        pointwise: Tensor,
+        bias: Tensor,
+    ) -> Tensor:
+        h, w = x.shape[2:]
+        seen = F.conv2d(x, depthwise, padding=1, groups=len(depthwise))
+        weight = pointwise * style.unsqueeze(1)
+        out = torch.baddbmm(bias[:, None], weight, seen.flatten(2)).unflatten(2, (h, w))
+        if noise is not None:
+            out.add_(noise)
+        F.leaky_relu(out, SLOPE, inplace=True)
+        ctx.save_for_backward(seen, style, depthwise, pointwise, out)
+        ctx.noise_shape = None if noise is None else noise.shape
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        seen, style, depthwise, pointwise, out = ctx.saved_tensors
+        wants_x, wants_style, wants_noise = ctx.needs_input_grad[:3]
+        grad = torch.ops.aten.leaky_relu_backward(grad, out, SLOPE, True)  # by the sign of its result
+        of_noise = grad.sum_to_size(ctx.noise_shape) if wants_noise else None
+        mixed = torch.matmul(pointwise.t(), grad.flatten(2))
+        of_style = torch.linalg.vecdot(seen.flatten(2), mixed, dim=2) if wants_style else None
+        of_x = None
+        if wants_x:
+            mixed = mixed.mul_(style.unsqueeze(2)).unflatten(2, seen.shape[2:])
+            of_x = F.conv2d(mixed, depthwise.flip(2, 3), padding=1, groups=len(depthwise))
+        return of_x, of_style, of_noise, None, None, None
 
 
 class MappingNetwork(nn.Module):
@@ -75,6 +159,10 @@ class SeparableConv(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None, padding: Tensor | None) -> Tensor:
         _, c_in, h, w = x.shape
+        fixed = not any(weight.requires_grad for weight in (self.depthwise, self.pointwise, self.bias))
+        if padding is None and fixed and by_hand(x):
+            told = (x, style * self.scale, noise, self.depthwise, self.pointwise, self.bias)
+            return cast(Tensor, _Separable.apply(*told))
         if padding is not None:
             # Padding is not modulated: the style has to act before it.
             x, style = insert_into(padding, x * style[:, :, None, None]), torch.ones_like(style)
@@ -131,11 +219,13 @@ class ToImage(nn.Module):
         self.bias = nn.Parameter(torch.zeros(12))
         self.scale = 1 / math.sqrt(channels)
 
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+    def forward(self, x: Tensor, style: Tensor, half: bool = False) -> Tensor:
+        """Pictures [N, 3, 2h, 2w], or their averages over 2 x 2 pixels, which are half of the first bands."""
         h, w = x.shape[2:]
-        weight = self.weight * (style * self.scale).unsqueeze(1)
-        bands = torch.baddbmm(self.bias[:, None], weight, x.flatten(2)).unflatten(2, (h, w))
-        return inverse_haar(bands)
+        count = 3 if half else 12
+        weight = self.weight[:count] * (style * self.scale).unsqueeze(1)
+        bands = torch.baddbmm(self.bias[:count, None], weight, x.flatten(2)).unflatten(2, (h, w))
+        return 0.5 * bands if half else inverse_haar(bands)
 
 
 class MobileStyleGAN(Generator):
@@ -235,7 +325,7 @@ class MobileStyleGAN(Generator):
         return {slot.name: affines[slot.name](ws[:, slot.row]) for slot in self.style_layout}
 
     def run(
-        self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False
+        self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False, px: int | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         self.check(told)
         styles = self.styles_told(told)
@@ -254,13 +344,13 @@ class MobileStyleGAN(Generator):
                 x = self.conv1(x, styles["conv1"], noise[0], padding.get("conv1"))
             elif i > 1:
                 layer, slot = self._blocks[i - 2], f"layers.{i - 2}"
-                x = inverse_haar(x * styles[f"{slot}.up"][:, :, None, None])
+                x = inverse_haar(x, styles[f"{slot}.up"][:, :, None, None])
                 x = layer.conv1(x, styles[f"{slot}.conv1"], noise[2 * i - 3], padding.get(f"{slot}.conv1"))
                 x = layer.conv2(x, styles[f"{slot}.conv2"], noise[2 * i - 2], padding.get(f"{slot}.conv2"))
             x = taps.at(name, x)
         if stop:
             return x.new_empty(told.count, self.image_channels, 0, 0), taps.seen
-        return self.to_img(x, styles["to_img"]), taps.seen
+        return self.to_img(x, styles["to_img"], half=px is not None and px <= self.resolution // 2), taps.seen
 
     def stored_noise(self) -> list[Tensor]:
         return [stored / stored.square().mean().sqrt() for stored in self.noise_maps]

@@ -30,7 +30,7 @@ class Runs(Protocol):
     """What draws: a generator, or :class:`ganvert.speed.Engine`."""
 
     def run(
-        self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False
+        self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False, px: int | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]: ...
 
 
@@ -89,7 +89,7 @@ class Preview:
     @torch.no_grad()
     def fit(self, told: SynthesisInput) -> list[Fitted]:
         """Draw the full pictures once and fit every image's own map to them."""
-        images, seen = self._runs.run(told, read=[self.point])
+        images, seen = self._runs.run(told, read=[self.point], px=self.resolution)
         targets = area_resize(images, self.resolution)
         features = self._columns(seen[self.point])  # [N, pixels, channels + 1]
         wanted = F.pixel_unshuffle(targets, self._factor).flatten(2).transpose(1, 2)

@@ -220,8 +220,9 @@ class StyleGAN1(Generator):
         return {f"layer{layer.index}": layer.style(ws[:, layer.index]) for layer in self._layers}
 
     def run(
-        self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False
+        self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False, px: int | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        del px  # nothing would be spared: every layer adds to the picture
         self.check(told)
         styles = self.styles_told(told)
         padding = told.padding or {}

@@ -270,8 +270,9 @@ class StyleGAN2(Generator):
         return {slot.name: affine(ws[:, slot.row]) for slot, affine in self._affines}
 
     def run(
-        self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False
+        self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False, px: int | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        del px  # nothing would be spared: every layer adds to the picture
         self.check(told)
         styles = self.styles_told(told)
         noise = self._noise(told)

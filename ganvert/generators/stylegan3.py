@@ -304,8 +304,9 @@ class StyleGAN3(Generator):
             check_shape(told.transform, (3, 3) if told.transform.ndim == 2 else (told.count, 3, 3), "transform")
 
     def run(
-        self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False
+        self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False, px: int | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        del px  # nothing would be spared: every layer adds to the picture
         self.check(told)
         styles = self.styles_told(told)
         points = [point.name for point in self.feature_points]

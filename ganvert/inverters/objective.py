@@ -101,8 +101,13 @@ class Objective:
             prepared = _each(lambda parts: parts[0].float(), loss.prepare(target))
             self.lines.append(_Line(term.weight, size, loss, prepared, mask))
 
+    @property
+    def px(self) -> int:
+        """The side of the largest picture that a term looks at."""
+        return max(line.size for line in self.lines)
+
     def __call__(self, images: Tensor) -> Tensor:
-        """[N] weighted sums; images are [N, 1 or 3, h, w]."""
+        """[N] weighted sums; images are [N, 1 or 3, h, w], and as large as :attr:`px` at least."""
         sizes: dict[int, Tensor] = {}
         total = images.new_zeros(len(images))
         for line in self.lines:
@@ -171,7 +176,7 @@ class Penalised:
         variables: the code after some steps, name to [N, *shape].
         start: the code before the first step.
         told: what the generator is told for the code.
-        images: [N, C, h, w] that it draws.
+        images: [N, C, h, w] that it draws, in the size that objective and encoder look at or a larger one.
         context: for the encoder.
     """
 

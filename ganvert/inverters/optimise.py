@@ -341,7 +341,9 @@ class _Run:
             assert self.preview is not None
             images = self.preview.draw(told, Fitted.join([lane.fitted for lane in lanes if lane.fitted]))
         else:
-            images = self.engine.synthesize(told)
+            looks = any(name.startswith("encoder") for name in self.options.regularise)
+            encoder_px = self.context.require_encoder().input_px if looks else 0
+            images = self.engine.synthesize(told, max(objective.px, encoder_px))
         with self.engine.autocast():
             value = objective(images)
         if self.options.regularise:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ganvert import assets
 from ganvert.errors import CheckpointError
+from ganvert.losses.winograd import WinogradConv2d
 
 __all__ = ["Lpips", "load_lpips"]
 
@@ -69,6 +70,10 @@ class Lpips(nn.Module):
                 convolution.load_state_dict({part: trunk[f"conv{i}.{part}"] for part in ("weight", "bias")})
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(f"{weights}: does not fit LPIPS-{net}: {error}; run `ganvert fetch` again") from error
+        for module in list(self.model.net.modules()):
+            for name, child in module.named_children():
+                if isinstance(child, nn.Conv2d):
+                    setattr(module, name, WinogradConv2d.take(child))
         self.eval().requires_grad_(False)
 
     def features(self, images: Tensor) -> list[Tensor]:

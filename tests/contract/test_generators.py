@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ganvert.errors import ShapeError, UnsupportedError
 from ganvert.generators import GENERATORS, Generator, SynthesisInput, load_generator
+from ganvert.images import area_resize
 from ganvert.seeds import normal
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "checkpoints"
@@ -56,6 +57,14 @@ def test_facts_fit_what_it_draws(generator: Generator, ws: Tensor) -> None:
         slot.name: slot.width for slot in generator.style_layout
     }
     assert list(styles) == [slot.name for slot in generator.style_layout]
+
+
+def test_a_smaller_picture_is_made_of_averages(generator: Generator, ws: Tensor) -> None:
+    whole = generator.synthesize(ws=ws)
+    for px in (4, generator.resolution // 2, generator.resolution // 2 + 1, generator.resolution):
+        images, seen = generator.run(SynthesisInput(ws=ws), read=[generator.feature_points[-1].name], px=px)
+        assert px <= images.shape[-1] <= generator.resolution and seen
+        close(images, area_resize(whole, images.shape[-1]), whole)
 
 
 def test_truncation_in_closed_form(generator: Generator) -> None:

@@ -16,9 +16,19 @@ class CompactHead(Head):
     """Our own, sized for a frozen backbone on a CPU. The two coarsest taps go in; the first is twice the second."""
 
     def __init__(
-        self, generator: Generator, taps: dict[int, int], *, width: int = 160, code: int = 320, drop: float = 0.1
+        self,
+        generator: Generator,
+        taps: dict[int, int],
+        *,
+        width: int = 160,
+        code: int = 320,
+        narrow: int = 32,
+        drop: float = 0.1,
     ) -> None:
-        """`width` channels at 4 px, `code` numbers behind them, `drop` of the features left out in training."""
+        """`width` channels at 4 px, `code` numbers behind them, `narrow` of which the rows' differences are made.
+
+        `drop` of the features are left out in training.
+        """
         super().__init__(generator, taps)
         (self._fine, fine), (self._coarse, coarse) = list(taps.items())[-2:]
         self.num_ws, self.w_dim = generator.num_ws, generator.w_dim
@@ -29,8 +39,8 @@ class CompactHead(Head):
         self.drop = nn.Dropout(drop)
         self.code = nn.Linear(width * (self._coarse // 2) ** 2, code)
         self.common = nn.Linear(code, self.w_dim)
-        self.narrow = nn.Linear(code, 32)
-        self.rows = nn.Linear(32, self.num_ws * self.w_dim)
+        self.narrow = nn.Linear(code, narrow)
+        self.rows = nn.Linear(narrow, self.num_ws * self.w_dim)
         for layer in (self.fine, self.coarse, self.mix, self.down, self.code, self.narrow):
             nn.init.kaiming_normal_(layer.weight, a=0.2)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]

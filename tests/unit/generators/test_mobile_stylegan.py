@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ganvert import assets as assets_module
+from ganvert import runtime
 from ganvert.errors import CheckpointError, ShapeError, UnsupportedError
 from ganvert.generators import load_generator
 from ganvert.generators.base import SynthesisInput
@@ -183,6 +184,34 @@ def test_gradients_reach_every_input_and_are_right(tiny_generator: MobileStyleGA
     check(lambda rows: exact.synthesize(ws=rows), ws[:1])
     check(lambda s: exact.synthesize(styles={**styles, "layers.0.conv2": s}), styles["layers.0.conv2"])
     check(lambda n: exact.synthesize(ws=w, noise=[*noise[:3], n, *noise[4:]]), noise[3])
+
+
+def test_own_operators_do_what_those_of_pytorch_do(
+    tiny_generator: MobileStyleGAN, ws: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = copy.deepcopy(tiny_generator).double()
+    maps = [value.double().requires_grad_() for value in generator.stored_noise()]
+    mine = [ws.double().requires_grad_(), *maps]
+    padding = {"layers.0.conv1": normal([5], (4, 10, 10)).double()}
+
+    def drawn() -> tuple[Tensor, ...]:
+        found = []
+        for more in ({"noise": maps}, {"noise": "none"}, {"padding": padding}, {}):
+            images = generator.synthesize(SynthesisInput(ws=mine[0], **more))
+            weights = torch.linspace(-1, 1, images.numel(), dtype=torch.float64).view_as(images)
+            asked = mine if "noise" in more and more["noise"] is maps else mine[:1]
+            found += [images.detach(), *torch.autograd.grad((images * weights).sum(), asked)]
+        return tuple(found)
+
+    ours = drawn()
+    monkeypatch.setattr(runtime, "HAND_WRITTEN", False)
+    torch.testing.assert_close(ours, drawn(), rtol=1e-9, atol=1e-11)
+
+
+def test_tuned_weights_get_their_gradients(tiny_generator: MobileStyleGAN, ws: Tensor) -> None:
+    generator = copy.deepcopy(tiny_generator).requires_grad_()
+    generator.synthesize(ws=ws).square().sum().backward()
+    assert all(bool(p.grad.abs().sum() > 0) for name, p in generator.named_parameters() if not name.startswith("map"))
 
 
 def test_truncation_in_closed_form(tiny_generator: MobileStyleGAN) -> None:
