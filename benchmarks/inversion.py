@@ -2,7 +2,7 @@
 
     python benchmarks/inversion.py [--photos 1] [--steps 60] [--presets encoder_wplus cpu_fzplus] [--device cuda]
                                    [--preview PRESET STEPS PX EVERY] [--precision bf16] [--compile graphs]
-                                   [--side-by-side 8] [--profile] [--out inversion.json]
+                                   [--side-by-side 8] [--workers 2] [--profile] [--out inversion.json]
 
 The plain loop draws the whole picture in every step, one photograph after the other, by PyTorch's own operators, eager
 and in float32, takes the target's LPIPS features anew each time, and leaves malloc as it is; every loop has a process
@@ -101,7 +101,7 @@ def plain(target: Tensor, seed: int, preset: Preset, context: Context) -> dict[s
 
 def prepared(told: argparse.Namespace, name: str, way: str) -> tuple[Preset, Context, list[Crop]]:
     """The preset at so many steps, the models, and the photographs."""
-    strict_math(told.threads)
+    strict_math(told.threads if way.startswith("plain") or told.workers == 1 else 1)
     if way.startswith("plain"):
         runtime.HAND_WRITTEN = False
     else:
@@ -121,7 +121,8 @@ def prepared(told: argparse.Namespace, name: str, way: str) -> tuple[Preset, Con
         generator=generator, folder=ASSETS, encoder=context.encoder, side_by_side=told.side_by_side, speed=speed
     )
     rows = tables.read(Path("data/aligned.parquet"), tables.ALIGNED).to_pylist()
-    turns = [(rows[i % len(rows)], i // len(rows)) for i in range(told.photos)]
+    share = range(told.worker, told.photos, 1 if way.startswith("plain") else told.workers)
+    turns = [(rows[i % len(rows)], i // len(rows)) for i in share]
     return preset, context, [Crop(f"{row['image_id']}+{turn}", from_png(row["crop"])) for row, turn in turns]
 
 
@@ -144,11 +145,14 @@ def child(told: argparse.Namespace) -> dict[str, Any]:
 
     warm = read_preset(name, {**preset.raw, "steps": 2, "preview_steps": min(1, preset.options.preview_steps)})
     invert(min(len(crops), context.side_by_side or 1), warm)
+    if told.meet:  # the workers begin together, and none has the machine for itself
+        (told.meet / str(told.worker)).touch()
+        while len(list(told.meet.iterdir())) < told.workers:
+            time.sleep(0.01)
     start, busy = time.perf_counter(), time.process_time()
     found = invert(len(crops), preset)
     _wait(context.device)
     seconds = {"seconds": time.perf_counter() - start, "core_seconds": time.process_time() - busy}
-    seconds = {what: value / len(crops) for what, value in seconds.items()}
     worth: dict[str, list[float]] = {what: [] for what in METRICS}
     for crop, inversion in zip(crops, found, strict=True):
         inversion.variables = {key: value.to(context.device) for key, value in inversion.variables.items()}
@@ -247,13 +251,26 @@ def profile(
 # --- the parent ------------------------------------------------------------------------------------------------------
 
 
-def run_child(name: str, way: str) -> dict[str, Any]:
-    """A loop in a process of its own."""
+def run_child(name: str, way: str, workers: int = 1) -> dict[str, Any]:
+    """A loop in a process of its own, or in several that share the photographs."""
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "found.json"
-        command = [sys.executable, __file__, *sys.argv[1:], "--child", name, way, "--out", str(out)]
-        subprocess.run(command, check=True)
-        return json.loads(out.read_text())
+        meet, outs = Path(folder) / "meet", [Path(folder) / f"{i}.json" for i in range(workers)]
+        meet.mkdir()
+        own = [sys.executable, __file__, *sys.argv[1:], "--child", name, way]
+        own += ["--meet", str(meet)] if workers > 1 else []
+        told = [[*own, "--worker", str(i), "--out", str(out)] for i, out in enumerate(outs)]
+        children = [subprocess.Popen(command) for command in told]
+        ended = [child.wait() for child in children]
+        if any(ended):
+            sys.exit(f"{name}: a loop failed")
+        found = [json.loads(out.read_text()) for out in outs]
+    if way.endswith("profile"):
+        return found[0]
+    whole = {**found[0], **{what: [value for one in found for value in one[what]] for what in METRICS}}
+    photos = len(whole[METRICS[0]])
+    whole["seconds"] = max(one["seconds"] for one in found) / photos  # the longest of those that ran at once
+    whole["core_seconds"] = sum(one["core_seconds"] for one in found) / photos
+    return whole
 
 
 def line(name: str, way: str, found: Mapping[str, Any]) -> str:
@@ -287,13 +304,18 @@ def main() -> None:
     parser.add_argument("--precision", default="float32", choices=["float32", "tf32", "bf16"])
     parser.add_argument("--compile", default="false", choices=["false", "true", "graphs"])
     parser.add_argument("--side-by-side", type=int, default=None)
+    parser.add_argument("--workers", type=int, default=1, help="processes of ours, a thread each")
     parser.add_argument("--profile", action="store_true", help="where the time goes, in one more process a preset")
     parser.add_argument(
         "--plain", type=Path, help="JSON of an earlier run with the same photographs and steps: only ours"
     )
     parser.add_argument("--out", type=Path, help="write all figures as JSON")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--meet", type=Path, help=argparse.SUPPRESS)
     told = parser.parse_args()
+    if told.photos < told.workers:
+        parser.error(f"--workers {told.workers}: there are {told.photos} --photos to share")
     if told.child:
         told.out.write_text(json.dumps(child(told)))
         return
@@ -302,7 +324,7 @@ def main() -> None:
     for name in told.presets:
         found = report[name] = {"plain": before[name]["plain"] if before else run_child(name, "plain")}
         print(line(name, "plain", found["plain"]), flush=True)
-        found["ours"] = run_child(name, "ours")
+        found["ours"] = run_child(name, "ours", told.workers)
         print(line(name, "ours", found["ours"]), flush=True)
         found["ratio"] = compared(found["plain"], found["ours"])
         print(f"{name:16} ratio  " + "  ".join(f"{what} {value:.3f}" for what, value in found["ratio"].items()))
