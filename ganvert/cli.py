@@ -736,7 +736,7 @@ def sample(
     with torch.no_grad():
         for one in progress(seeds, count, "drawing"):
             ws = model.map(normal([one], (model.z_dim,)).to(model.w_avg), psi=psi)
-            pictures += to_pil(area_resize(model.synthesize(ws=ws), min(px, model.resolution)))
+            pictures += to_pil(area_resize(model.synthesize(ws=ws, px=px), min(px, model.resolution)))
     sheet = contact_sheet(pictures, min(count, 8), px, [str(one) for one in seeds])
     with atomic_path(out) as temporary:
         sheet.save(temporary, "PNG")

@@ -43,8 +43,8 @@ def sha256_of(path: Path) -> str:
 
 #: Parts of the package that decide what an inversion (or a training step) computes.
 METHOD_CODE = (
-    *("checkpoints", "discriminators", "encoders", "generators", "images.py", "inverters", "losses", "seeds.py"),
-    *("spaces", "speed.py", "training", "tuning.py"),
+    *("checkpoints", "discriminators", "encoders", "generators", "images.py", "inverters", "losses", "runtime.py"),
+    *("seeds.py", "spaces", "speed.py", "training", "tuning.py"),
 )
 
 

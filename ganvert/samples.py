@@ -76,7 +76,7 @@ def ws_of(generator: Generator, seeds: Sequence[int], psi: float = 1.0, cutoff: 
 @torch.no_grad()
 def picture_of(generator: Generator, ws: Tensor, px: int) -> Tensor:
     """RGB pictures [N, 3, px, px] about [-1, 1] of ws."""
-    return area_resize(as_rgb(generator.synthesize(ws=ws)), px)
+    return area_resize(as_rgb(generator.synthesize(ws=ws, px=px)), px)
 
 
 def draw(

@@ -283,9 +283,13 @@ class Generator(nn.Module, ABC):
         ws: Tensor | None = None,
         styles: Mapping[str, Tensor] | None = None,
         noise: Noise = "const",
+        px: int | None = None,
     ) -> Tensor:
-        """Draw images [N, C, resolution, resolution] from a SynthesisInput, or from `ws` / `styles` directly."""
-        return self.run(told or SynthesisInput(ws=ws, styles=styles, noise=noise))[0]
+        """Draw images [N, C, resolution, resolution] from a SynthesisInput, or from `ws` / `styles` directly.
+
+        With `px` they may be smaller, as :meth:`run` says.
+        """
+        return self.run(told or SynthesisInput(ws=ws, styles=styles, noise=noise), px=px)[0]
 
     def features(self, told: SynthesisInput, names: Sequence[str]) -> dict[str, Tensor]:
         """The named activations, without drawing what comes after the last of them."""
