@@ -28,7 +28,12 @@ FILES = (
 #: Every head with the space of what it says, on a backbone that is soon computed.
 ON_ANY_HEAD: dict[str, dict[str, Any]] = {
     "base_code": {"space": "f8/wplus", "backbone": "plain_narrow", "options": {"size": 8}},
-    "compact": {"space": "wplus", "backbone": "residual", "px": 16, "options": {"width": 8, "code": 16, "drop": 0.0}},
+    "compact": {
+        "space": "wplus",
+        "backbone": "residual",
+        "px": 16,
+        "options": {"width": 8, "code": 16, "narrow": 4, "drop": 0.0},
+    },
     "content": {"space": "fs8/wplus", "neck": "fpn", "options": {"size": 8, "width": 8}},
     "dense": {"space": "wplus", "backbone": "residual", "px": 32},
     "feature": {"space": "f16/zplus", "neck": "fpn", "options": {"size": 16, "width": 8}},
