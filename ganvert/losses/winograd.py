@@ -47,10 +47,10 @@ def _twice(which: tuple[tuple[float, ...], ...]) -> Tensor:
 
 
 def _tiles(padded: Tensor, th: int, tw: int) -> Tensor:
-    """The overlapping tiles of [n, c, 4 th + 2, 4 tw + 2] as a view [6, 6, n, c, th, tw]."""
+    """The overlapping tiles of [n, c, 4 th + 2, 4 tw + 2] as a view [6, 6, c, n, th, tw]."""
     n, c, y, x = padded.stride()
-    shape = (_TILE, _TILE, padded.shape[0], padded.shape[1], th, tw)
-    return padded.as_strided(shape, (y, x, n, c, _STEP * y, _STEP * x))
+    shape = (_TILE, _TILE, padded.shape[1], padded.shape[0], th, tw)
+    return padded.as_strided(shape, (y, x, c, n, _STEP * y, _STEP * x))
 
 
 class _Winograd(torch.autograd.Function):
@@ -61,12 +61,12 @@ class _Winograd(torch.autograd.Function):
         padded = x.new_zeros(n, c, h + 2, w + 2)
         padded[:, :, 1:-1, 1:-1] = x
         data = _tiles(padded, th, tw).reshape(_TILE**2, -1)
-        data = (_twice(_DATA) @ data).unflatten(1, (n, c, th * tw))
-        products = torch.matmul(filters.unsqueeze(1), data)  # [36, n, out, tiles]
-        pixels = (_twice(_RESULT) @ products.flatten(1)).view(_STEP, _STEP, n, out, th, tw)
+        data = (_twice(_DATA) @ data).unflatten(1, (c, n * th * tw))
+        products = torch.bmm(filters, data)  # [36, out, tiles of all images]
+        pixels = (_twice(_RESULT) @ products.flatten(1)).view(_STEP, _STEP, out, n, th, tw)
         result = x.new_empty(n, out, h, w)
         placed = result.view(n, out, th, _STEP, tw, _STEP)
-        torch.add(pixels.permute(2, 3, 4, 0, 5, 1), bias.view(-1, 1, 1, 1, 1), out=placed)
+        torch.add(pixels.permute(3, 2, 4, 0, 5, 1), bias.view(-1, 1, 1, 1, 1), out=placed)
         ctx.save_for_backward(filters)
         ctx.size = n, c, h, w
         return result
@@ -77,10 +77,10 @@ class _Winograd(torch.autograd.Function):
         (filters,) = ctx.saved_tensors
         n, c, h, w = ctx.size
         th, tw, out = h // _STEP, w // _STEP, filters.shape[1]
-        pixels = grad.view(n, out, th, _STEP, tw, _STEP).permute(3, 5, 0, 1, 2, 4).reshape(_STEP**2, -1)
-        products = (_twice(_RESULT).t() @ pixels).unflatten(1, (n, out, th * tw))
-        data = torch.matmul(filters.transpose(1, 2).unsqueeze(1), products)  # [36, n, c, tiles]
-        tiles = (_twice(_DATA).t() @ data.flatten(1)).view(_TILE, _TILE, n, c, th, tw)
+        pixels = grad.reshape(n, out, th, _STEP, tw, _STEP).permute(3, 5, 1, 0, 2, 4).reshape(_STEP**2, -1)
+        products = (_twice(_RESULT).t() @ pixels).unflatten(1, (out, n * th * tw))
+        data = torch.bmm(filters.transpose(1, 2), products)  # [36, c, tiles of all images]
+        tiles = (_twice(_DATA).t() @ data.flatten(1)).view(_TILE, _TILE, c, n, th, tw)
         padded = grad.new_zeros(n, c, h + 2, w + 2)
         into = _tiles(padded, th, tw)
         for i in range(_TILE):
