@@ -726,8 +726,9 @@ def sample(
     import torch
 
     from ganvert.files import atomic_path
-    from ganvert.images import area_resize, contact_sheet, to_pil
+    from ganvert.images import contact_sheet, to_pil
     from ganvert.runtime import progress, resolve_device
+    from ganvert.samples import picture_of
     from ganvert.seeds import normal
 
     model = _load(generator, label, resolve_device(device))
@@ -736,7 +737,7 @@ def sample(
     with torch.no_grad():
         for one in progress(seeds, count, "drawing"):
             ws = model.map(normal([one], (model.z_dim,)).to(model.w_avg), psi=psi)
-            pictures += to_pil(area_resize(model.synthesize(ws=ws, px=px), min(px, model.resolution)))
+            pictures += to_pil(picture_of(model, ws, min(px, model.resolution)))
     sheet = contact_sheet(pictures, min(count, 8), px, [str(one) for one in seeds])
     with atomic_path(out) as temporary:
         sheet.save(temporary, "PNG")

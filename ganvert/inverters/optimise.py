@@ -139,7 +139,12 @@ class OptimiseOptions:
     @property
     def needs_encoder(self) -> bool:
         """Whether the start or a penalty asks for an encoder."""
-        return self.init == "encoder" or any(name.startswith("encoder") for name in self.regularise)
+        return self.init == "encoder" or self.encodes
+
+    @property
+    def encodes(self) -> bool:
+        """Whether a penalty shows the pictures to an encoder."""
+        return any(name.startswith("encoder") for name in self.regularise)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -205,6 +210,7 @@ class _Run:
         self.engine, self.key = context.engine, fingerprint_of(options)
         self.space = make_space(options.space, context.generator)
         self.preview = Preview(context.generator, options.preview_px, self.engine) if options.preview_steps else None
+        self.encoder_px = context.require_encoder().input_px if options.encodes else 0
         self.spread = _spread(self.space, options)
         if options.optimiser == "lbfgs":  # one curvature estimate for all would couple the images
             self.room = 1
@@ -341,9 +347,7 @@ class _Run:
             assert self.preview is not None
             images = self.preview.draw(told, Fitted.join([lane.fitted for lane in lanes if lane.fitted]))
         else:
-            looks = any(name.startswith("encoder") for name in self.options.regularise)
-            encoder_px = self.context.require_encoder().input_px if looks else 0
-            images = self.engine.synthesize(told, max(objective.px, encoder_px))
+            images = self.engine.synthesize(told, max(objective.px, self.encoder_px))
         with self.engine.autocast():
             value = objective(images)
         if self.options.regularise:
