@@ -24,14 +24,15 @@ from PIL import Image
 
 from ganvert import tables
 from ganvert.codes import Codes, read_codes
+from ganvert.compute.device import strict_math
+from ganvert.compute.memory import keep_freed_memory
 from ganvert.directions import load_directions
-from ganvert.editing import EditSpec, draw_edit
+from ganvert.editing.render import EditSpec, draw_edit
 from ganvert.faces import ATTRIBUTES, AttributeScorer
 from ganvert.generators import load_generator
 from ganvert.images import contact_sheet, from_pil, from_png
-from ganvert.metrics import metric
-from ganvert.runtime import keep_freed_memory, strict_math
-from ganvert.statistics import bootstrap_mean
+from ganvert.scoring.metrics import metric
+from ganvert.scoring.statistics import bootstrap_mean
 
 ASSETS = Path("data/assets")
 #: Counted where no face is found on an edited picture: farther than any two people are on average (0.82).

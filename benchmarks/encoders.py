@@ -43,23 +43,26 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ganvert import params, tables
-from ganvert.blending import draw_between
+from ganvert import tables
+from ganvert.assets.shipped import shipped
+from ganvert.base import params
+from ganvert.base.errors import GanvertError
+from ganvert.base.files import atomic_path
 from ganvert.codes import codes_of_inversion
+from ganvert.compute.device import resolve_device, strict_math
+from ganvert.compute.memory import keep_freed_memory
+from ganvert.editing.blending import draw_between
 from ganvert.encoders.together import Encoders
-from ganvert.errors import GanvertError
-from ganvert.evaluation import asset_metrics, score_reconstructions
 from ganvert.faces.detect import FaceDetector
 from ganvert.faces.pose import head_pose
-from ganvert.files import atomic_path
 from ganvert.generators import Generator, load_generator
 from ganvert.images import area_resize, as_rgb, contact_sheet, from_png, to_pil
-from ganvert.invert import Crop, invert_crops, make_context, shipped, targets_of
-from ganvert.inverters import Context, Inversion, Preset, fingerprint_of, read_preset
-from ganvert.metrics.pixel import mse
-from ganvert.runtime import keep_freed_memory, resolve_device, strict_math
+from ganvert.inversion.presets import Context, Inversion, Preset, fingerprint_of, read_preset
+from ganvert.inversion.run import Crop, invert_crops, make_context, targets_of
+from ganvert.scoring.metrics.pixel import mse
+from ganvert.scoring.score import asset_metrics, score_reconstructions
+from ganvert.scoring.statistics import Summary, summarise
 from ganvert.spaces import make_space
-from ganvert.statistics import Summary, summarise
 
 #: Names of weights, asked in turn.
 Names = tuple[str, ...]

@@ -32,18 +32,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganvert import params, runtime, tables
+from ganvert import tables
+from ganvert.base import params
 from ganvert.codes import codes_of_inversion
+from ganvert.compute import kernels
+from ganvert.compute.device import resolve_device, strict_math
+from ganvert.compute.memory import keep_freed_memory
+from ganvert.compute.precision import Speed
 from ganvert.generators import load_generator
 from ganvert.images import area_resize, from_pil, from_png, to_pil
-from ganvert.invert import Crop, make_context, seeds_for, shipped_encoders, targets_of
-from ganvert.inverters import Batch, Context, Inversion, Preset, read_preset
-from ganvert.inverters.schedule import learning_rate
+from ganvert.inversion.presets import Batch, Context, Inversion, Preset, read_preset
+from ganvert.inversion.run import Crop, make_context, seeds_for, shipped_encoders, targets_of
+from ganvert.inversion.schedule import learning_rate
 from ganvert.losses import LOSSES
-from ganvert.metrics import metric
-from ganvert.runtime import keep_freed_memory, resolve_device, strict_math
+from ganvert.scoring.metrics import metric
 from ganvert.spaces import make_space
-from ganvert.speed import Speed
 
 ASSETS = Path("data/assets")
 METRICS = ("mse_256", "lpips_vgg_256")
@@ -103,7 +106,7 @@ def prepared(told: argparse.Namespace, name: str, way: str) -> tuple[Preset, Con
     """The preset at so many steps, the models, and the photographs."""
     strict_math(told.threads if way.startswith("plain") or told.workers == 1 else 1)
     if way.startswith("plain"):
-        runtime.HAND_WRITTEN = False
+        kernels.ENABLED = False
     else:
         keep_freed_memory()
     raw = copy.deepcopy(params.load(Path("params.yaml"))["invert"]["options"][name])

@@ -16,15 +16,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ganvert import params, tables
+from ganvert import tables
+from ganvert.assets.shipped import shipped
+from ganvert.base import params
 from ganvert.codes import codes_of_inversion, write_codes
+from ganvert.compute.device import strict_math
+from ganvert.compute.memory import keep_freed_memory
 from ganvert.generators import load_generator
 from ganvert.images import contact_sheet, from_pil, from_png, to_pil
-from ganvert.invert import Crop, invert_crops, make_context, seeds_for, shipped
-from ganvert.inverters import read_preset
-from ganvert.metrics import metric
-from ganvert.runtime import keep_freed_memory, strict_math
-from ganvert.statistics import bootstrap_mean
+from ganvert.inversion.presets import read_preset
+from ganvert.inversion.run import Crop, invert_crops, make_context, seeds_for
+from ganvert.scoring.metrics import metric
+from ganvert.scoring.statistics import bootstrap_mean
 
 ASSETS = Path("data/assets")
 METRICS = ("mse_256", "ssim_256", "lpips_vgg_256", "identity_dlib")

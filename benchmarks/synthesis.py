@@ -23,8 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganvert.compute.device import strict_math
+from ganvert.compute.memory import keep_freed_memory
 from ganvert.generators.stylegan2 import StyleGAN2
-from ganvert.runtime import keep_freed_memory, strict_math
 
 W_DIM = 512
 SQRT2 = math.sqrt(2)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ganvert.errors import ShapeError, UnsupportedError
+from ganvert.base.errors import ShapeError, UnsupportedError
 
 __all__ = [
     "area_resize",

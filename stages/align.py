@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from ganvert import tables
-from ganvert.errors import InputError
+from ganvert.base.errors import InputError
 from ganvert.extraction import default_workers, extract, make_job
 from ganvert.faces import RECIPES
 from stages.common import generator_of, stage

@@ -9,10 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ganvert import params
-from ganvert.errors import GanvertError
+from ganvert.base import params
+from ganvert.base.errors import GanvertError
+from ganvert.compute.device import resolve_device, strict_math
+from ganvert.compute.memory import keep_freed_memory
+from ganvert.compute.progress import log_to_stderr
 from ganvert.generators import Generator
-from ganvert.runtime import keep_freed_memory, log_to_stderr, resolve_device, strict_math
 from stages.settings import PARAMS, check, read_generator
 
 

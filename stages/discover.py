@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ganvert.base.files import atomic_path
 from ganvert.directions import DIRECTIONS, Direction, load_samples, save_directions
-from ganvert.files import atomic_path
 from stages.common import stage
 
 SAMPLES = Path("data/samples.parquet")

@@ -12,11 +12,11 @@ from PIL import Image
 
 from ganvert import tables
 from ganvert.codes import Codes, batches, space_of
+from ganvert.compute.progress import progress
 from ganvert.directions import Direction, choose, load_directions
-from ganvert.editing import EditSpec, draw_edit, paste_edit
+from ganvert.editing.render import EditSpec, draw_edit, paste_edit
 from ganvert.faces import open_photo
 from ganvert.images import from_png, to_png
-from ganvert.runtime import progress
 from stages.common import generator_of, stage
 
 ALIGNED = Path("data/aligned.parquet")

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from ganvert import tables
-from ganvert.evaluation import asset_metrics, score_edits, score_reconstructions, summary
+from ganvert.base.files import atomic_path
+from ganvert.compute.progress import progress
 from ganvert.faces import AttributeScorer
-from ganvert.files import atomic_path
 from ganvert.images import from_png
-from ganvert.metrics import NamedMetric, check_sizes
 from ganvert.report.plots import edit_curve_figure, save_png, traces_figure
-from ganvert.runtime import progress
+from ganvert.scoring.metrics import NamedMetric, check_sizes
+from ganvert.scoring.score import asset_metrics, score_edits, score_reconstructions, summary
 from stages.common import stage
 
 ASSETS = Path("data/assets")

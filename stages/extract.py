@@ -17,8 +17,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ganvert import params, tables
-from ganvert.errors import GanvertError, InputError, ParamsError, StorageError, UnsupportedError, WorkerLostError
+from ganvert import tables
+from ganvert.base import params
+from ganvert.base.errors import GanvertError, InputError, ParamsError, StorageError, UnsupportedError, WorkerLostError
+from ganvert.compute.device import resolve_device
 from ganvert.extraction import (
     Job,
     Plan,
@@ -35,7 +37,6 @@ from ganvert.extraction import (
     write_sample,
 )
 from ganvert.generators import load_generator
-from ganvert.runtime import resolve_device
 from stages.common import stage
 from stages.settings import PARAMS, check, check_for
 

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from ganvert import tables
-from ganvert.errors import InputError
+from ganvert.base.errors import InputError
+from ganvert.base.files import atomic_path
 from ganvert.extraction import Keep, extract, make_job
-from ganvert.files import atomic_path
 from stages.common import generator_of, stage
 
 ASSETS = Path("data/assets")

@@ -10,9 +10,9 @@ import pyarrow as pa
 from PIL import Image
 
 from ganvert import tables
-from ganvert.errors import PhotoError
+from ganvert.base.errors import PhotoError
+from ganvert.base.files import atomic_path
 from ganvert.faces.photo import open_photo
-from ganvert.files import atomic_path
 from ganvert.report import SHOWN_OF_CODES, ReportInputs, build_report, overview
 from stages.common import stage
 

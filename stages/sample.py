@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from ganvert.files import atomic_path
+from ganvert.base.files import atomic_path
 from ganvert.images import contact_sheet
-from ganvert.samples import sample, write_samples
+from ganvert.sampling import sample, write_samples
 from stages.common import generator_of, stage
 
 ASSETS = Path("data/assets")

@@ -12,23 +12,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ganvert import params
+from ganvert.base import params
+from ganvert.base.errors import GanvertError, ParamsError, UnsupportedError
+from ganvert.base.files import atomic_path
+from ganvert.base.registry import lookup
+from ganvert.compute.device import resolve_device
+from ganvert.compute.precision import Speed
 from ganvert.directions import DIRECTIONS
 from ganvert.directions.base import row_range
-from ganvert.editing import EditSpec, PasteOptions
-from ganvert.errors import GanvertError, ParamsError, UnsupportedError
+from ganvert.editing.render import EditSpec, PasteOptions
 from ganvert.extraction.job import Invert, Keep
 from ganvert.faces import ATTRIBUTES, AlignOptions
-from ganvert.files import atomic_path
 from ganvert.generators import Generator, load_generator
-from ganvert.invert import shipped_encoders
-from ganvert.inverters import Preset, read_preset
-from ganvert.metrics import check_name, check_sizes
-from ganvert.registry import lookup
+from ganvert.inversion.presets import Preset, read_preset
+from ganvert.inversion.run import shipped_encoders
 from ganvert.report import ReportOptions
-from ganvert.runtime import resolve_device
-from ganvert.samples import SampleOptions
-from ganvert.speed import Speed
+from ganvert.sampling import SampleOptions
+from ganvert.scoring.metrics import check_name, check_sizes
 from ganvert.training import TrainOptions
 
 PARAMS = Path("params.yaml")
@@ -159,8 +159,8 @@ class EditParams:
 class EvaluateParams:
     """params.yaml: evaluate.
 
-    metrics: full names, net and resolution included (``ganvert.metrics``); with ``identity_dlib``, edits too are
-    compared by it. attributes: face attributes measured on edits (``ganvert.faces.ATTRIBUTES``).
+    metrics: full names, net and resolution included (``ganvert.scoring.metrics``); with ``identity_dlib``, edits too
+    are compared by it. attributes: face attributes measured on edits (``ganvert.faces.ATTRIBUTES``).
     """
 
     metrics: tuple[str, ...]

@@ -12,10 +12,10 @@ import statistics
 import sys
 from pathlib import Path
 
+from ganvert.base.errors import InputError
+from ganvert.base.files import atomic_path
+from ganvert.base.registry import lookup
 from ganvert.discriminators import load_discriminator
-from ganvert.errors import InputError
-from ganvert.files import atomic_path
-from ganvert.registry import lookup
 from ganvert.report.plots import losses_figure, save_png
 from ganvert.training import Trained, TrainOptions, read_photos, train
 from ganvert.training.distributed import leave, world

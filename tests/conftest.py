@@ -15,9 +15,9 @@ import torch
 from safetensors.torch import save_file
 
 from ganvert.assets import fetch
+from ganvert.compute.device import strict_math
+from ganvert.compute.random import normal
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
-from ganvert.runtime import strict_math
-from ganvert.seeds import normal
 from ganvert.spaces import prior
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,11 +10,11 @@ from typing import Any
 
 from safetensors import safe_open
 
+from ganvert.base.errors import CheckpointError, GanvertError
 from ganvert.checkpoints.base import Content
 from ganvert.checkpoints.names import CHECKPOINTS
 from ganvert.checkpoints.torch_stream import Storage, is_torch_stream, read_torch_stream, stored
 from ganvert.checkpoints.unpickle import Budget, Machine, Refusal, brief
-from ganvert.errors import CheckpointError, GanvertError
 
 __all__ = ["MAX_BYTES", "read_content"]
 

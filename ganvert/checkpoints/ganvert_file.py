@@ -10,10 +10,10 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
+from ganvert.base.errors import CheckpointError
+from ganvert.base.files import atomic_path
 from ganvert.checkpoints.base import Checkpoint, Content
 from ganvert.checkpoints.tensors import take
-from ganvert.errors import CheckpointError
-from ganvert.files import atomic_path
 
 __all__ = ["matches", "pack", "read", "save_generator"]
 

@@ -6,10 +6,10 @@ import re
 
 from torch import Tensor
 
+from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content
 from ganvert.checkpoints.genforce import generator_state, ignored_of
 from ganvert.checkpoints.stylegan2 import assemble, rename
-from ganvert.errors import CheckpointError
 
 __all__ = ["matches", "read"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content
 from ganvert.checkpoints.stylegan1 import Dialect, assemble, from_hwio, names_of, over
-from ganvert.errors import CheckpointError
 
 __all__ = ["matches", "read"]
 

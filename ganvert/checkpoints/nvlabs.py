@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
+from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content, Instance
 from ganvert.checkpoints.stylegan2 import check_blurs, mean_w
 from ganvert.checkpoints.tensors import take
-from ganvert.errors import CheckpointError
 
 __all__ = [
     "NvlabsModule",

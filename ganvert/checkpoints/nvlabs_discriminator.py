@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content
 from ganvert.checkpoints.nvlabs import FORMAT, clamp_of, discriminator_of, lr_multiplier_of
 from ganvert.checkpoints.stylegan2 import check_blurs
 from ganvert.checkpoints.tensors import take
-from ganvert.errors import CheckpointError
 
 __all__ = ["read"]
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content
 from ganvert.checkpoints.nvlabs import NvlabsModule, ignored_of, network_of
 from ganvert.checkpoints.tensors import take
-from ganvert.errors import CheckpointError
 
 __all__ = ["matches", "read"]
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from ganvert.base.errors import CheckpointError, GanvertError
 from ganvert.checkpoints import FORMATS
 from ganvert.checkpoints.base import Checkpoint, Content, Format, Instance
 from ganvert.checkpoints.containers import read_content
 from ganvert.checkpoints.unpickle import brief
-from ganvert.errors import CheckpointError, GanvertError
 
 __all__ = ["read_checkpoint", "read_discriminator"]
 

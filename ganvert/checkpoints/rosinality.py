@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content
 from ganvert.checkpoints.stylegan2 import assemble, rename
-from ganvert.errors import CheckpointError
 
 __all__ = ["matches", "read"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
+from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content
 from ganvert.checkpoints.rosinality import FORMAT
 from ganvert.checkpoints.stylegan2 import check_blurs, rename
 from ganvert.checkpoints.tensors import take
-from ganvert.errors import CheckpointError
 
 __all__ = ["read"]
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content
 from ganvert.checkpoints.tensors import take
-from ganvert.errors import CheckpointError
 
 __all__ = [
     "FUSED_FROM",

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content
 from ganvert.checkpoints.tensors import take
-from ganvert.errors import CheckpointError
-from ganvert.generators.mapping import MappingNetwork
-from ganvert.generators.modulation import blur_kernel
-from ganvert.seeds import normal
+from ganvert.compute.random import normal
+from ganvert.networks.mapping import MappingNetwork
+from ganvert.networks.modulation import blur_kernel
 
 __all__ = ["Turn", "assemble", "check_blurs", "mean_w", "rename"]
 

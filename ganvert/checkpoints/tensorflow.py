@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Content, Instance
-from ganvert.errors import CheckpointError
 
 __all__ = ["TfNetwork", "check_built_in", "is_tensorflow", "network_of", "synthesis_has"]
 

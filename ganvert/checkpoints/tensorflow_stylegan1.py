@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content
 from ganvert.checkpoints.stylegan1 import FUSED_FROM, Turn, assemble, count_layers, from_hwio, over, transposed
 from ganvert.checkpoints.tensorflow import TfNetwork, check_built_in, network_of, synthesis_has
-from ganvert.errors import CheckpointError
 
 __all__ = ["matches", "read"]
 

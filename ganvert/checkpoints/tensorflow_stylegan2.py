@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content
 from ganvert.checkpoints.stylegan2 import assemble, rename
 from ganvert.checkpoints.tensorflow import check_built_in, network_of, synthesis_has
-from ganvert.errors import CheckpointError
 
 __all__ = ["matches", "read"]
 

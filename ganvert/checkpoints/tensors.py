@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Content
-from ganvert.errors import CheckpointError
 
 __all__ = ["take", "visit"]
 

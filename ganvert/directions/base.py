@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 from ganvert import tables
-from ganvert.errors import ParamsError, ShapeError, TableError
+from ganvert.base.errors import ParamsError, ShapeError, TableError
+from ganvert.base.registry import lookup
 from ganvert.generators.base import Generator
-from ganvert.registry import lookup
 
 __all__ = [
     "Direction",

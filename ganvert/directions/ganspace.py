@@ -11,9 +11,9 @@ from typing import Literal
 
 import numpy as np
 
+from ganvert.base.errors import ParamsError
 from ganvert.directions.base import Direction, Samples, Space, row_range, step_length
 from ganvert.directions.transfer import carry_each, carry_jointly
-from ganvert.errors import ParamsError
 
 __all__ = ["GanspaceOptions", "find_ganspace", "principal_components"]
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from ganvert.base.errors import ParamsError
+from ganvert.base.registry import lookup
+from ganvert.base.seeds import item_seed
 from ganvert.directions.base import Direction, Samples, Space, row_range, step_length
 from ganvert.directions.transfer import carry_each
-from ganvert.errors import ParamsError
-from ganvert.registry import lookup
-from ganvert.seeds import item_seed
 
 __all__ = ["AttributeOptions", "Boundary", "InterfaceganOptions", "find_interfacegan", "fit_boundary", "project_out"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ganvert.errors import ShapeError
+from ganvert.base.errors import ShapeError
 
 __all__ = ["carry_each", "carry_jointly"]
 

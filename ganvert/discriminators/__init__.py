@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
+from ganvert.base.errors import CheckpointError, UnsupportedError
 from ganvert.discriminators.base import Discriminator
 from ganvert.discriminators.stylegan2 import StyleGAN2Discriminator, fresh
-from ganvert.errors import CheckpointError, UnsupportedError
 
 __all__ = ["DISCRIMINATORS", "Discriminator", "fresh", "load_discriminator"]
 

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from ganvert.errors import ShapeError, UnsupportedError
+from ganvert.base.errors import ShapeError, UnsupportedError
 from ganvert.generators.base import check_shape
 
 __all__ = ["Discriminator"]

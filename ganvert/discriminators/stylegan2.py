@@ -14,12 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ganvert.base.errors import CheckpointError, ParamsError
+from ganvert.base.seeds import item_seed
+from ganvert.compute.random import normal
 from ganvert.discriminators.base import Discriminator
-from ganvert.errors import CheckpointError, ParamsError
-from ganvert.generators.mapping import SLOPE, Dense, MappingNetwork
-from ganvert.generators.modulation import blur_kernel
 from ganvert.generators.stylegan2 import LARGEST, difference
-from ganvert.seeds import item_seed, normal
+from ganvert.networks.mapping import SLOPE, Dense, MappingNetwork
+from ganvert.networks.modulation import blur_kernel
 
 __all__ = ["StyleGAN2Discriminator", "fresh"]
 

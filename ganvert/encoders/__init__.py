@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ganvert import params
+from ganvert.base import params
+from ganvert.base.errors import CheckpointError, GanvertError
+from ganvert.checkpoints.weights import read_weights
 from ganvert.encoders.backbones import BACKBONES
 from ganvert.encoders.base import Encoder, EncoderSpec
 from ganvert.encoders.heads import HEADS, Prediction
-from ganvert.errors import CheckpointError, GanvertError
-from ganvert.generators import read_weights
 from ganvert.generators.base import Generator
 
 __all__ = ["BACKBONES", "HEADS", "Encoder", "EncoderSpec", "Prediction", "load_encoder"]

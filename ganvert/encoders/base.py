@@ -11,15 +11,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from ganvert.base.errors import ParamsError, UnsupportedError
+from ganvert.base.files import atomic_path
+from ganvert.base.registry import lookup
 from ganvert.checkpoints.ganvert_file import pack
 from ganvert.encoders.backbones import BACKBONES
 from ganvert.encoders.heads import HEADS, Prediction
 from ganvert.encoders.neck import FPN
-from ganvert.errors import ParamsError, UnsupportedError
-from ganvert.files import atomic_path
 from ganvert.generators.base import Generator
 from ganvert.images import area_resize, as_rgb
-from ganvert.registry import lookup
 from ganvert.spaces import check_space, make_space
 
 __all__ = ["Encoder", "EncoderSpec"]

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from ganvert.base.errors import ParamsError, UnsupportedError
 from ganvert.encoders.base import Encoder
 from ganvert.encoders.heads import Prediction
-from ganvert.errors import ParamsError, UnsupportedError
 from ganvert.images import area_resize
 
 __all__ = ["Encoders"]

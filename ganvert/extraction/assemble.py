@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from ganvert import tables
+from ganvert.base.errors import TableError
+from ganvert.base.files import atomic_path
 from ganvert.codes import tuned_folder
-from ganvert.errors import TableError
 from ganvert.extraction.job import Job
 from ganvert.extraction.shards import PICTURES, THUMBS, Plan, storage_errors
-from ganvert.files import atomic_path
 from ganvert.images import contact_sheet, from_png
 
 __all__ = ["assemble", "outputs_of", "write_sample"]

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self, TypeVar
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-from ganvert.errors import InputError, PhotoError, StorageError
+from ganvert.base.errors import InputError, PhotoError, StorageError
+from ganvert.compute.progress import progress_bar
 from ganvert.extraction.sources import SOURCES, Member, Source, content_id, fetch, kind_of, stamp_of
 from ganvert.faces.photo import SUFFIXES
-from ganvert.runtime import progress_bar
 
 __all__ = ["Catalogue", "Scan"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from ganvert.runtime import resolve_device
-from ganvert.speed import free_memory
+from ganvert.compute.device import resolve_device
+from ganvert.compute.memory import free_memory
 
 __all__ = ["claim_device", "default_workers", "images_at_once"]
 

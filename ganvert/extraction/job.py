@@ -10,14 +10,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from ganvert import assets, params
-from ganvert.errors import AssetError, ParamsError
+from ganvert import assets
+from ganvert.base import params
+from ganvert.base.errors import AssetError, ParamsError
+from ganvert.base.files import METHOD_CODE, code_version, sha256_of
+from ganvert.compute.precision import Speed
 from ganvert.faces.detect import LANDMARKS_FILE
 from ganvert.faces.pipeline import RECIPES, AlignOptions
-from ganvert.files import METHOD_CODE, code_version, sha256_of
-from ganvert.inverters import Preset, fingerprint_of, read_preset
-from ganvert.metrics import check_name
-from ganvert.speed import Speed
+from ganvert.inversion.presets import Preset, fingerprint_of, read_preset
+from ganvert.scoring.metrics import check_name
 
 __all__ = ["Invert", "Job", "Keep", "make_job"]
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from ganvert import errors
-from ganvert.errors import GanvertError, WorkerLostError
+from ganvert.base import errors
+from ganvert.base.errors import GanvertError, WorkerLostError
 from ganvert.extraction.device import default_workers
 from ganvert.extraction.job import Job
 from ganvert.extraction.shards import Shard

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-from ganvert.errors import GanvertError, WorkerLostError
+from ganvert.base.errors import GanvertError, WorkerLostError
+from ganvert.compute.progress import progress_bar
 from ganvert.extraction.assemble import assemble
 from ganvert.extraction.job import Job
 from ganvert.extraction.pool import Pool
 from ganvert.extraction.shards import Plan, Shard, plan
 from ganvert.extraction.worker import ShardResult, run_shard
-from ganvert.runtime import progress_bar
 
 __all__ = ["Extraction", "extract"]
 

@@ -17,9 +17,10 @@ from PIL import Image
 from torch import Tensor
 
 from ganvert import tables
+from ganvert.base.errors import PhotoError
 from ganvert.codes import code_rows, code_table, codes_of_inversion
-from ganvert.errors import PhotoError
-from ganvert.evaluation import asset_metrics, score_reconstructions
+from ganvert.compute.device import strict_math
+from ganvert.compute.memory import keep_freed_memory
 from ganvert.extraction.device import claim_device, images_at_once
 from ganvert.extraction.job import Job, Keep
 from ganvert.extraction.shards import PICTURES, THUMBS
@@ -28,10 +29,10 @@ from ganvert.faces import RECIPES, FaceDetector
 from ganvert.faces.pipeline import align_photo, photo_row
 from ganvert.generators import load_generator
 from ganvert.images import from_png, to_pil, to_png
-from ganvert.invert import Crop, invert_crops, make_context, seeds_for
-from ganvert.inverters import Inversion
-from ganvert.metrics import check_sizes
-from ganvert.runtime import keep_freed_memory, strict_math
+from ganvert.inversion.presets import Inversion
+from ganvert.inversion.run import Crop, invert_crops, make_context, seeds_for
+from ganvert.scoring.metrics import check_sizes
+from ganvert.scoring.score import asset_metrics, score_reconstructions
 
 __all__ = ["Session"]
 

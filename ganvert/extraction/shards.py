@@ -25,7 +25,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ganvert.errors import GanvertError, ParamsError, StorageError
+from ganvert.base.errors import GanvertError, ParamsError, StorageError
 from ganvert.extraction.catalogue import Catalogue, Scan
 from ganvert.extraction.device import images_at_once
 from ganvert.extraction.job import Job

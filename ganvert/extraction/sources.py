@@ -29,10 +29,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ganvert import tables
-from ganvert.errors import InputError, PhotoError
+from ganvert.base.errors import InputError, PhotoError
+from ganvert.base.files import atomic_path
+from ganvert.base.registry import lookup
 from ganvert.faces.photo import SUFFIXES, is_photo_name, walk_photos
-from ganvert.files import atomic_path
-from ganvert.registry import lookup
 
 __all__ = ["SOURCES", "Entry", "Member", "Reader", "Source", "content_id", "fetch", "kind_of", "stamp_of"]
 

@@ -74,7 +74,7 @@ def run_shard(job: Job, shard: Shard, work: Path, on_progress: OnProgress = lamb
 
 def main() -> None:
     """The program; see the module."""
-    from ganvert.runtime import log_to_stderr
+    from ganvert.compute.progress import log_to_stderr
 
     log_to_stderr()
     answers, sys.stdout = sys.stdout, sys.stderr  # nothing else may write among the answers

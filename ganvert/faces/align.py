@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from ganvert.errors import ParamsError, PhotoError, ShapeError
-from ganvert.registry import lookup
+from ganvert.base.errors import ParamsError, PhotoError, ShapeError
+from ganvert.base.registry import lookup
 
 __all__ = ["RECIPES", "Aligned", "Recipe", "align", "face_quad"]
 

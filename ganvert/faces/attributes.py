@@ -23,10 +23,10 @@ import numpy as np
 from PIL import Image
 
 from ganvert import assets
-from ganvert.errors import AssetError
+from ganvert.base.errors import AssetError
+from ganvert.base.registry import lookup
 from ganvert.faces.detect import FaceDetector, as_dlib
 from ganvert.faces.pose import head_pose
-from ganvert.registry import lookup
 
 __all__ = ["ATTRIBUTES", "AttributeScorer", "Face"]
 

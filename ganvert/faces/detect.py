@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from ganvert import assets
-from ganvert.errors import AssetError
+from ganvert.base.errors import AssetError
 
 __all__ = ["LANDMARKS_FILE", "FaceDetector", "as_dlib"]
 

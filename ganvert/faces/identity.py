@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ganvert import assets
-from ganvert.errors import AssetError
+from ganvert.base.errors import AssetError
 from ganvert.faces.detect import FaceDetector, as_dlib
 
 __all__ = ["IDENTITY_FILE", "SAME_PERSON", "IdentityEmbedder", "distance"]

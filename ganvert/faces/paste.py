@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from ganvert.errors import ParamsError, ShapeError
+from ganvert.base.errors import ParamsError, ShapeError
 
 __all__ = ["homography", "paste", "soft_mask"]
 

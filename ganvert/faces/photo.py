@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from ganvert.errors import InputError, PhotoError
-from ganvert.files import sha256_of
+from ganvert.base.errors import InputError, PhotoError
+from ganvert.base.files import sha256_of
 
 __all__ = ["SUFFIXES", "Photo", "TooLargeError", "find_photos", "is_photo_name", "open_photo", "walk_photos"]
 

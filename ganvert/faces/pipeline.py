@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ganvert.errors import NoFaceError, ParamsError, PhotoError
+from ganvert.base.errors import NoFaceError, ParamsError, PhotoError
+from ganvert.base.registry import lookup
+from ganvert.compute.progress import progress
 from ganvert.faces.align import RECIPES, align
 from ganvert.faces.detect import FaceDetector
 from ganvert.faces.photo import Photo, open_photo
 from ganvert.images import to_png
-from ganvert.registry import lookup
-from ganvert.runtime import progress
 
 __all__ = ["AlignOptions", "align_photo", "align_photos", "photo_row"]
 

@@ -6,16 +6,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ganvert.errors import CheckpointError, UnknownNameError, UnsupportedError
+from ganvert.base.errors import CheckpointError, UnknownNameError, UnsupportedError
+from ganvert.base.registry import lookup
 from ganvert.generators.base import FeaturePoint, Generator, PaddableConv, StyleSlot, SynthesisInput
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.generators.stylegan1 import StyleGAN1
 from ganvert.generators.stylegan2 import StyleGAN2
 from ganvert.generators.stylegan3 import StyleGAN3
-from ganvert.registry import lookup
 
 __all__ = [
     "GENERATORS",
@@ -26,7 +25,6 @@ __all__ = [
     "SynthesisInput",
     "build_generator",
     "load_generator",
-    "read_weights",
 ]
 
 
@@ -37,17 +35,6 @@ GENERATORS: dict[str, Callable[[Mapping[str, Tensor], Mapping[str, Any]], Genera
     "stylegan2": StyleGAN2.for_state,
     "stylegan3": StyleGAN3.for_state,
 }
-
-
-def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file; CheckpointError when it is not a readable one."""
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: there is no such file; run `ganvert fetch` or give another path") from error
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from error
 
 
 def build_generator(

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ganvert.errors import ShapeError, UnsupportedError
+from ganvert.base.errors import ShapeError, UnsupportedError
 
 __all__ = [
     "FeaturePoint",
@@ -24,7 +24,6 @@ __all__ = [
     "SynthesisInput",
     "Taps",
     "check_shape",
-    "insert_into",
 ]
 
 #: The stored maps, no noise, or one tensor [N or 1, 1, h, h] per noise input; the network multiplies them by its
@@ -100,14 +99,6 @@ def check_shape(tensor: Tensor, shape: Sequence[int | None], what: str) -> None:
         raise ShapeError(f"{what}: wanted [{wanted}], got {list(tensor.shape)}")
 
 
-def insert_into(padding: Tensor, x: Tensor) -> Tensor:
-    """`x` [N, c, h, w] with the border of `padding` [N or 1, c, h + 2, w + 2] around it."""
-    h, w = x.shape[2:]
-    wide = padding.expand(len(x), -1, -1, -1)
-    rows = torch.cat([wide[:, :, 1 : h + 1, :1], x, wide[:, :, 1 : h + 1, w + 1 :]], dim=3)
-    return torch.cat([wide[:, :, :1], rows, wide[:, :, h + 1 :]], dim=2)
-
-
 class Taps:
     """What happens at feature points while a network runs: replacing, adding, reading.
 
@@ -148,7 +139,7 @@ class Generator(nn.Module, ABC):
         label: the class that :meth:`map` uses where no labels are given; None asks for labels.
         rows_differ: the mapping network gives every row of ws its own w (IDInvert's StyleGAN1).
         source: the file it was read from, if it was.
-        untuned: the generator that this one is a tuned copy of (:mod:`ganvert.tuning`), else None.
+        untuned: the generator that this one is a tuned copy of (:mod:`ganvert.generators.tuned`), else None.
         config: facts about the network that its tensors do not show.
     """
 

@@ -15,17 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ganvert.errors import CheckpointError
-from ganvert.generators.base import (
-    FeaturePoint,
-    Generator,
-    PaddableConv,
-    StyleSlot,
-    SynthesisInput,
-    Taps,
-    insert_into,
-)
-from ganvert.runtime import by_hand
+from ganvert.base.errors import CheckpointError
+from ganvert.compute.kernels import use_cpu_kernels
+from ganvert.generators.base import FeaturePoint, Generator, PaddableConv, StyleSlot, SynthesisInput, Taps
+from ganvert.networks.padding import insert_into
 
 __all__ = ["MobileStyleGAN", "inverse_haar"]
 
@@ -73,7 +66,7 @@ def inverse_haar(x: Tensor, scale: Tensor | float = 1.0) -> Tensor:
     The first C channels are LL; the others are (LH, HL, HH) interleaved per channel.
     """
     x = x * (0.5 * scale)
-    if by_hand(x):
+    if use_cpu_kernels(x):
         return cast(Tensor, _Interleave.apply(x))
     n, channels, h, w = x.shape
     c = channels // 4
@@ -160,7 +153,7 @@ class SeparableConv(nn.Module):
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None, padding: Tensor | None) -> Tensor:
         _, c_in, h, w = x.shape
         fixed = not any(weight.requires_grad for weight in (self.depthwise, self.pointwise, self.bias))
-        if padding is None and fixed and by_hand(x):
+        if padding is None and fixed and use_cpu_kernels(x):
             told = (x, style * self.scale, noise, self.depthwise, self.pointwise, self.bias)
             return cast(Tensor, _Separable.apply(*told))
         if padding is not None:

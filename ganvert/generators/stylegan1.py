@@ -14,17 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganvert.errors import CheckpointError
-from ganvert.generators.base import (
-    FeaturePoint,
-    Generator,
-    PaddableConv,
-    StyleSlot,
-    SynthesisInput,
-    Taps,
-    insert_into,
-)
-from ganvert.generators.mapping import Dense, MappingNetwork
+from ganvert.base.errors import CheckpointError
+from ganvert.generators.base import FeaturePoint, Generator, PaddableConv, StyleSlot, SynthesisInput, Taps
+from ganvert.networks.mapping import Dense, MappingNetwork
+from ganvert.networks.padding import insert_into
 
 __all__ = ["StyleGAN1"]
 

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganvert.errors import CheckpointError
+from ganvert.base.errors import CheckpointError
 from ganvert.generators.base import FeaturePoint, Generator, PaddableConv, StyleSlot, SynthesisInput, Taps
-from ganvert.generators.mapping import SLOPE, Dense, MappingNetwork
-from ganvert.generators.modulation import (
+from ganvert.networks.mapping import SLOPE, Dense, MappingNetwork
+from ganvert.networks.modulation import (
     blur_kernel,
     demodulation,
     modulated_conv,

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganvert.errors import CheckpointError
+from ganvert.base.errors import CheckpointError
 from ganvert.generators.base import FeaturePoint, Generator, PaddableConv, StyleSlot, SynthesisInput, Taps, check_shape
-from ganvert.generators.mapping import Dense, MappingNetwork
+from ganvert.networks.mapping import Dense, MappingNetwork
 
 __all__ = ["StyleGAN3", "downsample", "upsample"]
 

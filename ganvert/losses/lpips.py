@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ganvert import assets
-from ganvert.errors import CheckpointError
-from ganvert.losses.winograd import WinogradConv2d
+from ganvert.base.errors import CheckpointError
+from ganvert.networks.winograd import WinogradConv2d
 
 __all__ = ["Lpips", "load_lpips"]
 

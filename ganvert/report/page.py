@@ -20,11 +20,11 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from ganvert import statistics
-from ganvert.errors import ParamsError, TableError
+from ganvert.base.errors import ParamsError, TableError
 from ganvert.images import from_png
-from ganvert.metrics import METRICS
 from ganvert.report import plots
+from ganvert.scoring import statistics
+from ganvert.scoring.metrics import METRICS
 from ganvert.tables import metadata_of
 
 __all__ = ["SHOWN_OF_CODES", "ReportInputs", "ReportOptions", "build_report"]

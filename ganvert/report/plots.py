@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ganvert.files import atomic_path
+from ganvert.base.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from ganvert.errors import ParamsError
+from ganvert.base.errors import ParamsError
+from ganvert.base.registry import lookup
 from ganvert.generators.base import Generator
-from ganvert.registry import lookup
 from ganvert.spaces.base import DetailInit, Motion, Move, Space, Variables
 from ganvert.spaces.feature import Feature, FeatureStyle
 from ganvert.spaces.pad import Pad

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ganvert.errors import ShapeError, UnsupportedError
+from ganvert.base.errors import ShapeError, UnsupportedError
 from ganvert.generators.base import Generator, SynthesisInput, check_shape
 from ganvert.spaces.sphere import Motion
 

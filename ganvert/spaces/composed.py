@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from ganvert.errors import UnsupportedError
+from ganvert.base.errors import UnsupportedError
 from ganvert.generators.base import Generator, SynthesisInput
 from ganvert.spaces.base import Motion, Move, Space, Variables
 

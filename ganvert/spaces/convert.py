@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from ganvert.errors import UnsupportedError
+from ganvert.base.errors import UnsupportedError
 from ganvert.spaces.base import Space, Variables
 
 __all__ = ["convert"]

@@ -12,9 +12,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ganvert.errors import UnsupportedError
+from ganvert.base.errors import UnsupportedError
+from ganvert.compute.random import normal
 from ganvert.generators.base import FeaturePoint, Generator, SynthesisInput
-from ganvert.seeds import normal
 from ganvert.spaces.base import DetailInit, Motion, Move, Space, Variables
 from ganvert.spaces.composed import Composed
 

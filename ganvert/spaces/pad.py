@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ganvert.errors import UnsupportedError
+from ganvert.base.errors import UnsupportedError
 from ganvert.generators.base import Generator, SynthesisInput
 from ganvert.spaces.base import DetailInit, Space, Variables
 from ganvert.spaces.composed import Composed

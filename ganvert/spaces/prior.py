@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ganvert.errors import CheckpointError, UnsupportedError
-from ganvert.files import atomic_path
-from ganvert.generators import read_weights
+from ganvert.base.errors import CheckpointError, UnsupportedError
+from ganvert.base.files import atomic_path
+from ganvert.base.seeds import item_seed
+from ganvert.checkpoints.weights import read_weights
+from ganvert.compute.progress import progress
 from ganvert.generators.base import Generator
-from ganvert.runtime import progress
-from ganvert.seeds import item_seed
 
 __all__ = ["FLOOR", "SAMPLES", "Prior", "activate", "deactivate", "prior", "prior_of"]
 

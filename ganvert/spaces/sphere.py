@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganvert.errors import UnsupportedError
+from ganvert.base.errors import UnsupportedError
 
 __all__ = ["MOTIONS", "STEPS", "Motion", "geodesic", "retract_once", "slerp", "stepped", "to_sphere"]
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from ganvert.errors import UnsupportedError
+from ganvert.base.errors import UnsupportedError
+from ganvert.base.registry import lookup
+from ganvert.compute.random import normal
 from ganvert.generators.base import StyleSlot, SynthesisInput
-from ganvert.registry import lookup
-from ganvert.seeds import normal
 from ganvert.spaces.base import Motion, Move, Space, Variables
 from ganvert.spaces.sphere import MOTIONS
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
+from ganvert.base.registry import lookup
+from ganvert.compute.random import normal
 from ganvert.generators.base import SynthesisInput
-from ganvert.registry import lookup
-from ganvert.seeds import normal
 from ganvert.spaces.base import Motion, Move, Space, Variables
 from ganvert.spaces.sphere import MOTIONS
 

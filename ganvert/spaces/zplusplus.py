@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from ganvert.errors import UnsupportedError
+from ganvert.base.errors import UnsupportedError
 from ganvert.generators.base import Generator, SynthesisInput
 from ganvert.spaces.styles import S
 from ganvert.spaces.z import ZPlus

@@ -11,12 +11,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ganvert.base.errors import CheckpointError, ParamsError, ShapeError, UnsupportedError
+from ganvert.base.seeds import item_seed
+from ganvert.compute.random import normal
 from ganvert.discriminators import Discriminator, fresh
 from ganvert.discriminators.losses import logistic_generator, r1_penalty
-from ganvert.errors import CheckpointError, ParamsError, ShapeError, UnsupportedError
 from ganvert.generators.base import Generator, check_shape
 from ganvert.images import area_resize
-from ganvert.seeds import item_seed, normal
 from ganvert.training.distributed import collect, sum_, sum_gradients, world
 from ganvert.training.optimisers import flat_state, load_flat_state
 

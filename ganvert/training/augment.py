@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganvert.errors import ParamsError, ShapeError
+from ganvert.base.errors import ParamsError, ShapeError
+from ganvert.base.seeds import item_seed
+from ganvert.compute.random import normal
 from ganvert.generators.base import check_shape
 from ganvert.images import area_resize, as_drawn
-from ganvert.seeds import item_seed, normal
 
 __all__ = ["Augment", "augment"]
 

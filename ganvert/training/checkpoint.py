@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ganvert.files import atomic_path, code_version
-from ganvert.generators import read_weights
+from ganvert.base.files import atomic_path, code_version
+from ganvert.checkpoints.weights import read_weights
 from ganvert.generators.base import Generator
 from ganvert.training.optimisers import flat_state, load_flat_state
 from ganvert.training.options import TrainOptions

@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 
 from ganvert import tables
+from ganvert.base.errors import InputError
+from ganvert.base.files import open_memmap
+from ganvert.base.seeds import item_seed
+from ganvert.compute.progress import progress
 from ganvert.encoders.base import Encoder
-from ganvert.errors import InputError
-from ganvert.files import open_memmap
 from ganvert.generators.base import Generator
 from ganvert.images import area_resize, from_bytes, from_pil, from_png, to_pil
-from ganvert.runtime import progress
-from ganvert.samples import PictureStore, picture_of, prior_of, ws_of
-from ganvert.seeds import item_seed
+from ganvert.sampling import PictureStore, picture_of, prior_of, ws_of
 from ganvert.training.augment import Augment, augment
 from ganvert.training.options import DataOptions
 

@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ganvert.errors import UnsupportedError
+from ganvert.base.errors import UnsupportedError
 
 __all__ = [
     "World",

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from ganvert.errors import CheckpointError, ParamsError
+from ganvert.base.errors import CheckpointError, ParamsError
 
 __all__ = ["Ema"]
 

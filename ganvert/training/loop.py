@@ -14,23 +14,24 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ganvert.base.errors import ParamsError, UnsupportedError
+from ganvert.base.seeds import item_seed
+from ganvert.compute.progress import progress
+from ganvert.compute.random import normal
 from ganvert.discriminators import Discriminator
 from ganvert.encoders import Encoder, Prediction, load_encoder
-from ganvert.errors import ParamsError, UnsupportedError
 from ganvert.generators.base import Generator, SynthesisInput
-from ganvert.generators.draft import Draft
 from ganvert.images import area_resize, as_rgb
-from ganvert.inverters.base import Batch, Context
-from ganvert.inverters.objective import Objective
-from ganvert.runtime import progress
-from ganvert.samples import prior_of
-from ganvert.seeds import item_seed, normal
+from ganvert.inversion.contract import Batch, Context
+from ganvert.inversion.objective import Objective
+from ganvert.sampling import prior_of
 from ganvert.spaces import Space, make_space
 from ganvert.spaces.feature import point_of_size
 from ganvert.training.adversary import Adversary
 from ganvert.training.checkpoint import Checkpoint
 from ganvert.training.data import Data, Item, Photos
 from ganvert.training.distributed import share, sum_gradients, synchronised, world
+from ganvert.training.draft import Draft
 from ganvert.training.ema import Ema
 from ganvert.training.optimisers import learning_rate, make_optimiser, set_learning_rate
 from ganvert.training.options import TrainOptions

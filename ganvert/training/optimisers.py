@@ -10,8 +10,8 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor, nn
 
-from ganvert.errors import CheckpointError, ParamsError, UnsupportedError
-from ganvert.registry import lookup
+from ganvert.base.errors import CheckpointError, ParamsError, UnsupportedError
+from ganvert.base.registry import lookup
 
 __all__ = [
     "OPTIMISERS",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from ganvert.base.errors import ParamsError
+from ganvert.base.registry import lookup
 from ganvert.encoders.base import EncoderSpec
-from ganvert.errors import ParamsError
-from ganvert.inverters.objective import Term
-from ganvert.registry import lookup
+from ganvert.inversion.objective import Term
 from ganvert.training.adversary import AdversaryOptions
 from ganvert.training.augment import Augment
 from ganvert.training.optimisers import OptimiserOptions
@@ -75,7 +75,7 @@ class TrainOptions:
         regularise: weights of penalties of the prediction (``ganvert.training.regularisers.REGULARISERS``).
         adversary: a discriminator of pictures or of rows that is trained along.
         picture: ``full`` draws pictures with the generator; ``draft`` with a stand-in that is trained first
-            (``ganvert.generators.draft``), ten times cheaper.
+            (``ganvert.training.draft``), ten times cheaper.
         precision: of the encoder's forward pass; ``bf16`` is for GPUs.
         ema: decay of the running mean of the weights, which is what is kept; 0 keeps the last ones.
         validate_every: steps between looks at the held-out photographs; 0 looks at the end only.

@@ -9,17 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ganvert import params, tables
-from ganvert.directions import (
-    DIRECTIONS,
-    Direction,
-    Samples,
-    choose,
-    load_directions,
-    load_samples,
-    save_directions,
-)
-from ganvert.errors import ShapeError, TableError, UnknownNameError
+from ganvert import tables
+from ganvert.base import params
+from ganvert.base.errors import ShapeError, TableError, UnknownNameError
+from ganvert.directions import DIRECTIONS, Direction, Samples, choose, load_directions, load_samples, save_directions
 from stages import discover
 
 OPTIONS = {

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from ganvert.base.errors import UnknownNameError, UnsupportedError
 from ganvert.codes import Codes
+from ganvert.compute.random import normal
 from ganvert.directions import Direction
-from ganvert.editing import EditSpec, draw_edit
-from ganvert.edits import EDITS
-from ganvert.errors import UnknownNameError, UnsupportedError
+from ganvert.editing.edits import EDITS
+from ganvert.editing.render import EditSpec, draw_edit
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
-from ganvert.seeds import normal
 from ganvert.spaces import make_space
 
 NAMES = ["z", "zplus", "zplusplus", "zplus_psi", "wplus", "s", "f16/zplus", "f16/wplus", "pad/zplus"]

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from ganvert.base.errors import CheckpointError, ParamsError, UnsupportedError
+from ganvert.compute.random import normal
 from ganvert.encoders import BACKBONES, HEADS, Encoder, EncoderSpec, Prediction, load_encoder
-from ganvert.errors import CheckpointError, ParamsError, UnsupportedError
 from ganvert.generators import Generator, load_generator
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
-from ganvert.seeds import normal
 from ganvert.spaces import make_space
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "checkpoints"

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganvert.errors import ShapeError, UnsupportedError
+from ganvert.base.errors import ShapeError, UnsupportedError
+from ganvert.compute.random import normal
 from ganvert.generators import GENERATORS, Generator, SynthesisInput, load_generator
 from ganvert.images import area_resize
-from ganvert.seeds import normal
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "checkpoints"
 FILES = sorted(path for path in GOLDEN.iterdir() if path.suffix in (".pkl", ".pt", ".pth"))

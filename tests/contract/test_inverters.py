@@ -15,26 +15,26 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganvert import params
+from ganvert.base import params
+from ganvert.base.errors import InputError, ParamsError, ShapeError, UnknownNameError, UnsupportedError
 from ganvert.codes import codes_of_inversion, read_codes, write_codes
+from ganvert.compute.random import normal
 from ganvert.encoders import Encoder, EncoderSpec, Prediction, load_encoder
 from ganvert.encoders.together import Encoders
-from ganvert.errors import InputError, ParamsError, ShapeError, UnknownNameError, UnsupportedError
 from ganvert.generators.base import Generator, SynthesisInput
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.images import to_pil
-from ganvert.invert import Crop, make_context, seeds_for, targets_of
-from ganvert.inverters import INVERTERS, Batch, Context, Inversion, Preset, join, read_preset
-from ganvert.inverters.chain import ChainOptions
-from ganvert.inverters.optimise import OptimiseOptions
-from ganvert.inverters.schedule import learning_rate
+from ganvert.inversion.methods.chain import ChainOptions
+from ganvert.inversion.methods.optimise import OptimiseOptions
+from ganvert.inversion.presets import INVERTERS, Batch, Context, Inversion, Preset, join, read_preset
+from ganvert.inversion.run import Crop, make_context, seeds_for, targets_of
+from ganvert.inversion.schedule import learning_rate
 from ganvert.losses import LOSSES
 from ganvert.losses.pixel import Mse
-from ganvert.seeds import normal
 from ganvert.spaces import make_space
 
 # The package has a function of that name too.
-optimise_module = importlib.import_module("ganvert.inverters.optimise")
+optimise_module = importlib.import_module("ganvert.inversion.methods.optimise")
 PRESETS = params.section(params.load(Path(__file__).parents[2] / "params.yaml"), "invert.options")
 MSE = ({"loss": "mse", "resolution": 64},)
 

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from skimage import data
 
-from ganvert.errors import AssetError, ShapeError, UnknownNameError
+from ganvert.base.errors import AssetError, ShapeError, UnknownNameError
 from ganvert.images import area_resize, from_pil
-from ganvert.metrics import METRICS, metric
+from ganvert.scoring.metrics import METRICS, metric
 
 NAMES = [f"{name}_64" if entry.resized else name for name, entry in METRICS.items()]
 

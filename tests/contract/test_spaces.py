@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from ganvert.base.errors import ParamsError, ShapeError, TableError, UnknownNameError, UnsupportedError
 from ganvert.codes import codes_of_inversion, read_codes, write_codes
-from ganvert.errors import ParamsError, ShapeError, TableError, UnknownNameError, UnsupportedError
+from ganvert.compute.random import normal
 from ganvert.generators.base import SynthesisInput
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
-from ganvert.inverters import Context, Inversion, read_preset
-from ganvert.seeds import normal
+from ganvert.inversion.presets import Context, Inversion, read_preset
 from ganvert.spaces import SPACES, Motion, Space, make_space
 from ganvert.spaces.sphere import MOTIONS, to_sphere
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ganvert.compute.random import normal
 from ganvert.losses.lpips import Lpips
-from ganvert.seeds import normal
 
 HERE = Path(__file__).parent
 SEEDS = (0, 1, 2, 3)

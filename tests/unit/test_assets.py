@@ -26,9 +26,9 @@ from safetensors.torch import load_file
 
 from ganvert import assets as library
 from ganvert.assets import PRODUCTS, Installed, Package, Product, fetch
-from ganvert.errors import AssetError, CheckpointError
+from ganvert.assets.lpips_weights import lpips_state, read_array_pickle
+from ganvert.base.errors import AssetError, CheckpointError
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
-from ganvert.lpips_weights import lpips_state, read_array_pickle
 
 
 class Index:
@@ -354,7 +354,7 @@ def test_other_pickles_are_refused(data: bytes) -> None:
 
 
 def test_large_pickle_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganvert.lpips_weights.MAX_BYTES", 1000)
+    monkeypatch.setattr("ganvert.assets.lpips_weights.MAX_BYTES", 1000)
     with pytest.raises(CheckpointError, match="more than the 1000"):
         read_array_pickle(checkpoint(), "somewhere")
 

@@ -9,7 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ganvert.blending import (
+from ganvert.base.errors import ParamsError, ShapeError, UnknownNameError, UnsupportedError
+from ganvert.codes import Codes, codes_of_inversion
+from ganvert.compute.random import normal
+from ganvert.editing.blending import (
     draw_between,
     draw_swap,
     draw_transfer,
@@ -20,13 +23,10 @@ from ganvert.blending import (
     transfer,
     with_part,
 )
-from ganvert.codes import Codes, codes_of_inversion
-from ganvert.errors import ParamsError, ShapeError, UnknownNameError, UnsupportedError
 from ganvert.generators import Generator
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.images import to_pil
-from ganvert.inverters import Inversion
-from ganvert.seeds import normal
+from ganvert.inversion.presets import Inversion
 from ganvert.spaces import Space, Variables, make_space
 
 IDS = ["a", "b", "c"]

@@ -52,7 +52,7 @@ def test_every_command_has_help_with_an_example(run, command):
 def test_methods_lists_every_preset_of_params(run):
     import yaml
 
-    from ganvert.params import presets_path
+    from ganvert.base.params import presets_path
 
     done = run("methods")
     assert done.exit_code == 0

@@ -13,8 +13,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ganvert import cli, faces
-from ganvert.blending import draw_between, draw_swap, draw_transfer
 from ganvert.codes import Codes, read_codes
+from ganvert.editing.blending import draw_between, draw_swap, draw_transfer
 from ganvert.generators import load_generator
 from ganvert.images import to_pil
 

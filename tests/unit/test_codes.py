@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from ganvert import codes, tables
+from ganvert.base.errors import ParamsError, TableError
 from ganvert.codes import code_rows, code_table, read_codes
-from ganvert.errors import ParamsError, TableError
+from ganvert.compute.random import normal
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
-from ganvert.inverters import Context, Inversion, Preset, read_preset
-from ganvert.seeds import normal
+from ganvert.inversion.presets import Context, Inversion, Preset, read_preset
 from ganvert.spaces import make_space
 
 STAGE = {"steps": 4, "lr": 0.1, "objective": [{"loss": "mse"}]}
@@ -167,7 +167,7 @@ def test_noise_maps_are_promised_where_they_will_be_found(
     stages: list[dict[str, Any]], noise: bool, tiny_generator: MobileStyleGAN
 ) -> None:
     """Against what the inverters really give."""
-    from ganvert.inverters import Batch
+    from ganvert.inversion.presets import Batch
 
     few = [stage | {"steps": 1} for stage in stages]
     preset = read_preset("mine", few[0] if len(few) == 1 else {"inverter": "chain", "stages": few})

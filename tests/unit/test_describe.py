@@ -10,13 +10,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from ganvert.describe import describe
+from ganvert.base.errors import CheckpointError, InputError, ParamsError
+from ganvert.base.files import sha256_of
 from ganvert.encoders import Encoder, EncoderSpec
-from ganvert.errors import CheckpointError, InputError, ParamsError
-from ganvert.files import sha256_of
 from ganvert.generators import load_generator
+from ganvert.generators.convert import import_generator
+from ganvert.generators.describe import describe
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
-from ganvert.importing import import_generator
 
 
 def test_a_generator(tiny_generator: MobileStyleGAN, tiny_generator_file: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ganvert.files import atomic_path, code_version, sha256_of
+from ganvert.base.files import atomic_path, code_version, sha256_of
 
 
 def test_success_replaces_the_file(tmp_path: Path) -> None:

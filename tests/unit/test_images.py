@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ganvert.errors import ShapeError, UnsupportedError
+from ganvert.base.errors import ShapeError, UnsupportedError
 from ganvert.images import as_drawn, as_rgb, from_pil
 
 

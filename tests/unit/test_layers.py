@@ -43,6 +43,68 @@ def test_layers(package: str, forbidden: set[str]) -> None:
     assert {str(path.relative_to(ROOT)): bad for path in found if (bad := forbidden & set(imports(path)))} == {}
 
 
+#: Packages and loose modules of the library, lowest first: each may import what stands in an earlier line, and itself.
+ORDER = [
+    {"base"},
+    {"tables", "images", "compute"},
+    {"networks"},
+    {"checkpoints"},
+    {"generators"},
+    {"assets"},
+    {"discriminators", "spaces", "losses", "faces"},
+    {"encoders", "sampling"},
+    {"inversion"},
+    {"codes"},
+    {"directions", "scoring"},
+    {"editing"},
+    {"training"},
+    {"extraction"},
+    {"report"},
+    {"cli"},
+]
+
+
+def part_of(module: str) -> str:
+    """The package or loose module of the library that a dotted name belongs to; "" for ganvert itself."""
+    return module.split(".")[1] if module.startswith("ganvert.") else ""
+
+
+def library_imports(path: Path) -> Iterator[str]:
+    """Parts of the library that a file imports when it runs (not for types alone), lazily or not."""
+    tree = ast.parse(path.read_text())
+    for_types = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if node in for_types:
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module == "ganvert":
+            yield from (alias.name for alias in node.names if alias.name != "__version__")
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ganvert."):
+            yield part_of(str(node.module))
+
+
+def test_every_part_of_the_library_has_its_place() -> None:
+    found = {part_of(".".join(path.relative_to(ROOT).with_suffix("").parts)) for path in modules("ganvert")}
+    assert found - {"__init__"} == set().union(*ORDER)
+
+
+def test_the_library_imports_in_one_direction() -> None:
+    allowed, earlier = {}, set[str]()
+    for line in ORDER:
+        allowed |= {part: earlier | {part} for part in line}
+        earlier = earlier | line
+    bad = {}
+    for path in modules("ganvert"):
+        part = part_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+        if part != "__init__" and (wrong := set(library_imports(path)) - allowed[part]):
+            bad[str(path.relative_to(ROOT))] = wrong
+    assert bad == {}
+
+
 def test_nothing_unpickles() -> None:
     bad = []
     for path in (path for package in ("ganvert", "stages", "flows") for path in modules(package)):
@@ -67,6 +129,6 @@ def test_nothing_unpickles() -> None:
 
 def test_heavy_packages_wait_until_they_are_needed() -> None:
     heavy = {"dlib", "onnxruntime", "sklearn", "matplotlib", "jinja2", "dvc", "prefect", "lpips", "torchvision"}
-    program = "import sys, ganvert.cli, ganvert.invert, ganvert.samples; print(*sys.modules)"
+    program = "import sys, ganvert.cli, ganvert.inversion.run, ganvert.sampling; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert heavy & set(done.stdout.split()) == set()

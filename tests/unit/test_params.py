@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import pytest
 
-from ganvert.errors import ParamsError
-from ganvert.params import build, load, presets_path, section
+from ganvert.base.errors import ParamsError
+from ganvert.base.params import build, load, presets_path, section
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from ganvert.base.errors import GanvertError, UnknownNameError
+from ganvert.base.registry import lookup
 from ganvert.checkpoints import FORMATS
 from ganvert.directions import DIRECTIONS
 from ganvert.discriminators import DISCRIMINATORS
-from ganvert.edits import EDITS
+from ganvert.editing.edits import EDITS
 from ganvert.encoders import BACKBONES, HEADS
-from ganvert.errors import GanvertError, UnknownNameError
 from ganvert.generators import GENERATORS
-from ganvert.inverters import INVERTERS
-from ganvert.inverters.objective import REGULARISERS
+from ganvert.inversion.objective import REGULARISERS
+from ganvert.inversion.presets import INVERTERS
 from ganvert.losses import LOSSES
-from ganvert.metrics import METRICS
-from ganvert.registry import lookup
+from ganvert.scoring.metrics import METRICS
 from ganvert.spaces import SPACES
 from ganvert.training.optimisers import OPTIMISERS
 from ganvert.training.regularisers import REGULARISERS as TRAINING_REGULARISERS

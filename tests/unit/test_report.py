@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganvert import statistics, tables
-from ganvert.errors import ParamsError, TableError
+from ganvert import tables
+from ganvert.base.errors import ParamsError, TableError
 from ganvert.images import to_png
 from ganvert.report import ReportInputs, ReportOptions, build_report, plots
 from ganvert.report.page import target_attribute
+from ganvert.scoring import statistics
 
 HOSTILE = 'data/photos/<script>alert("x")</script> & $\\frac{1}{$ http.jpg'
 METHODS = ("mean", "wplus<b>")

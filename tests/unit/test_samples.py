@@ -15,11 +15,13 @@ import pytest
 import torch
 from PIL import Image
 
-from ganvert import faces, samples, tables
-from ganvert.errors import InputError, ParamsError, TableError, UnknownNameError
+from ganvert import faces, tables
+from ganvert import sampling as samples
+from ganvert.base.errors import InputError, ParamsError, TableError, UnknownNameError
+from ganvert.compute.random import normal
 from ganvert.faces import ATTRIBUTES
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
-from ganvert.samples import (
+from ganvert.sampling import (
     PictureStore,
     SampleOptions,
     codes_of,
@@ -32,7 +34,6 @@ from ganvert.samples import (
     write_samples,
     ws_of,
 )
-from ganvert.seeds import normal
 
 
 def brightness(picture: Image.Image) -> float:

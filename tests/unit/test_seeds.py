@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ganvert.seeds import item_seed, normal
+from ganvert.base.seeds import item_seed
+from ganvert.compute.random import normal
 
 
 def test_item_seed_is_pinned_and_keeps_parts_apart() -> None:

@@ -14,22 +14,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganvert import params
-from ganvert.errors import ParamsError, ShapeError
+from ganvert.base import params
+from ganvert.base.errors import ParamsError, ShapeError
+from ganvert.compute.memory import auto_batch, free_memory, memory_budget, out_of_memory, peak_memory
+from ganvert.compute.precision import Engine, Speed, compile_cache
+from ganvert.compute.random import normal
 from ganvert.generators.base import SynthesisInput
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
-from ganvert.inverters import Batch, Context, Inversion, read_preset
-from ganvert.seeds import normal
-from ganvert.speed import (
-    Engine,
-    Speed,
-    auto_batch,
-    compile_cache,
-    free_memory,
-    memory_budget,
-    out_of_memory,
-    peak_memory,
-)
+from ganvert.inversion.presets import Batch, Context, Inversion, read_preset
 
 CPU = torch.device("cpu")
 

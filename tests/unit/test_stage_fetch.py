@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ganvert import assets
-from ganvert.errors import AssetError
+from ganvert.base.errors import AssetError
 from stages import fetch
 
 

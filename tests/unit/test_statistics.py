@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ganvert.errors import ShapeError
-from ganvert.statistics import bootstrap_mean, non_inferiority, summarise
+from ganvert.base.errors import ShapeError
+from ganvert.scoring.statistics import bootstrap_mean, non_inferiority, summarise
 
 
 def test_p_value_at_printed_critical_values() -> None:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ganvert import tables
-from ganvert.errors import TableError
+from ganvert.base.errors import TableError
 
 SCORES = tables.TABLES["scores"]
 

@@ -21,18 +21,20 @@ from safetensors.torch import save_file
 from torch import Tensor
 from typer.testing import CliRunner
 
-from ganvert import cli, tables, tuning
+from ganvert import cli, tables
+from ganvert.base.errors import CheckpointError, TableError
+from ganvert.checkpoints.weights import read_weights
 from ganvert.codes import Codes, codes_of_inversion, read_codes, tuned_folder, write_codes
+from ganvert.compute.random import normal
 from ganvert.directions import Direction, load_directions
 from ganvert.directions.base import save_directions
-from ganvert.editing import EditSpec, draw_edit, draw_shifts
-from ganvert.errors import CheckpointError, TableError
-from ganvert.evaluation import asset_metrics
-from ganvert.generators import Generator, load_generator, read_weights
+from ganvert.editing.render import EditSpec, draw_edit, draw_shifts
+from ganvert.generators import Generator, load_generator
+from ganvert.generators import tuned as tuning
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.images import from_png, to_pil, to_png
-from ganvert.inverters import Context, Inversion, read_preset
-from ganvert.seeds import normal
+from ganvert.inversion.presets import Context, Inversion, read_preset
+from ganvert.scoring.score import asset_metrics
 from ganvert.spaces import make_space, prior
 from stages import align, edit, evaluate
 from stages import invert as invert_stage

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from ganvert.base.errors import ParamsError
 from ganvert.encoders.backbones.base import Backbone
-from ganvert.errors import ParamsError
 
 __all__ = ["Plain", "PlainNarrow", "conv_bn"]
 

@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ganvert.base.errors import ParamsError
 from ganvert.encoders.backbones.base import Backbone
-from ganvert.errors import ParamsError
 
 __all__ = ["Residual"]
 

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from ganvert.base.errors import ParamsError
 from ganvert.encoders.backbones.base import Backbone
 from ganvert.encoders.backbones.units import IRUnit
-from ganvert.errors import ParamsError
 
 __all__ = ["IR18", "IR50", "IR50All", "ResNetIR"]
 

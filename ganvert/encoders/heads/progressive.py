@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ganvert.base.errors import ParamsError
 from ganvert.encoders.heads.base import Head, Prediction
 from ganvert.encoders.heads.style_block import StyleBlock, side_of_rows
-from ganvert.errors import ParamsError
 from ganvert.generators.base import Generator
 
 __all__ = ["ProgressiveHead"]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from ganvert.generators.mapping import Dense
+from ganvert.networks.mapping import Dense
 
 __all__ = ["COARSE", "MIDDLE", "StyleBlock", "side_of_rows"]
 

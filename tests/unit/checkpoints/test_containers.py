@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints import containers, ganvert_file
 from ganvert.checkpoints import read as read_module
 from ganvert.checkpoints.base import Checkpoint, Content, Format, Instance
@@ -22,7 +23,6 @@ from ganvert.checkpoints.containers import read_content
 from ganvert.checkpoints.ganvert_file import save_generator
 from ganvert.checkpoints.read import read_checkpoint
 from ganvert.checkpoints.tensors import take, visit
-from ganvert.errors import CheckpointError
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "checkpoints"
 ARCHIVES = ["B1_rosinality_w64_map8.pt", "C1_genforce_stylegan1_64.pth", "C3_idinvert_stylegan1_128.pth"]

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import torch
 
+from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.containers import read_content
-from ganvert.errors import CheckpointError
 
 EVIL = Path(__file__).parents[2] / "golden" / "checkpoints" / "evil"
 MARK = "PWNED.by.unpickle"

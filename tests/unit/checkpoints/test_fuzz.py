@@ -12,9 +12,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.containers import read_content
 from ganvert.checkpoints.names import CHECKPOINTS
-from ganvert.errors import CheckpointError
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "checkpoints"
 bounded = settings(

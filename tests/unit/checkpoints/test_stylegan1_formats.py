@@ -15,14 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints import FORMATS as registered
 from ganvert.checkpoints import genforce_stylegan1, idinvert, tensorflow_stylegan1
 from ganvert.checkpoints.base import Checkpoint, Content, Instance
 from ganvert.checkpoints.containers import read_content
-from ganvert.errors import CheckpointError
+from ganvert.compute.random import normal
 from ganvert.generators.base import SynthesisInput
 from ganvert.generators.stylegan1 import StyleGAN1
-from ganvert.seeds import normal
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "checkpoints"
 FORMATS = {"genforce": genforce_stylegan1, "flat": idinvert, "tensorflow": tensorflow_stylegan1}

@@ -14,12 +14,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints import genforce_stylegan2, nvlabs, rosinality, tensorflow_stylegan2
 from ganvert.checkpoints.base import Checkpoint, Content, Instance
 from ganvert.checkpoints.containers import read_content
-from ganvert.errors import CheckpointError
+from ganvert.compute.random import normal
 from ganvert.generators.stylegan2 import StyleGAN2
-from ganvert.seeds import normal
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "tests" / "golden" / "checkpoints"

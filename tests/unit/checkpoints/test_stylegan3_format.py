@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content
 from ganvert.checkpoints.containers import read_content
 from ganvert.checkpoints.nvlabs_stylegan3 import matches, read
-from ganvert.errors import CheckpointError
 from ganvert.generators.base import SynthesisInput
 from ganvert.generators.stylegan3 import StyleGAN3
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ganvert.base.errors import ParamsError
 from ganvert.directions.base import Samples
 from ganvert.directions.ganspace import GanspaceOptions, find_ganspace, principal_components
-from ganvert.errors import ParamsError
 
 
 def samples(count: int = 500, d: int = 16) -> Samples:

@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from ganvert.base.errors import ParamsError, UnknownNameError
 from ganvert.directions.base import Samples
 from ganvert.directions.interfacegan import AttributeOptions, InterfaceganOptions, find_interfacegan, project_out
-from ganvert.errors import ParamsError, UnknownNameError
 
 
 def unit(vector: np.ndarray) -> np.ndarray:

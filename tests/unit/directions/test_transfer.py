@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ganvert.base.errors import ShapeError
 from ganvert.directions.transfer import carry_each, carry_jointly
-from ganvert.errors import ShapeError
 
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:

@@ -13,13 +13,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from ganvert.base.errors import CheckpointError, UnsupportedError
 from ganvert.checkpoints import nvlabs, nvlabs_discriminator
 from ganvert.checkpoints.base import Content, Instance
 from ganvert.checkpoints.containers import read_content
+from ganvert.compute.random import normal
 from ganvert.discriminators import DISCRIMINATORS, Discriminator, load_discriminator
-from ganvert.errors import CheckpointError, UnsupportedError
 from ganvert.generators import load_generator
-from ganvert.seeds import normal
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "checkpoints"
 EVIL = GOLDEN / "evil"

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ganvert.compute.random import normal
 from ganvert.discriminators.losses import logistic_discriminator, logistic_generator, r1_penalty
 from ganvert.discriminators.stylegan2 import StyleGAN2Discriminator, fresh
-from ganvert.seeds import normal
 
 
 @pytest.fixture

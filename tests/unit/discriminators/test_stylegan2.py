@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganvert.base.errors import CheckpointError, ParamsError, ShapeError, UnsupportedError
+from ganvert.compute.random import normal
 from ganvert.discriminators.losses import logistic_discriminator
 from ganvert.discriminators.stylegan2 import StyleGAN2Discriminator, fresh, minibatch_deviation
-from ganvert.errors import CheckpointError, ParamsError, ShapeError, UnsupportedError
-from ganvert.seeds import normal
 
 SQRT2 = math.sqrt(2)
 CHANNELS = {4: 6, 8: 6, 16: 4}

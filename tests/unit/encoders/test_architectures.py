@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ganvert.base.errors import ParamsError, UnsupportedError
+from ganvert.compute.random import normal
 from ganvert.encoders.backbones.base import Backbone
 from ganvert.encoders.backbones.plain import Plain, PlainNarrow
 from ganvert.encoders.backbones.residual import Residual
@@ -31,10 +33,8 @@ from ganvert.encoders.heads.progressive import ProgressiveHead
 from ganvert.encoders.heads.style_block import StyleBlock, side_of_rows
 from ganvert.encoders.heads.taps import nearest, resized
 from ganvert.encoders.neck import FPN
-from ganvert.errors import ParamsError, UnsupportedError
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.generators.stylegan2 import StyleGAN2
-from ganvert.seeds import normal
 from ganvert.spaces.pad import map_of
 
 #: Taps of Table S1: side to channels.

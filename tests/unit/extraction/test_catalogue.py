@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ganvert.errors import InputError, StorageError
+from ganvert.base.errors import InputError, StorageError
 from ganvert.extraction import catalogue as module
 from ganvert.extraction.catalogue import Catalogue, Scan
 from ganvert.extraction.sources import SOURCES, Member, Reader

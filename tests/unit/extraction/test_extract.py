@@ -19,16 +19,16 @@ import torch
 from PIL import Image
 
 from ganvert import tables
+from ganvert.base.errors import AssetError, InputError, ParamsError, StorageError, TableError, WorkerLostError
 from ganvert.codes import read_codes
-from ganvert.errors import AssetError, InputError, ParamsError, StorageError, TableError, WorkerLostError
 from ganvert.extraction import Invert, Job, Keep, Pool, assemble, extract, make_job, outputs_of, plan, run_shard
 from ganvert.extraction import shards as shards_module
 from ganvert.extraction.shards import Shard, default_shard_size
 from ganvert.faces import AlignOptions, align_photos, find_photos
 from ganvert.generators import load_generator
 from ganvert.images import from_png, to_pil
-from ganvert.invert import Crop, invert_crops
-from ganvert.inverters import Context, read_preset
+from ganvert.inversion.presets import Context, read_preset
+from ganvert.inversion.run import Crop, invert_crops
 
 COUNT = 14
 

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ganvert import tables
-from ganvert.errors import InputError, PhotoError
+from ganvert.base.errors import InputError, PhotoError
 from ganvert.extraction import sources
 from ganvert.extraction.catalogue import Catalogue
 from ganvert.extraction.sources import SOURCES, Member, Reader, Source, content_id, fetch, kind_of, stamp_of

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageOps
 from scipy.ndimage import gaussian_filter
 
-from ganvert.errors import ParamsError, PhotoError, ShapeError, UnknownNameError
+from ganvert.base.errors import ParamsError, PhotoError, ShapeError, UnknownNameError
 from ganvert.faces.align import RECIPES, _gaussian, align, face_quad
 
 Smooth = Callable[[int, int], Image.Image]

@@ -11,7 +11,7 @@ import pytest
 import skimage
 from PIL import Image, ImageOps
 
-from ganvert.errors import AssetError, UnknownNameError
+from ganvert.base.errors import AssetError, UnknownNameError
 from ganvert.faces.attributes import ATTRIBUTES, MANIFEST_FILE, AttributeScorer, Face
 
 

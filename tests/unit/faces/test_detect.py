@@ -9,7 +9,7 @@ import pytest
 import skimage
 from PIL import Image
 
-from ganvert.errors import AssetError
+from ganvert.base.errors import AssetError
 from ganvert.faces.detect import LANDMARKS_FILE, FaceDetector
 
 

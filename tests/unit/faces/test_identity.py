@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ganvert.assets import fetch
-from ganvert.errors import AssetError
+from ganvert.base.errors import AssetError
 from ganvert.faces.align import align
 from ganvert.faces.detect import FaceDetector
 from ganvert.faces.identity import IDENTITY_FILE, SAME_PERSON, IdentityEmbedder, distance

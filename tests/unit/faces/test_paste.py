@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganvert.errors import ParamsError, ShapeError
+from ganvert.base.errors import ParamsError, ShapeError
 from ganvert.faces.align import align
 from ganvert.faces.paste import homography, paste, soft_mask
 

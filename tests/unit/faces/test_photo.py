@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganvert.errors import InputError, PhotoError
+from ganvert.base.errors import InputError, PhotoError
 from ganvert.faces.photo import TooLargeError, find_photos, open_photo
 
 RAMP = np.linspace(0, 255, 64).astype(np.uint8)[None].repeat(48, 0)  # [48, 64] grey ramp

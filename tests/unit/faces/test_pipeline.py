@@ -12,7 +12,7 @@ import skimage
 from PIL import Image
 
 from ganvert import tables
-from ganvert.errors import ParamsError, UnknownNameError
+from ganvert.base.errors import ParamsError, UnknownNameError
 from ganvert.faces.detect import FaceDetector
 from ganvert.faces.photo import find_photos
 from ganvert.faces.pipeline import AlignOptions, align_photo, align_photos

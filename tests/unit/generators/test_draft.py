@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganvert.errors import CheckpointError, UnsupportedError
+from ganvert.base.errors import CheckpointError, UnsupportedError
+from ganvert.compute.random import normal
 from ganvert.generators.base import SynthesisInput
-from ganvert.generators.draft import Draft
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.images import area_resize
-from ganvert.seeds import normal
+from ganvert.training.draft import Draft
 
 
 def ws_of(generator: MobileStyleGAN, seeds: Sequence[int]) -> Tensor:

@@ -8,9 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ganvert.errors import CheckpointError
-from ganvert.generators.mapping import MappingNetwork
-from ganvert.seeds import normal
+from ganvert.base.errors import CheckpointError
+from ganvert.compute.random import normal
+from ganvert.networks.mapping import MappingNetwork
 
 
 @pytest.mark.parametrize("bias_gain", [1.0, math.sqrt(2)])

@@ -14,13 +14,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ganvert import assets as assets_module
-from ganvert import runtime
-from ganvert.errors import CheckpointError, ShapeError, UnsupportedError
+from ganvert.base.errors import CheckpointError, ShapeError, UnsupportedError
+from ganvert.compute import kernels
+from ganvert.compute.random import normal
 from ganvert.generators import load_generator
 from ganvert.generators.base import SynthesisInput
 from ganvert.generators.mobile_stylegan import MobileStyleGAN, inverse_haar
 from ganvert.images import area_resize
-from ganvert.seeds import normal
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
@@ -204,7 +204,7 @@ def test_own_operators_do_what_those_of_pytorch_do(
         return tuple(found)
 
     ours = drawn()
-    monkeypatch.setattr(runtime, "HAND_WRITTEN", False)
+    monkeypatch.setattr(kernels, "ENABLED", False)
     torch.testing.assert_close(ours, drawn(), rtol=1e-9, atol=1e-11)
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from ganvert.errors import UnsupportedError
+from ganvert.base.errors import UnsupportedError
+from ganvert.compute.random import normal
 from ganvert.generators.base import SynthesisInput
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
-from ganvert.generators.preview import Fitted, Preview
 from ganvert.images import area_resize
-from ganvert.seeds import normal
+from ganvert.inversion.preview import Fitted, Preview
 
 
 @pytest.fixture

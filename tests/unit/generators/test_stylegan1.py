@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganvert.errors import CheckpointError
+from ganvert.base.errors import CheckpointError
+from ganvert.compute.random import normal
 from ganvert.generators.base import SynthesisInput
 from ganvert.generators.stylegan1 import StyleGAN1, blur, stylise, upsample_conv
-from ganvert.seeds import normal
 
 LAYERS, Z, W, CHANNELS = 8, 6, 5, (7, 6, 6, 5, 5, 4, 4, 3)  # 32 px
 

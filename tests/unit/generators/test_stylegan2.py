@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganvert.errors import CheckpointError, UnsupportedError
+from ganvert.base.errors import CheckpointError, UnsupportedError
+from ganvert.compute.random import normal
 from ganvert.generators import Generator, SynthesisInput, build_generator, load_generator
-from ganvert.generators.modulation import blur_kernel, modulated_up_conv, upsample
 from ganvert.generators.stylegan2 import StyleGAN2
-from ganvert.seeds import normal
+from ganvert.networks.modulation import blur_kernel, modulated_up_conv, upsample
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "tests" / "golden" / "checkpoints"

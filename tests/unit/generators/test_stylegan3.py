@@ -17,12 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganvert.base.errors import CheckpointError, ShapeError, UnsupportedError
 from ganvert.checkpoints.containers import read_content
 from ganvert.checkpoints.nvlabs_stylegan3 import read
-from ganvert.errors import CheckpointError, ShapeError, UnsupportedError
+from ganvert.compute.random import normal
 from ganvert.generators.base import SynthesisInput
 from ganvert.generators.stylegan3 import StyleGAN3, downsample, upsample
-from ganvert.seeds import normal
 
 State = dict[str, Tensor]
 W_DIM = 8

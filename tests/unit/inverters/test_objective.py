@@ -14,15 +14,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ganvert.errors import InputError, ParamsError, ShapeError
+from ganvert.base.errors import InputError, ParamsError, ShapeError
+from ganvert.compute.random import normal
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.images import as_drawn, from_pil, to_pil
-from ganvert.invert import Crop, invert_crops, make_context
-from ganvert.inverters import Batch, Context, Inversion, Inverter, Preset, read_preset
-from ganvert.inverters.objective import Objective, Term
+from ganvert.inversion.objective import Objective, Term
+from ganvert.inversion.presets import Batch, Context, Inversion, Inverter, Preset, read_preset
+from ganvert.inversion.run import Crop, invert_crops, make_context
 from ganvert.losses import LOSSES
 from ganvert.losses.pixel import Mse
-from ganvert.seeds import normal
 
 SIZE = 64
 

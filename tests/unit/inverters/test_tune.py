@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganvert import tuning
+from ganvert.base.errors import ParamsError, UnsupportedError
+from ganvert.compute.random import normal
 from ganvert.discriminators import Discriminator, fresh
-from ganvert.errors import ParamsError, UnsupportedError
+from ganvert.generators import tuned as tuning
 from ganvert.generators.base import Generator
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
-from ganvert.inverters import Batch, Context, Inversion, read_preset
-from ganvert.inverters.tune import tuned_names
-from ganvert.seeds import normal
+from ganvert.inversion.methods.tune import tuned_names
+from ganvert.inversion.presets import Batch, Context, Inversion, read_preset
 from ganvert.spaces import make_space, prior
 
 MSE = ({"loss": "mse", "resolution": None},)

@@ -11,12 +11,12 @@ import torch
 from scipy.ndimage import convolve1d
 from torch import Tensor, nn
 
+from ganvert.compute.random import normal
 from ganvert.losses import LOSSES
 from ganvert.losses.laplacian import _enlarge, laplacian_pyramid
 from ganvert.losses.lpips import load_lpips
 from ganvert.losses.noise import noise_penalty, normalise_noise_
 from ganvert.losses.perceptual import gram
-from ganvert.seeds import normal
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 CPU = torch.device("cpu")

@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganvert import runtime
+from ganvert.compute import kernels
+from ganvert.compute.random import normal
 from ganvert.losses.lpips import load_lpips
-from ganvert.losses.winograd import WinogradConv2d
-from ganvert.seeds import normal
+from ganvert.networks.winograd import WinogradConv2d
 
 SIZES = [(1, 256, 128, 16, 16), (2, 128, 256, 8, 12), (3, 192, 192, 4, 4)]
 
@@ -63,7 +63,7 @@ def test_sides_that_are_no_multiple_of_four_are_direct(monkeypatch: pytest.Monke
     assert torch.equal(ours(x), plain(x))
     even = normal([0], (256, 8, 8))
     assert not torch.equal(ours(even), plain(even))  # it is the other way that is tested above
-    monkeypatch.setattr(runtime, "HAND_WRITTEN", False)
+    monkeypatch.setattr(kernels, "ENABLED", False)
     assert torch.equal(ours(even), plain(even))
 
 

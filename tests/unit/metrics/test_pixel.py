@@ -8,7 +8,7 @@ import pytest
 import torch
 from skimage import metrics as skimage
 
-from ganvert.metrics.pixel import mse, psnr
+from ganvert.scoring.metrics.pixel import mse, psnr
 
 
 def pair() -> tuple[torch.Tensor, torch.Tensor]:

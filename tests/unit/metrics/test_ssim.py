@@ -7,8 +7,8 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from ganvert.errors import ShapeError
-from ganvert.metrics.ssim import C1, ssim, ssim_map
+from ganvert.base.errors import ShapeError
+from ganvert.scoring.metrics.ssim import C1, ssim, ssim_map
 
 
 def pair(seed: int = 0, size: tuple[int, int] = (32, 40)) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ganvert.errors import UnsupportedError
+from ganvert.base.errors import UnsupportedError
+from ganvert.compute.random import normal
 from ganvert.generators import Generator, SynthesisInput
-from ganvert.seeds import normal
 from ganvert.spaces import make_space
 from ganvert.spaces.feature import FeatureStyle
 

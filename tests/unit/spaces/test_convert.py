@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from ganvert.errors import UnsupportedError
+from ganvert.base.errors import UnsupportedError
 from ganvert.generators import Generator
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.spaces import make_space

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from ganvert.errors import ParamsError, UnsupportedError
+from ganvert.base.errors import ParamsError, UnsupportedError
+from ganvert.compute.random import normal
 from ganvert.generators import Generator, SynthesisInput
-from ganvert.seeds import normal
 from ganvert.spaces import make_space
 from ganvert.spaces.pad import Pad, map_of, ring_of
 

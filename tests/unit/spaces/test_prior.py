@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganvert.errors import CheckpointError
+from ganvert.base.errors import CheckpointError
+from ganvert.compute.random import normal
 from ganvert.generators import Generator, load_generator
-from ganvert.seeds import normal
 from ganvert.spaces import prior as module
 from ganvert.spaces.prior import Prior, activate, deactivate, prior, prior_of
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganvert.errors import UnsupportedError
-from ganvert.seeds import normal
+from ganvert.base.errors import UnsupportedError
+from ganvert.compute.random import normal
 from ganvert.spaces.sphere import MOTIONS, geodesic, retract_once, slerp, stepped, to_sphere
 
 R3 = math.sqrt(3)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from ganvert.compute.random import normal
 from ganvert.generators import Generator
-from ganvert.seeds import normal
 from ganvert.spaces import make_space
 from ganvert.spaces.truncated import CUTOFF, PSI
 from ganvert.spaces.zplusplus import ZPlusPlus

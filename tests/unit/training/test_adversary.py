@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ganvert.base.errors import CheckpointError, ParamsError, ShapeError, UnsupportedError
+from ganvert.compute.random import normal
 from ganvert.discriminators import fresh
-from ganvert.errors import CheckpointError, ParamsError, ShapeError, UnsupportedError
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.images import area_resize
-from ganvert.seeds import normal
 from ganvert.training.adversary import Adversary, AdversaryOptions, LatentDiscriminator, ReplayPool
 
 LATENT = AdversaryOptions(kind="latent", weight=0.1, lr=1e-3, pool=5, r1_every=4)

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganvert.errors import ParamsError, ShapeError
-from ganvert.seeds import normal
+from ganvert.base.errors import ParamsError, ShapeError
+from ganvert.compute.random import normal
 from ganvert.training import augment as module
 from ganvert.training.augment import Augment, augment
 

@@ -13,14 +13,15 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ganvert import params, tables
+from ganvert import tables
+from ganvert.base import params
+from ganvert.base.errors import InputError
+from ganvert.compute.random import normal
 from ganvert.encoders import BACKBONES, Encoder, EncoderSpec
 from ganvert.encoders.backbones import Backbone
-from ganvert.errors import InputError
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.images import area_resize, from_pil, to_pil
-from ganvert.samples import picture_of, ws_of
-from ganvert.seeds import normal
+from ganvert.sampling import picture_of, ws_of
 from ganvert.training import DataOptions, Photos, read_photos
 from ganvert.training.data import Data, Item
 

@@ -11,20 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganvert.errors import UnsupportedError
+from ganvert.base.errors import UnsupportedError
+from ganvert.compute.random import normal
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
-from ganvert.seeds import normal
 from ganvert.training.adversary import Adversary, AdversaryOptions
-from ganvert.training.distributed import (
-    World,
-    broadcast_,
-    collect,
-    leave,
-    share,
-    sum_gradients,
-    synchronised,
-    world,
-)
+from ganvert.training.distributed import World, broadcast_, collect, leave, share, sum_gradients, synchronised, world
 
 BATCH, STEPS = 5, 12  # shares of three and two
 GAMES = {

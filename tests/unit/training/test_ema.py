@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganvert.errors import CheckpointError, ParamsError
+from ganvert.base.errors import CheckpointError, ParamsError
 from ganvert.training.ema import Ema
 
 

@@ -16,14 +16,14 @@ import yaml
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ganvert import params
+from ganvert.base import params
+from ganvert.base.errors import CheckpointError, GanvertError, ParamsError, UnsupportedError
+from ganvert.compute.random import normal
 from ganvert.encoders import BACKBONES, Encoder, load_encoder
 from ganvert.encoders.backbones import Backbone
-from ganvert.errors import CheckpointError, GanvertError, ParamsError, UnsupportedError
 from ganvert.generators.base import Generator, SynthesisInput
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.images import area_resize
-from ganvert.seeds import normal
 from ganvert.spaces.feature import point_of_size
 from ganvert.training import Photos, Trained, TrainOptions, loop, train
 from ganvert.training.adversary import Adversary

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ganvert.errors import CheckpointError, ParamsError, UnknownNameError, UnsupportedError
-from ganvert.params import build
-from ganvert.seeds import normal
+from ganvert.base.errors import CheckpointError, ParamsError, UnknownNameError, UnsupportedError
+from ganvert.base.params import build
+from ganvert.compute.random import normal
 from ganvert.training.optimisers import (
     OPTIMISERS,
     OptimiserOptions,

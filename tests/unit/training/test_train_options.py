@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ganvert import params
-from ganvert.errors import GanvertError, ParamsError
+from ganvert.base import params
+from ganvert.base.errors import GanvertError, ParamsError
 from ganvert.training import DataOptions, TrainOptions
 
 LEAST: dict[str, Any] = {

@@ -1,0 +1,72 @@
+"""Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["atomic_path", "code_version", "open_memmap", "sha256_of"]
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a sibling name to write to; it becomes `path` only if the block succeeds.
+
+    A crash, a full disk or Ctrl-C leaves either the old file or none, never a part of the new one.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last: image and table writers choose their format by it.
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file's bytes, read in pieces."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as handle:
+        while piece := handle.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+#: Parts of the package that decide what an inversion (or a training step) computes.
+METHOD_CODE = (
+    *("base", "checkpoints", "compute", "discriminators", "encoders", "generators", "images.py", "inversion"),
+    *("losses", "networks", "spaces", "training"),
+)
+
+
+@cache
+def code_version(*parts: str) -> str:
+    """A digest of ganvert's own source that decides numbers: what was computed by other code is not taken up again.
+
+    Args:
+        parts: files and folders of the package; all that inversion depends on if none is named.
+    """
+    digest = hashlib.sha256()
+    package = Path(__file__).parents[1]
+    for part in parts or METHOD_CODE:
+        path = package / part
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(f"{file.relative_to(package).as_posix()}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def open_memmap(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
+    """An array in a file, made of zeros when it is not there yet, open for reading and writing."""
+    if not path.exists():
+        with atomic_path(path) as temporary:
+            np.lib.format.open_memmap(str(temporary), "w+", dtype, shape).flush()
+    return np.lib.format.open_memmap(str(path), "r+")

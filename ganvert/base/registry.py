@@ -1,0 +1,35 @@
+"""One lookup for every registry: a literal dict, name to entry."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import TypeVar
+
+from ganvert.base.errors import UnknownNameError
+
+__all__ = ["lookup"]
+
+T = TypeVar("T")
+
+
+def lookup(registry: Mapping[str, T], name: str, kind: str) -> T:
+    """Return ``registry[name]``, or say what exists and what may have been meant.
+
+    Args:
+        registry: the family's literal dict.
+        name: the entry asked for.
+        kind: what an entry is called in messages, e.g. ``"inverter"``.
+
+    Raises:
+        UnknownNameError: there is no such entry.
+
+    >>> lookup({"adam": 1, "mean": 2}, "adm", "inverter")
+    Traceback (most recent call last):
+    ganvert.base.errors.UnknownNameError: unknown inverter 'adm'; known: adam, mean. Did you mean 'adam'?
+    """
+    if name in registry:
+        return registry[name]
+    close = difflib.get_close_matches(name, registry, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise UnknownNameError(f"unknown {kind} {name!r}; known: {', '.join(sorted(registry))}.{hint}")

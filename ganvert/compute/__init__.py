@@ -1,0 +1,1 @@
+"""Devices, precision, memory, progress and random numbers: how a process computes. Imports `base`."""

@@ -1,0 +1,35 @@
+"""Which device a process computes on, and how strictly."""
+
+from __future__ import annotations
+
+import torch
+
+from ganvert.base.errors import UnsupportedError
+
+__all__ = ["resolve_device", "strict_math"]
+
+
+def strict_math(threads: int | None = None) -> None:
+    """Full float32 everywhere and no autotuned kernels, so that equal inputs give equal results."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    if threads:
+        torch.set_num_threads(threads)
+
+
+def resolve_device(name: str) -> torch.device:
+    """'auto' (a GPU when there is one), 'cpu', 'cuda' or 'cuda:N'.
+
+    Raises:
+        UnsupportedError: a GPU was asked for and there is none.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UnsupportedError(f"device: wanted auto, cpu or cuda[:N], got {name!r}") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UnsupportedError(f"device {name!r} was asked for, but this machine offers no CUDA GPU; use cpu or auto")
+    return device

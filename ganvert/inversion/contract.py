@@ -1,0 +1,186 @@
+"""The inverter contract: a batch of photographs in, codes out, one status per image."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganvert.base.errors import InputError, ParamsError, ShapeError, UnsupportedError
+from ganvert.compute.precision import Engine, Speed
+from ganvert.discriminators import Discriminator
+from ganvert.encoders.base import Encoder
+from ganvert.encoders.together import Encoders
+from ganvert.generators.base import Generator
+from ganvert.spaces import Variables
+
+__all__ = ["Batch", "Context", "Inversion", "OnStep", "fingerprint_of", "join", "part_of"]
+
+#: Called after a step with (steps done, steps in all, objective per image of the part that is worked on).
+OnStep = Callable[[float, float, Tensor], None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Context:
+    """What an inverter works with.
+
+    Attributes:
+        generator: the frozen generator, on its device.
+        folder: the asset folder (LPIPS weights); None for the default one.
+        encoder: for methods that start from one, or from several together.
+        inputs: folder of the masks and second pictures that terms of an objective name.
+        discriminator: the checkpoint's own, if it has one, for methods that play against it.
+        side_by_side: so many images of a batch at most are worked on at once; the first that is done makes room for
+            the next. None is as many as fit into memory where that helps, and one on a CPU.
+        speed: precision and compilation of optimisations.
+    """
+
+    generator: Generator
+    folder: Path | None = None
+    encoder: Encoder | Encoders | None = None
+    inputs: Path | None = None
+    discriminator: Discriminator | None = None
+    side_by_side: int | None = None
+    speed: Speed = dataclasses.field(default_factory=Speed)
+
+    def __post_init__(self) -> None:
+        if self.side_by_side is not None and self.side_by_side < 1:
+            raise ParamsError(f"side_by_side: wanted 1 or more, got {self.side_by_side}")
+
+    @property
+    def device(self) -> torch.device:
+        """Where everything runs."""
+        return self.generator.w_avg.device
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What draws at the speed that is asked for."""
+        return Engine(self.generator, self.speed)
+
+    def require_encoder(self) -> Encoder | Encoders:
+        """The encoder, or UnsupportedError."""
+        if self.encoder is None:
+            raise UnsupportedError("this method starts from an encoder: give its weights (params: invert.methods.NAME)")
+        return self.encoder
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Batch:
+    """N images to invert. They do not influence each other.
+
+    Attributes:
+        targets: [N, 3, resolution, resolution] in [-1, 1], on the context's device; three equal channels where the
+            generator is grey. For `optimise` and `feed_forward` they may wait on the CPU: an image goes to the device
+            when its turn comes.
+        seeds: one per image.
+        image_ids: one per image; what masks of single images are found by.
+        start: what an earlier stage of the method found, or None.
+    """
+
+    targets: Tensor
+    seeds: Sequence[int]
+    image_ids: Sequence[str] = ()
+    start: Inversion | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.seeds) != len(self.targets):
+            raise ShapeError(f"batch: {len(self.targets)} images need as many seeds, got {len(self.seeds)}")
+        if self.image_ids and len(self.image_ids) != len(self.targets):
+            raise ShapeError(f"batch: {len(self.targets)} images need as many ids, got {len(self.image_ids)}")
+        bad = [i for i, image in enumerate(self.targets) if not image.isfinite().all()]
+        if bad:
+            names = [self.image_ids[i] if self.image_ids else str(i) for i in bad]
+            raise InputError(f"images {', '.join(names)}: wanted numbers in [-1, 1], got nan or infinity")
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def to(self, device: torch.device) -> Batch:
+        """The same with its targets there."""
+        return dataclasses.replace(self, targets=self.targets.to(device))
+
+    def select(self, index: int) -> Batch:
+        """The batch of one image."""
+        return Batch(
+            targets=self.targets[index : index + 1],
+            seeds=self.seeds[index : index + 1],
+            image_ids=self.image_ids[index : index + 1],
+            start=self.start and self.start.select(index),
+        )
+
+    def require_start(self) -> Inversion:
+        """The start, or ParamsError."""
+        if self.start is None:
+            raise ParamsError("this stage goes on from an earlier one: put it behind another (inverter: chain)")
+        return self.start
+
+
+@dataclasses.dataclass
+class Inversion:
+    """Codes of N images.
+
+    Attributes:
+        space: name of the latent space.
+        variables: name to [N, *shape], float32 on the CPU.
+        noise: optimised noise maps, or empty.
+        trace: [N, steps] objective per step; nan for steps that were not taken (it had converged, or diverged).
+        best_step: [N] step of the smallest objective.
+        status, reason: per image, ``ok`` or ``diverged``.
+        weights: per image, what is added to the generator's weights, by their names; empty where it is not tuned.
+    """
+
+    space: str
+    variables: Variables
+    noise: list[Tensor]
+    trace: Tensor
+    best_step: Tensor
+    status: list[str]
+    reason: list[str]
+    weights: list[dict[str, Tensor]] = dataclasses.field(default_factory=list)
+
+    def select(self, index: int) -> Inversion:
+        """The inversion of one image."""
+        one = slice(index, index + 1)
+        return Inversion(
+            self.space,
+            {name: value[one] for name, value in self.variables.items()},
+            [value[one] for value in self.noise],
+            self.trace[one],
+            self.best_step[one],
+            self.status[one],
+            self.reason[one],
+            self.weights[one],
+        )
+
+
+def join(parts: Sequence[Inversion]) -> Inversion:
+    """Batches of one method put together again."""
+    first = parts[0]
+    return Inversion(
+        first.space,
+        {name: torch.cat([part.variables[name] for part in parts]) for name in first.variables},
+        [torch.cat(maps) for maps in zip(*(part.noise for part in parts), strict=True)],
+        torch.cat([part.trace for part in parts]),
+        torch.cat([part.best_step for part in parts]),
+        [status for part in parts for status in part.status],
+        [reason for part in parts for reason in part.reason],
+        [weights for part in parts for weights in part.weights],
+    )
+
+
+def part_of(on_step: OnStep | None, done: int, size: int, total: int) -> OnStep | None:
+    """What a part of the work reports to: `size` of `total` steps, with `done` of them behind it."""
+    return None if on_step is None else lambda step, steps, seen: on_step(done + size * step / steps, total, seen)
+
+
+def fingerprint_of(options: Any) -> str:
+    """16 hex digits that name a set of options."""
+    text = json.dumps(dataclasses.asdict(options), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""The inverters: optimisation, tuning of the generator, encoders alone, and chains of them."""

@@ -1,0 +1,4 @@
+"""Layers that several networks share: mapping, modulated and fast convolutions, given padding.
+
+Imports `base` and `compute`.
+"""

@@ -1,0 +1,95 @@
+"""Operations of StyleGAN2: modulated convolutions and upsampling.
+
+Modulating the input and demodulating the output equals modulating the weights (Karras et al. 2020, arXiv 1912.04958,
+section 2.2), with one set of weights for the whole batch. With frozen weights the backward pass then needs no gradient
+of a convolution's weights, half of what it costs otherwise.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ganvert.networks.padding import insert_into
+
+__all__ = ["blur_kernel", "demodulation", "modulated_conv", "modulated_pointwise", "modulated_up_conv", "upsample"]
+
+
+def blur_kernel() -> Tensor:
+    """The filter of all upsampling: [4, 4], outer product of (1, 3, 3, 1) / 4, which keeps the mean of a picture."""
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4
+    return torch.outer(taps, taps)
+
+
+def demodulation(weight: Tensor, style: Tensor, epsilon: float) -> Tensor:
+    """Factors that bring outputs back to unit size.
+
+    Args:
+        weight: [out, in, k, k].
+        style: [N, in].
+        epsilon: added to the squared norm of each output's weights.
+
+    Returns:
+        [N, out].
+    """
+    return (style.square() @ weight.square().sum(dim=(2, 3)).t() + epsilon).rsqrt()
+
+
+def modulated_conv(x: Tensor, weight: Tensor, style: Tensor, padding: Tensor | None = None) -> Tensor:
+    """3x3 convolution of the modulated input, not demodulated.
+
+    Args:
+        x: [N, in, h, w].
+        weight: [out, in, 3, 3].
+        style: [N, in].
+        padding: [N or 1, in, h + 2, w + 2]: its border replaces the zeros around the modulated input.
+
+    Returns:
+        [N, out, h, w].
+    """
+    x = x * style[:, :, None, None]
+    return F.conv2d(x, weight, padding=1) if padding is None else F.conv2d(insert_into(padding, x), weight)
+
+
+def modulated_up_conv(x: Tensor, weight: Tensor, style: Tensor, blur: Tensor) -> Tensor:
+    """Transposed 3x3 convolution of the modulated input with stride 2, then the blur; not demodulated.
+
+    Measured on CPUs this beats one convolution that makes the four phases of the output, although the blur goes over
+    the large feature map once more: the phases take four times the multiplications.
+
+    Args:
+        x: [N, in, h, w].
+        weight: [out, in, 3, 3], as a transposed convolution uses it.
+        style: [N, in].
+        blur: [4, 4].
+
+    Returns:
+        [N, out, 2h, 2w].
+    """
+    x = F.conv_transpose2d(x * style[:, :, None, None], weight.transpose(0, 1), stride=2)
+    channels = len(weight)
+    return F.conv2d(x, blur.expand(channels, 1, 4, 4), padding=1, groups=channels)
+
+
+def modulated_pointwise(x: Tensor, weight: Tensor, bias: Tensor, style: Tensor) -> Tensor:
+    """1x1 convolution with a style and a bias, no demodulation.
+
+    Few outputs make small modulated weights, so that no pass over the feature map is spent on modulation.
+
+    Args:
+        x: [N, in, h, w].
+        weight: [out, in].
+        bias: [out].
+        style: [N, in].
+
+    Returns:
+        [N, out, h, w].
+    """
+    return torch.baddbmm(bias[:, None], weight * style.unsqueeze(1), x.flatten(2)).unflatten(2, x.shape[2:])
+
+
+def upsample(x: Tensor, blur: Tensor) -> Tensor:
+    """Twice as large, [N, c, h, w] to [N, c, 2h, 2w]: zeros between the pixels, then the blur (zeros outside)."""
+    channels = x.shape[1]
+    return F.conv_transpose2d(x, blur.expand(channels, 1, 4, 4), stride=2, padding=1, groups=channels)

@@ -1,0 +1,325 @@
+"""The generator's own pictures: drawn by seed, kept as 8-bit files, scored by attribute."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ganvert import tables
+from ganvert.base.errors import InputError, ParamsError, TableError
+from ganvert.base.files import open_memmap
+from ganvert.base.registry import lookup
+from ganvert.compute.progress import progress
+from ganvert.compute.random import normal
+from ganvert.faces import ATTRIBUTES
+from ganvert.generators.base import Generator
+from ganvert.images import area_resize, as_rgb, from_bytes, to_pil
+
+__all__ = [
+    "PictureStore",
+    "SampleOptions",
+    "SampleSet",
+    "codes_of",
+    "draw",
+    "load_callable",
+    "picture_of",
+    "prior_of",
+    "read_score_table",
+    "sample",
+    "w_of",
+    "write_samples",
+    "ws_of",
+]
+
+#: A user's own scorer: pictures in, one mapping of name to number (or None) per picture out.
+Scorer = Callable[[Sequence[Image.Image]], list[dict[str, float | None]]]
+
+
+def prior_of(generator: Generator) -> str:
+    """What decides the picture of a seed, for the names of work files: the weights, and the class if there is one."""
+    return generator.fingerprint()[:16] + ("" if generator.label is None else f"-{generator.label}")
+
+
+def _z_of(generator: Generator, seeds: Sequence[int]) -> Tensor:
+    return normal(seeds, (generator.z_dim,)).to(generator.w_avg)
+
+
+@torch.no_grad()
+def w_of(generator: Generator, z: Tensor) -> Tensor:
+    """The w [N, w_dim] of z [N, z_dim], without truncation; the mean over the rows where rows differ."""
+    if not len(z):
+        return z.new_zeros(0, generator.w_dim)
+    parts = [generator.map_to_w(part) for part in z.split(1024)]
+    return torch.cat([part.mean(dim=1) if generator.rows_differ else part for part in parts])
+
+
+def codes_of(generator: Generator, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """The z [N, z_dim] and w [N, w_dim] of seeds (:func:`w_of`)."""
+    z = _z_of(generator, seeds)
+    return z, w_of(generator, z)
+
+
+@torch.no_grad()
+def ws_of(generator: Generator, seeds: Sequence[int], psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+    """The ws [N, num_ws, w_dim] that pictures of seeds are drawn from; `psi` and `cutoff` as in ``Generator.map``."""
+    return generator.map(_z_of(generator, seeds), psi=psi, cutoff=cutoff)
+
+
+@torch.no_grad()
+def picture_of(generator: Generator, ws: Tensor, px: int) -> Tensor:
+    """RGB pictures [N, 3, px, px] about [-1, 1] of ws."""
+    return area_resize(as_rgb(generator.synthesize(ws=ws, px=px)), px)
+
+
+def draw(
+    generator: Generator,
+    seeds: Sequence[int],
+    px: int,
+    batch: int = 4,
+    codes: Callable[[Sequence[int]], Tensor] | None = None,
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield (seed, picture [3, px, px] about [-1, 1]) one by one, drawn in batches.
+
+    `codes` gives the ws of seeds; without it they are those of :func:`ws_of`.
+    """
+    for start in range(0, len(seeds), batch):
+        part = seeds[start : start + batch]
+        ws = codes(part) if codes else ws_of(generator, part)
+        yield from zip(part, picture_of(generator, ws, px), strict=True)
+
+
+class PictureStore:
+    """Pictures of seeds 0..count-1 as uint8 [count, px, px, 3] in one file, drawn when first asked for.
+
+    A byte per seed beside it says what is there, so that a killed run goes on where it stopped.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        folder: Path,
+        count: int,
+        px: int,
+        codes: Callable[[Sequence[int]], Tensor] | None = None,
+    ) -> None:
+        """`codes` gives the ws of seeds where they are not those of :func:`ws_of`; its folder must be its own."""
+        self.generator, self.px, self.codes = generator, px, codes
+        stem = folder / f"{prior_of(generator)}-{px}-{count}"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._pictures = open_memmap(stem.with_suffix(".npy"), np.uint8, (count, px, px, 3))
+        self._there = open_memmap(stem.with_suffix(".there.npy"), np.uint8, (count,))
+
+    def fill(self, seeds: Sequence[int], batch: int = 4) -> None:
+        """Draw what is missing of `seeds`, with a progress bar."""
+        missing = [seed for seed in seeds if not self._there[seed]]
+        drawn = draw(self.generator, missing, self.px, batch, self.codes)
+        for seed, image in progress(drawn, len(missing), "drawing samples"):
+            self._pictures[seed] = np.asarray(to_pil(image[None])[0])
+            self._there[seed] = 1
+
+    def get(self, seeds: Sequence[int]) -> Tensor:
+        """float32 [N, 3, px, px] in [-1, 1] of seeds that are filled."""
+        return from_bytes(np.stack([self._pictures[seed] for seed in seeds]))
+
+    def picture(self, seed: int) -> Image.Image:
+        """One picture as it is stored."""
+        return Image.fromarray(np.asarray(self._pictures[seed]))
+
+
+def load_callable(name: str) -> Scorer:
+    """A user's scorer from ``package.module:function``; ParamsError when it cannot be had."""
+    module, _, function = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ParamsError(f"scorer {name!r}: wanted 'package.module:function': {error}") from error
+    if not callable(found):
+        raise ParamsError(f"scorer {name!r} is not callable")
+    return found
+
+
+def read_score_table(path: Path, generator: Generator | None = None) -> tuple[dict[str, dict[int, float]], set[int]]:
+    """Scores that somebody else made: Parquet or CSV with a column ``seed`` and one number column per attribute.
+
+    Args:
+        path: the table.
+        generator: when the table's metadata names a generator, it must be this one.
+
+    Returns:
+        attribute -> {seed: score}, without the seeds that have none (no face was found); and all seeds of the table.
+    """
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet as pq
+
+    if not path.exists():
+        raise InputError(f"{path}: there is no such score table")
+    try:
+        data = pyarrow.csv.read_csv(path) if path.suffix == ".csv" else pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise TableError(f"{path}: neither Parquet nor CSV: {error}") from error
+    if "seed" not in data.column_names:
+        raise TableError(f"{path}: wanted a column 'seed' beside the scores, got {data.column_names}")
+    owner = (data.schema.metadata or {}).get(b"generator", b"").decode()
+    if owner and generator is not None and owner != generator.fingerprint():
+        raise TableError(
+            f"{path}: scores of generator {owner[:12]}, not of {generator.fingerprint()[:12]}; take it out of "
+            "sample.tables, or set sample.known: null to score this generator's samples anew"
+        )
+    seeds = data.column("seed").to_pylist()
+    scores: dict[str, dict[int, float]] = {}
+    for name in data.column_names:
+        if name != "seed":
+            column = data.column(name).to_pylist()
+            if any(value is not None and not isinstance(value, int | float) for value in column):
+                raise TableError(f"{path}: column {name!r} holds something that is not a number")
+            scores[name] = {seed: float(v) for seed, v in zip(seeds, column, strict=True) if v is not None}
+    return scores, set(seeds)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SampleOptions:
+    """params.yaml: sample.
+
+    Attributes:
+        count: seeds 0 .. count - 1 are the samples.
+        px: side of the pictures that are scored.
+        attributes: which face attributes are scored (``ganvert.faces.ATTRIBUTES``); none for pictures of other things,
+            which then need no face models.
+        known: score table of this generator made earlier with the same scorers; its seeds are not drawn again.
+            None draws and scores everything.
+        check: how many seeds of `known` are drawn and scored again all the same, and compared.
+        sheet: how many pictures the contact sheet shows.
+        tables: further score tables (Parquet or CSV with a column ``seed``), one attribute per column.
+        callables: further scorers, ``package.module:function``; they see every seed's picture, so all are drawn.
+    """
+
+    count: int
+    px: int = 512
+    attributes: tuple[str, ...] = tuple(ATTRIBUTES)
+    known: str | None = None
+    check: int = 8
+    sheet: int = 16
+    tables: tuple[str, ...] = ()
+    callables: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in self.attributes:
+            lookup(ATTRIBUTES, name, "attribute")
+        if self.count < 2 or self.px < 64 or self.check < 0 or self.sheet < 0:
+            raise ParamsError(f"count must be at least 2, px at least 64, check and sheet not negative; got {self}")
+
+
+@dataclasses.dataclass
+class SampleSet:
+    """Rows of the samples table, and pictures for the contact sheet."""
+
+    rows: list[dict[str, Any]]
+    attributes: list[str]
+    drawn: int
+    pictures: list[Image.Image]
+    captions: list[str]
+
+
+def sample(generator: Generator, options: SampleOptions, folder: Path, work: Path) -> SampleSet:
+    """Draw and score the samples.
+
+    Args:
+        generator: on its device.
+        options: see there.
+        folder: the asset folder (landmarks, age and gender).
+        work: pictures are kept here; a stopped run goes on.
+
+    Raises:
+        TableError: `known` disagrees with what is drawn here: made by another generator or other scorers.
+    """
+    from ganvert.faces import AttributeScorer
+
+    seeds = list(range(options.count))
+    known, covered = read_score_table(Path(options.known), generator) if options.known else ({}, set())
+    lacking = sorted(set(options.attributes) - set(known))
+    if options.known and lacking:
+        raise TableError(f"{options.known}: lacks {lacking}; sample.known: null scores anew")
+    scorers = [load_callable(name) for name in options.callables]
+    unknown = [seed for seed in seeds if seed not in covered] if options.attributes else []
+    new = seeds if scorers else unknown
+    again = [seed for seed in seeds if seed in covered][: options.check] if options.attributes else []
+    shown = seeds[: options.sheet]
+
+    store = PictureStore(generator, work, options.count, options.px)
+    wanted = sorted({*new, *again, *shown})
+    store.fill(wanted)
+    fresh: dict[int, dict[str, float | None]] = {}
+    to_score = sorted({*unknown, *again})
+    scorer = AttributeScorer(folder, options.attributes) if to_score else None
+    for seed in progress(to_score, len(to_score), "scoring samples"):
+        assert scorer is not None
+        fresh[seed] = scorer.score([store.picture(seed)])[0]
+    _compare(options, known, {seed: fresh[seed] for seed in again})
+
+    scores: dict[str, dict[int, float | None]] = {
+        name: {**known.get(name, {}), **{s: fresh[s][name] for s in fresh if s not in covered}}
+        for name in options.attributes
+    }
+    for path in options.tables:
+        for name, column in read_score_table(Path(path), generator)[0].items():
+            _add(scores, name, dict(column), path)
+    for name, function in zip(options.callables, scorers, strict=True):
+        results = [function([store.picture(seed)])[0] for seed in progress(seeds, len(seeds), name)]
+        for attribute in {key for result in results for key in result}:
+            _add(scores, attribute, {s: r.get(attribute) for s, r in zip(seeds, results, strict=True)}, name)
+
+    z, w = codes_of(generator, seeds)
+    rows = [
+        {"seed": seed, "z": z[i].cpu().numpy(), "w": w[i].cpu().numpy()}
+        | {name: column.get(seed) for name, column in scores.items()}
+        for i, seed in enumerate(seeds)
+    ]
+    captions = [_caption(seed, scores) for seed in shown]
+    return SampleSet(rows, list(scores), len(wanted), [store.picture(seed) for seed in shown], captions)
+
+
+def write_samples(path: Path, generator: Generator, samples: SampleSet) -> None:
+    """Write the samples table."""
+    table = tables.samples_table(generator.z_dim, generator.w_dim, samples.attributes)
+    facts = {"generator": generator.fingerprint(), "num_ws": str(generator.num_ws)}
+    facts |= {} if generator.label is None else {"label": str(generator.label)}
+    tables.write(path, table, samples.rows, facts)
+
+
+def _add(scores: dict[str, dict[int, float | None]], name: str, column: dict[int, float | None], where: str) -> None:
+    if name in scores:
+        raise TableError(f"{where}: attribute {name!r} is scored already; rename its column")
+    scores[name] = column
+
+
+def _caption(seed: int, scores: Mapping[str, Mapping[int, float | None]]) -> str:
+    if "age" not in scores or "yaw" not in scores:
+        return str(seed)
+    age, yaw = scores["age"].get(seed), scores["yaw"].get(seed)
+    return f"{seed}: no face" if age is None or yaw is None else f"{seed}: {age:.0f} y, yaw {yaw:.0f}"
+
+
+def _compare(
+    options: SampleOptions, known: Mapping[str, Mapping[int, float]], fresh: Mapping[int, Mapping[str, float | None]]
+) -> None:
+    """Refuse a score table that this machine's scorers do not reproduce (median over the seeds drawn again)."""
+    for name, column in known.items():
+        if name not in next(iter(fresh.values()), {}):
+            continue
+        spread = float(np.std(list(column.values()))) or 1.0
+        pairs = [(column.get(seed), scores[name]) for seed, scores in fresh.items()]
+        differences = [abs(a - b) / spread for a, b in pairs if a is not None and b is not None]
+        if differences and float(np.median(differences)) > 0.05:
+            raise TableError(
+                f"{options.known}: {name!r} differs from what is scored here by {np.median(differences):.2f} standard "
+                "deviations: another generator or other scorers made it; set sample.known: null"
+            )

@@ -1,0 +1,84 @@
+"""Scoring reconstructions and edits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ganvert.faces import AttributeScorer
+from ganvert.images import as_drawn, from_pil
+from ganvert.scoring.metrics import NamedMetric
+from ganvert.scoring.statistics import summarise
+
+__all__ = ["score_edits", "score_reconstructions", "summary"]
+
+
+def score_reconstructions(
+    keys: Sequence[dict[str, Any]],
+    pictures: Sequence[Image.Image],
+    targets: Sequence[Image.Image],
+    metrics: Sequence[NamedMetric],
+    channels: int = 3,
+) -> list[dict[str, Any]]:
+    """Long-form rows: every metric of every pair of pictures, `keys` giving the other columns.
+
+    Args:
+        keys: one per pair.
+        pictures: what a generator drew.
+        targets: the crops, of any size; compared as that generator could draw them.
+        metrics: see :func:`asset_metrics`.
+        channels: of the generator.
+    """
+    rows: list[dict[str, Any]] = []
+    for key, picture, target in zip(keys, pictures, targets, strict=True):
+        images, wanted = from_pil([picture]), as_drawn(from_pil([target]), channels, picture.width)
+        for metric in metrics:
+            rows += metric.rows([key], metric(images, wanted))
+    return rows
+
+
+def score_edits(
+    key: dict[str, Any],
+    picture: Image.Image,
+    reconstruction: Image.Image,
+    crop: Image.Image,
+    identity: NamedMetric | None,
+    scorer: AttributeScorer | None,
+) -> list[dict[str, Any]]:
+    """Rows of one edited picture: identity distance to the unedited reconstruction and the photo, attributes after.
+
+    Without `identity` or `scorer` (pictures of other things than faces) those rows are left out.
+    """
+    rows: list[dict[str, Any]] = []
+    if identity is not None:
+        images, photo = from_pil([picture]), as_drawn(from_pil([crop]), 3, picture.width)
+        rows += identity.rows([key], identity(images, from_pil([reconstruction])))
+        to_photo = identity.rows([key], identity(images, photo))
+        rows += [{**row, "metric": "identity_photo_dlib"} for row in to_photo]
+    for name, value in (scorer.score([picture])[0] if scorer is not None else {}).items():
+        rows.append({**key, "metric": name, "value": value, "status": "ok" if value is not None else "not_detected"})
+    return rows
+
+
+def summary(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Nested mapping method -> metric -> mean, 95 % bootstrap interval and count, for DVC metrics."""
+    values: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        if row["value"] is not None:
+            values.setdefault((row["method"], row["metric"]), []).append(row["value"])
+    tree: dict[str, dict[str, dict[str, float]]] = {}
+    for (method, metric), numbers in values.items():
+        stats = summarise(numbers)
+        figures = {"mean": stats.mean, "low": stats.low, "high": stats.high, "n": stats.count}
+        tree.setdefault(method, {})[metric] = figures
+    return tree
+
+
+def asset_metrics(names: Sequence[str], folder: Path) -> list[NamedMetric]:
+    """Metrics by full name, all checked before the first is used."""
+    from ganvert.scoring.metrics import metric
+
+    return [metric(name, folder) for name in names]

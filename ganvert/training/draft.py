@@ -1,0 +1,118 @@
+"""A draft of the picture: a small network draws it from an early activation, for training encoders without a GPU.
+
+Nine tenths of a synthesis step at 1024 px are spent behind the 64 px activation, in layers that add detail to what is
+already there. The draft network sees that activation and the mean of the rows of ws that act behind it, and is
+trained on the generator's own pictures. It is used while an encoder is trained, never for a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ganvert.base.errors import UnsupportedError
+from ganvert.base.files import atomic_path
+from ganvert.base.seeds import item_seed
+from ganvert.checkpoints.weights import read_weights
+from ganvert.compute.progress import progress
+from ganvert.generators.base import Generator, SynthesisInput
+from ganvert.images import area_resize
+from ganvert.losses import LOSSES
+
+__all__ = ["Draft"]
+
+_WIDTH = 96
+
+
+class Draft(nn.Module):
+    """Draws pictures of twice the side of the generator's last feature of `size` pixels or less."""
+
+    w_avg: Tensor  # [w_dim]
+
+    def __init__(self, generator: Generator, size: int = 64) -> None:
+        super().__init__()
+        points = [
+            p for p in generator.feature_points if p.first_row and p.shape[1] <= min(size, generator.resolution // 4)
+        ]
+        if not points:
+            raise UnsupportedError(f"draft: {generator.architecture} has no feature of at most {size} px; draw in full")
+        self.point = points[-1]
+        self.resolution = 2 * self.point.shape[1]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.style = nn.Linear(generator.w_dim, self.point.shape[0])
+            self.squeeze = nn.Conv2d(self.point.shape[0], _WIDTH, 1)
+            self.shape = nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1)
+            self.out = nn.Conv2d(_WIDTH, 12, 3, padding=1)
+        nn.init.zeros_(self.style.weight)
+        nn.init.zeros_(self.style.bias)
+        self.register_buffer("w_avg", generator.w_avg.detach().clone())
+        self.to(generator.w_avg.device)
+
+    def forward(self, feature: Tensor, ws: Tensor) -> Tensor:
+        """Pictures [N, 3, resolution, resolution] of the activation [N, *point.shape] and ws [N, num_ws, w_dim]."""
+        late = ws[:, self.point.first_row :].mean(dim=1) - self.w_avg
+        x = feature * (1 + self.style(late))[:, :, None, None]
+        x = F.leaky_relu(self.squeeze(x), 0.2)
+        x = x + F.leaky_relu(self.shape(x), 0.2)
+        return F.pixel_shuffle(self.out(x), 2)
+
+    def draw(self, generator: Generator, told: SynthesisInput) -> Tensor:
+        """What the network thinks the generator would draw."""
+        if told.ws is None:
+            raise UnsupportedError("draft: needs ws; draw in full")
+        return self(generator.features(told, [self.point.name])[self.point.name], told.ws)
+
+    def train_(
+        self,
+        generator: Generator,
+        ws_of: Callable[[Sequence[int]], Tensor],
+        pictures_of: Callable[[Sequence[int]], Tensor],
+        count: int,
+        *,
+        folder: Path | None,
+        epochs: int = 2,
+        batch: int = 8,
+        lr: float = 1e-3,
+    ) -> list[float]:
+        """Learn from samples 0 .. count - 1: MSE and half of LPIPS-alex. Returns the loss of every step."""
+        device = generator.w_avg.device
+        lpips = LOSSES["lpips_alex"](folder, device)
+        adam = torch.optim.Adam(self.parameters(), lr=lr)
+        batch = min(batch, count)
+        per_epoch, losses = count // batch, []
+        for step in progress(range(epochs * per_epoch), epochs * per_epoch, "learning to draft pictures"):
+            epoch, place = divmod(step, per_epoch)
+            order = torch.randperm(count, generator=torch.Generator().manual_seed(item_seed("draft", epoch)))
+            seeds = order[place * batch : (place + 1) * batch].tolist()
+            for group in adam.param_groups:
+                group["lr"] = lr * (1 - 0.9 * step / (epochs * per_epoch))
+            ws = ws_of(seeds)
+            with torch.no_grad():
+                feature = generator.features(SynthesisInput(ws=ws), [self.point.name])[self.point.name]
+                target = area_resize(pictures_of(seeds).to(device), self.resolution)
+            drawn = self(feature, ws)
+            loss = (drawn - target).square().mean() + 0.5 * lpips(drawn, lpips.prepare(target)).mean()
+            adam.zero_grad(set_to_none=True)
+            loss.backward()
+            adam.step()
+            losses.append(float(loss.detach()))
+        return losses
+
+    def save(self, path: Path) -> None:
+        """Safetensors of its weights."""
+        with atomic_path(path) as temporary:
+            save_file({name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}, temporary)
+
+    @staticmethod
+    def load(path: Path, generator: Generator, size: int = 64) -> Draft:
+        """The network that :meth:`save` wrote for this generator."""
+        draft = Draft(generator, size)
+        state, _ = read_weights(path)
+        draft.load_state_dict(state)
+        return draft
