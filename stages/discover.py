@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ganvert.base.files import atomic_path
+from ganvert.base.files import write_json
 from ganvert.directions import DIRECTIONS, Direction, load_samples, save_directions
 from stages.common import stage
 
@@ -31,8 +31,7 @@ def main() -> None:
         found = [one for name in options for one in DIRECTIONS[name].find(samples, options[name])]
         facts = {"params": json.dumps(told["discover"].methods, sort_keys=True), "generator": samples.generator}
         save_directions(OUT, found, facts)
-        with atomic_path(FIGURES) as temporary:
-            temporary.write_text(json.dumps(figures(found), indent=2, sort_keys=True) + "\n")
+        write_json(FIGURES, figures(found))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ganvert import tables
-from ganvert.base.files import atomic_path
+from ganvert.base.files import write_json
 from ganvert.compute.progress import progress
 from ganvert.faces import AttributeScorer
 from ganvert.images import from_png
@@ -65,8 +64,7 @@ def main() -> None:
 
         _write_plots(methods)
         figures = summary(tables.rows(SCORES, tables.SCORES, ["method", "metric", "value"], 4096))
-        with atomic_path(METRICS) as temporary:
-            temporary.write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
+        write_json(METRICS, figures)
         for method, values in figures.items():
             log.info("%s: %s", method, ", ".join(f"{name} {value['mean']:.4f}" for name, value in values.items()))
 

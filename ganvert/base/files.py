@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-__all__ = ["atomic_path", "code_version", "open_memmap", "sha256_of"]
+__all__ = ["atomic_path", "code_version", "open_memmap", "sha256_of", "write_json"]
 
 
 @contextmanager
@@ -30,6 +32,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, indented, with sorted keys, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
 def sha256_of(path: Path) -> str:

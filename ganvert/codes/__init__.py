@@ -17,7 +17,7 @@ from torch import Tensor
 from ganvert import tables
 from ganvert.base.errors import ParamsError, TableError
 from ganvert.generators import tuned as tuning
-from ganvert.generators.base import Generator, SynthesisInput
+from ganvert.generators.base import Generator, SynthesisInput, check_owner
 from ganvert.generators.tuned import TunedGenerators
 from ganvert.inversion.presets import Context, Inversion, Preset, fingerprint_of
 from ganvert.spaces import Space, Variables, make_space
@@ -307,11 +307,7 @@ class _Stored:
     def __init__(self, path: Path, generator: Generator, whole: bool) -> None:
         self.path, self.generator = path, generator
         self.facts = tables.metadata_of(tables.schema_of(path, "codes"))
-        if self.facts.get("generator") != generator.fingerprint():
-            raise TableError(
-                f"{path}: codes of generator {str(self.facts.get('generator'))[:12]}, not of "
-                f"{generator.fingerprint()[:12]}; invert again with this generator"
-            )
+        check_owner(generator, self.facts.get("generator"), f"{path}: codes", "invert again with this generator")
         if self.facts.get("label", "") != _label(generator):
             raise TableError(
                 f"{path}: codes of class {self.facts.get('label') or 'none'}, the generator is asked for class "

@@ -13,7 +13,7 @@ import numpy as np
 from ganvert import tables
 from ganvert.base.errors import ParamsError, ShapeError, TableError
 from ganvert.base.registry import lookup
-from ganvert.generators.base import Generator
+from ganvert.generators.base import Generator, check_owner
 
 __all__ = [
     "Direction",
@@ -133,11 +133,9 @@ def load_directions(path: Path, generator: Generator | None = None) -> dict[tupl
     found: dict[tuple[str, str], Direction] = {}
     data = tables.read(path, tables.DIRECTIONS)
     owner = tables.metadata_of(data).get("generator")
-    if generator is not None and owner != generator.fingerprint():
-        raise TableError(
-            f"{path}: directions of generator {str(owner)[:12]}, not of {generator.fingerprint()[:12]}; "
-            "find them again for this one: run the sample and discover stages"
-        )
+    if generator is not None:
+        remedy = "find them again for this one: run the sample and discover stages"
+        check_owner(generator, owner, f"{path}: directions", remedy)
     for row in data.to_pylist():
         direction = Direction.from_row(row)
         other = found.setdefault((direction.name, direction.space), direction)

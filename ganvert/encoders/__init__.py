@@ -11,7 +11,7 @@ from ganvert.checkpoints.weights import read_weights
 from ganvert.encoders.backbones import BACKBONES
 from ganvert.encoders.base import Encoder, EncoderSpec
 from ganvert.encoders.heads import HEADS, Prediction
-from ganvert.generators.base import Generator
+from ganvert.generators.base import Generator, check_owner
 
 __all__ = ["BACKBONES", "HEADS", "Encoder", "EncoderSpec", "Prediction", "load_encoder"]
 
@@ -25,12 +25,11 @@ def load_encoder(path: Path, generator: Generator, folder: Path | None = None) -
     state, metadata = read_weights(Path(path))
     if metadata.get("kind") != "encoder":
         raise CheckpointError(f"{path}: a safetensors file, but not an encoder of ganvert")
-    if metadata.get("generator") != generator.fingerprint():
-        raise CheckpointError(
-            f"{path}: trained for generator {metadata.get('generator', '?')[:12]}, not for "
-            f"{generator.fingerprint()[:12]}; train one for it (stage train_encoder, with the generator's own "
-            "file in train_encoder.encoders), or choose a method that starts without an encoder"
-        )
+    remedy = (
+        "train one for it (stage train_encoder, with the generator's own file in train_encoder.encoders), or choose a "
+        "method that starts without an encoder"
+    )
+    check_owner(generator, metadata.get("generator"), f"{path}: an encoder", remedy, CheckpointError)
     try:
         spec = params.build(EncoderSpec, json.loads(metadata.get("encoder", "")), f"{path}: encoder")
         encoder = Encoder(spec, generator, folder)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ganvert.base.errors import ShapeError, UnsupportedError
+from ganvert.base.errors import GanvertError, ShapeError, TableError, UnsupportedError
 
 __all__ = [
     "FeaturePoint",
@@ -23,6 +23,7 @@ __all__ = [
     "StyleSlot",
     "SynthesisInput",
     "Taps",
+    "check_owner",
     "check_shape",
 ]
 
@@ -90,6 +91,25 @@ class SynthesisInput:
         """N, the number of images."""
         given = self.ws if self.ws is not None else next(iter((self.styles or {}).values()))
         return len(given)
+
+
+def check_owner(
+    generator: Generator, owner: str | None, what: str, remedy: str, error: type[GanvertError] = TableError
+) -> None:
+    """Refuse what belongs to another generator.
+
+    Args:
+        generator: the generator in use.
+        owner: the fingerprint that the file names, or None.
+        what: the file and what it holds, such as ``codes.parquet: codes``.
+        remedy: what the user can do.
+        error: the type of the error.
+
+    Raises:
+        GanvertError: of the type `error`, when `owner` is not the fingerprint of `generator`.
+    """
+    if owner != generator.fingerprint():
+        raise error(f"{what} of generator {str(owner)[:12]}, not of {generator.fingerprint()[:12]}; {remedy}")
 
 
 def check_shape(tensor: Tensor, shape: Sequence[int | None], what: str) -> None:

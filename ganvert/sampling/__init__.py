@@ -20,7 +20,7 @@ from ganvert.base.registry import lookup
 from ganvert.compute.progress import progress
 from ganvert.compute.random import normal
 from ganvert.faces import ATTRIBUTES
-from ganvert.generators.base import Generator
+from ganvert.generators.base import Generator, check_owner
 from ganvert.images import area_resize, as_rgb, from_bytes, to_pil
 
 __all__ = [
@@ -169,11 +169,9 @@ def read_score_table(path: Path, generator: Generator | None = None) -> tuple[di
     if "seed" not in data.column_names:
         raise TableError(f"{path}: wanted a column 'seed' beside the scores, got {data.column_names}")
     owner = (data.schema.metadata or {}).get(b"generator", b"").decode()
-    if owner and generator is not None and owner != generator.fingerprint():
-        raise TableError(
-            f"{path}: scores of generator {owner[:12]}, not of {generator.fingerprint()[:12]}; take it out of "
-            "sample.tables, or set sample.known: null to score this generator's samples anew"
-        )
+    if owner and generator is not None:
+        remedy = "take it out of sample.tables, or set sample.known: null to score this generator's samples anew"
+        check_owner(generator, owner, f"{path}: scores", remedy)
     seeds = data.column("seed").to_pylist()
     scores: dict[str, dict[int, float]] = {}
     for name in data.column_names:

@@ -7,7 +7,7 @@ import re
 from ganvert.base.errors import ParamsError
 from ganvert.base.registry import lookup
 from ganvert.generators.base import Generator
-from ganvert.spaces.base import DetailInit, Motion, Move, Space, Variables
+from ganvert.spaces.base import DetailInit, Motion, Move, Space, Variables, to_device
 from ganvert.spaces.feature import Feature, FeatureStyle
 from ganvert.spaces.pad import Pad
 from ganvert.spaces.pn import PN, PNPlus

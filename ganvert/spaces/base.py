@@ -13,7 +13,7 @@ from ganvert.base.errors import ShapeError, UnsupportedError
 from ganvert.generators.base import Generator, SynthesisInput, check_shape
 from ganvert.spaces.sphere import Motion
 
-__all__ = ["DetailInit", "Motion", "Move", "Space", "Variables"]
+__all__ = ["DetailInit", "Motion", "Move", "Space", "Variables", "to_device"]
 
 #: Where the rows behind a feature map begin: at the ws that made the map, at w_avg, or at a draw from the prior.
 DetailInit = Literal["ws", "mean", "random"]
@@ -21,6 +21,11 @@ DetailInit = Literal["ws", "mean", "random"]
 Variables = dict[str, Tensor]
 #: A vector [dim] of the direction space (amount included) and the rows [first, last) of ws that it moves.
 Move = tuple[Tensor, tuple[int, int]]
+
+
+def to_device(variables: Mapping[str, Tensor], device: torch.device) -> Variables:
+    """Return the variables of codes on a device; a variable that is there already is not copied."""
+    return {name: value.to(device) for name, value in variables.items()}
 
 
 class Space(ABC):

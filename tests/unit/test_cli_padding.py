@@ -147,7 +147,7 @@ def test_the_second_photograph_is_cut_where_the_first_is(run: Run, monkeypatch: 
 
     monkeypatch.setattr(faces, "FaceDetector", Detector)
     paths = [Path("a.png"), Path("painted.png"), Path("b.png")]
-    own, other = (cli._crops_of(paths, "ffhq", 64, Path(), same_crop) for same_crop in (False, True))
+    own, other = (cli.editing._crops_of(paths, "ffhq", 64, Path(), same_crop) for same_crop in (False, True))
     assert [a.image_id for a in own] == [b.image_id for b in other]
     equal = [a.image.tobytes() == b.image.tobytes() for a, b in zip(own, other, strict=True)]
     assert equal == [True, False, True]

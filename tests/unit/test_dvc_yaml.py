@@ -55,7 +55,13 @@ def covered(file: str, deps: list[str]) -> bool:
 
 def test_every_stage_module_stands_in_dvc_yaml_and_back():
     # `extract` works on what does not belong to the project, so DVC has nothing to say about it.
-    modules = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__", "common", "settings", "extract", "make_weights"}
+    modules = {path.stem for path in (ROOT / "stages").glob("*.py")} - {
+        "__init__",
+        "common",
+        "settings",
+        "extract",
+        "make_weights",
+    }
     assert modules == set(STAGES)
 
 
