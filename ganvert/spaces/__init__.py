@@ -17,7 +17,7 @@ from ganvert.spaces.w import W, WPlus
 from ganvert.spaces.z import Z, ZPlus
 from ganvert.spaces.zplusplus import ZPlusPlus
 
-__all__ = ["SPACES", "DetailInit", "Motion", "Move", "Space", "Variables", "check_space", "make_space"]
+__all__ = ["SPACES", "DetailInit", "Motion", "Move", "Space", "Variables", "check_space", "make_space", "to_device"]
 
 SPACES: dict[str, type[Space]] = {
     "z": Z,
