@@ -1,11 +1,12 @@
 # Two commands are all there is to know: `make repro` (the pipeline) and `make test` (the tests).
+# While working on the code, `make check` gives an answer in three minutes.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 READY := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: repro full ui test lint clean
+.PHONY: repro full ui check test clean
 
 repro: $(READY)       ## install what is needed and run what is stale of the pipeline; ends in reports/report.html
 	@$(BIN)/python -m stages.settings
@@ -20,11 +21,14 @@ full: $(READY)        ## everything: all presets with their published step count
 ui: $(READY)          ## Prefect: server and UI with reproduce/ganvert and extract/ganvert registered, until Ctrl-C
 	$(BIN)/python -m flows.ui
 
-test: $(READY)        ## lint, types, tests
+check: $(READY)       ## lint, types and the tests that take seconds
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST)
+
+test: $(READY)        ## lint, types and all tests
+	$(MAKE) check PYTEST='-m ""'
 
 $(READY): pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
