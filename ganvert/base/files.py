@@ -8,13 +8,12 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["atomic_path", "code_version", "open_memmap", "sha256_of", "write_json"]
+__all__ = ["atomic_path", "open_memmap", "sha256_of", "write_json"]
 
 
 @contextmanager
@@ -46,29 +45,6 @@ def sha256_of(path: Path) -> str:
     with Path(path).open("rb") as handle:
         while piece := handle.read(1 << 20):
             digest.update(piece)
-    return digest.hexdigest()
-
-
-#: Parts of the package that decide what an inversion (or a training step) computes.
-METHOD_CODE = (
-    *("base", "checkpoints", "compute", "discriminators", "encoders", "generators", "images.py", "inversion"),
-    *("losses", "networks", "spaces", "training"),
-)
-
-
-@cache
-def code_version(*parts: str) -> str:
-    """A digest of ganvert's own source that decides numbers: what was computed by other code is not taken up again.
-
-    Args:
-        parts: files and folders of the package; all that inversion depends on if none is named.
-    """
-    digest = hashlib.sha256()
-    package = Path(__file__).parents[1]
-    for part in parts or METHOD_CODE:
-        path = package / part
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(f"{file.relative_to(package).as_posix()}\n".encode() + file.read_bytes())
     return digest.hexdigest()
 
 

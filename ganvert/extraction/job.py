@@ -13,7 +13,8 @@ from typing import Any, Literal
 from ganvert import assets
 from ganvert.base import params
 from ganvert.base.errors import AssetError, ParamsError
-from ganvert.base.files import METHOD_CODE, code_version, sha256_of
+from ganvert.base.files import sha256_of
+from ganvert.base.provenance import PLUMBING, closure_digest
 from ganvert.compute.precision import Speed
 from ganvert.faces.detect import LANDMARKS_FILE
 from ganvert.faces.pipeline import RECIPES, AlignOptions
@@ -21,9 +22,6 @@ from ganvert.inversion.presets import Preset, fingerprint_of, read_preset
 from ganvert.scoring.metrics import check_name
 
 __all__ = ["Invert", "Job", "Keep", "make_job"]
-
-_ALIGN_CODE = ("faces", "images.py")
-_SCORE_CODE = ("evaluation.py", "images.py", "losses", "metrics")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -112,17 +110,21 @@ class Job:
     def key(self) -> str:
         """32 hex digits made of all that decides results, code included; not of device, threads or batch."""
         facts: dict[str, Any] = {"keep": dataclasses.asdict(self.keep), "models": sorted(self.digests.values())}
+        facts["rows"] = _code_of_rows()
         if self.align is not None:
-            facts["align"] = [dataclasses.asdict(self.align), code_version(*_ALIGN_CODE)]
+            facts["align"] = [
+                dataclasses.asdict(self.align),
+                closure_digest("ganvert.faces.pipeline", without=PLUMBING),
+            ]
         if self.invert is not None:
             told, preset = self.invert, self.invert.read()
             facts["invert"] = [
                 *(told.method, fingerprint_of(preset.options), told.label, told.seed, dataclasses.asdict(told.speed)),
-                code_version(*METHOD_CODE),
+                _code_of(preset),
                 _digest_of_inputs(preset, told.inputs),
             ]
         if self.metrics:
-            facts["metrics"] = [self.metrics, code_version(*_SCORE_CODE)]
+            facts["metrics"] = [self.metrics, closure_digest("ganvert.scoring.score", without=PLUMBING)]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
     def check_files(self) -> None:
@@ -201,6 +203,31 @@ def make_job(
         threads=threads,
         digests={_absolute(file): sha256_of(file) for file in files},
     )
+
+
+def _code_of_rows() -> list[str]:
+    """Return digests of the code that makes rows of what is aligned, inverted and scored, and of their tables.
+
+    The session counts by itself, and with how strictly it computes. What else it imports is a part of its own in the
+    key (faces, inversion, scoring), or lists, moves and stores pictures and rows, which changes none of them.
+    """
+    session = closure_digest("ganvert.extraction.session", "ganvert.compute.device", without=("ganvert",))
+    return [session, closure_digest("ganvert.tables", without=PLUMBING)]
+
+
+def _code_of(preset: Preset) -> str:
+    """Return a digest of the code that inverts by a preset and makes codes of it.
+
+    `inversion` imports more than one method runs: encoders and discriminators count for methods that use one, and
+    `faces`, which reads photographs, for those that name masks or second pictures.
+    """
+    uses = {
+        "ganvert.encoders": preset.needs_encoder,
+        "ganvert.discriminators": preset.needs_discriminator,
+        "ganvert.faces": bool(preset.inputs),
+    }
+    unused = tuple(package for package, used in uses.items() if not used)
+    return closure_digest("ganvert.inversion.run", "ganvert.codes", without=(*PLUMBING, *unused))
 
 
 def _absolute(path: str | Path) -> str:

@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ganvert.base.files import atomic_path, code_version
+from ganvert.base.files import atomic_path
+from ganvert.base.provenance import PLUMBING, closure_digest
 from ganvert.checkpoints.weights import read_weights
 from ganvert.generators.base import Generator
 from ganvert.training.optimisers import flat_state, load_flat_state
@@ -32,7 +33,8 @@ class Checkpoint:
 
     def __init__(self, folder: Path, generator: Generator, options: TrainOptions, start: str, photos: str) -> None:
         """`start` and `photos` are the fingerprints of the encoder at step 0 and of the photographs, or ''."""
-        facts = {**dataclasses.asdict(options), "generator": generator.fingerprint(), "code": code_version()}
+        code = closure_digest("ganvert.training", "ganvert.compute.device", without=PLUMBING)
+        facts = {**dataclasses.asdict(options), "generator": generator.fingerprint(), "code": code}
         facts |= {"label": generator.label, "start": start, "photos": photos}
         del facts["checkpoint_every"], facts["validate_every"]
         name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

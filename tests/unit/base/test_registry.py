@@ -56,5 +56,5 @@ def test_unknown_names(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", REGISTRIES)
 def test_every_entry_is_documented(kind: str) -> None:
-    docs = "\n".join(path.read_text() for path in (Path(__file__).parents[2] / "docs").glob("*.md"))
+    docs = "\n".join(path.read_text() for path in (Path(__file__).parents[3] / "docs").glob("*.md"))
     assert [name for name in REGISTRIES[kind] if f"`{name}" not in docs and f"{name}:" not in docs] == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ganvert.base.files import atomic_path, code_version, sha256_of
+from ganvert.base.files import atomic_path, sha256_of
 
 
 def test_success_replaces_the_file(tmp_path: Path) -> None:
@@ -41,7 +41,3 @@ def test_sha256(tmp_path: Path) -> None:
     data = b"ganvert" * 300_000  # more than one piece
     (tmp_path / "a").write_bytes(data)
     assert sha256_of(tmp_path / "a") == hashlib.sha256(data).hexdigest()
-
-
-def test_code_version_is_a_digest() -> None:
-    assert len(code_version()) == 64
