@@ -1,4 +1,9 @@
-"""ganvert: reproducible GAN inversion and latent editing."""
+"""ganvert: reproducible GAN inversion and latent editing.
+
+Read a checkpoint (`checkpoints`, `generators`), find faces (`faces`), invert photographs (`inversion`), find directions
+(`directions`), edit codes (`editing`), score pictures (`scoring`), show everything (`report`). Packages have an order
+(tests/unit/test_layers.py): each may import those before it. This module imports none of them until it is asked.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +18,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    if name == "load_generator":  # not at import: `ganvert --help` need not wait for torch
+    if name == "load_generator":  # not at import: `ganvert --help` does not wait for torch
         from ganvert.generators import load_generator
 
         return load_generator

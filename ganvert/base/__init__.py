@@ -1,1 +1,4 @@
-"""Errors, parameters, registries, files and seeds: what every module uses. Imports nothing of ganvert and no torch."""
+"""Errors, parameters, registries, files, seeds and provenance: what every module uses.
+
+The package may import nothing else of ganvert, and no torch.
+"""

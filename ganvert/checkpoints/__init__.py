@@ -1,4 +1,7 @@
-"""Checkpoints of every format, read without executing anything that is in them."""
+"""Checkpoints of every format, read without executing anything that is in them.
+
+The package may import `networks` and what lies below.
+"""
 
 from __future__ import annotations
 

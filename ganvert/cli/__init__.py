@@ -1,6 +1,6 @@
 """The `ganvert` command: single pictures and data sets from a shell, on the functions that the stages use.
 
-A module for each group of commands; it may import every package of the library.
+There is a module for each group of commands. The package may import `report` and what lies below, which is everything.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Inversions as rows: writing codes, reading them back for the generator they belong to, drawing them."""
+"""Inversions as rows: writing codes, reading them back for the generator they belong to, drawing them.
+
+The package may import `inversion` and what lies below.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""Devices, precision, memory, progress and random numbers: how a process computes. Imports `base`."""
+"""Devices, precision, memory, progress and random numbers: how a process computes.
+
+The package may import `base`.
+"""

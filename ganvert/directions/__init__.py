@@ -2,6 +2,8 @@
 
 A finder is one file with an options dataclass and a function ``find(samples, options) -> list[Direction]``, and one
 line here.
+
+The package may import `codes` and what lies below.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Discriminators by architecture, and how a file becomes one."""
+"""Discriminators by architecture, and how a file becomes one.
+
+The package may import `assets` and what lies below.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""Edits of codes, their pictures, and pasting them back. Imports codes, directions and faces."""
+"""Edits of codes, their pictures, and pasting them back.
+
+The package may import `directions` and what lies below.
+"""

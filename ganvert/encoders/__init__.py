@@ -1,4 +1,7 @@
-"""How a weights file becomes an encoder."""
+"""Encoders: backbone, neck and heads that predict codes of pictures, and how a weights file becomes one.
+
+The package may import `losses`, `spaces` and what lies below.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Any number of pictures through a job (align, invert, score), in shards that are never computed twice."""
+"""Any number of pictures through a job (align, invert, score), in shards that are never computed twice.
+
+The package may import `training` and what lies below.
+"""
 
 from ganvert.extraction.assemble import assemble, outputs_of, write_sample
 from ganvert.extraction.job import Invert, Job, Keep, make_job

@@ -1,4 +1,7 @@
-"""Faces: reading photos, finding faces, aligning, pasting back, and numbers about them."""
+"""Faces: reading photos, finding faces, aligning, pasting back, and numbers about them.
+
+The package may import `assets` and what lies below.
+"""
 
 from __future__ import annotations
 

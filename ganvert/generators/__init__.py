@@ -1,4 +1,7 @@
-"""Generators by architecture, and how a file becomes one."""
+"""Generators by architecture, and how a file becomes one.
+
+The package may import `checkpoints` and what lies below.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
 """Photographs to codes: objectives, the optimisation loop, and methods that are presets of it.
 
-Imports generators, spaces, losses, encoders and discriminators, and knows nothing of tables, files of codes or edits.
+The package may import `encoders` and what lies below; it knows nothing of tables, files of codes or edits.
 """

@@ -1,4 +1,7 @@
-"""Image losses by name."""
+"""Image losses by name.
+
+The package may import `assets` and what lies below.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
 """Layers that several networks share: mapping, modulated and fast convolutions, given padding.
 
-Imports `base` and `compute`.
+The package may import `compute` and what lies below.
 """

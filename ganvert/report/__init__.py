@@ -1,4 +1,7 @@
-"""The report: one self-contained HTML page made of the pipeline's tables."""
+"""The report: one self-contained HTML page made of the pipeline's tables.
+
+The package may import `extraction` and what lies below.
+"""
 
 from __future__ import annotations
 

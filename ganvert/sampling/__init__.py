@@ -1,4 +1,7 @@
-"""The generator's own pictures: drawn by seed, kept as 8-bit files, scored by attribute."""
+"""The generator's own pictures: drawn by seed, kept as 8-bit files, scored by attribute.
+
+The package may import `faces` and what lies below.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""How good pictures are: metrics, scores as table rows, statistics. Imports faces, losses and tables."""
+"""How good pictures are: metrics, scores as table rows, statistics.
+
+The package may import `codes` and what lies below.
+"""

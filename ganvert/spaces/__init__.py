@@ -1,4 +1,7 @@
-"""Latent spaces by name, and features and padding composed with them."""
+"""Latent spaces by name, and features and padding composed with them.
+
+The package may import `assets` and what lies below.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Training encoders."""
+"""Training of encoders on samples and photographs, with checkpoints from which a killed run resumes.
+
+The package may import `inversion` and what lies below.
+"""
 
 from __future__ import annotations
 

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
-
-def modules(package: str) -> list[Path]:
-    return sorted((ROOT / package).rglob("*.py"))
-
-
-def imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield ((node.module or package_of(path)) if not node.level else package_of(path)).split(".")[0]
-
-
-def package_of(path: Path) -> str:
-    return path.relative_to(ROOT).parts[0]
+from ganvert.base.provenance import ROOT, imports, modules
 
 
 @pytest.mark.parametrize(
@@ -35,12 +20,13 @@ def package_of(path: Path) -> str:
         ("ganvert", {"stages", "flows", "prefect", "dvc", "fastapi"}),
         ("stages", {"flows", "prefect", "dvc", "fastapi"}),
         ("flows", {"ganvert", "torch", "numpy"}),
+        ("ganvert.base", {"torch"}),
     ],
 )
 def test_layers(package: str, forbidden: set[str]) -> None:
-    found = modules(package)
-    assert found
-    assert {str(path.relative_to(ROOT)): bad for path in found if (bad := forbidden & set(imports(path)))} == {}
+    used = {module: {name.partition(".")[0] for name in imports(module)} for module in modules(package)}
+    assert used
+    assert {module: bad for module, names in used.items() if (bad := forbidden & names)} == {}
 
 
 #: Packages and loose modules of the library, lowest first: each may import what stands in an earlier line, and itself.
@@ -64,54 +50,74 @@ ORDER = [
 ]
 
 
+#: The number of a part's line in ORDER.
+RANK = {part: rank for rank, line in enumerate(ORDER) for part in line}
+
+
 def part_of(module: str) -> str:
-    """The package or loose module of the library that a dotted name belongs to; "" for ganvert itself."""
+    """The package or loose module of the library that a dotted name belongs to; "" for ganvert itself and others."""
     return module.split(".")[1] if module.startswith("ganvert.") else ""
 
 
-def library_imports(path: Path) -> Iterator[str]:
-    """Parts of the library that a file imports when it runs (not for types alone), lazily or not."""
-    tree = ast.parse(path.read_text())
-    for_types = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if node in for_types:
-            continue
-        if isinstance(node, ast.ImportFrom) and node.module == "ganvert":
-            yield from (alias.name for alias in node.names if alias.name != "__version__")
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ganvert."):
-            yield part_of(str(node.module))
+def parts_used(module: str) -> set[str]:
+    """Other parts of the library that a module imports when it runs (not for types alone), lazily or not."""
+    return {part_of(name) for name in imports(module)} - {"", part_of(module)}
+
+
+def file_of(module: str) -> Path:
+    stem = ROOT.joinpath(*module.split("."))
+    return stem / "__init__.py" if stem.is_dir() else stem.with_suffix(".py")
+
+
+def packages() -> list[str]:
+    return [module for module in modules("ganvert") if file_of(module).name == "__init__.py"]
 
 
 def test_every_part_of_the_library_has_its_place() -> None:
-    found = {part_of(".".join(path.relative_to(ROOT).with_suffix("").parts)) for path in modules("ganvert")}
-    assert found - {"__init__"} == set().union(*ORDER)
+    assert {part_of(module) for module in modules("ganvert")} - {""} == set(RANK)
+
+
+def test_few_modules_lie_loose() -> None:
+    loose = {path.stem for path in (ROOT / "ganvert").glob("*.py")} - {"__init__"}
+    assert len(loose) <= 4, sorted(loose)
 
 
 def test_the_library_imports_in_one_direction() -> None:
-    allowed, earlier = {}, set[str]()
-    for line in ORDER:
-        allowed |= {part: earlier | {part} for part in line}
-        earlier = earlier | line
     bad = {}
-    for path in modules("ganvert"):
-        part = part_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
-        if part != "__init__" and (wrong := set(library_imports(path)) - allowed[part]):
-            bad[str(path.relative_to(ROOT))] = wrong
-    assert bad == {}
+    for module in modules("ganvert"):
+        if part := part_of(module):  # ganvert itself gives names of all parts, on request
+            bad[module] = {used for used in parts_used(module) if RANK[used] >= RANK[part]}
+    assert {module: parts for module, parts in bad.items() if parts} == {}
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    """Inside packages too, and through lazy imports."""
+    try:
+        TopologicalSorter({module: imports(module) for module in modules("ganvert")}).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("package", packages())
+def test_a_package_says_what_it_is_for_and_what_it_may_import(package: str) -> None:
+    text = ast.get_docstring(ast.parse(file_of(package).read_text())) or ""
+    sentences = re.findall(r"[^.]+(?:\.\w[^.]*)*\.(?=\s|$)", text)
+    assert len(sentences) >= 2, f"{package}: wanted two sentences, got {text!r}"
+    about_imports = " ".join(sentence for sentence in sentences if "may import" in sentence)
+    assert about_imports, f"{package}: wanted a sentence with 'may import', got {text!r}"
+    named = [RANK[name] for name in re.findall(r"`(\w+)`", about_imports) if name in RANK]
+    inside = [module for module in modules(package) if part_of(module)] if package != "ganvert" else []
+    used = {part for module in inside for part in parts_used(module)}
+    too_high = {part for part in used if RANK[part] > max(named, default=-1)}
+    assert not too_high, f"{package}: imports {sorted(too_high)}, but says: {about_imports.strip()}"
 
 
 def test_nothing_unpickles() -> None:
     bad = []
-    for path in (path for package in ("ganvert", "stages", "flows") for path in modules(package)):
-        name = str(path.relative_to(ROOT))
-        if {"pickle", "joblib", "dill", "cloudpickle"} & set(imports(path)):
+    for name in (name for package in ("ganvert", "stages", "flows") for name in modules(package)):
+        if {"pickle", "joblib", "dill", "cloudpickle"} & {used.partition(".")[0] for used in imports(name)}:
             bad.append(f"{name} imports a pickler")
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(file_of(name).read_text())):
             if not isinstance(node, ast.Call):
                 continue
             called = ast.unparse(node.func)
@@ -127,6 +133,7 @@ def test_nothing_unpickles() -> None:
     assert bad == []
 
 
+@pytest.mark.slow
 def test_heavy_packages_wait_until_they_are_needed() -> None:
     heavy = {"dlib", "onnxruntime", "sklearn", "matplotlib", "jinja2", "dvc", "prefect", "lpips", "torchvision"}
     program = "import sys, ganvert.cli, ganvert.inversion.run, ganvert.sampling; print(*sys.modules)"

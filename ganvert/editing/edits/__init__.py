@@ -1,4 +1,7 @@
-"""Edits by name: from codes and a direction to what the generator is told."""
+"""Edits by name: from codes and a direction to the input of synthesis.
+
+A new edit is one file and one line here. The package may import `directions` and what lies below.
+"""
 
 from __future__ import annotations
 

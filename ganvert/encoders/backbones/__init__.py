@@ -1,4 +1,7 @@
-"""Backbones by name."""
+"""Backbones by name.
+
+They make features of pictures. The package may import `losses` and what lies below.
+"""
 
 from __future__ import annotations
 

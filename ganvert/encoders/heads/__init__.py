@@ -1,4 +1,7 @@
-"""Heads by name."""
+"""Heads by name.
+
+They make parts of codes of features. The package may import `spaces` and what lies below.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 A metric's full name carries its convention: ``mse_256`` is the entry ``mse`` after an area resize to 256 px,
 ``lpips_vgg_1024`` is LPIPS on the VGG16 trunk at 1024 px, ``identity_dlib`` finds and resizes the face itself and so
-has no resolution. A new metric is one file and one line here.
+has no resolution. A new metric is one file and one line here. The package may import `losses`, `faces` and what lies
+below.
 """
 
 from __future__ import annotations
