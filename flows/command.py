@@ -1,4 +1,4 @@
-"""A child process whose lines are handed over as they come, and which ends when the flow does."""
+"""Child processes whose output is streamed line by line, and which end when the flow does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _stopped = threading.Event()
 
 
 class CommandError(RuntimeError):
-    """A command that ended with another exit code than 0, or was not allowed to start."""
+    """A command that failed (exit code other than 0), or was not allowed to start."""
 
 
 def start(
@@ -31,10 +31,10 @@ def start(
         command: program and arguments.
         cwd: its working directory.
         slot: lock file to hold while it runs (see `flows.guard`).
-        stdout: as for `subprocess.Popen`; standard error goes to the same place when given.
+        stdout: as for `subprocess.Popen`; if given, standard error goes there too.
     """
     guard = [sys.executable, "-I", str(Path(__file__).with_name("guard.py")), *(["--slot", str(slot)] if slot else [])]
-    # `python` in a stage's command means ours, also where nobody activated the environment.
+    # `python` in a stage's command is the one that runs this, even where the environment is not activated.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return subprocess.Popen(
         [*guard, *command],
@@ -48,9 +48,9 @@ def start(
 
 
 def stream(command: Sequence[str], cwd: Path, on_line: Callable[[str], None], slot: Path | None = None) -> None:
-    """Run `command` to its end, handing each line of its output (both streams, in order) to `on_line` as it comes.
+    """Run `command` and pass each line of its output (both streams, in order) to `on_line` as it comes.
 
-    Of a progress bar that redraws its line only the last drawing is handed on.
+    Of a progress bar that redraws its line, only the last state is passed on.
 
     Raises:
         CommandError: it failed; the message ends with the last lines of its output.
@@ -79,8 +79,8 @@ def stream(command: Sequence[str], cwd: Path, on_line: Callable[[str], None], sl
 
 
 @contextmanager
-def ending_together() -> Iterator[None]:
-    """End every `stream` in any thread when the block is left by an exception (Ctrl-C, a cancelled run, SIGTERM)."""
+def end_all_on_error() -> Iterator[None]:
+    """End every `stream`, in any thread, when an exception leaves the block (Ctrl-C, a cancelled run, SIGTERM)."""
     _stopped.clear()
     try:
         yield
@@ -93,6 +93,6 @@ def ending_together() -> Iterator[None]:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Ask the guard of a started process to end it and all its children."""
+    """Tell the guard of a started process to end it and all its children."""
     assert process.stdin is not None
     process.stdin.close()

@@ -1,8 +1,8 @@
 """Photographs to codes as a Prefect flow: `python -m flows.extract PHOTOS... --method METHOD --out FOLDER`.
 
 Shards (some pictures each) are mapped over child processes of this machine, a Dask cluster or a Ray cluster
-(`flows.runners`). One task run per shard that is still to be done; a finished one stays finished whatever happens, so
-resuming is running again with the same parameters. Tables are assembled when every shard is there.
+(`flows.runners`). Every unfinished shard is one task run. A finished shard stays finished whatever happens, so resuming
+is running again with the same parameters. Tables are assembled when all shards are finished.
 """
 
 # No `from __future__ import annotations` here: for a served run Prefect loads this file outside of sys.modules, where
@@ -51,41 +51,41 @@ from stages.extract import (
     write_sample,
 )
 
-MOST_SLOTS = 4096  # threads of the flow that wait for a worker each; only as many are started as there are workers
-IN_A_ROW = 20  # shards that fail without a success between them: the others would too (a full disk, a missing file)
-REASONS = 10  # pictures without a code, and failed shards, that are named
+MOST_SLOTS = 4096  # threads of the flow, each waiting for a worker; no more are started than there are workers
+IN_A_ROW = 20  # shards that fail without a success between them: the rest would too (a full disk, a missing file)
+REASONS = 10  # how many pictures without a code, and failed shards, are named
 
 Positive = Annotated[int, Field(ge=1)]
 
 
 class Piece:
-    """A shard and who does it. Not a dataclass: Prefect would look through every field of a task's parameters."""
+    """A shard and its runner. Not a dataclass: Prefect would inspect every field of a task's parameters."""
 
     def __init__(self, shard: Shard, runner: Runner, on_progress: OnProgress) -> None:
         self.shard, self.runner, self.on_progress = shard, runner, on_progress
 
 
 def run_name() -> str:
-    """Name of the flow run, from its parameters."""
-    told = runtime.flow_run.parameters
-    photos = [Path(path).name for path in told["photos"]]
+    """Return the name of the flow run, made of its parameters."""
+    parameters = runtime.flow_run.parameters
+    photos = [Path(path).name for path in parameters["photos"]]
     more = f" and {len(photos) - 2} more" if len(photos) > 2 else ""
-    return f"extract {', '.join(photos[:2])}{more}: {told['method']}"
+    return f"extract {', '.join(photos[:2])}{more}: {parameters['method']}"
 
 
-def lost(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
-    """Whether a failed task is worth another try: its worker was lost, and nothing is wrong with the shard itself."""
+def worker_was_lost(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
+    """Return whether a failed task is worth another try: its worker was lost, and the shard itself may be fine."""
     return isinstance(state.result(raise_on_failure=False), WorkerLostError)
 
 
 @task(
     name="shard",
     task_run_name="shard {piece.shard.key:.8}",
-    cache_policy=NO_CACHE,  # finished shards are known by their content and never come here
-    retry_condition_fn=lost,
+    cache_policy=NO_CACHE,  # finished shards are found by their content and never come here
+    retry_condition_fn=worker_was_lost,
 )
 def do_shard(piece: Piece) -> State[ShardResult]:
-    """Have one shard done."""
+    """Have a runner do one shard."""
     try:
         return Completed(data=piece.runner.run(piece.shard, piece.on_progress))
     except WorkerLostError as error:
@@ -93,7 +93,7 @@ def do_shard(piece: Piece) -> State[ShardResult]:
             raise  # Prefect tries again
         return Failed(message=str(error))
     except GanvertError as error:
-        # Returned and not raised: the log would get a traceback through Prefect.
+        # Returned and not raised: raising would log a traceback through Prefect.
         return Failed(message=str(error))
 
 
@@ -116,22 +116,22 @@ def extract(
     work: Path = WORK,
     root: Path = Path(),
 ) -> State[None]:
-    """Photographs to codes: align, invert and evaluate them, shard by shard. Run it again to resume.
+    """Align, invert and score photographs, shard by shard. Run it again to resume.
 
     Args:
         photos: folders, pictures, .zip, .tar, .parquet with pictures, lists of paths (.txt, .csv, .jsonl).
         method: a preset of params.yaml.
         out: folder for the tables.
         runner: threads (child processes of this machine), dask or ray.
-        workers: shards side by side; None is one a GPU, on a CPU one for every `threads` cores, and on a cluster all
-            that it has.
+        workers: shards in parallel; None is one per GPU, on a CPU one for every `threads` cores, and on a cluster all
+            workers that it has.
         address: of a running cluster, e.g. tcp://HOST:8786 (dask), HOST:6379 (ray); None starts one on this machine.
-        shard: photographs of a shard; None is what params.yaml says.
-        retries: how often a shard whose worker was lost is tried again.
-        device: auto, cpu, cuda or cuda:N; None is what params.yaml says.
-        threads: CPU cores of a worker. Sums depend on it in their last digits.
-        work: folder where finished shards are kept; every worker has to see it.
-        root: folder that params.yaml is in; the other paths start from it.
+        shard: photographs per shard; None takes the value of params.yaml.
+        retries: how often a shard is tried again after its worker was lost.
+        device: auto, cpu, cuda or cuda:N; None takes the value of params.yaml.
+        threads: CPU cores per worker. The last digits of sums depend on it.
+        work: folder of finished shards; every worker must see it.
+        root: folder with params.yaml; other paths are relative to it.
     """
     logger, start = get_run_logger(), time.monotonic()
     with contextlib.chdir(root):
@@ -139,16 +139,16 @@ def extract(
             job = job_of(method, {"device": device, "threads": threads})
             todo = plan(job, [Path(path) for path in photos], work, shard or shard_size())
             logger.info(
-                "%d pictures, %d duplicates left out; %d were done before; %d shards to do",
+                "%d pictures, %d duplicates left out; %d finished before; %d shards to do",
                 *(todo.total, todo.scan.duplicates, todo.finished, todo.shards_left),
             )
             progress, failed = Progress(todo.total, todo.finished), dict[str, str]()
             if todo.shards_left:
-                with RUNNERS[runner](job, todo.work, workers, address) as at_hand:
+                with RUNNERS[runner](job, todo.work, workers, address) as started:
                     try:
-                        failed = _map(todo, at_hand, retries, progress)
+                        failed = _map(todo, started, retries, progress)
                     except BaseException:  # Ctrl-C, a cancelled run, SIGTERM
-                        at_hand.ending.set()
+                        started.ending.set()
                         raise
             progress.draw(now=True)
             todo = todo.update()
@@ -163,9 +163,9 @@ def extract(
 
 
 def _map(todo: Plan, runner: Runner, retries: int, progress: Progress) -> dict[str, str]:
-    """Have every shard done that is not; returns why those that failed did, by key.
+    """Have every unfinished shard done; returns the reasons of those that failed, by key.
 
-    As many are in Prefect's hands as there are workers, and no more: there may be tens of thousands.
+    No more are submitted to Prefect at a time than there are workers: there may be tens of thousands.
     """
     named = do_shard.with_options(retries=retries)
     shards, running = todo.shards(), dict[PrefectFuture[Any], Shard]()
@@ -197,19 +197,19 @@ def _map(todo: Plan, runner: Runner, retries: int, progress: Progress) -> dict[s
 
 
 def _failed(todo: Plan, failed: Mapping[str, str]) -> State[None]:
-    """The end of a run with shards that failed: which, and why."""
+    """Return the final state of a run with failed shards: which, and why."""
     named = [f"shard {key:.8}: {reason}" for key, reason in itertools.islice(failed.items(), REASONS)]
     named += [f"and {len(failed) - REASONS} more"] if len(failed) > REASONS else []
     if (left := todo.shards_left - len(failed)) > 0:
         named.append(f"{left} shards were not tried, because {IN_A_ROW} in a row had failed")
-    named.append(f"{todo.finished} of {todo.total} pictures are done and stay so; run it again to go on")
+    named.append(f"{todo.finished} of {todo.total} pictures are done and stay so; run it again to resume")
     return Failed(message="\n".join([f"{len(failed)} shards failed", *named]))
 
 
 def _summary(todo: Plan, progress: Progress, out: Path, seconds: float) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """What `publish.extraction` shows: a line for each count, and the first pictures without a code."""
+    """Return what `publish.extraction` shows: a line for each count, and the first pictures without a code."""
     computed = todo.finished - progress.before
-    told = {
+    lines = {
         "pictures": f"{todo.total:,}",
         "duplicates left out": f"{todo.scan.duplicates:,}",
         "done by earlier runs": f"{progress.before:,}",
@@ -217,7 +217,7 @@ def _summary(todo: Plan, progress: Progress, out: Path, seconds: float) -> tuple
         "images/s": f"{computed / seconds:,.2f}",
     }
     counts, reasons = statuses(out, REASONS)
-    return told | {name: f"{count:,}" for name, count in counts.items()}, reasons
+    return lines | {name: f"{count:,}" for name, count in counts.items()}, reasons
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -232,16 +232,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--method", required=True, help="a preset of params.yaml")
     parser.add_argument("--out", required=True, type=Path, help="folder for the tables")
     parser.add_argument("--runner", choices=list(RUNNERS), default="threads", help="default: threads")
-    parser.add_argument("--workers", type=int, help="shards side by side; default: what the machine or cluster has")
+    parser.add_argument("--workers", type=int, help="shards in parallel; default: what the machine or cluster has")
     parser.add_argument("--address", help="of a running cluster, e.g. tcp://HOST:8786 (dask), HOST:6379 (ray)")
-    parser.add_argument("--shard", type=int, help="photographs of a shard; default: params.yaml")
-    parser.add_argument("--retries", type=int, default=2, help="of a shard whose worker was lost; default: 2")
+    parser.add_argument("--shard", type=int, help="photographs per shard; default: params.yaml")
+    parser.add_argument("--retries", type=int, default=2, help="tries of a shard after its worker was lost; default: 2")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N; default: params.yaml")
-    parser.add_argument("--threads", type=int, default=1, help="CPU cores of a worker; default: 1")
+    parser.add_argument("--threads", type=int, default=1, help="CPU cores per worker; default: 1")
     parser.add_argument("--work", type=Path, default=WORK, help=f"where finished shards are kept; default: {WORK}")
-    parser.add_argument("--root", type=Path, default=Path(), help="folder that params.yaml is in (default: here)")
+    parser.add_argument("--root", type=Path, default=Path(), help="folder with params.yaml (default: here)")
     arguments = parser.parse_args(argv)
-    # Prefect hands SIGTERM on once the flow has ended; the default would end us without stopping our own server.
+    # Prefect re-raises SIGTERM once the flow has ended; the default handler would leave our own server running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         state = extract(**vars(arguments), return_state=True)

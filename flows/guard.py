@@ -1,12 +1,12 @@
-"""Run a command, and let nothing of it outlive whoever asked for it.
+"""Run a command, and make sure that neither it nor its children outlive the process that started it.
 
 `python -m flows.guard [--slot FILE] COMMAND...`. The starter holds the other end of standard input. When that closes,
-because the starter wants an end, crashed or was killed with SIGKILL, the whole process group (the command, its shell,
-its children) gets SIGINT, and after a grace time SIGKILL. So a stage needs to know nothing about it, and no half-run
-stage keeps DVC's locks. The guard has to lead its process group: start it in a new session, as `flows.command` does.
+because the starter closes it, crashed or was killed with SIGKILL, the whole process group (the command, its shell,
+its children) gets SIGINT, and after a grace time SIGKILL. Stages need no code for this, and no stage that is cut
+short keeps DVC's locks. The guard has to lead its process group: start it in a new session, as `flows.command` does.
 
-With `--slot` the command starts when the guard holds an exclusive flock on that file. The kernel gives it back when
-the guard is gone, however that happened: there is nothing to clean up after a crash, and no server is asked.
+With `--slot` the command starts once the guard holds an exclusive flock on that file. The kernel releases the lock when
+the guard ends, however it ends: nothing has to be cleaned up after a crash, and no server is needed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ GRACE = 5.0  # seconds between SIGINT and SIGKILL
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code, 128 + n when signal n ended it."""
-    parser = argparse.ArgumentParser(prog="python -m flows.guard", description="run a command that ends with us")
+    parser = argparse.ArgumentParser(prog="python -m flows.guard", description="run a command, end it with its starter")
     parser.add_argument("--slot", metavar="FILE", help="hold an exclusive lock on FILE while the command runs")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     arguments = parser.parse_args(argv)
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     code = subprocess.run(arguments.command, stdin=subprocess.DEVNULL, check=False).returncode
     idle.set()
     if stopping.is_set():
-        watcher.join()  # it kills what the command left behind, and us
+        watcher.join()  # it kills what the command left behind, and this process
     return code if code >= 0 else 128 - code
 
 

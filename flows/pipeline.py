@@ -1,6 +1,6 @@
-"""The pipeline as DVC sees it: its stages in running order, which of them are stale, and what they have to show.
+"""The pipeline as DVC sees it: its stages in running order, which are stale, and their metrics and plots.
 
-Everything is read from DVC's own index, so the order stands in dvc.yaml and nowhere else.
+Everything is read from DVC's own index, so dvc.yaml alone defines the order.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Stage:
     Attributes:
         name: DVC's address of it as seen from the root: `align`, `invert@optimise`, `sub/dvc.yaml:train`, `raw.dvc`.
         upstream: names of the stages that it depends on directly.
-        gpu: whether dvc.yaml says `meta: {gpu: true}`.
+        gpu: whether dvc.yaml has `meta: {gpu: true}`.
         outs: everything it writes.
         metrics: its metrics files, declared on the stage or at the top level of dvc.yaml.
         plots: its plots (files or folders), declared in either way.
@@ -43,23 +43,23 @@ class Stage:
     plots: tuple[Path, ...]
 
     def answers_to(self, target: str) -> bool:
-        """Whether `target` is its name, its matrix or foreach group, or one of its outputs."""
+        """Return whether `target` is its name, its matrix or foreach group, or one of its outputs."""
         return target == self.name or self.name.startswith(f"{target}@") or Path(target) in self.outs
 
 
 def project_root(start: Path) -> Path:
-    """Root of the DVC project that `start` lies in; raises dvc's NotDvcRepoError when there is none."""
+    """Return the root of the DVC project around `start`; raises dvc's NotDvcRepoError when there is none."""
     from dvc.repo import Repo
 
     return Path(Repo.find_root(str(start)))
 
 
 def read(root: Path, targets: Sequence[str] | None = None) -> list[Stage]:
-    """Stages of the DVC project at `root`, each after all it depends on.
+    """Return the stages of the DVC project at `root`, each after all that it depends on.
 
     Args:
         root: root of the DVC project.
-        targets: names of stages, groups or outputs; only they and what they depend on are kept. None is everything.
+        targets: names of stages, groups or outputs; only these and their dependencies are returned. None is everything.
 
     Raises:
         TargetError: a target is none of these.
@@ -91,11 +91,11 @@ def read(root: Path, targets: Sequence[str] | None = None) -> list[Stage]:
 
 
 def stale(root: Path, stages: Iterable[Stage]) -> set[str]:
-    """Names of the stages that DVC would run or restore if nothing upstream changed any more.
+    """Return the names of the stages that DVC would run or restore if nothing upstream changes any more.
 
-    It looks at the files as they are now: a stage that is clean here is stale after all once a stage before it
-    has written or restored something. While another DVC command holds the project's locks nothing can be said, and
-    every stage counts as stale: `dvc --wait-for-lock repro` then decides.
+    The files are compared as they are now: a stage that is clean here becomes stale once a stage before it has written
+    or restored something. While another DVC command holds the project's locks, every stage counts as stale, and
+    `dvc --wait-for-lock repro` decides.
     """
     from dvc.lock import LockError
     from dvc.repo import Repo, lock_repo
@@ -105,12 +105,12 @@ def stale(root: Path, stages: Iterable[Stage]) -> set[str]:
         with Repo(str(root)) as repo, lock_repo(repo):
             return {_name(found) for found in repo.index.stages if _name(found) in names and found.changed()}
     except LockError:
-        logger.warning("another DVC command is at work in %s: each stage will wait for it and ask DVC itself", root)
+        logger.warning("another DVC command is running in %s: each stage waits for it, and DVC decides then", root)
         return names
 
 
 def _name(stage: DvcStage) -> str:
-    """DVC's own `stage.addressing` is relative to the working directory; this one is relative to the project."""
+    """Return the address of a stage relative to the project; DVC's own is relative to the working directory."""
     name: str | None = getattr(stage, "name", None)
     if name is None:
         return stage.path_in_repo

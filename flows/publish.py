@@ -1,4 +1,4 @@
-"""What a run has to show, as Prefect artifacts: metrics as tables, plots as pictures, a summary."""
+"""Results of a run as Prefect artifacts: metrics as tables, plots as pictures, a summary."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from prefect.artifacts import create_image_artifact, create_markdown_artifact, c
 
 from flows.pipeline import Stage
 
-MAX_BYTES = 2 * 2**20  # of one picture; Prefect keeps every artifact of every run in its database
-MAX_PICTURES = 12  # of one stage
+MAX_BYTES = 2 * 2**20  # per picture; Prefect keeps every artifact of every run in its database
+MAX_PICTURES = 12  # per stage
 
 
 def outputs(root: Path, stage: Stage, logger: logging.Logger | logging.LoggerAdapter[Any]) -> None:
-    """Publish the metrics and pictures that `stage` has written; to be called inside its task run."""
+    """Publish the metrics and pictures that `stage` has written; call it inside the stage's task run."""
     for path in stage.metrics:
-        # As text where JSON has no number for it: NaN would be an empty cell.
+        # JSON has no NaN or infinity: as text they show, as numbers they would be empty cells.
         table = [
             {"metric": name, "value": str(value) if isinstance(value, float) and not isfinite(value) else value}
             for name, value in flat(_load(root / path))
@@ -43,7 +43,7 @@ def summary(root: Path, stages: Sequence[Stage], rows: Sequence[dict[str, str]])
     """Publish which stage did what, and where the HTML pages are; returns the Markdown. Rows have equal keys."""
     lines = markdown_table(rows)
     pages = [path for stage in stages for path in stage.outs if path.suffix == ".html" and (root / path).is_file()]
-    # A page served over http may not open file:// links, so the address is there to be copied.
+    # A page served over http may not open file:// links, so the address is text to copy.
     lines += [f"\n**{path}**: open it with `{(root / path).as_uri()}`" for path in pages]
     markdown = "\n".join(lines)
     create_markdown_artifact(markdown, key="summary", description=f"the pipeline in `{root}`")
@@ -51,11 +51,11 @@ def summary(root: Path, stages: Sequence[Stage], rows: Sequence[dict[str, str]])
 
 
 def extraction(out: Path, counts: Mapping[str, str], reasons: Sequence[Mapping[str, str]]) -> str:
-    """Publish what an extraction came to; returns the Markdown.
+    """Publish the result of an extraction; returns the Markdown.
 
     Args:
         out: its folder; a `sample.png` in it is shown too.
-        counts: what there is to say in a line each.
+        counts: name and value of each line.
         reasons: the first pictures that gave no code, and why.
     """
     lines = markdown_table([{"": name, " ": value} for name, value in counts.items()])
@@ -73,14 +73,14 @@ def extraction(out: Path, counts: Mapping[str, str], reasons: Sequence[Mapping[s
 
 
 def markdown_table(rows: Sequence[Mapping[str, str]]) -> list[str]:
-    """Lines of a table; the rows have equal keys. What came from outside cannot break it: one line a cell."""
+    """Return the lines of a table; the rows have equal keys. Bars are escaped and line ends become spaces."""
     cells = [list(rows[0]), *([" ".join(cell.split()).replace("|", "\\|") for cell in row.values()] for row in rows)]
     head, *body = ["| " + " | ".join(row) + " |" for row in cells]
     return [head, "|---" * len(rows[0]) + "|", *body]
 
 
 def pictures(root: Path, stage: Stage) -> Iterator[Path]:
-    """Pictures among the stage's outputs: single files, and those in folders that dvc.yaml declares as plots."""
+    """Yield pictures among the stage's outputs: single files, and those in folders that dvc.yaml declares as plots."""
     seen: set[Path] = set()
     for path in (*stage.plots, *stage.outs):
         inside = sorted((root / path).rglob("*")) if path in stage.plots and (root / path).is_dir() else [root / path]
@@ -92,7 +92,7 @@ def pictures(root: Path, stage: Stage) -> Iterator[Path]:
 
 
 def flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:
-    """Leaves of nested mappings and lists with dotted names: {"a": {"b": 1}} gives ("a.b", 1)."""
+    """Yield the leaves of nested mappings and lists with dotted names: {"a": {"b": 1}} gives ("a.b", 1)."""
     if isinstance(value, dict):
         for part, inner in value.items():
             yield from flat(inner, f"{name}.{part}" if name else str(part))
@@ -103,17 +103,17 @@ def flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:
 
 
 def key(path: Path) -> str:
-    """Artifact key of a file, so that the UI shows its versions over the runs: lower case, digits and dashes only."""
+    """Return the artifact key of a file, under which the UI lists its versions: lower case, digits and dashes only."""
     return re.sub(r"[^a-z0-9]+", "-", str(path).lower()).strip("-")
 
 
 def data_uri(path: Path) -> str:
-    """Return the picture itself as an address, so that the UI needs no file server."""
+    """Return the picture as a data URI, so that the UI needs no file server."""
     return f"data:{mimetypes.guess_type(path)[0]};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def jpeg_uri(path: Path) -> str:
-    """Return a picture that is to be looked at and no more: a tenth of a PNG."""
+    """Return the picture as a data URI in JPEG, a tenth of the size of a PNG."""
     buffer = io.BytesIO()
     with Image.open(path) as picture:
         picture.convert("RGB").save(buffer, "JPEG", quality=85)

@@ -2,10 +2,10 @@
 
 One task run per DVC stage, in DVC's order, with DVC's decision about what is stale:
 
-- `Cached`: nothing changed, DVC was not even started;
-- `Restored`: DVC had the outputs of this very input in its run cache and put them back;
+- `Cached`: nothing changed, and DVC was not started;
+- `Restored`: DVC had the outputs of exactly these inputs in its run cache and restored them;
 - `Completed`: it ran;
-- `Failed`: it ran and failed; what depends on it is not run, other branches are;
+- `Failed`: it ran and failed; stages that depend on it do not run, other branches do;
 - `NotReady`: something it depends on failed.
 """
 
@@ -45,7 +45,7 @@ class Done:
 
 
 def run_name() -> str:
-    """Name of the flow run, from its parameters."""
+    """Return the name of the flow run, made of its parameters."""
     parameters = runtime.flow_run.parameters
     return " ".join(["reproduce", *(parameters["targets"] or ["all"]), *(["--force"] if parameters["force"] else [])])
 
@@ -54,7 +54,7 @@ def run_name() -> str:
     name="reproduce", flow_run_name=run_name, task_runner=cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner())
 )
 def reproduce(root: Path = Path(), targets: list[str] | None = None, force: bool = False) -> State[None]:
-    """Bring the DVC pipeline up to date, one task a stage.
+    """Bring the DVC pipeline up to date, one task per stage.
 
     Args:
         root: a folder of the DVC project.
@@ -66,10 +66,10 @@ def reproduce(root: Path = Path(), targets: list[str] | None = None, force: bool
     stale = {stage.name for stage in stages} if force else pipeline.stale(root, stages)
     get_run_logger().info("%d of %d stages are stale: %s", len(stale), len(stages), ", ".join(sorted(stale)) or "none")
     futures: dict[str, PrefectFuture[Any]] = {}
-    with command.ending_together():
+    with command.end_all_on_error():
         for stage in stages:
             upstream = [futures[name] for name in stage.upstream]
-            # Named here as well: a task that never starts does not get as far as its `task_run_name`.
+            # Named here too: a task that never starts never evaluates its `task_run_name`.
             named = run_stage.with_options(name=stage.name)
             futures[stage.name] = named.submit(stage, root, stage.name in stale, force, upstream)
         wait(list(futures.values()))
@@ -79,16 +79,16 @@ def reproduce(root: Path = Path(), targets: list[str] | None = None, force: bool
     if failed := [name for name, state in states.items() if state.is_failed() or state.is_crashed()]:
         waiting = [name for name, state in states.items() if not state.is_final()]
         also = f"; not run because of that: {', '.join(waiting)}" if waiting else ""
-        return Failed(message=f"{', '.join(failed)} failed, the log says why{also}")
+        return Failed(message=f"{', '.join(failed)} failed, see the log{also}")
     return Completed(message=f"{len(stages)} stages are up to date")
 
 
 @task(task_run_name="{stage.name}")
 def run_stage(stage: pipeline.Stage, root: Path, stale: bool, force: bool, upstream: list[Any]) -> State[Done]:
-    """Bring one stage up to date and publish what it has to show.
+    """Bring one stage up to date and publish its metrics and pictures.
 
-    A stage that was clean when the flow began may be left alone only if everything upstream was left alone too:
-    a stage that ran or was *restored* has other outputs than the check saw.
+    A stage that was clean when the flow began is skipped only if everything upstream was skipped too: a stage that ran
+    or was *restored* has other outputs than those that were checked.
     """
     logger = get_run_logger()
     start = time.monotonic()
@@ -96,7 +96,7 @@ def run_stage(stage: pipeline.Stage, root: Path, stale: bool, force: bool, upstr
         try:
             outcome = _repro(stage, root, force)
         except command.CommandError as error:
-            # Returned and not raised: the log would get a traceback through Prefect.
+            # Returned and not raised: raising would log a traceback through Prefect.
             return Failed(message=f"stage {stage.name}: {error}")
     else:
         outcome = CACHED
@@ -106,8 +106,8 @@ def run_stage(stage: pipeline.Stage, root: Path, stale: bool, force: bool, upstr
 
 
 def _repro(stage: pipeline.Stage, root: Path, force: bool) -> str:
-    """Let DVC run the stage if it has to; returns what it did."""
-    # Stages that run side by side meet at DVC's lock, which is held for moments: wait there and do not fail.
+    """Have DVC run the stage if it is stale; returns the outcome."""
+    # Stages that run in parallel compete for DVC's lock, which is held for moments: wait for it, do not fail.
     dvc = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item"]
     logger = get_run_logger()
     outcome = RAN
@@ -126,7 +126,7 @@ def _repro(stage: pipeline.Stage, root: Path, force: bool) -> str:
 
 
 def gpu_slot() -> Path:
-    """Lock file of the one GPU slot: this user's on this machine, whichever project or flow run asks for it."""
+    """Return the lock file of the GPU slot: one per user and machine, for all projects and flow runs."""
     return Path(tempfile.gettempdir()) / f"ganvert-gpu-{os.getuid()}.lock"
 
 
@@ -147,7 +147,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, default=Path(), help="a folder of the DVC project (default: here)")
     parser.add_argument("--force", action="store_true", help="run every one of these stages, changed or not")
     arguments = parser.parse_args(argv)
-    # Prefect hands SIGTERM on once the flow has ended; the default would end us without stopping our own server.
+    # Prefect re-raises SIGTERM once the flow has ended; the default handler would leave our own server running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         state = reproduce(arguments.root, arguments.targets or None, arguments.force, return_state=True)

@@ -1,9 +1,9 @@
-"""Where shards are worked on: child processes of the flow, a Dask cluster or a Ray cluster.
+"""Where shards are computed: child processes of the flow, a Dask cluster or a Ray cluster.
 
-A runner is a context that starts its workers, or joins a cluster, and yields a `Runner`. Leaving it by an exception
-ends at once what it has started. The Prefect task of a shard runs in a thread of the flow and waits there for a worker.
-Prefect tasks on the workers themselves (`DaskTaskRunner.submit`) were tried: they cost 0.3 to 0.5 s a shard instead of
-0.02, every worker has to reach Prefect's server, and Prefect cannot retry a task whose worker is lost.
+A runner is a context manager that starts workers, or joins a cluster, and yields a `Runner`. An exception inside it
+ends at once what it has started. The Prefect task of a shard runs in a thread of the flow and waits for a worker.
+Prefect tasks on the workers themselves (`DaskTaskRunner.submit`) cost 0.3 to 0.5 s per shard instead of 0.02, every
+worker would have to reach Prefect's server, and Prefect cannot retry a task whose worker is lost.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from stages.extract import (
     do_shard,
 )
 
-#: Told how many pictures of a shard are done, in parts of one.
+#: Called with the number of pictures of a shard that are done; fractions count.
 OnProgress = Callable[[float], None]
 
 
@@ -42,9 +42,9 @@ class Runner:
     """Workers.
 
     Attributes:
-        slots: how many shards they can work on side by side at present.
-        run: have one done, from any thread; raises WorkerLostError when its worker was lost, else what the worker says.
-        ending: set when the flow ends early: workers that are lost from then on were ended by us.
+        slots: returns how many shards they can work on in parallel at present.
+        run: does one shard, from any thread; raises WorkerLostError if the worker was lost, else the worker's error.
+        ending: set when the flow ends early: workers lost from then on were ended on purpose.
     """
 
     slots: Callable[[], int]
@@ -54,10 +54,10 @@ class Runner:
 
 @contextmanager
 def threads(job: Job, work: Path, workers: int | None, address: str | None) -> Iterator[Runner]:
-    """A thread and a child process for every slot of this machine."""
+    """Start a child process for every slot of this machine."""
     if address:
         raise ParamsError(
-            f"address: wanted none for the runner `threads`, which stays on this machine, got {address!r}"
+            f"address: wanted none for the runner `threads`, which uses this machine alone, got {address!r}"
         )
     slots = workers or default_workers(job.device, job.threads)
     with Pool(job, work, slots) as pool:
@@ -66,15 +66,15 @@ def threads(job: Job, work: Path, workers: int | None, address: str | None) -> I
 
 @contextmanager
 def dask(job: Job, work: Path, workers: int | None, address: str | None) -> Iterator[Runner]:
-    """A local Dask cluster, or the one whose scheduler is at `address` (tcp://HOST:8786)."""
-    prefect_dask, distributed = _needed("prefect_dask"), _needed("distributed")
+    """Start a local Dask cluster, or join the one whose scheduler is at `address` (tcp://HOST:8786)."""
+    prefect_dask, distributed = _import_engine("prefect_dask"), _import_engine("distributed")
     lost = (distributed.scheduler.KilledWorker, distributed.CancelledError, distributed.comm.CommClosedError)
-    told: dict[str, Any] = {"address": address}
+    options: dict[str, Any] = {"address": address}
     if not address:
         local = {"n_workers": workers or default_workers(job.device, job.threads), "threads_per_worker": 1}
-        # No limit of memory: its default, a share of the machine's for each, ends workers that load large models.
-        told = {"cluster_kwargs": {**local, "processes": True, "memory_limit": None, "dashboard_address": None}}
-    with prefect_dask.DaskTaskRunner(**told) as prefect_runner:
+        # No memory limit: the default, an equal share of the machine's, ends workers that load large models.
+        options = {"cluster_kwargs": {**local, "processes": True, "memory_limit": None, "dashboard_address": None}}
+    with prefect_dask.DaskTaskRunner(**options) as prefect_runner:
         try:
             client = prefect_runner.client
         except OSError as error:
@@ -91,7 +91,7 @@ def dask(job: Job, work: Path, workers: int | None, address: str | None) -> Iter
         try:
             yield Runner(lambda: _at_most(workers, len(client.nthreads())), run)
         except BaseException:
-            if client.cluster is not None:  # closing it would wait for the shards that its workers are at
+            if client.cluster is not None:  # closing it would wait for the shards in work
                 for nanny in client.cluster.workers.values():
                     nanny.auto_restart = False
                     if nanny.pid:
@@ -101,29 +101,29 @@ def dask(job: Job, work: Path, workers: int | None, address: str | None) -> Iter
 
 @contextmanager
 def ray(job: Job, work: Path, workers: int | None, address: str | None) -> Iterator[Runner]:
-    """A local Ray instance, or the cluster at `address` (HOST:6379, ray://HOST:10001)."""
-    prefect_ray, engine = _needed("prefect_ray"), _needed("ray")
+    """Start a local Ray instance, or join the cluster at `address` (HOST:6379, ray://HOST:10001)."""
+    prefect_ray, engine = _import_engine("prefect_ray"), _import_engine("ray")
     cores = job.threads or 1
     local = (workers or default_workers(job.device, job.threads)) * cores
-    told: dict[str, Any] = {} if address else {"num_cpus": local, "include_dashboard": False}
+    start_options: dict[str, Any] = {} if address else {"num_cpus": local, "include_dashboard": False}
     with contextlib.ExitStack() as stack:
         on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
-            # "local", not None: that would join whatever Ray happens to run on this machine.
-            stack.enter_context(prefect_ray.RayTaskRunner(address=address or "local", init_kwargs=told))
+            # "local", not None: None would join any Ray that happens to run on this machine.
+            stack.enter_context(prefect_ray.RayTaskRunner(address=address or "local", init_kwargs=start_options))
         except (OSError, RuntimeError) as error:
             raise InputError(
-                f"address: no Ray cluster at {address or 'this machine'}: {error}; one that asks for a token wants "
+                f"address: no Ray cluster at {address or 'this machine'}: {error}; one with a token needs "
                 "RAY_AUTH_MODE=token and its ~/.ray/auth_token here too"
             ) from error
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, on_sigterm)  # Ray took it; with Prefect's a cancelled run ends as Cancelled
-        kind, each = "CPU", cores
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray's would end a cancelled run as Crashed
+        resource, per_worker = "CPU", cores
         options: dict[str, Any] = {"num_cpus": cores}
         if job.device != "cpu" and engine.cluster_resources().get("GPU"):
-            kind, each, options = "GPU", 1, {"num_gpus": 1}
-            job = dataclasses.replace(job, device="cuda")  # Ray shows a worker the GPU that is its own, and no other
-        # max_calls: by default a worker with a GPU ends after every shard, and the next one loads all models again.
+            resource, per_worker, options = "GPU", 1, {"num_gpus": 1}
+            job = dataclasses.replace(job, device="cuda")  # Ray shows a worker its own GPU and no other
+        # max_calls: by default a worker with a GPU ends after every shard, and the next loads all models again.
         text, remote = job.to_json(), engine.remote(max_calls=0, **options)(do_shard)
         running: set[Any] = set()
 
@@ -133,14 +133,14 @@ def ray(job: Job, work: Path, workers: int | None, address: str | None) -> Itera
             try:
                 return ShardResult(**engine.get(reference))
             except engine.exceptions.RayTaskError as error:
-                raise error.cause from None  # what the worker raised, without Ray's frames
+                raise error.cause from None  # the worker's own error, without Ray's frames
             except engine.exceptions.RayError as error:
                 raise WorkerLostError(f"shard {shard.key}: Ray lost its worker: {error}") from error
             finally:
                 running.discard(reference)
 
         try:
-            yield Runner(lambda: _at_most(workers, int(engine.cluster_resources().get(kind, 0)) // each), run)
+            yield Runner(lambda: _at_most(workers, int(engine.cluster_resources().get(resource, 0)) // per_worker), run)
         except BaseException:
             for reference in list(running):
                 engine.cancel(reference, force=True)
@@ -157,11 +157,11 @@ RunnerName = Literal["threads", "dask", "ray"]
 
 
 def _at_most(workers: int | None, slots: int) -> int:
-    return max(min(workers or slots, slots), 1)  # with none at present, one waits for the first that comes
+    return max(min(workers or slots, slots), 1)  # with none at present, one shard waits for the first worker
 
 
-def _needed(name: str) -> ModuleType:
-    """An engine of the extra `cluster`."""
+def _import_engine(name: str) -> ModuleType:
+    """Import a package of the extra `cluster`."""
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -1,6 +1,6 @@
-"""Register the flows with a Prefect server and run what its UI or a schedule asks for: `python -m flows.serve`.
+"""Register the flows with a Prefect server and run what its UI or a schedule starts: `python -m flows.serve`.
 
-The server is the one that PREFECT_API_URL names; `python -m flows.ui` starts one and this together.
+PREFECT_API_URL names the server; `python -m flows.ui` starts a server and this together.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from flows.reproduce import reproduce
 
 DEPLOYMENT = "ganvert"
 SERVED = {
-    "reproduce/ganvert": "the DVC pipeline, one task a stage",
-    "extract/ganvert": "photographs to codes, one task a shard; run it again to resume",
+    "reproduce/ganvert": "the DVC pipeline, one task per stage",
+    "extract/ganvert": "photographs to codes, one task per shard; run it again to resume",
 }
 
 
@@ -29,14 +29,14 @@ def serve(cron: str | None = None) -> None:
     """Serve the deployments `reproduce/ganvert` and `extract/ganvert` until interrupted.
 
     Args:
-        cron: schedule of the pipeline's own runs, e.g. `0 3 * * *`; None runs only what is asked for in the UI or over
-            the API. Extractions get their schedules, with parameters, in the UI.
+        cron: schedule of the pipeline, e.g. `0 3 * * *`; None runs only what the UI or the API starts. Extractions get
+            their schedules, with parameters, in the UI.
     """
     deployments = [
         flow.to_deployment(DEPLOYMENT, cron=when, description=SERVED[f"{flow.name}/{DEPLOYMENT}"])
         for flow, when in ((reproduce, cron), (extract, None))
     ]
-    # One run at a time: each uses every core or GPU. The next one waits in the UI as Late.
+    # One run at a time: each uses every core or GPU. The UI shows the next one as Late.
     prefect.serve(*cast(list[RunnerDeployment], deployments), limit=1)
 
 
@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     """Serve until Ctrl-C; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m flows.serve",
-        description="Make the flows startable and schedulable from the Prefect UI. Needs a server: "
+        description="Start and schedule the flows from the Prefect UI. Needs a server: "
         "set PREFECT_API_URL, e.g. http://127.0.0.1:4200/api, or use python -m flows.ui.",
     )
     parser.add_argument(

@@ -10,7 +10,7 @@
     |- TableError         a stored table is missing, damaged or of another version
     |- PhotoError         one photograph cannot be used (a row with a status, not a stop)
     |  `- NoFaceError     no face was found on it
-    |- InputError         a path a person gave is missing, empty or unreadable
+    |- InputError         a path that the user gave is missing, empty or unreadable
     |- StorageError       a disk is full, or a folder cannot be written to
     `- WorkerLostError    a worker process ended before its work was done (another one may do it)
 
@@ -56,7 +56,7 @@ class ShapeError(GanvertError, ValueError):
 
 
 class UnsupportedError(GanvertError, TypeError):
-    """What was asked for does not exist on this generator, space or machine."""
+    """This generator, space or machine lacks what was asked for."""
 
 
 class AssetError(GanvertError):
@@ -68,11 +68,11 @@ class CheckpointError(GanvertError):
 
 
 class TableError(GanvertError):
-    """A stored table is missing, damaged or not of the schema this code writes."""
+    """A stored table is missing, damaged or not of the schema that this code writes."""
 
 
 class InputError(GanvertError):
-    """A path that a person gave is missing, empty or unreadable."""
+    """A path that the user gave is missing, empty or unreadable."""
 
 
 class StorageError(GanvertError):

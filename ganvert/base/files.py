@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Files that appear whole or not at all, and digests of files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["atomic_path", "open_memmap", "sha256_of", "write_json"]
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a sibling name to write to; it becomes `path` only if the block succeeds.
 
-    A crash, a full disk or Ctrl-C leaves either the old file or none, never a part of the new one.
+    A crash, a full disk or Ctrl-C leaves the old file or none, never a part of the new one.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Hex sha256 of a file's bytes, read in pieces."""
+    """Return the hex sha256 of a file's bytes, read in pieces."""
     digest = hashlib.sha256()
     with Path(path).open("rb") as handle:
         while piece := handle.read(1 << 20):
@@ -49,7 +49,7 @@ def sha256_of(path: Path) -> str:
 
 
 def open_memmap(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
-    """An array in a file, made of zeros when it is not there yet, open for reading and writing."""
+    """Open an array in a file for reading and writing; a file that does not exist yet is made of zeros."""
     if not path.exists():
         with atomic_path(path) as temporary:
             np.lib.format.open_memmap(str(temporary), "w+", dtype, shape).flush()

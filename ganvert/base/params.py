@@ -33,7 +33,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def section(raw: Mapping[str, Any], path: str) -> Any:
-    """Walk a dotted path such as ``invert.options.wplus``; name the first part that is missing."""
+    """Return the value at a dotted path such as ``invert.options.wplus``; an error names the first missing part."""
     here: Any = raw
     walked: list[str] = []
     for part in path.split("."):
@@ -52,7 +52,7 @@ def build(kind: type[T], raw: Any, path: str) -> T:
         kind: a (frozen, keyword-only) dataclass; its field types may be scalars, Literal, Optional, list, tuple,
             dict or further dataclasses. ``__post_init__`` may raise ParamsError for values out of range.
         raw: the parsed value.
-        path: where it stands, for messages.
+        path: its dotted path, for messages.
 
     Raises:
         ParamsError: unknown, missing or mistyped keys, each with its full path.

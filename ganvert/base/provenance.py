@@ -157,9 +157,14 @@ def _targets(root: Path, module: str, path: Path, node: _Import) -> Iterator[str
             yield inner
             continue
         yield source
-        for lazy in _read(found).on_request if (found := _find(root, source)) else ():
-            if alias.name in [bound.asname or bound.name for bound in lazy.names]:
-                yield from _targets(root, source, found, lazy)
+        if package := _find(root, source):
+            for lazy in _read(package).on_request:
+                if alias.name in _bound(lazy):
+                    yield from _targets(root, source, package, lazy)
+
+
+def _bound(node: _Import) -> list[str]:
+    return [alias.asname or alias.name for alias in node.names]
 
 
 def _import_statements(nodes: Iterable[ast.AST]) -> Iterator[_Import]:

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def lookup(registry: Mapping[str, T], name: str, kind: str) -> T:
-    """Return ``registry[name]``, or say what exists and what may have been meant.
+    """Return ``registry[name]``, or raise an error that lists the entries and suggests the closest one.
 
     Args:
         registry: the family's literal dict.

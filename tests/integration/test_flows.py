@@ -162,7 +162,7 @@ def test_a_served_run_can_read_its_parameters() -> None:
 # --- extraction ------------------------------------------------------------------------------------------------------
 
 PHOTOS = 7
-SHARD = 2  # photographs of one
+SHARD = 2  # photographs per shard
 
 
 @pytest.fixture(scope="module")
@@ -178,19 +178,19 @@ def photographs(tmp_path_factory: pytest.TempPathFactory, tiny_generator_file: P
         picture.resize((70, 80)).save(root / "photos" / f"{i}.png")
     (root / "photos" / "bad.png").write_bytes(b"no picture")
     (root / "photos" / "zz.png").write_bytes((root / "photos" / "0.png").read_bytes())
-    told = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
     loss = {"loss": "mse", "weight": 1.0, "resolution": None}
     few = {"inverter": "optimise", "space": "w", "init": "mean", "steps": 2, "lr": 0.05, "objective": [loss]}
-    told |= {"device": "cpu", "generator": {"path": str(tiny_generator_file), "label": None}}
-    told["align"] |= {"recipe": "center"}
-    told["invert"] |= {"methods": {}, "options": {"few": few, "long": {**few, "steps": 1_000_000}}}
-    told["invert"]["methods"] = {"few": str(tiny_generator_file)}
-    told["train_encoder"]["encoders"] = {}
-    told["discover"] = {"methods": {"ganspace": {"components": 2}}}
-    told["edit"]["method"] = "few"
-    told["evaluate"] |= {"metrics": ["mse_64"], "attributes": []}
-    told["extract"] |= {"metrics": ["mse_64"]}
-    (root / "params.yaml").write_text(yaml.safe_dump(told))
+    params |= {"device": "cpu", "generator": {"path": str(tiny_generator_file), "label": None}}
+    params["align"] |= {"recipe": "center"}
+    params["invert"] |= {"methods": {}, "options": {"few": few, "long": {**few, "steps": 1_000_000}}}
+    params["invert"]["methods"] = {"few": str(tiny_generator_file)}
+    params["train_encoder"]["encoders"] = {}
+    params["discover"] = {"methods": {"ganspace": {"components": 2}}}
+    params["edit"]["method"] = "few"
+    params["evaluate"] |= {"metrics": ["mse_64"], "attributes": []}
+    params["extract"] |= {"metrics": ["mse_64"]}
+    (root / "params.yaml").write_text(yaml.safe_dump(params))
     return root
 
 
@@ -212,15 +212,16 @@ def tables_in(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*.parquet"))}
 
 
-def extract(root: Path, name: str, **told: Any) -> tuple[dict[str, tuple[str, int]], str]:
+def extract(root: Path, name: str, **parameters: Any) -> tuple[dict[str, tuple[str, int]], str]:
     """Run the flow with its own store and folder; returns state and tries of every task run, and the flow's state."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
 
     from flows import extract as module
 
-    told = {"method": "few", "workers": 2, "shard": SHARD, **told}
-    state = module.extract(["photos"], out=f"out-{name}", work=f"work-{name}", root=root, **told, return_state=True)
+    parameters = {"method": "few", "workers": 2, "shard": SHARD, **parameters}
+    folders = {"out": f"out-{name}", "work": f"work-{name}", "root": root}
+    state = module.extract(["photos"], **folders, **parameters, return_state=True)
     with get_client(sync_client=True) as client:
         of_run = TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[state.state_details.flow_run_id]))
         runs = client.read_task_runs(task_run_filter=of_run)
@@ -307,11 +308,11 @@ def test_a_run_that_is_ended_takes_its_workers_with_it(photographs: Path, server
     from prefect.settings import get_current_settings
 
     work = photographs / f"work-ended-{runner}"
-    told = ["photos", "--method", "long", "--out", "never", "--runner", runner, "--workers", "1", "--work", str(work)]
+    options = ["--method", "long", "--out", "never", "--runner", runner, "--workers", "1", "--work", str(work)]
     environment = os.environ | {"PREFECT_API_URL": str(get_current_settings().api.url), "PYTHONPATH": str(ROOT)}
     with (photographs / f"{runner}.log").open("wb") as log:
         flow = subprocess.Popen(
-            [sys.executable, "-m", "flows.extract", *told],
+            [sys.executable, "-m", "flows.extract", "photos", *options],
             cwd=photographs,
             env=environment,
             stdout=log,
@@ -384,5 +385,5 @@ def test_few_shards_are_in_hand_at_a_time_and_lost_ones_are_tried_again(server: 
     assert most[0] == 3 == max(Watched.in_hand)  # neither shards nor task runs wait in a queue
 
     drawn.clear()
-    failed = mapped("disk")  # what makes every shard fail makes the others fail too
+    failed = mapped("disk")  # a cause that fails every shard fails the rest too
     assert module.IN_A_ROW <= len(drawn) == len(failed) <= module.IN_A_ROW + 2

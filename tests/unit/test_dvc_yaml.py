@@ -72,12 +72,12 @@ stages:
 def test_deps_exist(name):
     for dep in body(name)["deps"]:
         if not dep.startswith(("data/", "reports/", "$")):
-            assert (ROOT / dep).exists(), f"{name}: {dep} is no file of the project"
+            assert (ROOT / dep).exists(), f"{name}: {dep} does not exist"
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_outs_are_written_by_the_stage(name):
-    """A path is written twice, in dvc.yaml and in the stage, but cannot differ."""
+    """A path is spelled twice, in dvc.yaml and in the stage, and must not differ."""
     text = (ROOT / f"stages/{name}.py").read_text()
     for out in outs_of(name):
         folder, _, file = out.replace("${key}", "").rpartition("/")
@@ -85,20 +85,22 @@ def test_outs_are_written_by_the_stage(name):
 
 
 def outs_of(name):
-    told = [out for kind in ("outs", "metrics", "plots") for out in body(name).get(kind, [])]
-    return [out if isinstance(out, str) else next(iter(out)) for out in told]
+    outs = [out for kind in ("outs", "metrics", "plots") for out in body(name).get(kind, [])]
+    return [out if isinstance(out, str) else next(iter(out)) for out in outs]
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_what_stages_leave_is_made_before_it_is_read(name):
-    """Of data and reports, deps are outs of earlier stages (or within such a folder, or around it), or the user's."""
+def test_data_is_written_before_it_is_read(name):
+    """Data and reports in deps are outs of earlier stages (or inside or around such a folder), or the user's."""
     earlier = [
         out.replace("${key}", "") for before in list(STAGES)[: list(STAGES).index(name)] for out in outs_of(before)
     ]
     for dep in body(name)["deps"]:
         if dep.startswith(("data/", "reports/")) and dep not in ("data/photos", "data/inputs"):
             stem = dep.split("${")[0]
-            assert any(out.startswith(stem) or stem.startswith(out) for out in earlier), f"{name}: nobody makes {dep}"
+            assert any(out.startswith(stem) or stem.startswith(out) for out in earlier), (
+                f"{name}: {dep} is not written before"
+            )
 
 
 @pytest.mark.parametrize("full", [False, True])

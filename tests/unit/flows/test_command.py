@@ -1,4 +1,4 @@
-"""Child processes of the flow: their lines, their errors, and that nothing of them outlives who started them."""
+"""Child processes of the flow: their lines, their errors, and that none outlives its starter."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from flows import command
 from flows.guard import GRACE
 
 ROOT = Path(__file__).resolve().parents[3]
-# A shell that starts a child, as DVC does with a stage; the child says its pid and would sleep for long.
+# A shell that starts a child, as DVC does with a stage; the child prints its pid and would sleep for long.
 SLEEPER = ["sh", "-c", f"{sys.executable} -c 'import os, time; print(os.getpid(), flush=True); time.sleep(600)'; true"]
 
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
-    """Within a flow that goes well, whatever a test before did to its own."""
-    with command.ending_together():
+    """Inside a flow of its own, whatever an earlier test did to another."""
+    with command.end_all_on_error():
         yield
 
 
@@ -71,7 +71,7 @@ def test_an_exception_in_the_flow_ends_what_runs_in_other_threads(tmp_path: Path
             failures.append(error)
 
     thread = threading.Thread(target=work)
-    with pytest.raises(KeyboardInterrupt), command.ending_together():
+    with pytest.raises(KeyboardInterrupt), command.end_all_on_error():
         thread.start()
         assert within(20, lambda: bool(pids))
         raise KeyboardInterrupt
@@ -80,7 +80,7 @@ def test_an_exception_in_the_flow_ends_what_runs_in_other_threads(tmp_path: Path
     assert len(failures) == 1
     with pytest.raises(command.CommandError, match="not started"):  # nothing new begins while the flow ends
         command.stream(["true"], tmp_path, lambda _: None)
-    with command.ending_together():
+    with command.end_all_on_error():
         command.stream(["true"], tmp_path, lambda _: None)
 
 

@@ -1,4 +1,4 @@
-"""What an extraction tells of itself, its runners' refusals, and what a cluster's worker checks."""
+"""Progress of an extraction, errors of its runners, and checks of a cluster's worker."""
 
 from __future__ import annotations
 
@@ -33,37 +33,37 @@ class Clock:
 @pytest.fixture
 def job() -> Job:
     preset = {"inverter": "feed_forward", "space": "wplus"}
-    told = Invert(method="encoder", preset=preset, generator="none.safetensors", encoders=("none.safetensors",))
-    return Job(align=None, invert=told, assets="none", device="cpu", threads=1)
+    invert = Invert(method="encoder", preset=preset, generator="none.safetensors", encoders=("none.safetensors",))
+    return Job(align=None, invert=invert, assets="none", device="cpu", threads=1)
 
 
 def test_progress_counts_and_estimates_from_what_this_run_has_done() -> None:
     clock = Clock()
-    told = Progress(1000, 400, clock)
+    counter = Progress(1000, 400, clock)
     clock.now += 10
-    told.end("a", done=20, empty=3)
-    told.part("b", 5.0)
-    text = told.text()  # 25 in 10 s: 575 more take 230 s
+    counter.end("a", done=20, empty=3)
+    counter.part("b", 5.0)
+    text = counter.text()  # 25 in 10 s: 575 more take 230 s
     assert text.startswith("**425 of 1,000 pictures**, 400 of them by earlier runs, 3 without a code, 2.50 images/s")
     assert "about 0:03:50 left, until " in text
-    told.part("b", 6.0)
-    told.end("b", failed=10)  # its parts are not done after all, and nothing is waited for
-    assert told.text().startswith(
+    counter.part("b", 6.0)
+    counter.end("b", failed=10)  # its parts do not count after all, and nothing is left to wait for
+    assert counter.text().startswith(
         "**420 of 1,000 pictures**, 400 of them by earlier runs, 3 without a code, 10 in failed shards, 2.00 images/s"
     )
-    assert "about 0:04:45 left" in told.text()  # 570 at 2 a second
+    assert "about 0:04:45 left" in counter.text()  # 570 at 2 a second
 
 
 def test_the_estimate_is_made_of_the_last_minutes() -> None:
     clock = Clock()
-    told = Progress(100_000, 0, clock)
+    counter = Progress(100_000, 0, clock)
     for rate in (1, 10):  # slow for an hour, then fast for an hour
         for _ in range(360):
             clock.now += 10
-            told.end("x", done=10 * rate)
-            text = told.text()
+            counter.end("x", done=10 * rate)
+            text = counter.text()
     assert "10.00 images/s" in text
-    assert len(told._seen) <= progress.RECENT / progress.UPDATE + 2  # a run of days remembers no more
+    assert len(counter._history) <= progress.RECENT / progress.UPDATE + 2  # a run of days keeps no more
 
 
 def test_progress_is_drawn_at_most_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,13 +71,13 @@ def test_progress_is_drawn_at_most_every_few_seconds(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(progress, "create_progress_artifact", lambda value, **_: drawn.append(("new", value)) or "id")
     monkeypatch.setattr(progress, "update_progress_artifact", lambda _, value, **__: drawn.append(("again", value)))
     clock = Clock()
-    told = Progress(10, 0, clock)
+    counter = Progress(10, 0, clock)
     for _ in range(40):
-        told.draw()
+        counter.draw()
         clock.now += progress.UPDATE / 20
-    assert [what for what, _ in drawn] == ["new", "again"]
-    told.end("x", done=10)
-    told.draw(now=True)
+    assert [call for call, _ in drawn] == ["new", "again"]
+    counter.end("x", done=10)
+    counter.draw(now=True)
     assert drawn[-1] == ("again", 100.0)
 
 
@@ -88,7 +88,7 @@ def test_no_cell_breaks_a_markdown_table() -> None:
     assert lines == ["| picture | reason |", "|---|---|", "| a\\|b.png | one two three |", "| c |  |"]
 
 
-def test_a_sheet_travels_as_a_small_picture(tmp_path: Path) -> None:
+def test_a_sheet_becomes_a_small_jpeg(tmp_path: Path) -> None:
     sheet = Image.linear_gradient("L").resize((600, 300)).convert("RGB")
     sheet.save(tmp_path / "sample.png")
     kind, _, data = publish.jpeg_uri(tmp_path / "sample.png").partition(",")
@@ -97,14 +97,14 @@ def test_a_sheet_travels_as_a_small_picture(tmp_path: Path) -> None:
         assert (picture.format, picture.size) == ("JPEG", (600, 300))
 
 
-def test_threads_know_no_address(job: Job, tmp_path: Path) -> None:
+def test_threads_refuse_an_address(job: Job, tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="tcp://host:1"), runners.threads(job, tmp_path, 1, "tcp://host:1"):
         pass
 
 
-def test_an_engine_that_is_not_installed_is_named_with_the_way_to_get_it() -> None:
+def test_an_error_says_how_to_install_a_missing_engine() -> None:
     with pytest.raises(UnsupportedError, match=re.escape("ganvert[cluster]")):
-        runners._needed("no_such_engine")
+        runners._import_engine("no_such_engine")
 
 
 def test_a_dask_address_where_nobody_answers_is_an_error_of_the_input(
@@ -133,4 +133,4 @@ def test_a_worker_of_another_version_says_so(job: Job, tmp_path: Path) -> None:
 def test_a_worker_that_does_not_see_the_store_says_so(job: Job, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=re.escape(str(tmp_path / "unseen"))):
         shards.do_shard(job.to_json(), job.key, Shard.of([]).to_json(), str(tmp_path / "unseen"))
-    assert not (tmp_path / "unseen").exists()  # nothing is finished where nobody looks for it
+    assert not (tmp_path / "unseen").exists()  # no shard is finished in a store of its own

@@ -79,7 +79,7 @@ def test_metrics_and_plots_belong_to_the_stage_that_writes_them(project: Path) -
         ("sub/dvc.yaml:last", ["first", "invert@adam", "sub/dvc.yaml:last"]),
     ],
 )
-def test_a_target_brings_what_it_depends_on(project: Path, target: str, wanted: list[str]) -> None:
+def test_a_target_includes_what_it_depends_on(project: Path, target: str, wanted: list[str]) -> None:
     assert sorted(stage.name for stage in pipeline.read(project, [target])) == wanted
 
 

@@ -35,6 +35,6 @@ def test_keys_have_the_characters_that_prefect_allows() -> None:
     assert publish.key(Path("reports/plots/Loss_W+.png")) == "reports-plots-loss-w-png"
 
 
-def test_a_picture_travels_in_its_address(tmp_path: Path) -> None:
+def test_a_picture_becomes_a_data_uri(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(b"\x89PNG")
     assert publish.data_uri(tmp_path / "x.png") == "data:image/png;base64," + base64.b64encode(b"\x89PNG").decode()
