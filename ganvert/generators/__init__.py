@@ -1,4 +1,4 @@
-"""Generators by architecture, and how a file becomes one.
+"""Generators: one module per architecture, and the function that loads one from a file.
 
 The package may import `checkpoints` and what lies below.
 """
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ganvert.base.errors import CheckpointError, UnknownNameError, UnsupportedError
 from ganvert.base.registry import lookup
+from ganvert.checkpoints.read import read_checkpoint
 from ganvert.generators.base import FeaturePoint, Generator, PaddableConv, StyleSlot, SynthesisInput
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.generators.stylegan1 import StyleGAN1
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 
-#: architecture -> module whose sizes fit a state dict and a configuration
+#: architecture -> builds the module whose sizes fit a state dict and a configuration
 GENERATORS: dict[str, Callable[[Mapping[str, Tensor], Mapping[str, Any]], Generator]] = {
     "mobile_stylegan": MobileStyleGAN.for_state,
     "stylegan1": StyleGAN1.for_state,
@@ -43,7 +44,13 @@ GENERATORS: dict[str, Callable[[Mapping[str, Tensor], Mapping[str, Any]], Genera
 def build_generator(
     architecture: str, state: Mapping[str, Tensor], config: Mapping[str, Any], where: str = "checkpoint"
 ) -> Generator:
-    """The generator of a state dict in our own names, frozen and in eval mode, on the CPU.
+    """Build the generator of a state dict in ganvert's names: frozen, in eval mode, on the CPU.
+
+    Args:
+        architecture: a name in :data:`GENERATORS`.
+        state: the tensors.
+        config: what they do not show; see the architecture's class.
+        where: what error messages call the file.
 
     Raises:
         CheckpointError: no such architecture, or the tensors do not fit it.
@@ -64,18 +71,16 @@ def build_generator(
 def load_generator(path: Path | str, label: int | None = None) -> Generator:
     """Load a generator from a checkpoint of any format (``ganvert.checkpoints.FORMATS``), on the CPU.
 
-    It is frozen and in eval mode, with averaged (EMA) weights where the file has them. Nothing in the file is executed.
+    It is frozen and in eval mode, with averaged (EMA) weights if the file has them. Nothing in the file is executed.
 
     Args:
-        path: the file; what it is is found out from its content.
-        label: the class that a conditional generator draws where no labels are given.
+        path: the file; its format is recognised by its content.
+        label: the class that a conditional generator uses when no labels are given.
 
     Raises:
         CheckpointError: the file is missing, damaged, hostile, of an unknown layout, or its tensors do not fit.
-        UnsupportedError: `label` is no class of this generator.
+        UnsupportedError: `label` is not a class of this generator.
     """
-    from ganvert.checkpoints.read import read_checkpoint  # formats know our modules
-
     checkpoint = read_checkpoint(path)
     generator = build_generator(checkpoint.architecture, checkpoint.state, checkpoint.config, str(path))
     if label is not None and not 0 <= label < generator.label_dim:

@@ -1,4 +1,4 @@
-"""The generator contract: what every architecture promises, and what it can be told."""
+"""The generator contract: what every architecture provides, and the inputs of a synthesis network."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ __all__ = [
     "check_shape",
 ]
 
-#: The stored maps, no noise, or one tensor [N or 1, 1, h, h] per noise input; the network multiplies them by its
-#: learned strengths, so that given maps are standard normal.
+#: The stored maps, no noise, or one tensor [N or 1, 1, h, h] per noise input. The network multiplies given maps by its
+#: learned strengths, so they should be standard normal.
 Noise = Literal["const", "none"] | Sequence[Tensor]
 
 
 @dataclass(frozen=True)
 class StyleSlot:
-    """One affine output (a vector of S): its name, width, the row of ws it reads, the resolution it acts at."""
+    """One affine output, a vector of S: its name, width, the row of ws it reads and the resolution it acts at."""
 
     name: str
     width: int
@@ -63,18 +63,18 @@ class PaddableConv:
 
 @dataclass(frozen=True, kw_only=True)
 class SynthesisInput:
-    """Everything a synthesis network can be told. Exactly one of `ws` and `styles` is required.
+    """All inputs of a synthesis network. `ws`, or `styles` for every slot, is required.
 
     Attributes:
         ws: [N, num_ws, w_dim].
-        styles: slot name to [N, width]; replaces the affine outputs. All slots, or some beside `ws`.
+        styles: slot name to [N, width]; replaces the affine outputs. All slots, or some of them together with `ws`.
         noise: see :data:`Noise`.
-        features: feature point name to [N, c, h, w]: the activation there is replaced and everything coarser skipped.
-        deltas: feature point name to [N, c, h, w], added to the activation there (coarser layers go on acting).
-        masks: feature point name to [N or 1, 1, h, w], multiplies the delta of that point.
+        features: feature point name to [N, c, h, w]: replaces the activation there; everything coarser is skipped.
+        deltas: feature point name to [N, c, h, w], added to the activation there; coarser layers still act.
+        masks: feature point name to [N or 1, 1, h, w], multiplies the delta at that point.
         padding: paddable convolution to [N, c, h + 2, w + 2]: its border replaces the zero padding (PadInv). The input
-            is modulated before it is padded, so styles do not act on padding.
-        transform: [3, 3] or [N, 3, 3], the inverse of a movement of the picture (StyleGAN3 only).
+            is modulated before it is padded, so styles do not act on the padding.
+        transform: [3, 3] or [N, 3, 3], the inverse of a transform of the image plane (StyleGAN3 only).
     """
 
     ws: Tensor | None = None
@@ -88,9 +88,8 @@ class SynthesisInput:
 
     @property
     def count(self) -> int:
-        """N, the number of images."""
-        given = self.ws if self.ws is not None else next(iter((self.styles or {}).values()))
-        return len(given)
+        """Number of images N."""
+        return len(self.ws) if self.ws is not None else len(next(iter((self.styles or {}).values())))
 
 
 def check_owner(
@@ -120,9 +119,9 @@ def check_shape(tensor: Tensor, shape: Sequence[int | None], what: str) -> None:
 
 
 class Taps:
-    """What happens at feature points while a network runs: replacing, adding, reading.
+    """Replaces, changes and records activations at the feature points of a network while it runs.
 
-    A network goes through its points from coarse to fine::
+    A network visits its points from coarse to fine::
 
         for i, name in enumerate(points):
             if i < taps.start or i > taps.end:
@@ -130,37 +129,48 @@ class Taps:
             x = taps.at(name, taps.injected if i == taps.start else layer(x))
     """
 
-    def __init__(self, points: Sequence[str], told: SynthesisInput, read: Sequence[str], stop: bool) -> None:
-        """`start` is the finest injected point or -1, `end` the last point that is needed."""
-        self.told, self.read, self.seen = told, read, {}  # type: tuple[SynthesisInput, Sequence[str], dict[str, Tensor]]
-        names = list(points)
-        # Plain max over lists: torch.compile cannot trace `default=`.
-        self.start = max([-1] + [names.index(name) for name in (told.features or {})])
+    def __init__(self, points: Sequence[str], synthesis_input: SynthesisInput, read: Sequence[str], stop: bool) -> None:
+        """Find where the network starts and ends.
+
+        Args:
+            points: names of all feature points, coarse to fine.
+            synthesis_input: its features, deltas and masks are applied.
+            read: names of the points whose activations are recorded in `activations`.
+            stop: whether the network may end after the last of these.
+        """
+        self.deltas, self.masks = synthesis_input.deltas or {}, synthesis_input.masks or {}
+        self.read = read
+        self.activations: dict[str, Tensor] = {}
+        features, names = synthesis_input.features or {}, list(points)
+        # Indices of the finest injected point (-1: none) and of the last point needed. Plain max over lists because
+        # torch.compile cannot trace `default=`.
+        self.start = max([-1] + [names.index(name) for name in features])
         self.end = max([-1] + [names.index(name) for name in read]) if stop else len(names) - 1
-        self.injected = told.features[names[self.start]] if told.features and self.start >= 0 else None
+        # Of several injected features only the finest one matters: it hides whatever is coarser.
+        self.injected = features[names[self.start]] if self.start >= 0 else None
 
     def at(self, name: str, x: Tensor | None) -> Tensor:
-        """The activation that flows on from point `name`."""
+        """Apply the delta of point `name` to its activation `x`, record it if wanted, and return it."""
         assert x is not None
-        delta = (self.told.deltas or {}).get(name)
+        delta = self.deltas.get(name)
         if delta is not None:
-            mask = (self.told.masks or {}).get(name)
+            mask = self.masks.get(name)
             x = x + (delta if mask is None else delta * mask)
         if name in self.read:
-            self.seen[name] = x
+            self.activations[name] = x
         return x
 
 
 class Generator(nn.Module, ABC):
-    """A frozen style-based generator. Images are raw network output, RGB about [-1, 1], not clamped.
+    """A frozen style-based generator. Images are raw network output: RGB, nominally in [-1, 1], not clamped.
 
     Attributes:
-        label_dim: classes of a conditional generator, 0 for others.
-        label: the class that :meth:`map` uses where no labels are given; None asks for labels.
-        rows_differ: the mapping network gives every row of ws its own w (IDInvert's StyleGAN1).
-        source: the file it was read from, if it was.
+        label_dim: number of classes of a conditional generator, 0 for an unconditional one.
+        label: the class that :meth:`map` uses when no labels are given; None makes labels mandatory.
+        rows_differ: whether the mapping network emits a separate w for every row of ws (IDInvert's StyleGAN1).
+        source: the file that it was read from, or None.
         untuned: the generator that this one is a tuned copy of (:mod:`ganvert.generators.tuned`), else None.
-        config: facts about the network that its tensors do not show.
+        config: properties of the network that its tensors do not show.
     """
 
     architecture: str
@@ -184,7 +194,7 @@ class Generator(nn.Module, ABC):
     @property
     @abstractmethod
     def style_layout(self) -> tuple[StyleSlot, ...]:
-        """The vectors of S in execution order."""
+        """Vectors of S in execution order."""
 
     @property
     @abstractmethod
@@ -194,7 +204,7 @@ class Generator(nn.Module, ABC):
     @property
     @abstractmethod
     def noise_shapes(self) -> tuple[tuple[int, int], ...]:
-        """(height, width) of every noise input in execution order."""
+        """Height and width of every noise input in execution order."""
 
     @property
     @abstractmethod
@@ -203,35 +213,42 @@ class Generator(nn.Module, ABC):
 
     @abstractmethod
     def _mapping(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        """The mapping network: z [N, z_dim], labels [N, label_dim] of conditional ones, to [N, w_dim].
+        """Map z [N, z_dim], and labels [N, label_dim] of a conditional network, to w [N, w_dim].
 
-        [N, num_ws, w_dim] where ``rows_differ``.
+        With ``rows_differ`` the result is [N, num_ws, w_dim].
         """
 
     @abstractmethod
     def styles(self, ws: Tensor) -> dict[str, Tensor]:
-        """Every affine applied: ws [N, num_ws, w_dim] to slot name -> [N, width]."""
+        """Apply all affine layers: ws [N, num_ws, w_dim] to slot name -> [N, width]."""
 
     @abstractmethod
     def run(
-        self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False, px: int | None = None
+        self, synthesis_input: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False, px: int | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Synthesise; return images and the activations named in `read`.
+        """Synthesise images, and return them with the activations named in `read`.
 
-        With ``stop`` the network ends after the last activation read and the images are empty. Where somebody is
-        content with a picture of `px` or more, it may be a smaller one: averages over squares of the whole one.
+        Args:
+            synthesis_input: the inputs of the network.
+            read: names of feature points.
+            stop: end after the last of these; the images are then empty.
+            px: the images may have any resolution of at least `px`; smaller ones are averages over squares of pixels.
         """
 
     def map_to_w(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The mapping network alone, no truncation.
+        """Map z to w without truncation.
 
         Args:
-            z: [N, z_dim], standard normal or on the sphere of radius sqrt(z_dim) (the network normalises).
-            labels: [N, label_dim], usually one-hot; only conditional generators take them. Without them the generator's
-                own ``label`` counts.
+            z: [N, z_dim], standard normal or on the sphere of radius sqrt(z_dim); the network normalises it.
+            labels: [N, label_dim], usually one-hot; only for conditional generators. The default is the generator's
+                own ``label``.
 
         Returns:
-            w [N, w_dim]; [N, num_ws, w_dim] where ``rows_differ``.
+            w [N, w_dim]; [N, num_ws, w_dim] with ``rows_differ``.
+
+        Raises:
+            ShapeError: z or the labels have the wrong shape.
+            UnsupportedError: labels for an unconditional generator, or none for a conditional one without a ``label``.
         """
         check_shape(z, (None, self.z_dim), "z")
         if not self.label_dim:
@@ -250,9 +267,9 @@ class Generator(nn.Module, ABC):
         return self._mapping(z, labels)
 
     def map_rows(self, z: Tensor, first_row: int = 0) -> Tensor:
-        """One z per row of ws from `first_row` on: z [N, rows, z_dim] to [N, rows, w_dim], no truncation."""
+        """Map one z per row of ws from `first_row` on: [N, rows, z_dim] to [N, rows, w_dim], without truncation."""
         w = self.map_to_w(z.flatten(0, 1)).unflatten(0, z.shape[:2])
-        # Where every row has its own w, row i of z is asked for row i of its ws: [N, i, i].
+        # With rows_differ each z gives a w for every row, of which only its own is used: entry [N, i, i].
         return w.diagonal(offset=first_row, dim1=1, dim2=2).transpose(1, 2) if self.rows_differ else w
 
     def map(self, z: Tensor, labels: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
@@ -261,7 +278,7 @@ class Generator(nn.Module, ABC):
         Args:
             z: see :meth:`map_to_w`.
             labels: see :meth:`map_to_w`.
-            psi: truncation, 1 for none (Karras et al. 2019, section 2.2 / appendix B).
+            psi: truncation, 1 for none (Karras et al. 2019, appendix B).
             cutoff: truncate only the first `cutoff` rows; None for all.
 
         Returns:
@@ -272,42 +289,44 @@ class Generator(nn.Module, ABC):
         if psi == 1.0:
             return ws
         rows = self.num_ws if cutoff is None else cutoff
+        # The first rows act at coarse resolutions: truncating only them keeps the variety of fine details.
         truncated = self.w_avg + psi * (ws[:, :rows] - self.w_avg)
         return torch.cat([truncated, ws[:, rows:]], dim=1)
 
     def stored_noise(self) -> list[Tensor]:
-        """The maps that act with ``noise="const"`` as they would be given: [1, 1, h, h], to be multiplied by strengths.
+        """Return the maps that act with ``noise="const"``, before their strengths: one [1, 1, h, h] per noise input.
 
         Raises:
             UnsupportedError: the network stores none.
         """
         raise UnsupportedError(f"{self.architecture} stores no noise maps: start from random ones")
 
-    def styles_told(self, told: SynthesisInput) -> dict[str, Tensor]:
-        """The affine outputs of its ws, and the styles that are given in their place: slot name to [N, width]."""
-        return {**({} if told.ws is None else self.styles(told.ws)), **(told.styles or {})}
+    def resolve_styles(self, synthesis_input: SynthesisInput) -> dict[str, Tensor]:
+        """Return the styles of all slots: affine outputs of the ws, replaced by styles that are given explicitly."""
+        computed = {} if synthesis_input.ws is None else self.styles(synthesis_input.ws)
+        return {**computed, **(synthesis_input.styles or {})}
 
     def synthesize(
         self,
-        told: SynthesisInput | None = None,
+        synthesis_input: SynthesisInput | None = None,
         *,
         ws: Tensor | None = None,
         styles: Mapping[str, Tensor] | None = None,
         noise: Noise = "const",
         px: int | None = None,
     ) -> Tensor:
-        """Draw images [N, C, resolution, resolution] from a SynthesisInput, or from `ws` / `styles` directly.
+        """Synthesise images [N, C, resolution, resolution] from a SynthesisInput, or from `ws` or `styles` directly.
 
-        With `px` they may be smaller, as :meth:`run` says.
+        With `px` they may be smaller, see :meth:`run`.
         """
-        return self.run(told or SynthesisInput(ws=ws, styles=styles, noise=noise), px=px)[0]
+        return self.run(synthesis_input or SynthesisInput(ws=ws, styles=styles, noise=noise), px=px)[0]
 
-    def features(self, told: SynthesisInput, names: Sequence[str]) -> dict[str, Tensor]:
-        """The named activations, without drawing what comes after the last of them."""
-        return self.run(told, read=names, stop=True)[1]
+    def features(self, synthesis_input: SynthesisInput, names: Sequence[str]) -> dict[str, Tensor]:
+        """Return the named activations without running the layers after the last of them."""
+        return self.run(synthesis_input, read=names, stop=True)[1]
 
     def fingerprint(self) -> str:
-        """sha256 over architecture, configuration, and names, shapes and values of all weights: the identity."""
+        """Return the sha256 of architecture, configuration, and names, shapes and values of all weights."""
         digest = hashlib.sha256(self.architecture.encode())
         if self.config:
             digest.update(json.dumps(dict(self.config), sort_keys=True).encode())
@@ -316,45 +335,64 @@ class Generator(nn.Module, ABC):
             digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
-    def check(self, told: SynthesisInput) -> None:
-        """Refuse what this network cannot be told, before any work."""
+    def check(self, synthesis_input: SynthesisInput) -> None:
+        """Refuse inputs that this network lacks or whose shapes are wrong, before any work.
+
+        Raises:
+            UnsupportedError: the network has no such input.
+            ShapeError: a tensor has the wrong shape.
+        """
+        self._check_styles(synthesis_input)
+        self._check_features(synthesis_input)
+        self._check_padding(synthesis_input.padding or {})
+        self._check_noise(synthesis_input.noise)
+        if synthesis_input.transform is not None:
+            raise UnsupportedError(f"{self.architecture} cannot move its picture: only StyleGAN3 takes a transform")
+
+    def _check_styles(self, synthesis_input: SynthesisInput) -> None:
         slots = {slot.name: slot for slot in self.style_layout}
-        if told.ws is None and set(told.styles or {}) != set(slots):
+        styles = synthesis_input.styles or {}
+        if synthesis_input.ws is not None:
+            check_shape(synthesis_input.ws, (None, self.num_ws, self.w_dim), "ws")
+        elif set(styles) != set(slots):
             raise UnsupportedError(f"{self.architecture}: give ws, or all {len(slots)} styles")
-        if told.ws is not None:
-            check_shape(told.ws, (None, self.num_ws, self.w_dim), "ws")
-        for name, value in (told.styles or {}).items():
+        for name, value in styles.items():
             if name not in slots:
                 raise UnsupportedError(f"{self.architecture} has no style {name!r}; it has {', '.join(slots)}")
             check_shape(value, (None, slots[name].width), f"style {name}")
+
+    def _check_features(self, synthesis_input: SynthesisInput) -> None:
         points = {point.name: point for point in self.feature_points}
-        for what in ("features", "deltas", "masks"):
-            for name, value in (getattr(told, what) or {}).items():
+        deltas, masks = synthesis_input.deltas or {}, synthesis_input.masks or {}
+        for kind, tensors in (("features", synthesis_input.features or {}), ("deltas", deltas), ("masks", masks)):
+            for name, value in tensors.items():
                 if name not in points:
                     raise UnsupportedError(
                         f"{self.architecture} has no feature point {name!r}; it has {', '.join(points)}"
                     )
                 channels, height, width = points[name].shape
-                check_shape(value, (None, 1 if what == "masks" else channels, height, width), f"{what} {name}")
-        if set(told.masks or {}) - set(told.deltas or {}):
+                check_shape(value, (None, 1 if kind == "masks" else channels, height, width), f"{kind} {name}")
+        if set(masks) - set(deltas):
             raise UnsupportedError("masks: a mask acts on the delta of its point; give that delta too")
+
+    def _check_padding(self, padding: Mapping[str, Tensor]) -> None:
         convs = {conv.name: conv for conv in self.paddable}
-        for name, value in (told.padding or {}).items():
+        for name, value in padding.items():
             if name not in convs:
                 raise UnsupportedError(
                     f"{self.architecture} has no paddable convolution {name!r}; it has {', '.join(convs) or 'none'}"
                 )
             size = convs[name].resolution + 2
             check_shape(value, (None, convs[name].channels, size, size), f"padding {name}")
-        if told.transform is not None:
-            raise UnsupportedError(f"{self.architecture} cannot move its picture: only StyleGAN3 takes a transform")
-        if isinstance(told.noise, str):
-            if told.noise not in ("const", "none"):
-                raise UnsupportedError(f"noise: wanted 'const', 'none' or tensors, got {told.noise!r}")
+
+    def _check_noise(self, noise: Noise) -> None:
+        if isinstance(noise, str):
+            if noise not in ("const", "none"):
+                raise UnsupportedError(f"noise: wanted 'const', 'none' or tensors, got {noise!r}")
             return
         if not self.noise_shapes:
             raise UnsupportedError(f"{self.architecture} has no noise inputs")
-        if len(told.noise) != len(self.noise_shapes):
-            raise ShapeError(f"noise: wanted {len(self.noise_shapes)} maps, got {len(told.noise)}")
-        for shape, value in zip(self.noise_shapes, told.noise, strict=True):
+        if len(noise) != len(self.noise_shapes):
+            raise ShapeError(f"noise: wanted {len(self.noise_shapes)} maps, got {len(noise)}")
+        for shape, value in zip(self.noise_shapes, noise, strict=True):
             check_shape(value, (None, 1, *shape), "noise map")

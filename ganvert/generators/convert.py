@@ -1,4 +1,4 @@
-"""A checkpoint of any known format as one file of ganvert's own."""
+"""Conversion of a checkpoint of any known format to ganvert's own."""
 
 from __future__ import annotations
 
@@ -11,39 +11,40 @@ from ganvert.base.files import sha256_of
 from ganvert.checkpoints.ganvert_file import save_generator
 from ganvert.checkpoints.read import read_checkpoint
 from ganvert.generators import build_generator
-from ganvert.generators.describe import facts_of_generator
+from ganvert.generators.describe import describe_generator
 
 __all__ = ["import_generator"]
 
 
 def import_generator(path: Path, out: Path, *, force: bool = False) -> dict[str, Any]:
-    """Convert a checkpoint.
+    """Convert a checkpoint to ganvert's own format.
 
     Args:
         path: of any format in ``ganvert.checkpoints.FORMATS``; nothing in it is executed.
-        out: the safetensors file, written whole or not at all. Its metadata say where it came from.
-        force: replace `out`.
+        out: the safetensors file to write, whole or not at all. Its metadata record where it came from.
+        force: replace an existing `out`.
 
     Returns:
-        Facts for a person, as of :func:`ganvert.generators.describe.describe`.
+        A description of the generator, see :func:`ganvert.generators.describe.describe`.
 
     Raises:
-        InputError: `out` exists, or there is no `path`.
-        CheckpointError: it cannot be read, or its tensors do not fit.
+        ParamsError: `out` does not end in .safetensors.
+        InputError: `out` exists, or `path` does not.
+        CheckpointError: the file cannot be read, or its tensors do not fit.
     """
     if out.suffix != ".safetensors":
         raise ParamsError(f"{out}: wanted a name that ends in .safetensors")
     if out.exists() and not force:
-        raise InputError(f"{out} is there already; --force replaces it")
+        raise InputError(f"{out} exists already; --force replaces it")
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
     checkpoint = read_checkpoint(path)
     generator = build_generator(checkpoint.architecture, checkpoint.state, checkpoint.config, str(path))
-    facts = {
+    metadata = {
         "source_format": checkpoint.format,
         "source_sha256": sha256_of(path),
         "classes": str(generator.label_dim),
         "ignored": json.dumps(list(checkpoint.ignored)),
     }
-    save_generator(out, checkpoint, facts)
-    return facts_of_generator(generator, checkpoint) | {"source sha256": facts["source_sha256"]}
+    save_generator(out, checkpoint, metadata)
+    return describe_generator(generator, checkpoint) | {"source sha256": metadata["source_sha256"]}

@@ -1,4 +1,4 @@
-"""Facts about a file: a checkpoint of a generator, other weights, or a table."""
+"""Description of a file for users: a checkpoint of a generator, other weights, or a table."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ganvert.checkpoints.read import read_checkpoint
 from ganvert.checkpoints.weights import read_weights
 from ganvert.generators import GENERATORS, Generator, build_generator
 
-__all__ = ["describe", "facts_of_generator"]
+__all__ = ["describe", "describe_generator"]
 
-_OWN = ("format", "architecture", "config")  # of a generator's metadata; shown as facts of the checkpoint
+_OWN = ("format", "architecture", "config")  # metadata that the description of the checkpoint shows already
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Name to value, for a person.
+    """Describe a file: name of a property to its value, to be printed.
 
     Raises:
         InputError, CheckpointError, TableError: missing or unreadable.
@@ -47,11 +47,11 @@ def describe(path: Path) -> dict[str, Any]:
 def _generator(path: Path) -> dict[str, Any]:
     checkpoint = read_checkpoint(path)
     generator = build_generator(checkpoint.architecture, checkpoint.state, checkpoint.config, str(path))
-    return facts_of_generator(generator, checkpoint)
+    return describe_generator(generator, checkpoint)
 
 
-def facts_of_generator(generator: Generator, checkpoint: Checkpoint) -> dict[str, Any]:
-    """Name to value, for a person, of a checkpoint and the generator that it became."""
+def describe_generator(generator: Generator, checkpoint: Checkpoint) -> dict[str, Any]:
+    """Describe a checkpoint and the generator built from it: name of a property to its value."""
     styles, points = generator.style_layout, generator.feature_points
     rows = f"{generator.num_ws} rows of {generator.w_dim}" + (
         ", each mapped by itself" if generator.rows_differ else ""

@@ -1,7 +1,7 @@
-"""MobileStyleGAN: the FFHQ generator that ganvert ships with, in plain PyTorch.
+"""MobileStyleGAN, the architecture of the FFHQ generator that `ganvert fetch` installs.
 
-A distilled StyleGAN2 (Belousov 2021, arXiv 2104.04767): depthwise separable modulated convolutions and inverse Haar
-transforms instead of upsampling. The exported network has the demodulation folded into its weights.
+A distilled StyleGAN2 (Belousov 2021, arXiv 2104.04767): depthwise separable modulated convolutions, and inverse Haar
+transforms instead of upsampling. In the exported network the demodulation is folded into the weights.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ SLOPE = 0.2
 
 
 class _Interleave(torch.autograd.Function):
-    """Twice the inverse Haar transform: sums of the bands, written straight to the pixels that they belong to.
+    """Twice the inverse Haar transform: sums of the bands, written directly to their pixels.
 
-    By `stack` and `pixel_shuffle`, which copy the picture twice more, it takes twice the time on a CPU.
+    With `stack` and `pixel_shuffle`, which copy the image two more times, it takes twice as long on a CPU.
     """
 
     @staticmethod
@@ -37,7 +37,7 @@ class _Interleave(torch.autograd.Function):
         c = channels // 4
         ll = x[:, :c]
         lh, hl, hh = x[:, c:].unflatten(1, (c, 3)).unbind(2)
-        out = x.new_empty(n, c, h, 2, w, 2)
+        out = x.new_empty(n, c, h, 2, w, 2)  # pixel (2y + row, 2x + column) lies at [:, :, y, row, x, column]
         for row, (low, high) in enumerate(((ll + lh, hl + hh), (ll - lh, hl - hh))):
             torch.add(low, high, out=out[:, :, :, row, :, 0])
             torch.sub(low, high, out=out[:, :, :, row, :, 1])
@@ -46,6 +46,7 @@ class _Interleave(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
+        # The transform is linear and symmetric up to its scale: its transpose takes the same sums and differences.
         n, c, h, w = grad.shape
         phases = grad.unflatten(2, (h // 2, 2)).unflatten(4, (w // 2, 2))
         out = grad.new_empty(n, 4 * c, h // 2, w // 2)
@@ -61,10 +62,12 @@ class _Interleave(torch.autograd.Function):
 
 
 def inverse_haar(x: Tensor, scale: Tensor | float = 1.0) -> Tensor:
-    """Inverse 2-D Haar transform of ``x * scale``, [N, 4C, h, w] to [N, C, 2h, 2w].
+    """Apply the inverse 2-D Haar transform to ``x * scale``: [N, 4C, h, w] to [N, C, 2h, 2w].
 
-    The first C channels are LL; the others are (LH, HL, HH) interleaved per channel.
+    The first C channels are LL; the others are (LH, HL, HH) interleaved per channel. LH changes its sign from row to
+    row, HL from column to column, HH with both.
     """
+    # Factor 1/2: each 1-D inverse transform divides by sqrt(2), which makes the 2-D transform orthonormal.
     x = x * (0.5 * scale)
     if use_cpu_kernels(x):
         return cast(Tensor, _Interleave.apply(x))
@@ -72,17 +75,18 @@ def inverse_haar(x: Tensor, scale: Tensor | float = 1.0) -> Tensor:
     c = channels // 4
     ll = x[:, :c]
     lh, hl, hh = x[:, c:].reshape(n, c, 3, h, w).unbind(2)
-    low, high = ll + lh, hl + hh  # halves shared by the four phases
-    low_, high_ = ll - lh, hl - hh
+    low, high = ll + lh, hl + hh  # of the upper row of each 2 x 2 block
+    low_, high_ = ll - lh, hl - hh  # of the lower row
+    # pixel_shuffle takes the pixels of a block in the order: upper left, upper right, lower left, lower right.
     phases = torch.stack([low + high, low - high, low_ + high_, low_ - high_], dim=2)
     return F.pixel_shuffle(phases.reshape(n, channels, h, w), 2)
 
 
 class _Separable(torch.autograd.Function):
-    """:class:`SeparableConv` with frozen weights, all in one.
+    """:class:`SeparableConv` with frozen weights as one operation.
 
-    What the style gets is a sum of products that the input's gradient needs anyway, in place of another matrix product;
-    and nothing is kept for weights that do not move.
+    The gradient of the style is a sum over products that the gradient of the input needs anyway, which saves a matrix
+    product; and nothing is stored for the gradients of frozen weights.
     """
 
     @staticmethod
@@ -96,34 +100,39 @@ class _Separable(torch.autograd.Function):
         bias: Tensor,
     ) -> Tensor:
         h, w = x.shape[2:]
-        seen = F.conv2d(x, depthwise, padding=1, groups=len(depthwise))
+        filtered = F.conv2d(x, depthwise, padding=1, groups=len(depthwise))
         weight = pointwise * style.unsqueeze(1)
-        out = torch.baddbmm(bias[:, None], weight, seen.flatten(2)).unflatten(2, (h, w))
+        out = torch.baddbmm(bias[:, None], weight, filtered.flatten(2)).unflatten(2, (h, w))
         if noise is not None:
             out.add_(noise)
         F.leaky_relu(out, SLOPE, inplace=True)
-        ctx.save_for_backward(seen, style, depthwise, pointwise, out)
+        ctx.save_for_backward(filtered, style, depthwise, pointwise, out)
         ctx.noise_shape = None if noise is None else noise.shape
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        seen, style, depthwise, pointwise, out = ctx.saved_tensors
-        wants_x, wants_style, wants_noise = ctx.needs_input_grad[:3]
-        grad = torch.ops.aten.leaky_relu_backward(grad, out, SLOPE, True)  # by the sign of its result
-        of_noise = grad.sum_to_size(ctx.noise_shape) if wants_noise else None
+        filtered, style, depthwise, pointwise, out = ctx.saved_tensors
+        needs_x, needs_style, needs_noise = ctx.needs_input_grad[:3]
+        # A leaky ReLU keeps the sign, so that its result tells the slope as well as its input would.
+        grad = torch.ops.aten.leaky_relu_backward(grad, out, SLOPE, True)
+        grad_noise = grad.sum_to_size(ctx.noise_shape) if needs_noise else None
         mixed = torch.matmul(pointwise.t(), grad.flatten(2))
-        of_style = torch.linalg.vecdot(seen.flatten(2), mixed, dim=2) if wants_style else None
-        of_x = None
-        if wants_x:
-            mixed = mixed.mul_(style.unsqueeze(2)).unflatten(2, seen.shape[2:])
-            of_x = F.conv2d(mixed, depthwise.flip(2, 3), padding=1, groups=len(depthwise))
-        return of_x, of_style, of_noise, None, None, None
+        grad_style = torch.linalg.vecdot(filtered.flatten(2), mixed, dim=2) if needs_style else None
+        grad_x = None
+        if needs_x:
+            mixed = mixed.mul_(style.unsqueeze(2)).unflatten(2, filtered.shape[2:])
+            # The transpose of a 3 x 3 correlation with padding 1 is the correlation with the kernel turned around.
+            grad_x = F.conv2d(mixed, depthwise.flip(2, 3), padding=1, groups=len(depthwise))
+        return grad_x, grad_style, grad_noise, None, None, None
 
 
 class MappingNetwork(nn.Module):
-    """z to w: normalise, then 8 x (linear, leaky ReLU 0.2, gain sqrt 2)."""
+    """z to w: normalise, then linear layers with leaky ReLU 0.2 and gain sqrt(2).
+
+    The export multiplied the weights by their learning-rate multiplier and by 1 / sqrt(fan_in) already.
+    """
 
     def __init__(self, z_dim: int, w_dim: int, layers: int) -> None:
         super().__init__()
@@ -148,20 +157,20 @@ class SeparableConv(nn.Module):
         self.pointwise = nn.Parameter(torch.zeros(c_out, c_in))
         self.bias = nn.Parameter(torch.zeros(c_out))
         self.register_buffer("noise", torch.zeros(1, 1, resolution, resolution))
-        self.scale = 1 / math.sqrt(c_in * 9)
+        self.scale = 1 / math.sqrt(c_in * 9)  # equalised learning rate: 1 / sqrt(fan_in) of the whole 3 x 3 convolution
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None, padding: Tensor | None) -> Tensor:
         _, c_in, h, w = x.shape
-        fixed = not any(weight.requires_grad for weight in (self.depthwise, self.pointwise, self.bias))
-        if padding is None and fixed and use_cpu_kernels(x):
-            told = (x, style * self.scale, noise, self.depthwise, self.pointwise, self.bias)
-            return cast(Tensor, _Separable.apply(*told))
+        frozen = not any(weight.requires_grad for weight in (self.depthwise, self.pointwise, self.bias))
+        if padding is None and frozen and use_cpu_kernels(x):
+            inputs = (x, style * self.scale, noise, self.depthwise, self.pointwise, self.bias)
+            return cast(Tensor, _Separable.apply(*inputs))
         if padding is not None:
-            # Padding is not modulated: the style has to act before it.
+            # Padding is not modulated, so the style has to act before the padding is inserted.
             x, style = insert_into(padding, x * style[:, :, None, None]), torch.ones_like(style)
         x = F.conv2d(x, self.depthwise, padding=int(padding is None), groups=c_in)
-        # A per-channel factor passes through a depthwise convolution: it goes into the small 1x1 weight
-        # instead of the large feature map, which saves a pass over memory in both directions.
+        # A depthwise convolution does not mix channels, so a factor per channel can act after it as well: here it
+        # scales the small 1x1 weight instead of the large feature map, which saves a pass over memory both ways.
         weight = self.pointwise * (style * self.scale).unsqueeze(1)
         x = torch.baddbmm(self.bias[:, None], weight, x.flatten(2)).unflatten(2, (h, w))
         if noise is not None:
@@ -213,8 +222,9 @@ class ToImage(nn.Module):
         self.scale = 1 / math.sqrt(channels)
 
     def forward(self, x: Tensor, style: Tensor, half: bool = False) -> Tensor:
-        """Pictures [N, 3, 2h, 2w], or their averages over 2 x 2 pixels, which are half of the first bands."""
+        """Return images [N, 3, 2h, 2w]; with `half`, their averages over 2 x 2 pixels [N, 3, h, w]."""
         h, w = x.shape[2:]
+        # The details sum to zero over a block of pixels, so that its average is LL / 2: the other bands are not needed.
         count = 3 if half else 12
         weight = self.weight[:count] * (style * self.scale).unsqueeze(1)
         bands = torch.baddbmm(self.bias[:count, None], weight, x.flatten(2)).unflatten(2, (h, w))
@@ -243,8 +253,12 @@ class MobileStyleGAN(Generator):
 
     @classmethod
     def for_state(cls, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> MobileStyleGAN:
-        """The module whose sizes fit a state dict (values are not loaded); it has no configuration."""
-        del config
+        """Build a network with the sizes of a state dict, without loading its values.
+
+        Raises:
+            CheckpointError: the tensors are not those of a MobileStyleGAN.
+        """
+        del config  # the tensors show everything
         try:
             count = len({name.split(".")[1] for name in state if name.startswith("layers.")})
             mapping_layers = len({name.split(".")[2] for name in state if name.startswith("mapping.")})
@@ -293,14 +307,14 @@ class MobileStyleGAN(Generator):
 
     @property
     def noise_maps(self) -> tuple[Tensor, ...]:
-        """The stored noise maps, [1, 1, h, h] each, in execution order, as they are added."""
+        """Stored noise maps in execution order, [1, 1, h, h] each, with their strengths included."""
         maps = [self.conv1.noise]
         for layer in self._blocks:
             maps += [layer.conv1.noise, layer.conv2.noise]
         return tuple(maps)
 
     def _mapping(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        del labels  # never given: it has no classes
+        del labels  # always None: the network has no classes
         return self.mapping(z)
 
     def _affines(self) -> dict[str, nn.Linear]:
@@ -318,15 +332,15 @@ class MobileStyleGAN(Generator):
         return {slot.name: affines[slot.name](ws[:, slot.row]) for slot in self.style_layout}
 
     def run(
-        self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False, px: int | None = None
+        self, synthesis_input: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False, px: int | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        self.check(told)
-        styles = self.styles_told(told)
-        noise = self._noise(told)
-        padding = told.padding or {}
+        self.check(synthesis_input)
+        styles = self.resolve_styles(synthesis_input)
+        noise = self._noise(synthesis_input)
+        padding = synthesis_input.padding or {}
         points = [point.name for point in self.feature_points]
-        taps = Taps(points, told, read, stop)
-        x = self.const.expand(told.count, -1, -1, -1)
+        taps = Taps(points, synthesis_input, read, stop)
+        x = self.const.expand(synthesis_input.count, -1, -1, -1)
         for i, name in enumerate(points):
             if i < taps.start or i > taps.end:
                 continue
@@ -342,18 +356,18 @@ class MobileStyleGAN(Generator):
                 x = layer.conv2(x, styles[f"{slot}.conv2"], noise[2 * i - 2], padding.get(f"{slot}.conv2"))
             x = taps.at(name, x)
         if stop:
-            return x.new_empty(told.count, self.image_channels, 0, 0), taps.seen
-        return self.to_img(x, styles["to_img"], half=px is not None and px <= self.resolution // 2), taps.seen
+            return x.new_empty(synthesis_input.count, self.image_channels, 0, 0), taps.activations
+        return self.to_img(x, styles["to_img"], half=px is not None and px <= self.resolution // 2), taps.activations
 
     def stored_noise(self) -> list[Tensor]:
         return [stored / stored.square().mean().sqrt() for stored in self.noise_maps]
 
-    def _noise(self, told: SynthesisInput) -> Sequence[Tensor | None]:
-        """What each convolution adds."""
-        if told.noise == "const":
+    def _noise(self, synthesis_input: SynthesisInput) -> Sequence[Tensor | None]:
+        """Return the map that each convolution adds."""
+        if synthesis_input.noise == "const":
             return self.noise_maps
-        if isinstance(told.noise, str):
+        if isinstance(synthesis_input.noise, str):
             return [None] * len(self.noise_shapes)
-        # The export multiplied the stored maps, of unit variance, by their learned strengths.
+        # The export multiplied the stored maps, which had unit variance, by their learned strengths: RMS is strength.
         strengths = [stored.square().mean().sqrt() for stored in self.noise_maps]
-        return [given * strength for given, strength in zip(told.noise, strengths, strict=True)]
+        return [given * strength for given, strength in zip(synthesis_input.noise, strengths, strict=True)]

@@ -1,7 +1,8 @@
 """StyleGAN1 (Karras et al. 2019, arXiv 1812.04948): styles act by adaptive instance normalisation.
 
-Kernels are stored as correlations for both ways of doubling the resolution that the official code has; checkpoint
-readers turn those of its fused way over, which makes the two the same.
+The official code doubles the resolution in two ways: nearest upsampling and a convolution, or one transposed
+convolution (``fused_scale``). The second equals the first with the kernel flipped, so the checkpoint readers flip it,
+and one network serves both.
 """
 
 from __future__ import annotations
@@ -22,27 +23,37 @@ from ganvert.networks.padding import insert_into
 __all__ = ["StyleGAN1"]
 
 SLOPE = 0.2
-EPSILON = 1e-8
-LARGEST = 4096  # pixels; official networks end at 1024
+EPSILON = 1e-8  # of the instance normalisation, added to the variance
+LARGEST = 4096  # px; official networks end at 1024
 
 
 def upsample_conv(x: Tensor, kernel: Tensor) -> Tensor:
-    """Nearest doubling, then a 3x3 correlation with zero padding: x [N, I, h, w], kernel [O, I, 3, 3], [N, O, 2h, 2w].
+    """Double the resolution by nearest upsampling, then correlate with a 3x3 kernel and zero padding.
 
-    A 3x3 window of the doubled picture holds 2 x 2 different pixels, in one way for each parity of its place: four 2x2
-    convolutions of the small picture need 16 products per pixel and pair of channels where the large one needs 36.
+    A 3x3 window of the doubled image covers only 2 x 2 different pixels, in a way that depends on the parity of its
+    row and column. Four 2x2 convolutions of the small image therefore do, with 16 products per pixel and pair of
+    channels instead of 36.
+
+    Args:
+        x: [N, I, h, w].
+        kernel: [O, I, 3, 3].
+
+    Returns:
+        [N, O, 2h, 2w].
     """
     h, w = x.shape[2:]
-    # [parity, tap of two, tap of three]: even places see the first pixel once, odd ones twice.
+    # fold[parity, tap of 2, tap of 3]: a window at an even place has one row of its first pixel and two of its second,
+    # a window at an odd place two and one.
     fold = x.new_tensor([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])
-    taps = torch.einsum("pak,qbl,oikl->pqoiab", fold, fold, kernel)
+    kernels = torch.einsum("pak,qbl,oikl->pqoiab", fold, fold, kernel)
     wide = F.pad(x, (1, 1, 1, 1))
-    parts = [F.conv2d(wide[:, :, p : p + h + 1, q : q + w + 1], taps[p, q]) for p in (0, 1) for q in (0, 1)]
+    parts = [F.conv2d(wide[:, :, p : p + h + 1, q : q + w + 1], kernels[p, q]) for p in (0, 1) for q in (0, 1)]
+    # pixel_shuffle interleaves four neighbouring channels, hence the phases next to each output channel.
     return F.pixel_shuffle(torch.stack(parts, dim=2).flatten(1, 2), 2)
 
 
 def blur(x: Tensor) -> Tensor:
-    """The filter [1, 2, 1] / 4 along both axes, zero padding: [N, C, h, w] to the same shape."""
+    """Filter [N, C, h, w] with [1, 2, 1] / 4 along both axes, with zero padding; the shape stays."""
     channels = x.shape[1]
     taps = x.new_tensor([0.25, 0.5, 0.25]).expand(channels, 1, 3)
     x = F.conv2d(x, taps[:, :, None, :], padding=(0, 1), groups=channels)
@@ -50,13 +61,16 @@ def blur(x: Tensor) -> Tensor:
 
 
 def stylise(x: Tensor, style: Tensor) -> Tensor:
-    """Adaptive instance normalisation: x [N, C, h, w], style [N, 2C], scales less one first, then shifts."""
+    """Apply adaptive instance normalisation (section 2, eq. 1) to x [N, C, h, w] with style [N, 2C].
+
+    The first half of the style is the scale minus one, the second half the shift.
+    """
     scale, shift = style[:, :, None, None].chunk(2, dim=1)
     return torch.addcmul(shift, F.instance_norm(x, eps=EPSILON), scale + 1)
 
 
 class Layer(nn.Module):
-    """Constant or 3x3 convolution, noise, bias, leaky ReLU; and the affine of the style that acts after them."""
+    """Constant or 3x3 convolution, noise, bias and leaky ReLU, with the affine layer of the style that follows."""
 
     const: nn.Parameter  # [C, 4, 4], of the first layer
     weight: nn.Parameter  # [C, c_in, 3, 3], of the others
@@ -78,6 +92,8 @@ class Layer(nn.Module):
         stored = torch.zeros(self.resolution, self.resolution) if noise_const else None
         self.register_buffer("noise_const", stored)
         self.style = Dense(w_dim, 2 * channels)
+        # Equalised learning rate with He's gain: sqrt(2) / sqrt(fan_in). The sqrt(2) makes up for the leaky ReLU; in
+        # StyleGAN1 it scales the weights (in StyleGAN2 the activation, and so the bias too).
         self.gain = math.sqrt(2 / (9 * c_in)) if index else 1.0
 
     def forward(self, x: Tensor, noise: Tensor | None, padding: Tensor | None) -> Tensor:
@@ -90,29 +106,30 @@ class Layer(nn.Module):
             else:
                 x = F.conv2d(insert_into(padding, x), kernel)
         if noise is not None and self.noise_weight is not None:
+            # One strength per channel; StyleGAN2 has one per layer.
             x = x + noise * self.noise_weight[:, None, None]
         return F.leaky_relu(x + self.bias[:, None, None], SLOPE)
 
 
 class Output(nn.Module):
-    """1x1 convolution to the picture, without a style."""
+    """1x1 convolution to RGB, without a style."""
 
     def __init__(self, channels: int, image_channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(image_channels, channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(image_channels))
-        self.gain = 1 / math.sqrt(channels)
+        self.gain = 1 / math.sqrt(channels)  # no sqrt(2): no leaky ReLU follows
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight * self.gain, self.bias)
 
 
 class StyleGAN1(Generator):
-    """The network; which parts it has and how large they are follows a state dict in ganvert's names.
+    """The network. Its parts and their sizes follow from a state dict in ganvert's names.
 
     Names: ``mapping.*``, ``w_avg`` [w_dim], ``synthesis.layer{i}.*``, ``synthesis.output.*``, and ``w_avg_rows``
-    [num_ws, w_dim] of a network whose rows have means of their own. Configuration: ``final_tanh`` (False) and
-    ``lr_multiplier`` of the mapping network (0.01).
+    [num_ws, w_dim] if every row has its own mean. Configuration: ``final_tanh`` (False) and ``lr_multiplier`` of the
+    mapping network (0.01).
     """
 
     architecture = "stylegan1"
@@ -148,16 +165,16 @@ class StyleGAN1(Generator):
 
     @classmethod
     def for_state(cls, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> StyleGAN1:
-        """The module whose sizes fit a state dict (values are not loaded).
+        """Build a network with the sizes of a state dict, without loading its values.
 
         Raises:
             CheckpointError: names, shapes or configuration are not those of a StyleGAN1.
         """
-        facts = _facts(config)
+        options = _options(config)
         try:
-            # Without memory first: the sizes that one tensor names may be far larger than the other tensors.
+            # On the meta device first, which takes no memory: a contradicting tensor could ask for any amount of it.
             with torch.device("meta"):
-                skeleton = cls(state, **facts)
+                skeleton = cls(state, **options)
         except (KeyError, IndexError, ValueError, TypeError, ZeroDivisionError, RuntimeError) as error:
             raise CheckpointError(f"not a StyleGAN1 state dict: {error!r}") from error
         wanted = {name: tuple(value.shape) for name, value in skeleton.state_dict().items()}
@@ -167,7 +184,7 @@ class StyleGAN1(Generator):
                 raise CheckpointError(f"StyleGAN1: {name}: wanted {wanted.get(name)}, got {given.get(name)}")
         if skeleton.rows_differ and _last_width(state) != skeleton.num_ws * skeleton.w_dim:
             raise CheckpointError("StyleGAN1: the mapping network ends neither in one w nor in one w for every layer")
-        return cls(state, **facts)
+        return cls(state, **options)
 
     @property
     def _layers(self) -> list[Layer]:
@@ -182,7 +199,7 @@ class StyleGAN1(Generator):
 
     @property
     def feature_points(self) -> tuple[FeaturePoint, ...]:
-        """The constant, and every layer before its normalisation, where its own style has still to act."""
+        """The constant, and the output of every layer before its normalisation: its own style still acts on it."""
         points = (
             FeaturePoint(f"layer{layer.index}", (layer.channels, layer.resolution, layer.resolution), layer.index)
             for layer in self._layers
@@ -204,6 +221,7 @@ class StyleGAN1(Generator):
     def map(self, z: Tensor, labels: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
         if psi == 1.0 or self.w_avg_rows is None:
             return super().map(z, labels, psi, cutoff)
+        # Every row is drawn towards its own mean.
         ws = super().map(z, labels)
         truncated = self.w_avg_rows + psi * (ws - self.w_avg_rows)
         rows = self.num_ws if cutoff is None else cutoff
@@ -213,17 +231,17 @@ class StyleGAN1(Generator):
         return {f"layer{layer.index}": layer.style(ws[:, layer.index]) for layer in self._layers}
 
     def run(
-        self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False, px: int | None = None
+        self, synthesis_input: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False, px: int | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        del px  # nothing would be spared: every layer adds to the picture
-        self.check(told)
-        styles = self.styles_told(told)
-        padding = told.padding or {}
+        del px  # saves nothing: every layer contributes to the image
+        self.check(synthesis_input)
+        styles = self.resolve_styles(synthesis_input)
+        padding = synthesis_input.padding or {}
         layers = self._layers
-        taps = Taps([point.name for point in self.feature_points], told, read, stop)
+        taps = Taps([point.name for point in self.feature_points], synthesis_input, read, stop)
         x: Tensor = layers[0].const
         if taps.start <= 0:
-            x = taps.at("const", x.expand(told.count, -1, -1, -1) if taps.start < 0 else taps.injected)
+            x = taps.at("const", x.expand(synthesis_input.count, -1, -1, -1) if taps.start < 0 else taps.injected)
         for i, layer in enumerate(layers):
             point, name = i + 1, f"layer{i}"
             if point < taps.start or point > taps.end:
@@ -231,38 +249,38 @@ class StyleGAN1(Generator):
             if point == taps.start:
                 x = taps.at(name, taps.injected)
                 continue
-            if i > 0:
+            if i > 0:  # the style of a layer acts after it, hence at the input of the next
                 x = stylise(x, styles[f"layer{i - 1}"])
-            x = taps.at(name, layer(x, self._noise(told, i), padding.get(name)))
+            x = taps.at(name, layer(x, self._noise(synthesis_input, i), padding.get(name)))
         if stop:
-            return x.new_empty(told.count, self.image_channels, 0, 0), taps.seen
+            return x.new_empty(synthesis_input.count, self.image_channels, 0, 0), taps.activations
         image = self.synthesis["output"](stylise(x, styles[f"layer{self.num_ws - 1}"]))
-        return (image.tanh() if self.final_tanh else image), taps.seen
+        return (image.tanh() if self.final_tanh else image), taps.activations
 
     def stored_noise(self) -> list[Tensor]:
         stored = [layer.noise_const for layer in self._layers]
         return super().stored_noise() if None in stored else [cast(Tensor, value)[None, None] for value in stored]
 
-    def _noise(self, told: SynthesisInput, index: int) -> Tensor | None:
-        """The map of one layer, before its strengths: [r, r] or [N or 1, 1, r, r]."""
-        if isinstance(told.noise, str):
-            return self._layers[index].noise_const if told.noise == "const" else None
-        return told.noise[index]
+    def _noise(self, synthesis_input: SynthesisInput, index: int) -> Tensor | None:
+        """Return the map of one layer before its strengths: [r, r] or [N or 1, 1, r, r], or None."""
+        if isinstance(synthesis_input.noise, str):
+            return self._layers[index].noise_const if synthesis_input.noise == "const" else None
+        return synthesis_input.noise[index]
 
 
 def _last_width(state: Mapping[str, Tensor]) -> int:
-    """What the mapping network ends in."""
+    """Return the number of outputs of the mapping network."""
     count = len({name.split(".")[1] for name in state if name.startswith("mapping.fc")})
     return len(state[f"mapping.fc{count - 1}.bias"])
 
 
-def _facts(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration as arguments of the network; CheckpointError where it cannot be one."""
+def _options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration as arguments of the network, or raise CheckpointError."""
     for name, value in config.items():
         if name == "final_tanh":
-            fits = isinstance(value, bool)
+            valid = isinstance(value, bool)
         else:
-            fits = name == "lr_multiplier" and type(value) in (int, float) and 0 < value < math.inf
-        if not fits:
-            raise CheckpointError(f"StyleGAN1: configuration {name}: {value!r} is none it knows")
+            valid = name == "lr_multiplier" and type(value) in (int, float) and 0 < value < math.inf
+        if not valid:
+            raise CheckpointError(f"StyleGAN1: configuration {name}: {value!r} is unknown or out of range")
     return dict(config)

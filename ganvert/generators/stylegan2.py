@@ -1,6 +1,6 @@
-"""StyleGAN2 (Karras et al. 2020, arXiv 1912.04958), also conditional and as StyleGAN2-ADA (arXiv 2006.06676) has it.
+"""StyleGAN2 (Karras et al. 2020, arXiv 1912.04958), with the class labels and the clamp of ADA (arXiv 2006.06676).
 
-Tensors have NVlabs' names and their stored scale: weights of unit size, gains act at run time.
+Tensors have NVlabs' names and stored scale: weights have unit variance, gains are applied at run time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ganvert.networks.modulation import (
 
 __all__ = ["LARGEST", "StyleGAN2", "difference"]
 
-LARGEST = 4096  # pixels; official networks end at 1024
+LARGEST = 4096  # px; official networks end at 1024
 
 
 class StyledConv(nn.Module):
@@ -48,7 +48,18 @@ class StyledConv(nn.Module):
         clamp: float | None,
         scaled_demodulation: bool,
     ) -> None:
-        """`shape` is the weight's, [out, in, 3, 3]; `up` doubles the resolution to `resolution`."""
+        """Build the layer.
+
+        Args:
+            shape: of the weight, [out, in, 3, 3].
+            w_dim: width of w.
+            resolution: of the output [px].
+            up: double the resolution.
+            noise_strength: whether the layer adds noise.
+            noise_const: whether it stores a noise map.
+            clamp: limit of the activations, or None.
+            scaled_demodulation: see :class:`StyleGAN2`.
+        """
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(*shape))
         self.bias = nn.Parameter(torch.zeros(shape[0]))
@@ -57,11 +68,12 @@ class StyledConv(nn.Module):
         stored = torch.zeros(resolution, resolution) if noise_strength and noise_const else None
         self.register_buffer("noise_const", stored)
         self.resolution, self.up, self.clamp = resolution, up, clamp
-        # Weights that are scaled by 1 / sqrt(fan in) before they are demodulated: the same, told about larger ones.
+        # The 1e-8 under the root of eq. 3. Code that scales weights by 1 / sqrt(fan_in) before it demodulates them adds
+        # it to squares that are fan_in times smaller; on unscaled weights it is fan_in times larger.
         self.epsilon = 1e-8 * (shape[1] * 9 if scaled_demodulation else 1)
 
     def noise(self, given: Tensor | None) -> Tensor | None:
-        """What is added: a given or the stored map times the learned strength."""
+        """Return the given map, or the stored one, times the learned strength; None for no noise."""
         noise = self.noise_const if given is None else given
         return None if noise is None or self.noise_strength is None else noise * self.noise_strength
 
@@ -79,29 +91,32 @@ class StyledConv(nn.Module):
             x = modulated_up_conv(x, self.weight, style, blur)
         else:
             x = modulated_conv(x, self.weight, style, padding)
-        # All gains act before leaky ReLU, where they join factors that are there anyway.
+        # A leaky ReLU commutes with positive factors, so all gains act before it, merged with the demodulation and the
+        # bias. sqrt(2) restores the variance that the activation halves. No 1 / sqrt(fan_in): demodulation cancels it.
         gain *= math.sqrt(2)
         x = x * (demodulation(self.weight, style, self.epsilon) * gain)[:, :, None, None]
-        # In place where autograd does not need what was there: a large feature map is a pass over memory each time.
+        # In place where autograd does not need the old value: every copy of a large map is a pass over memory.
         x += (self.bias * gain)[:, None, None]
         if noise is not None:
             x += noise * gain
         x = F.leaky_relu_(x, SLOPE)
         if self.clamp is None:
             return x
+        # The limit counts from before the sqrt(2), but scales with the gain of a residual branch.
         limit = self.clamp * gain / math.sqrt(2)
         return x.clamp(-limit, limit)
 
 
 class ToRGB(nn.Module):
-    """Modulated 1x1 convolution to the picture, clamp."""
+    """Modulated 1x1 convolution to RGB, clamp."""
 
     def __init__(self, shape: Sequence[int], w_dim: int, clamp: float | None) -> None:
-        """`shape` is the weight's, [image channels, in, 1, 1]."""
+        """Build the layer; `shape` of the weight is [image channels, in, 1, 1]."""
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(*shape))
         self.bias = nn.Parameter(torch.zeros(shape[0]))
         self.affine = Dense(w_dim, shape[1])
+        # Not demodulated, so the 1 / sqrt(fan_in) of the equalised learning rate has to act here.
         self.gain, self.clamp = 1 / math.sqrt(shape[1]), clamp
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
@@ -110,12 +125,13 @@ class ToRGB(nn.Module):
 
 
 class Skip(nn.Module):
-    """The branch around a residual block: 1x1 convolution, then twice as large."""
+    """The shortcut of a residual block: 1x1 convolution, then upsampling."""
 
     def __init__(self, shape: Sequence[int]) -> None:
-        """`shape` is the weight's, [out, in, 1, 1]."""
+        """Build the layer; `shape` of the weight is [out, in, 1, 1]."""
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(*shape))
+        # 1 / sqrt(fan_in), and sqrt(1/2) because two branches of unit variance are added.
         self.gain = math.sqrt(0.5 / shape[1])
 
     def forward(self, x: Tensor, blur: Tensor) -> Tensor:
@@ -123,7 +139,7 @@ class Skip(nn.Module):
 
 
 class Block(nn.Module):
-    """What acts at one resolution; parts that a network lacks are None."""
+    """All layers of one resolution; parts that a network lacks are None."""
 
     const: nn.Parameter | None  # [C, 4, 4], at 4 px
     conv0: StyledConv | None
@@ -132,10 +148,10 @@ class Block(nn.Module):
     skip: Skip | None
 
     def __init__(self, resolution: int, shapes: Mapping[str, Sequence[int]], w_dim: int, **options: Any) -> None:
-        """`shapes` of the block's tensors by their names in it; `options` are those of :class:`StyledConv`."""
+        """Build the block from the shapes of its tensors; `options` are those of :class:`StyledConv`."""
         super().__init__()
         self.resolution = resolution
-        first = resolution == 4
+        first = resolution == 4  # the constant stands in for the upsampling convolution
         self.register_parameter("const", nn.Parameter(torch.zeros(shapes["const"][0], 4, 4)) if first else None)
 
         def conv(name: str) -> StyledConv:
@@ -156,15 +172,15 @@ class Block(nn.Module):
 
 
 class StyleGAN2(Generator):
-    """The network; which parts it has and how large they are follows a state dict in ganvert's names.
+    """The network. Its parts and their sizes follow from a state dict in ganvert's names.
 
     Names: ``mapping.*``, ``w_avg`` [w_dim], ``synthesis.b{r}.*`` as in NVlabs' files, without filters. Configuration:
     ``conv_clamp`` (None), ``scaled_demodulation`` (False: weights are demodulated at stored scale; True: after a
-    factor of 1 / sqrt(fan in), as rosinality and genforce do), ``lr_multiplier`` of the mapping network (0.01).
+    factor of 1 / sqrt(fan_in), as rosinality and genforce do), ``lr_multiplier`` of the mapping network (0.01).
 
     Feature points are the outputs of the convolutions. A residual block has one, ``b{r}.conv1``, where its two branches
-    meet: a feature in the middle of it would leave the branch around it without an input. Features take no part in the
-    sum of coarser pictures: an injected one starts the picture anew at its resolution.
+    meet: a feature inside it would leave the shortcut without an input. An injected feature does not carry the sum of
+    the coarser toRGB outputs, so the image starts anew at its resolution, as in BDInvert.
     """
 
     architecture = "stylegan2"
@@ -196,14 +212,14 @@ class StyleGAN2(Generator):
 
     @classmethod
     def for_state(cls, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> StyleGAN2:
-        """The module whose sizes fit a state dict (values are not loaded).
+        """Build a network with the sizes of a state dict, without loading its values.
 
         Raises:
             CheckpointError: the tensors do not make a StyleGAN2, or the configuration is of another network.
         """
         options = _options(config)
         try:
-            # A few wrong shapes can ask for any amount of memory: nothing is allocated before all of them fit.
+            # On the meta device first, which takes no memory: a contradicting tensor could ask for any amount of it.
             with torch.device("meta"):
                 wanted = {name: tuple(value.shape) for name, value in cls(state, **options).state_dict().items()}
         except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
@@ -219,7 +235,7 @@ class StyleGAN2(Generator):
 
     @property
     def _convs(self) -> list[tuple[str, StyledConv]]:
-        """All 3x3 convolutions with their names, in execution order; number i reads row i of ws."""
+        """All 3x3 convolutions with their names in execution order; convolution i reads row i of ws."""
         convs = []
         for block in self._blocks:
             convs += [(f"b{block.resolution}.conv0", block.conv0)] if block.conv0 is not None else []
@@ -235,7 +251,7 @@ class StyleGAN2(Generator):
                 if part is not None:
                     slot = StyleSlot(f"b{r}.{name}", part.weight.shape[1], row, r)
                     affines.append((slot, part.affine))
-                    # The picture's row is also that of the next convolution.
+                    # toRGB shares its row with the first convolution of the next block.
                     row += name != "torgb"
         return affines
 
@@ -270,30 +286,30 @@ class StyleGAN2(Generator):
         return {slot.name: affine(ws[:, slot.row]) for slot, affine in self._affines}
 
     def run(
-        self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False, px: int | None = None
+        self, synthesis_input: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False, px: int | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        del px  # nothing would be spared: every layer adds to the picture
-        self.check(told)
-        styles = self.styles_told(told)
-        noise = self._noise(told)
-        padding = told.padding or {}
+        del px  # saves nothing: every layer contributes to the image
+        self.check(synthesis_input)
+        styles = self.resolve_styles(synthesis_input)
+        noise = self._noise(synthesis_input)
+        padding = synthesis_input.padding or {}
         points = [point.name for point in self.feature_points]
-        taps = Taps(points, told, read, stop)
-        picture: Tensor | None = None
-        x = cast(Tensor, self._blocks[0].const).expand(told.count, -1, -1, -1)
+        taps = Taps(points, synthesis_input, read, stop)
+        image: Tensor | None = None
+        x = cast(Tensor, self._blocks[0].const).expand(synthesis_input.count, -1, -1, -1)
         for i, name in enumerate(points):
             if i < taps.start or i > taps.end:
                 continue
-            at, _, part = name.partition(".")
+            block, _, part = name.partition(".")
             if i == taps.start:
                 x = taps.at(name, taps.injected)
             else:
                 x = taps.at(name, x if name == "const" else self._step(name, x, styles, noise, padding))
             if part == "conv1" and not stop:
-                picture = self._draw(cast(Block, self.synthesis[at]), x, picture, styles)
+                image = self._add_rgb(cast(Block, self.synthesis[block]), x, image, styles)
         if stop:
-            return x.new_empty(told.count, self.image_channels, 0, 0), taps.seen
-        return cast(Tensor, picture), taps.seen
+            return x.new_empty(synthesis_input.count, self.image_channels, 0, 0), taps.activations
+        return cast(Tensor, image), taps.activations
 
     def stored_noise(self) -> list[Tensor]:
         stored = [conv.noise_const for _, conv in self._convs if conv.noise_strength is not None]
@@ -301,13 +317,13 @@ class StyleGAN2(Generator):
             return super().stored_noise()
         return [cast(Tensor, value)[None, None] for value in stored]
 
-    def _noise(self, told: SynthesisInput) -> dict[str, Tensor | None]:
-        """What each convolution adds."""
-        if told.noise == "none":
+    def _noise(self, synthesis_input: SynthesisInput) -> dict[str, Tensor | None]:
+        """Return the map that each convolution adds."""
+        if synthesis_input.noise == "none":
             return dict.fromkeys((name for name, _ in self._convs), None)
-        if isinstance(told.noise, str):
+        if isinstance(synthesis_input.noise, str):
             return {name: conv.noise(None) for name, conv in self._convs}
-        given = iter(told.noise)
+        given = iter(synthesis_input.noise)
         return {name: None if conv.noise_strength is None else conv.noise(next(given)) for name, conv in self._convs}
 
     def _step(
@@ -318,28 +334,28 @@ class StyleGAN2(Generator):
         noise: Mapping[str, Tensor | None],
         padding: Mapping[str, Tensor],
     ) -> Tensor:
-        """The activation at point `name` from that of the point before: one convolution, or one residual block."""
-        at, _, part = name.partition(".")
-        block = cast(Block, self.synthesis[at])
+        """Compute the activation at point `name` from the previous one: a convolution, or a whole residual block."""
+        block_name, _, part = name.partition(".")
+        block = cast(Block, self.synthesis[block_name])
         if part == "conv0":
             return cast(StyledConv, block.conv0)(x, styles[name], noise[name], blur=self.blur)
-        told = {"blur": self.blur, "padding": padding.get(name)}
+        options = {"blur": self.blur, "padding": padding.get(name)}
         if block.skip is None:
-            return block.conv1(x, styles[name], noise[name], **told)
-        around, inside = block.skip(x, self.blur), f"{at}.conv0"
-        x = cast(StyledConv, block.conv0)(x, styles[inside], noise[inside], blur=self.blur)
-        return around + block.conv1(x, styles[name], noise[name], gain=math.sqrt(0.5), **told)
+            return block.conv1(x, styles[name], noise[name], **options)
+        shortcut, inner = block.skip(x, self.blur), f"{block_name}.conv0"
+        x = cast(StyledConv, block.conv0)(x, styles[inner], noise[inner], blur=self.blur)
+        return shortcut + block.conv1(x, styles[name], noise[name], gain=math.sqrt(0.5), **options)
 
-    def _draw(self, block: Block, x: Tensor, picture: Tensor | None, styles: Mapping[str, Tensor]) -> Tensor | None:
-        """The sum of the pictures up to this block."""
+    def _add_rgb(self, block: Block, x: Tensor, image: Tensor | None, styles: Mapping[str, Tensor]) -> Tensor | None:
+        """Add the toRGB output of a block to the upsampled image of the coarser ones."""
         if block.torgb is None:
-            return picture
-        own = block.torgb(x, styles[f"b{block.resolution}.torgb"])
-        return own if picture is None else upsample(picture, self.blur) + own
+            return image
+        rgb = block.torgb(x, styles[f"b{block.resolution}.torgb"])
+        return rgb if image is None else upsample(image, self.blur) + rgb
 
 
 def _block_shapes(state: Mapping[str, Tensor]) -> dict[int, dict[str, tuple[int, ...]]]:
-    """Resolution -> shapes of its tensors by their names in the block, 4 px first."""
+    """Return the shapes of each resolution's tensors by their names in the block, 4 px first."""
     shapes: dict[int, dict[str, tuple[int, ...]]] = {}
     for name, value in state.items():
         if name.startswith("synthesis."):
@@ -348,28 +364,28 @@ def _block_shapes(state: Mapping[str, Tensor]) -> dict[int, dict[str, tuple[int,
     sizes = sorted(shapes)
     if not sizes or sizes != [4 * 2**i for i in range(len(sizes))] or sizes[-1] > LARGEST:
         raise CheckpointError(f"not a StyleGAN2: its blocks are of {sizes or 'no'} px, wanted 4, 8, ... to {LARGEST}")
-    drawing = [size for size in sizes if "torgb.weight" in shapes[size]]
-    around = [size for size in sizes if "skip.weight" in shapes[size]]
-    # Skip: all draw. Residual and original: only the last draws. Residual: all but the first have a way around.
-    if drawing not in (sizes, sizes[-1:]) or around not in ([], sizes[1:]) or (around and drawing != sizes[-1:]):
-        raise CheckpointError(f"not a StyleGAN2: of {sizes} px {drawing} have a toRGB and {around} a skip")
+    rgb = [size for size in sizes if "torgb.weight" in shapes[size]]
+    skips = [size for size in sizes if "skip.weight" in shapes[size]]
+    # 'skip': every block has a toRGB. 'resnet' and 'orig': only the last. 'resnet': all blocks but the first have a
+    # shortcut, which the files call skip.
+    if rgb not in (sizes, sizes[-1:]) or skips not in ([], sizes[1:]) or (skips and rgb != sizes[-1:]):
+        raise CheckpointError(f"not a StyleGAN2: of {sizes} px {rgb} have a toRGB and {skips} a skip")
+    kernels = {"conv0.weight": (3, 3), "conv1.weight": (3, 3), "torgb.weight": (1, 1), "skip.weight": (1, 1)}
     for size, parts in shapes.items():
-        wide = {name: shape for name, shape in parts.items() if name.endswith(("conv0.weight", "conv1.weight"))}
-        narrow = {name: shape for name, shape in parts.items() if name.endswith(("torgb.weight", "skip.weight"))}
-        for some, kernel in ((wide, (3, 3)), (narrow, (1, 1))):
-            for name, shape in some.items():
-                if len(shape) != 4 or shape[2:] != kernel or 0 in shape:
-                    raise CheckpointError(f"not a StyleGAN2: b{size}.{name} has shape {list(shape)}, wanted {kernel}")
-    _check_chain(shapes)
+        for name, kernel in kernels.items():
+            shape = parts.get(name, (1, 1, *kernel))
+            if len(shape) != 4 or shape[2:] != kernel or 0 in shape:
+                raise CheckpointError(f"not a StyleGAN2: b{size}.{name} has shape {list(shape)}, wanted {kernel}")
+    _check_channels(shapes)
     return shapes
 
 
-def _check_chain(shapes: Mapping[int, Mapping[str, tuple[int, ...]]]) -> None:
-    """Each part reads as many channels as the part before it has."""
+def _check_channels(shapes: Mapping[int, Mapping[str, tuple[int, ...]]]) -> None:
+    """Refuse a layer that does not read as many channels as the layer before it has."""
     channels = shapes[4].get("const", (0,))[0]
     colours = shapes[max(shapes)]["torgb.weight"][0]
     for size in sorted(shapes):
-        parts, coming = shapes[size], channels
+        parts, incoming = shapes[size], channels
         for name in ("conv0.weight", "conv1.weight", "torgb.weight"):
             if name not in parts or (name == "conv0.weight" and size == 4):
                 continue
@@ -378,12 +394,12 @@ def _check_chain(shapes: Mapping[int, Mapping[str, tuple[int, ...]]]) -> None:
                     f"not a StyleGAN2: b{size}.{name} has shape {list(parts[name])} after {channels} channels"
                 )
             channels = parts[name][0] if name != "torgb.weight" else channels
-        if parts.get("skip.weight", (channels, coming))[:2] != (channels, coming):
+        if parts.get("skip.weight", (channels, incoming))[:2] != (channels, incoming):
             raise CheckpointError(f"not a StyleGAN2: b{size}.skip.weight has shape {list(parts['skip.weight'])}")
 
 
 def _options(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Configuration as arguments."""
+    """Return the configuration as arguments of the network, or raise CheckpointError."""
     clamp, multiplier = config.get("conv_clamp"), config.get("lr_multiplier", 0.01)
     scaled = config.get("scaled_demodulation", False)
     for name, value in (("conv_clamp", clamp), ("lr_multiplier", multiplier)):
@@ -400,7 +416,7 @@ def _is_positive(value: Any) -> bool:
 
 
 def difference(given: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]) -> str:
-    """The first name that does not fit, in words."""
+    """Describe the first tensor whose shape differs from the wanted one."""
     name = next(name for name in sorted({*given, *wanted}) if given.get(name) != wanted.get(name))
     if name not in given:
         return f"{name} is missing"

@@ -1,7 +1,8 @@
 """StyleGAN3, configurations T and R (Karras et al. 2021, arXiv 2106.12423).
 
-Every map has a margin around the picture that later layers crop. A nonlinearity acts between an upsampling and a
-downsampling filter; the filters are read from the checkpoint, so that both configurations are one module.
+Every map has a margin around the image (10 px in the published networks), which the last layers crop. A nonlinearity
+acts between an upsampling and a downsampling filter, so that it does not alias. The filters, Kaiser-windowed sincs
+(config T) or radially symmetric jincs (config R), are read from the checkpoint, so that one module serves both.
 """
 
 from __future__ import annotations
@@ -24,17 +25,22 @@ __all__ = ["StyleGAN3", "downsample", "upsample"]
 
 SLOPE = 0.2
 
-#: Longest edge of a picture, of a map (picture and margins), and of a map between the two filters of a layer.
+#: Longest edge of an image, of a map (image and margins), and of a map between the two filters of a layer [px].
 MOST_PIXELS, LARGEST_MAP, LARGEST_UPSAMPLED = 4096, 4096 + 64, 2 * (4096 + 64) + 128
 
-#: A separable filter up to this length is one depthwise convolution. Two one-dimensional passes multiply less but
-#: write the large map twice: on a CPU they win only for longer filters (forward and backward, 12 against 24 taps).
+#: A separable filter up to this length is applied as one 2-D depthwise convolution. Two 1-D passes multiply less but
+#: write the large map twice: measured on a CPU (forward and backward) they lose with 12 taps and win with 24.
 ONE_PASS_TAPS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class _LayerFacts:
-    """What the tensors of one layer do not show; padding is (left, right, top, bottom) of the upsampled map."""
+    """Properties of a layer that its tensors do not show; padding is (left, right, top, bottom) after zero insertion.
+
+    A layer is critically sampled if its cutoff frequency is half its sampling rate. The last two are, so that images
+    have every frequency of their pixel grid; all others leave room for the transition band of their filter, which
+    keeps aliases out. Config R has radial filters except in these two, whose spectrum has to match that of photographs.
+    """
 
     up_factor: int
     down_factor: int
@@ -46,7 +52,7 @@ class _LayerFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class _InputFacts:
-    """The Fourier features: edge of the map, samples per unit length, frequency from which they fade."""
+    """Properties of the Fourier features: edge of the map [px], samples per image width, and the cutoff frequency."""
 
     size: int
     sampling_rate: float
@@ -54,10 +60,11 @@ class _InputFacts:
 
 
 def _upsample(x: Tensor, kernel: Tensor, factors: tuple[int, int], padding: tuple[int, int, int, int]) -> Tensor:
-    """One pass: `kernel` [kh, kw], `factors` (vertical, horizontal)."""
+    """Upsample in one pass with `kernel` [kh, kw] and `factors` (vertical, horizontal)."""
     (kh, kw), (fy, fx), (left, right, top, bottom) = kernel.shape, factors, padding
-    # A transposed convolution gives the full convolution without multiplying the zeros; what padding and 'valid' make
-    # of it is a crop, mostly the same on both sides, which the transposed convolution does itself.
+    # A transposed convolution computes the full convolution with the zero-inserted map, without multiplying the zeros.
+    # Padding followed by a 'valid' convolution is a crop of that, in most layers by the same amount on both sides,
+    # which the `padding` of the transposed convolution does by itself. A negative crop means zeros at the border.
     crops = (kw - 1 - left, kw - fx - right, kh - 1 - top, kh - fy - bottom)
     across, down = max(0, min(crops[:2])), max(0, min(crops[2:]))
     channels = x.shape[1]
@@ -68,12 +75,12 @@ def _upsample(x: Tensor, kernel: Tensor, factors: tuple[int, int], padding: tupl
 
 
 def upsample(x: Tensor, taps: Tensor | None, factor: int, padding: tuple[int, int, int, int]) -> Tensor:
-    """Insert zeros, pad or crop, filter; the mean stays.
+    """Insert zeros, pad or crop, and filter; the mean is preserved.
 
     Args:
         x: [N, C, h, w].
-        taps: [t] of a separable filter, [t, t] of another, None for a single 1.
-        factor: h and w grow by it: a sample and ``factor - 1`` zeros.
+        taps: [t] for a separable filter, [t, t] for any other, None for the identity.
+        factor: h and w grow by it: each sample is followed by ``factor - 1`` zeros.
         padding: (left, right, top, bottom) after the insertion, negative to crop.
 
     Returns:
@@ -81,6 +88,7 @@ def upsample(x: Tensor, taps: Tensor | None, factor: int, padding: tuple[int, in
     """
     taps = x.new_ones(1) if taps is None else taps
     left, right, top, bottom = padding
+    # The gain `factor` along each axis makes up for the inserted zeros; the filter itself sums to 1.
     if taps.ndim == 1 and len(taps) > ONE_PASS_TAPS:
         x = _upsample(x, taps[:, None] * factor, (factor, 1), (0, 0, top, bottom))
         return _upsample(x, taps[None] * factor, (1, factor), (left, right, 0, 0))
@@ -90,12 +98,12 @@ def upsample(x: Tensor, taps: Tensor | None, factor: int, padding: tuple[int, in
 
 def _downsample(x: Tensor, kernel: Tensor, factors: tuple[int, int]) -> Tensor:
     channels = x.shape[1]
-    # conv2d correlates: a convolution needs the kernel turned around.
+    # conv2d correlates; a convolution, which the transposed one above is, needs the kernel turned around.
     return F.conv2d(x, kernel.flip(0, 1).expand(channels, 1, *kernel.shape), stride=factors, groups=channels)
 
 
 def downsample(x: Tensor, taps: Tensor | None, factor: int) -> Tensor:
-    """Filter x [N, C, h, w] without padding and keep every `factor`-th sample; `taps` as in :func:`upsample`."""
+    """Filter x [N, C, h, w] without padding and keep every `factor`-th sample; for `taps` see :func:`upsample`."""
     taps = x.new_ones(1) if taps is None else taps
     if taps.ndim == 1 and len(taps) > ONE_PASS_TAPS:
         return _downsample(_downsample(x, taps[:, None], (factor, 1)), taps[None], (1, factor))
@@ -103,9 +111,9 @@ def downsample(x: Tensor, taps: Tensor | None, factor: int) -> Tensor:
 
 
 class FourierInput(nn.Module):
-    """Sines over the plane, moved by w, and a 1x1 convolution (section 3.2, "Fourier features")."""
+    """Sine waves over the plane, rotated and translated by w, and a 1x1 convolution (configs B and H)."""
 
-    transform: Tensor  # [3, 3], the inverse of a movement of the picture
+    transform: Tensor  # [3, 3], inverse of the user's transform of the image; the identity in trained networks
     freqs: Tensor  # [C, 2]
     phases: Tensor  # [C]
 
@@ -119,18 +127,33 @@ class FourierInput(nn.Module):
         self.register_buffer("phases", torch.zeros(inputs))
 
     def forward(self, style: Tensor, transform: Tensor | None) -> Tensor:
-        """Style [N, 4] and transform [3, 3] or [N, 3, 3] (the stored one without it) to [N, C, size, size]."""
+        """Synthesise the map that the first layer reads.
+
+        Args:
+            style: [N, 4]: cosine and sine of a rotation and a translation (x, y), all up to one common length.
+            transform: [3, 3] or [N, 3, 3]; None for the stored one.
+
+        Returns:
+            [N, C, size, size].
+        """
         size, rate, bandwidth = self.facts.size, self.facts.sampling_rate, self.facts.bandwidth
+        # The translation is divided by the length of (cosine, sine) too, as in the authors' code.
         cos, sin, x, y = (style / style[:, :2].norm(dim=1, keepdim=True)).unbind(1)
-        # Two rows of (rotation times translation by -x, -y).
+        # The waves are evaluated at M p for each pixel p: M maps output to input coordinates, so it is the *inverse* of
+        # how the image moves, and a translation of the image by (x, y) enters with a minus sign.
+        # The upper two rows of rotation @ translation(-x, -y):
         top = torch.stack([cos, -sin, sin * y - cos * x], dim=1)
         bottom = torch.stack([sin, cos, -sin * x - cos * y], dim=1)
-        moved = torch.stack([top, bottom], dim=1) @ (self.transform if transform is None else transform.to(style))
-        freqs = self.freqs @ moved[:, :, :2]  # [N, C, 2]
-        phases = self.phases + (self.freqs @ moved[:, :, 2:]).squeeze(2)  # [N, C]
+        matrix = torch.stack([top, bottom], dim=1) @ (self.transform if transform is None else transform.to(style))
+        # f . (A p + t) = (f A) . p + f . t: the matrix turns the frequencies, the translation shifts the phases.
+        freqs = self.freqs @ matrix[:, :, :2]  # [N, C, 2]
+        phases = self.phases + (self.freqs @ matrix[:, :, 2:]).squeeze(2)  # [N, C]
+        # A transform that shrinks the image raises frequencies: waves fade out before they reach half the sampling
+        # rate, beyond which they would alias.
         fade = (1 - (freqs.norm(dim=2) - bandwidth) / (rate / 2 - bandwidth)).clamp(0, 1)
         at = (torch.arange(size, device=style.device, dtype=style.dtype) - (size - 1) / 2) / rate  # pixel centres
-        across, down = freqs[:, :, None, :1] * at, freqs[:, :, 1:, None] * at[:, None]  # [N, C, 1, size] and transposed
+        # freqs are (x, y), maps are [row, column] = [y, x]: [N, C, 1, size] along columns, [N, C, size, 1] along rows.
+        across, down = freqs[:, :, None, :1] * at, freqs[:, :, 1:, None] * at[:, None]
         waves = torch.sin(2 * math.pi * (across + down + phases[:, :, None, None])) * fade[:, :, None, None]
         return F.conv2d(waves, self.weight[:, :, None, None] / math.sqrt(self.weight.shape[1]))
 
@@ -138,17 +161,17 @@ class FourierInput(nn.Module):
 class Layer(nn.Module):
     """Modulated convolution, bias, and a leaky ReLU between an upsampling and a downsampling filter.
 
-    Toward RGB: neither demodulation nor nonlinearity.
+    The toRGB layer has neither demodulation nor nonlinearity.
     """
 
-    magnitude_ema: Tensor  # [], mean square of the input seen in training
+    magnitude_ema: Tensor  # [], moving average of the input's mean square during training
     up_filter: Tensor | None
     down_filter: Tensor | None
 
     def __init__(
         self, w_dim: int, shape: Sequence[int], up: Sequence[int] | None, down: Sequence[int] | None, facts: _LayerFacts
     ) -> None:
-        """Sizes: `shape` of the weight [O, I, k, k], `up` and `down` of the filters."""
+        """Build the layer with the `shape` of its weight [O, I, k, k] and the shapes `up` and `down` of its filters."""
         super().__init__()
         self.facts = facts
         self.affine = Dense(w_dim, shape[1])
@@ -159,33 +182,36 @@ class Layer(nn.Module):
         self.register_buffer("down_filter", None if down is None else torch.zeros(*down))
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """X [N, I, h, w] and style [N, I] to [N, O, h', w']."""
+        """Run the layer on x [N, I, h, w] with style [N, I]; returns [N, O, h', w']."""
         facts = self.facts
         x = upsample(self._convolve(x, style), self.up_filter, facts.up_factor, facts.padding)
         if not facts.is_torgb:
             x = F.leaky_relu(x, SLOPE)
-        if facts.conv_clamp is not None:
+        if facts.conv_clamp is not None:  # at the high sampling rate, as the nonlinearity: it adds frequencies too
             x = x.clamp(-facts.conv_clamp, facts.conv_clamp)
         return downsample(x, self.down_filter, facts.down_factor)
 
     def _convolve(self, x: Tensor, style: Tensor) -> Tensor:
-        """The modulated convolution with bias, times the gain of the leaky ReLU.
+        """Apply the modulated convolution and the bias, times the gain sqrt(2) of the leaky ReLU.
 
         The style scales the input and the demodulation the output, so that all images share one weight.
         """
         weight: Tensor = self.weight
         bias: Tensor = self.bias
-        gain = self.magnitude_ema.rsqrt()
+        gain = self.magnitude_ema.rsqrt()  # scales the input to unit variance, as averaged over training (config D)
         if self.facts.is_torgb:
+            # Without demodulation the 1 / sqrt(fan_in) of the equalised learning rate has to act here.
             style, scale = style / math.sqrt(weight[0].numel()), gain.expand(1, 1)
         else:
-            # Upsampling and leaky ReLU let positive factors pass: the gain is cheapest on the small map before them.
+            # Upsampling and leaky ReLU commute with positive factors: sqrt(2) is cheapest on the small map before them.
             gain, bias = gain * math.sqrt(2), bias * math.sqrt(2)
+            # Normalising weights and styles first changes nothing but the effect of the 1e-8: demodulation cancels it.
             weight = weight * weight.square().mean(dim=(1, 2, 3), keepdim=True).rsqrt()
-            # Demodulation cancels the scale of a style up to its epsilon; each image by itself, unlike the paper's
-            # code, where it depends on the rest of the batch.
+            # By the RMS of each image's style, where the authors' code takes that of the whole batch: an image does
+            # not depend on the others.
             style = style * (style.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
             scale = (style.square() @ weight.square().sum(dim=(2, 3)).t() + 1e-8).rsqrt() * gain
+        # 'Full' padding: the map grows by k - 1, which the crop of the following filter takes back.
         x = F.conv2d(x * style[:, :, None, None], weight, padding=self.facts.kernel - 1)
         return torch.addcmul(bias[:, None, None], x, scale[:, :, None, None])
 
@@ -195,16 +221,17 @@ class Synthesis(nn.Module):
 
     def __init__(self, w_dim: int, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
         super().__init__()
-        told = _table(config, "config", {"input", "layers", "output_scale"}, {"lr_multiplier"})
-        self.output_scale = _real(told["output_scale"], "config.output_scale")
+        entries = _table(config, "config", {"input", "layers", "output_scale"}, {"lr_multiplier"})
+        self.output_scale = _real(entries["output_scale"], "config.output_scale")
         outputs, inputs = state["synthesis.input.weight"].shape
-        self.input = FourierInput(w_dim, inputs, outputs, _input_facts(told["input"]))
-        if not isinstance(told["layers"], list) or len(told["layers"]) < 2:
+        self.input = FourierInput(w_dim, inputs, outputs, _input_facts(entries["input"]))
+        layers = entries["layers"]
+        if not isinstance(layers, list) or len(layers) < 2:
             raise CheckpointError("StyleGAN3: config.layers: wanted a list of two layers or more")
         self.layers = nn.ModuleList()
-        self.sizes = [self.input.facts.size]  # edge of the map before every layer, at last of the picture
-        for i, entry in enumerate(told["layers"]):
-            facts = _layer_facts(entry, f"config.layers[{i}]", last=i == len(told["layers"]) - 1)
+        self.sizes = [self.input.facts.size]  # edge of the map before every layer, and finally of the image
+        for i, entry in enumerate(layers):
+            facts = _layer_facts(entry, f"config.layers[{i}]", last=i == len(layers) - 1)
             shape, up, down = _layer_shapes(state, i, facts, channels=outputs)
             self.sizes.append(_size_after(self.sizes[-1], facts, up, down, f"layer {i}"))
             self.layers.append(Layer(w_dim, shape, up, down, facts))
@@ -212,10 +239,10 @@ class Synthesis(nn.Module):
 
 
 class StyleGAN3(Generator):
-    """The network. Sizes come from a state dict, whose values are not loaded, and from the configuration.
+    """The network. Sizes follow from a state dict, whose values are not loaded, and from the configuration.
 
     The configuration has ``input`` (size, sampling_rate, bandwidth), ``layers`` (for each: up_factor, down_factor,
-    padding, kernel, is_torgb, conv_clamp), ``output_scale``, and ``lr_multiplier`` of the mapping network where that is
+    padding, kernel, is_torgb, conv_clamp), ``output_scale``, and ``lr_multiplier`` of the mapping network if that is
     not 0.01.
     """
 
@@ -239,7 +266,7 @@ class StyleGAN3(Generator):
 
     @classmethod
     def for_state(cls, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> StyleGAN3:
-        """The module whose sizes fit a state dict (values are not loaded).
+        """Build a network with the sizes of a state dict, without loading its values.
 
         Raises:
             CheckpointError: tensors and configuration do not fit each other, or are out of bounds.
@@ -248,12 +275,12 @@ class StyleGAN3(Generator):
         if empty:
             raise CheckpointError(f"StyleGAN3: {empty[0]} is empty")
         try:
-            # Contradicting tensors could ask for any amount of memory, which the meta device does not take.
+            # On the meta device first, which takes no memory: a contradicting tensor could ask for any amount of it.
             with torch.device("meta"):
-                sketch = cls(state, config)
+                skeleton = cls(state, config)
         except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"not a StyleGAN3 state dict: {error!r}") from error
-        wanted = {name: tuple(value.shape) for name, value in sketch.state_dict().items()}
+        wanted = {name: tuple(value.shape) for name, value in skeleton.state_dict().items()}
         given = {name: tuple(value.shape) for name, value in state.items()}
         for name in sorted({*wanted, *given}):
             if wanted.get(name) != given.get(name):
@@ -266,7 +293,7 @@ class StyleGAN3(Generator):
 
     @property
     def style_layout(self) -> tuple[StyleSlot, ...]:
-        """A slot's resolution is that of the map it scales, margins included."""
+        """Vectors of S; the resolution of a slot is that of the map it scales, margins included."""
         sizes = self.synthesis.sizes
         slots = [StyleSlot("input", 4, 0, sizes[0])]
         for i, layer in enumerate(self._layers):
@@ -275,7 +302,7 @@ class StyleGAN3(Generator):
 
     @property
     def feature_points(self) -> tuple[FeaturePoint, ...]:
-        """Sizes include the margins."""
+        """Activations after the input and every layer but the last; their sizes include the margins."""
         size = self.synthesis.sizes[0]
         points = [FeaturePoint("input", (len(self.synthesis.input.weight), size, size), 1)]
         for i, layer in enumerate(self._layers[:-1]):
@@ -298,19 +325,23 @@ class StyleGAN3(Generator):
         affines = [self.synthesis.input.affine, *(layer.affine for layer in self._layers)]
         return {slot.name: affine(ws[:, slot.row]) for slot, affine in zip(self.style_layout, affines, strict=True)}
 
-    def check(self, told: SynthesisInput) -> None:
-        super().check(dataclasses.replace(told, transform=None))
-        if told.transform is not None:
-            check_shape(told.transform, (3, 3) if told.transform.ndim == 2 else (told.count, 3, 3), "transform")
+    def check(self, synthesis_input: SynthesisInput) -> None:
+        super().check(dataclasses.replace(synthesis_input, transform=None))  # the other networks have none
+        if synthesis_input.transform is not None:
+            check_shape(
+                synthesis_input.transform,
+                (3, 3) if synthesis_input.transform.ndim == 2 else (synthesis_input.count, 3, 3),
+                "transform",
+            )
 
     def run(
-        self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False, px: int | None = None
+        self, synthesis_input: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False, px: int | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        del px  # nothing would be spared: every layer adds to the picture
-        self.check(told)
-        styles = self.styles_told(told)
+        del px  # saves nothing: every layer contributes to the image
+        self.check(synthesis_input)
+        styles = self.resolve_styles(synthesis_input)
         points = [point.name for point in self.feature_points]
-        taps = Taps(points, told, read, stop)
+        taps = Taps(points, synthesis_input, read, stop)
         x = self.w_avg.new_empty(0)
         for i, name in enumerate(points):
             if i < taps.start or i > taps.end:
@@ -318,13 +349,13 @@ class StyleGAN3(Generator):
             if i == taps.start:
                 x = taps.at(name, taps.injected)
             elif i == 0:
-                x = taps.at(name, self.synthesis.input(styles[name], told.transform))
+                x = taps.at(name, self.synthesis.input(styles[name], synthesis_input.transform))
             else:
                 x = taps.at(name, self._layers[i - 1](x, styles[name]))
         if stop:
-            return x.new_empty(told.count, self.image_channels, 0, 0), taps.seen
+            return x.new_empty(synthesis_input.count, self.image_channels, 0, 0), taps.activations
         image = self._layers[-1](x, styles[f"layers.{len(self._layers) - 1}"])
-        return image * self.synthesis.output_scale, taps.seen
+        return image * self.synthesis.output_scale, taps.activations
 
 
 def _table(value: Any, where: str, keys: set[str], optional: Set[str] = frozenset()) -> Mapping[str, Any]:
@@ -348,11 +379,11 @@ def _real(value: Any, where: str, above: float = -math.inf) -> float:
 
 
 def _input_facts(entry: Any) -> _InputFacts:
-    told = _table(entry, "config.input", {"size", "sampling_rate", "bandwidth"})
+    entry = _table(entry, "config.input", {"size", "sampling_rate", "bandwidth"})
     facts = _InputFacts(
-        size=_whole(told["size"], "config.input.size", 1, LARGEST_MAP),
-        sampling_rate=_real(told["sampling_rate"], "config.input.sampling_rate", above=0),
-        bandwidth=_real(told["bandwidth"], "config.input.bandwidth", above=0),
+        size=_whole(entry["size"], "config.input.size", 1, LARGEST_MAP),
+        sampling_rate=_real(entry["sampling_rate"], "config.input.sampling_rate", above=0),
+        bandwidth=_real(entry["bandwidth"], "config.input.bandwidth", above=0),
     )
     if facts.bandwidth >= facts.sampling_rate / 2:
         raise CheckpointError("StyleGAN3: config.input: the bandwidth reaches half the sampling rate")
@@ -360,19 +391,19 @@ def _input_facts(entry: Any) -> _InputFacts:
 
 
 def _layer_facts(entry: Any, where: str, last: bool) -> _LayerFacts:
-    told = _table(entry, where, {field.name for field in dataclasses.fields(_LayerFacts)})
-    padding = told["padding"]
+    entry = _table(entry, where, {field.name for field in dataclasses.fields(_LayerFacts)})
+    padding = entry["padding"]
     if not isinstance(padding, list | tuple) or len(padding) != 4:
         raise CheckpointError(f"StyleGAN3: {where}.padding: wanted four whole numbers, got {padding!r:.100}")
-    if told["is_torgb"] is not last:
-        raise CheckpointError(f"StyleGAN3: {where}.is_torgb: wanted {last}: the last layer, and no other, draws RGB")
+    if entry["is_torgb"] is not last:
+        raise CheckpointError(f"StyleGAN3: {where}.is_torgb: wanted {last}: only the last layer is toRGB")
     left, right, top, bottom = (_whole(value, f"{where}.padding", -LARGEST_MAP, LARGEST_MAP) for value in padding)
-    clamp = told["conv_clamp"]
+    clamp = entry["conv_clamp"]
     return _LayerFacts(
-        up_factor=_whole(told["up_factor"], f"{where}.up_factor", 1, 16),
-        down_factor=_whole(told["down_factor"], f"{where}.down_factor", 1, 16),
+        up_factor=_whole(entry["up_factor"], f"{where}.up_factor", 1, 16),
+        down_factor=_whole(entry["down_factor"], f"{where}.down_factor", 1, 16),
         padding=(left, right, top, bottom),
-        kernel=_whole(told["kernel"], f"{where}.kernel", 1, 15),
+        kernel=_whole(entry["kernel"], f"{where}.kernel", 1, 15),
         is_torgb=last,
         conv_clamp=None if clamp is None else _real(clamp, f"{where}.conv_clamp", above=0),
     )
@@ -381,7 +412,7 @@ def _layer_facts(entry: Any, where: str, last: bool) -> _LayerFacts:
 def _layer_shapes(
     state: Mapping[str, Tensor], i: int, facts: _LayerFacts, channels: int
 ) -> tuple[Sequence[int], Sequence[int] | None, Sequence[int] | None]:
-    """Shapes of layer i's weight and filters; these are [t], [t, t], or absent where nothing is resampled."""
+    """Return the shapes of layer i's weight and filters: [t], [t, t], or None if the layer does not resample."""
     prefix, kernel = f"synthesis.layers.{i}", facts.kernel
     shape = tuple(state[f"{prefix}.weight"].shape)
     if len(shape) != 4 or shape[1:] != (channels, kernel, kernel):
@@ -390,23 +421,24 @@ def _layer_shapes(
         )
     filters = []
     for name, factor in ((f"{prefix}.up_filter", facts.up_factor), (f"{prefix}.down_filter", facts.down_factor)):
-        taps = tuple(state[name].shape) if name in state or factor > 1 else None
-        if taps is not None and (len(taps) not in (1, 2) or len(set(taps)) != 1):
-            raise CheckpointError(f"StyleGAN3: {name}: wanted one side or two equal ones, got {list(taps)}")
-        filters.append(taps)
+        sides = tuple(state[name].shape) if name in state or factor > 1 else None
+        if sides is not None and (len(sides) not in (1, 2) or len(set(sides)) != 1):
+            raise CheckpointError(f"StyleGAN3: {name}: wanted one side or two equal ones, got {list(sides)}")
+        filters.append(sides)
     return shape, filters[0], filters[1]
 
 
 def _size_after(size: int, facts: _LayerFacts, up: Sequence[int] | None, down: Sequence[int] | None, where: str) -> int:
-    """Edge of the map after a layer, which has to be square, as its input is."""
+    """Return the edge of the map after a layer; the map has to be square, like its input."""
     up_taps, down_taps = up[0] if up else 1, down[0] if down else 1
     left, right, top, bottom = facts.padding
     edges = set()
     for low, high in ((left, right), (top, bottom)):
-        inserted = (size + facts.kernel - 1) * facts.up_factor
+        inserted = (size + facts.kernel - 1) * facts.up_factor  # after the 'full' convolution and the zero insertion
         filtered = inserted + low + high - up_taps + 1
+        # What `_upsample` keeps of its full convolution after both crops, which has to be something.
         kept = inserted - facts.up_factor + up_taps - max(0, up_taps - 1 - low)
-        kept -= max(0, up_taps - facts.up_factor - high)  # of the full convolution, after both crops
+        kept -= max(0, up_taps - facts.up_factor - high)
         edge = (filtered - down_taps) // facts.down_factor + 1
         largest = max(inserted + up_taps, filtered)
         if not (kept > 0 and filtered >= down_taps and edge <= LARGEST_MAP and largest <= LARGEST_UPSAMPLED):

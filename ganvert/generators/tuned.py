@@ -1,7 +1,7 @@
-"""Tuned generators: what one inversion adds to the generator's weights, stored and applied.
+"""Tuned generators: the differences that an inversion adds to the generator's weights, stored and applied.
 
-Pivotal tuning (Roich et al. 2021, arXiv 2106.05744) and near-perfect inversion (Feng et al. 2022, arXiv 2202.11833) end
-in a generator of their own for an image, or for some images together. Only the difference is kept.
+Pivotal tuning (Roich et al. 2021, arXiv 2106.05744) and near-perfect inversion (Feng et al. 2022, arXiv 2202.11833)
+produce a separate generator for an image, or for several images jointly. Only the difference is stored.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from ganvert.generators import Generator
 __all__ = ["TunedGenerators", "Weights", "apply", "compact", "copy_of", "first_of_each", "load", "save"]
 
 _KIND = "ganvert/tuned"
-#: Name of a generator's parameter to what is added to it.
+#: Name of a generator's parameter to the tensor that is added to it.
 Weights = Mapping[str, Tensor]
 
 
 def apply(generator: Generator, weights: Weights) -> Generator:
-    """A frozen copy of the generator with `weights` added to its parameters; it remembers where it came from.
+    """Return a frozen copy of the generator with `weights` added to its parameters, and the original as ``untuned``.
 
     Raises:
-        CheckpointError: a name or shape is not of this generator, or it is tuned already.
+        CheckpointError: a name or shape does not belong to this generator, or it is tuned already.
     """
     if generator.untuned is not None:
-        raise CheckpointError("tuned weights: wanted the generator as it was, got a tuned one; give its `untuned`")
+        raise CheckpointError("tuned weights: wanted the original generator, got a tuned one; give its `untuned`")
     tuned = copy_of(generator)
     parameters = dict(tuned.named_parameters())
     for name, delta in weights.items():
@@ -50,17 +50,17 @@ def apply(generator: Generator, weights: Weights) -> Generator:
 
 
 def copy_of(generator: Generator) -> Generator:
-    """A frozen copy that remembers the generator as its ``untuned`` one."""
+    """Return a frozen copy of the generator, with the original as ``untuned``."""
     copied = copy.deepcopy(generator).eval().requires_grad_(False)
-    # Past nn.Module, which would take the original for a part of the copy.
+    # Bypasses nn.Module.__setattr__, which would register the original as a submodule of the copy.
     vars(copied)["untuned"] = generator
     return copied
 
 
 def compact(weights: Weights) -> dict[str, Tensor]:
-    """Weights as they are stored: float16 (float32 where that overflows), without tensors that are zero.
+    """Return the weights as they are stored: float16 (float32 where that overflows), without all-zero tensors.
 
-    Compacting again changes nothing.
+    Compacting twice changes nothing more.
 
     Raises:
         CheckpointError: a number is not finite.
@@ -77,10 +77,10 @@ def compact(weights: Weights) -> dict[str, Tensor]:
 
 
 def save(folder: Path, weights: Weights, generator_fingerprint: str) -> Path:
-    """Write weights into `folder` under a name made of their content: equal weights are one file.
+    """Write weights into `folder` under the hash of their content, so that equal weights share a file.
 
     Returns:
-        The file: safetensors with the metadata ``kind`` and ``generator``.
+        Path of the file: safetensors with the metadata ``kind`` and ``generator``.
     """
     stored = compact(weights)
     path = folder / f"{_digest(stored)}.safetensors"
@@ -90,21 +90,21 @@ def save(folder: Path, weights: Weights, generator_fingerprint: str) -> Path:
 
 
 def load(path: Path, generator_fingerprint: str) -> dict[str, Tensor]:
-    """Read weights back, as they are stored.
+    """Read weights back as they are stored.
 
     Raises:
         CheckpointError: missing, damaged, renamed, or of another generator.
     """
-    stored, facts = read_weights(path)
-    if facts.get("kind") != _KIND:
-        raise CheckpointError(f"{path}: wanted a file of kind {_KIND}, got {facts.get('kind')!r}; invert again")
-    if facts.get("generator") != generator_fingerprint:
+    stored, metadata = read_weights(path)
+    if metadata.get("kind") != _KIND:
+        raise CheckpointError(f"{path}: wanted a file of kind {_KIND}, got {metadata.get('kind')!r}; invert again")
+    if metadata.get("generator") != generator_fingerprint:
         raise CheckpointError(
-            f"{path}: tuned weights of generator {str(facts.get('generator'))[:12]}, not of "
+            f"{path}: tuned weights of generator {str(metadata.get('generator'))[:12]}, not of "
             f"{generator_fingerprint[:12]}; invert again with this generator"
         )
     if _digest(stored) != path.stem:
-        raise CheckpointError(f"{path}: its content is not what its name says, so it is damaged; invert again")
+        raise CheckpointError(f"{path}: its content does not match its name, so it is damaged; invert again")
     return stored
 
 
@@ -117,27 +117,33 @@ def _digest(stored: Weights) -> str:
 
 
 def first_of_each(weights: Sequence[Weights]) -> list[int]:
-    """Per image the first image whose weights are the very same object: images may share a generator."""
-    seen: dict[int, int] = {}
-    return [seen.setdefault(id(one), i) for i, one in enumerate(weights)]
+    """Return for each image the first image with the identical weights object: images may share a generator."""
+    first: dict[int, int] = {}
+    return [first.setdefault(id(value), i) for i, value in enumerate(weights)]
 
 
 class TunedGenerators:
-    """The generator of every image, made when it is asked for. Only the last one is kept: each is a whole network."""
+    """The generator of every image, built on demand. Only the latest is kept, since each is a whole network."""
 
     def __init__(
         self, generator: Generator, keys: Sequence[Hashable | None], weights: Callable[[Any], Weights]
     ) -> None:
-        """`keys`: per image what `weights` is asked for; None for an image of the generator as it is."""
+        """Remember how to build the generators.
+
+        Args:
+            generator: the original.
+            keys: per image the key of its weights, or None for an image that uses the original.
+            weights: returns the weights of a key.
+        """
         self.generator, self.keys, self._weights = generator, keys, weights
         self._last: tuple[Hashable, Generator] | None = None
 
     def of(self, index: int) -> Generator:
-        """The generator of one image."""
+        """Return the generator of one image."""
         key = self.keys[index]
         if key is None:
             return self.generator
         if self._last is None or self._last[0] != key:
-            self._last = None  # makes room before the next is made
+            self._last = None  # frees its memory before the next one is built
             self._last = key, apply(self.generator, self._weights(key))
         return self._last[1]

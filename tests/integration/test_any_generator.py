@@ -52,7 +52,7 @@ class Odd(MobileStyleGAN):
     def _noise(self, told: SynthesisInput) -> list[Tensor | None]:
         return [None] * len(super().noise_shapes)
 
-    def run(self, told: SynthesisInput, **more: Any) -> tuple[Tensor, dict[str, Tensor]]:
+    def run(self, synthesis_input: SynthesisInput, **more: Any) -> tuple[Tensor, dict[str, Tensor]]:
         images, seen = super().run(told, **more)
         return images.mean(dim=1, keepdim=True), seen
 
