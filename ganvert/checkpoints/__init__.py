@@ -1,4 +1,4 @@
-"""Checkpoints of every format, read without executing anything that is in them.
+"""Checkpoints of every format, read without executing anything in them: one module per format.
 
 The package may import `networks` and what lies below.
 """
@@ -22,7 +22,7 @@ from ganvert.checkpoints.base import Checkpoint, Content, Format, Instance
 
 __all__ = ["FORMATS", "Checkpoint", "Content", "Format", "Instance"]
 
-#: name -> layout; the first that matches a file's content reads it
+#: name -> format; the first that matches a file's content reads it
 FORMATS: dict[str, Format] = {
     "ganvert": Format(ganvert_file.matches, ganvert_file.read),
     "nvlabs_stylegan2": Format(nvlabs.matches, nvlabs.read, nvlabs_discriminator.read),

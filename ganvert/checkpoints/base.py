@@ -1,4 +1,4 @@
-"""What a file holds before and after a format has read it; both are data, neither is a program."""
+"""Content of a file before and after a format has read it. Both are data; neither can run anything."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Checkpoint", "Content", "Format", "Instance"]
 
 
 class Instance:
-    """An object of a file's pickle, as data: which class it names, what its constructor was told, its state.
+    """An object of a file's pickle as data: the name of its class, its constructor's arguments, its state.
 
     Nothing of that class is imported or called.
     """
@@ -21,7 +21,7 @@ class Instance:
 
     def __init__(self, kind: str, args: tuple[Any, ...] = ()) -> None:
         self.kind, self.args = kind, args  # kind: "module.name" as the file spells it
-        self.state: Any = None  # what BUILD gave it
+        self.state: Any = None  # argument of the BUILD opcode
 
     def __repr__(self) -> str:
         return f"<{self.kind}>"
@@ -32,12 +32,12 @@ class Content:
     """A whole file, read safely.
 
     Attributes:
-        container: what kind of file it is.
+        container: kind of file.
         root: a tree of dict, list, tuple, set, str, bytes, numbers, bool, None, Tensor, numpy arrays and Instance.
             Dict subclasses (OrderedDict, EasyDict) are plain dicts, parameters are plain tensors, numpy scalars are
             Python numbers.
         metadata: of a safetensors file.
-        size: of the file, in bytes.
+        size: of the file [bytes].
     """
 
     container: Literal["safetensors", "pickle", "torch_zip", "torch_legacy"]
@@ -48,14 +48,14 @@ class Content:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A network in ganvert's own names, whatever the file called it.
+    """A network in ganvert's names, whatever the file called its tensors.
 
     Attributes:
         format: name in ``ganvert.checkpoints.FORMATS``.
         architecture: name in ``ganvert.generators.GENERATORS``, or ``ganvert.discriminators.DISCRIMINATORS``.
         state: tensors by the names of our module; float32, contiguous.
-        config: what the tensors do not show (JSON values only).
-        ignored: what the reader left out or assumed, in words, for a person.
+        config: properties that the tensors do not show (JSON values only).
+        ignored: what the reader left out or assumed, in words, for users.
     """
 
     format: str
@@ -67,12 +67,13 @@ class Checkpoint:
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """One layout of checkpoints.
+    """One format of checkpoints.
 
     Attributes:
-        matches: whether a file's content has this layout; looks at names and kinds only, never raises.
-        read: its generator (EMA weights); raises CheckpointError where something is missing or does not fit.
-        discriminator: its discriminator, or None where the file has none; without this they are not read.
+        matches: returns whether a file's content has this format; inspects names and kinds only, never raises.
+        read: reads the generator (EMA weights); raises CheckpointError if something is missing or does not fit.
+        discriminator: reads the discriminator, None if the file has none; without it, discriminators of this format
+            are not supported.
     """
 
     matches: Callable[[Content], bool]

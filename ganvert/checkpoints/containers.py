@@ -1,4 +1,4 @@
-"""Any checkpoint file, read as data: which kind of container it is shows in its first bytes."""
+"""Reading any checkpoint file as data; its first bytes show which kind of container it is."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ganvert.checkpoints.unpickle import Budget, Machine, Refusal, brief
 
 __all__ = ["MAX_BYTES", "read_content"]
 
-MAX_BYTES = 4 << 30  # the largest published generators, with everything they were trained with, have 1 GiB
-MAX_HEADER = 16 << 20  # of a safetensors file
-MAX_MEMBERS = 100_000  # of an archive
+MAX_BYTES = 4 << 30  # the largest published generators, with discriminator and optimisers, have about 1 GiB
+MAX_HEADER = 16 << 20  # bytes of a safetensors header
+MAX_MEMBERS = 100_000  # of an archive; torch writes one for every storage
 _ZIP = b"PK\x03\x04"
 
 
@@ -30,7 +30,7 @@ def read_content(path: Path | str) -> Content:
     Tensors and arrays are views of one copy of the file in memory; long bytes are memoryviews of it.
 
     Raises:
-        CheckpointError: missing, too large, damaged, or it asks for something that is not on the lists.
+        CheckpointError: missing, too large, damaged, or it names something that is not on the list of allowed names.
     """
     path = Path(path)
     try:
@@ -39,7 +39,7 @@ def read_content(path: Path | str) -> Content:
         raise CheckpointError(f"{path}: there is no such file; run `ganvert fetch` or give another path") from error
     except GanvertError:
         raise
-    except Exception as error:  # a hostile or cut file can raise anything; none of it is our bug
+    except Exception as error:  # a hostile or truncated file can raise anything
         reason = str(error) or type(error).__name__
         raise CheckpointError(f"{path}: refused as a checkpoint: {reason}") from error
 
@@ -58,7 +58,7 @@ def _read(path: Path) -> Content:
         data[: len(head)] = head
         if handle.readinto(data[len(head) :]) != size - len(head):
             raise Refusal("it became shorter while it was read")
-    budget = Budget()
+    budget = Budget()  # shared by all pickles of the file
     if head.startswith(_ZIP):
         return Content("torch_zip", _read_archive(data, budget), {}, size)
     if is_torch_stream(data):
@@ -74,7 +74,7 @@ def _is_safetensors(head: bytes, size: int) -> bool:
 
 
 def _read_safetensors(path: Path, size: int, head: bytes) -> Content:
-    """By the library, which compares the header with the file; its size is bounded here."""
+    """Read with the library, which checks the header against the file; only the header's size is bounded here."""
     if (header := int.from_bytes(head[:8], "little")) > MAX_HEADER:
         raise Refusal(f"a safetensors header of {header} bytes; up to {MAX_HEADER} are read")
     with safe_open(str(path), framework="pt") as file:
@@ -84,14 +84,14 @@ def _read_safetensors(path: Path, size: int, head: bytes) -> Content:
 
 # --- torch's archive -------------------------------------------------------------------------------------------------
 # Layout: APPNOTE.TXT of PKWARE, sections 4.3.7 (local header), 4.3.12 (directory), 4.3.14 to 4.3.16 (its end).
-# Python's zipfile is not used: it makes an object for every entry a directory claims, before anything can be checked.
+# Python's zipfile is not used: it creates an object for every entry that the directory claims before any check.
 
 _LOCAL = struct.Struct("<4s5H3I2H")
 _ENTRY = struct.Struct("<4s6H3I5H2I")
 _END = struct.Struct("<4s4H2IH")
 _LOCATOR = struct.Struct("<4sIQI")
 _END64 = struct.Struct("<4sQ2H2I4Q")
-_TOP16, _TOP32 = 0xFFFF, 0xFFFFFFFF  # the value stands in the 64-bit part
+_TOP16, _TOP32 = 0xFFFF, 0xFFFFFFFF  # placeholders: the real value is in the 64-bit part
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _read_archive(data: memoryview, budget: Budget) -> Any:
         member = members[folder + name]
         return data[member.data : member.end]
 
-    order = bytes(record("byteorder")[:16]) if folder + "byteorder" in members else b"little"
+    order = bytes(record("byteorder")[:16]) if folder + "byteorder" in members else b"little"  # absent in older files
     if order not in (b"little", b"big"):
         raise Refusal("its byte order is neither little nor big")
     storages: dict[str, Storage] = {}
@@ -134,14 +134,15 @@ def _read_archive(data: memoryview, budget: Budget) -> Any:
 def _unpack(layout: struct.Struct, data: memoryview, position: int, signature: bytes, what: str) -> tuple[Any, ...]:
     if not 0 <= position <= len(data) - layout.size:
         raise Refusal(f"the archive's {what} lies outside of it")
-    found, *values = layout.unpack_from(data, position)
-    if found != signature:
+    actual, *values = layout.unpack_from(data, position)
+    if actual != signature:
         raise Refusal(f"the archive's {what} is damaged")
     return tuple(values)
 
 
 def _directory(data: memoryview) -> tuple[int, int, int]:
-    """Number of entries, size and place of the directory."""
+    """Return the number of entries, the size and the position of the directory."""
+    # The end record is followed by a comment of up to 65,535 bytes, so it has to be searched for from the back.
     tail = bytes(data[-(_END.size + _TOP16) :])
     at = len(data) - len(tail) + tail.rfind(b"PK\x05\x06")
     disk, first, here, count, size, start, comment = _unpack(_END, data, at, b"PK\x05\x06", "end")
@@ -157,7 +158,7 @@ def _directory(data: memoryview) -> tuple[int, int, int]:
 
 
 def _members(data: memoryview) -> dict[str, _Member]:
-    """Name -> place; all of them whole, stored as they are, apart from each other and before the directory."""
+    """Return all members by name; each is whole, uncompressed, before the directory, and overlaps no other."""
     count, size, directory = _directory(data)
     position, members = directory, {}
     for _ in range(count):
@@ -173,7 +174,7 @@ def _members(data: memoryview) -> dict[str, _Member]:
         members[text.decode()] = _place(data, entry, text, fields, directory)
         position = following
     ordered = sorted(members.values(), key=lambda member: member.start)
-    if any(one.end > other.start for one, other in itertools.pairwise(ordered)):
+    if any(member.end > following.start for member, following in itertools.pairwise(ordered)):
         raise Refusal("members of the archive overlap")
     return members
 
@@ -185,14 +186,15 @@ def _place(data: memoryview, entry: tuple[Any, ...], name: bytes, extra: memoryv
         raise Refusal(f"the member {brief(name.decode())} is compressed or encrypted; torch stores them as they are")
     local = _unpack(_LOCAL, data, start, _ZIP, "member header")
     begin = start + _LOCAL.size + local[8] + local[9]
-    own = data[start + _LOCAL.size : start + _LOCAL.size + local[8]]
-    if begin + size > directory or own != name:
+    local_name = data[start + _LOCAL.size : start + _LOCAL.size + local[8]]
+    if begin + size > directory or local_name != name:
         raise Refusal(f"the member {brief(name.decode())} reaches outside, or has two names")
     return _Member(start, begin, begin + size)
 
 
 def _long_fields(values: list[int], extra: memoryview) -> tuple[int, int, int]:
-    """Size, packed size and start, those that need it from the 64-bit field; returns packed size, size and start."""
+    """Replace placeholders among size, packed size and start; returns packed size, size and start."""
+    # Extra fields are (kind, length, data). Kind 1 holds, in this order, only the values that have a placeholder.
     position = 0
     while position + 4 <= len(extra) and _TOP32 in values:
         kind, length = struct.unpack_from("<2H", extra, position)

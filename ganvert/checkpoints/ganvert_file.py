@@ -1,4 +1,4 @@
-"""Our own checkpoints: safetensors whose metadata name the architecture."""
+"""Ganvert's own checkpoints: safetensors whose metadata name the architecture."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _NAME = "ganvert"
 
 
 def matches(content: Content) -> bool:
-    """Whether its metadata say that it is ours."""
+    """Return whether the metadata say that the file is ours."""
     return content.container == "safetensors" and content.metadata.get("format") == _NAME
 
 
 def read(content: Content) -> Checkpoint:
-    """Its tensors as they are, in float32; its configuration out of the metadata."""
+    """Read the tensors as float32 and the configuration from the metadata."""
     if not (architecture := content.metadata.get("architecture")):
         raise CheckpointError("a ganvert file whose metadata name no architecture")
     state = take(content, content.root, architecture)
@@ -44,32 +44,32 @@ def _config(metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def pack(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """Bytes of a safetensors file, the same for the same content."""
+    """Return the bytes of a safetensors file; equal content gives equal bytes."""
     data = safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()}, dict(metadata))
-    # The library writes metadata in the order of a hash table that differs from run to run: sort the JSON header.
+    # The library writes metadata in the order of a hash table, which differs from run to run: sort the JSON header.
     size = int.from_bytes(data[:8], "little")
     header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
+    header += b" " * (-len(header) % 8)  # keeps the tensors aligned
     return len(header).to_bytes(8, "little") + header + data[8 + size :]
 
 
-def save_generator(path: Path, checkpoint: Checkpoint, facts: Mapping[str, str]) -> None:
-    """Write a generator as a file of ours, whole or not at all.
+def save_generator(path: Path, checkpoint: Checkpoint, metadata: Mapping[str, str]) -> None:
+    """Write a generator in ganvert's format, whole or not at all.
 
     Args:
         path: of the file.
-        checkpoint: what another format's reader gave.
-        facts: further metadata: where it came from (``source_format``, ``source_sha256``, ...).
+        checkpoint: result of another format's reader.
+        metadata: further metadata: where it came from (``source_format``, ``source_sha256``, ...).
 
     Raises:
-        CheckpointError: a fact has the name of something that this function writes.
+        CheckpointError: a key of `metadata` is one that this function writes itself.
     """
     own = {
         "format": _NAME,
         "architecture": checkpoint.architecture,
         "config": json.dumps(checkpoint.config, sort_keys=True, allow_nan=False),
     }
-    if clash := sorted(own.keys() & facts.keys()):
-        raise CheckpointError(f"{path}: {', '.join(clash)} cannot be told as a fact; the checkpoint tells it")
+    if clash := sorted(own.keys() & metadata.keys()):
+        raise CheckpointError(f"{path}: metadata {', '.join(clash)} cannot be given; they come from the checkpoint")
     with atomic_path(Path(path)) as temporary:
-        temporary.write_bytes(pack(checkpoint.state, {**facts, **own}))
+        temporary.write_bytes(pack(checkpoint.state, {**metadata, **own}))

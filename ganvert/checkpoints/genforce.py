@@ -1,4 +1,4 @@
-"""What the checkpoints of genforce and BDInvert share, whatever network they hold."""
+"""The outer layout of genforce's and BDInvert's checkpoints, whichever network they hold."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from ganvert.checkpoints.base import Content
 
 __all__ = ["generator_state", "ignored_of"]
 
-#: The averaged generator comes first: it is the one that draws.
+#: The averaged generator is preferred.
 GENERATORS = ("generator_smooth", "generator")
-PREFIX = "module."  # of a network that was trained on several GPUs
+PREFIX = "module."  # added by torch's DistributedDataParallel
 
 
 def generator_state(content: Content) -> dict[str, Any] | None:
-    """Tensors of the averaged generator by the file's names; None where the file is not built like genforce's."""
+    """Return the tensors of the averaged generator by the file's names; None if the file is not genforce's."""
     networks = _networks(content)
     state = next((networks[name] for name in GENERATORS if name in networks), None)
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
@@ -25,7 +25,7 @@ def generator_state(content: Content) -> dict[str, Any] | None:
 
 
 def ignored_of(content: Content) -> tuple[str, ...]:
-    """What :func:`generator_state` left out, in words."""
+    """Describe in words what :func:`generator_state` left out."""
     networks = _networks(content)
     used = next((name for name in GENERATORS if name in networks), None)
     notes = [f"{name}: not the generator used" for name in networks if name != used]
@@ -35,7 +35,7 @@ def ignored_of(content: Content) -> tuple[str, ...]:
 
 
 def _networks(content: Content) -> dict[Any, Any]:
-    """Releases hold the networks at the top, training runs under ``models`` (genforce/genforce, runners)."""
+    """Return the networks: at the top level of a release, under ``models`` of a training run (genforce, runners)."""
     root = content.root if isinstance(content.root, dict) else {}
     models = root.get("models")
     return models if isinstance(models, dict) else root

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ganvert.checkpoints.base import Checkpoint, Content
 from ganvert.checkpoints.genforce import generator_state, ignored_of
-from ganvert.checkpoints.stylegan1 import FUSED_FROM, Dialect, assemble, names_of, over
+from ganvert.checkpoints.stylegan1 import FUSED_FROM, Dialect, assemble, names_of
+from ganvert.checkpoints.tensors import flip_kernel
 
 __all__ = ["matches", "read"]
 
@@ -26,29 +27,27 @@ DIALECT = Dialect(
 
 
 def matches(content: Content) -> bool:
-    """Whether the averaged generator has the names of genforce's StyleGAN1."""
+    """Return whether the averaged generator has the names of genforce's StyleGAN1."""
     state = generator_state(content)
     return state is not None and all(name in state for name in MARKS)
 
 
 def read(content: Content) -> Checkpoint:
-    """The averaged generator."""
+    """Read the averaged generator."""
     source = generator_state(content) or {}
     names = names_of(source, DIALECT)
-    first = 2 * (FUSED_FROM.bit_length() - 3)  # two layers for each resolution from 4 px
-    turned = [name for i in range(first, len(names), 2) if (name := f"synthesis.layer{i}.weight") in names]
+    # Even layers upsample. There are two layers per resolution, so the first at 4 * 2^k px has the number 2k.
+    first = 2 * (FUSED_FROM.bit_length() - 3)
+    fused = [name for i in range(first, len(names), 2) if (name := f"synthesis.layer{i}.weight") in names]
     ignored = ignored_of(content)
-    if turned:
-        ignored = (
-            *ignored,
-            f"assumed: layers that double to {FUSED_FROM} px and more are fused, as their code chooses",
-        )
+    if fused:  # the file does not say which layers are
+        ignored = (*ignored, f"assumed: layers that upsample to {FUSED_FROM} px or more are fused, the code's default")
     return assemble(
         content,
         source,
         names,
         format=FORMAT,
-        turns=dict.fromkeys(turned, over),
+        relayouts=dict.fromkeys(fused, flip_kernel),
         lod="synthesis.lod",
         ignored=ignored,
     )

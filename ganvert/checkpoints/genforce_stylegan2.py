@@ -10,6 +10,7 @@ from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content
 from ganvert.checkpoints.genforce import generator_state, ignored_of
 from ganvert.checkpoints.stylegan2 import assemble, rename
+from ganvert.checkpoints.tensors import flip_kernel
 
 __all__ = ["matches", "read"]
 
@@ -32,13 +33,13 @@ BLUR = re.compile(r"synthesis\.(layer\d{1,2}\.filter|upsample)\.kernel")
 
 
 def matches(content: Content) -> bool:
-    """Whether the averaged generator has the names of genforce's StyleGAN2."""
+    """Return whether the averaged generator has the names of genforce's StyleGAN2."""
     state = generator_state(content)
     return state is not None and all(name in state for name in MARKS)
 
 
 def read(content: Content) -> Checkpoint:
-    """The averaged generator."""
+    """Read the averaged generator."""
     source = generator_state(content) or {}
     blurs = [name for name in source if BLUR.fullmatch(name)]
     names = rename((name for name in source if name not in blurs), _ours, FORMAT)
@@ -46,39 +47,40 @@ def read(content: Content) -> Checkpoint:
     if isinstance(style, Tensor) and isinstance(mean, Tensor) and style.ndim == 2 and mean.numel() != style.shape[1]:
         raise CheckpointError(
             f"{FORMAT}: truncation.w_avg has shape {list(mean.shape)} and layers read {style.shape[1]} numbers; "
-            "networks that map z to a w of its own for every layer (repeat_w=False) are not read"
+            "networks that map z to a separate w for every layer (repeat_w=False) are not read"
         )
     return assemble(
         content,
         source,
         names,
         format=FORMAT,
-        turn=_turn,
+        relayout=_relayout,
         config={"scaled_demodulation": True},
         blurs=blurs,
         ignored=ignored_of(content),
     )
 
 
-def _turn(ours: str, value: Tensor) -> Tensor:
+def _relayout(ours: str, value: Tensor) -> Tensor:
     if ours.endswith("conv0.weight"):
-        if value.ndim != 4:
-            raise CheckpointError(f"{FORMAT}: {ours} has shape {list(value.shape)}, wanted 4 axes")
-        return value.flip(2, 3)  # stored as a correlation; we use it in a transposed convolution
-    return value + 1 if ours.endswith("affine.bias") else value  # their code adds the one
+        # Upsampling kernels are stored for a correlation after zero insertion; ours are for a transposed convolution.
+        return flip_kernel(value, f"{FORMAT}: {ours}")
+    # Styles are about one: our bias includes the 1 that their code adds to the affine output.
+    return value + 1 if ours.endswith("affine.bias") else value
 
 
 def _ours(name: str) -> str | None:
-    """Our name of a tensor; None for one that a StyleGAN2 does not have."""
+    """Return our name of a tensor; None for one that a StyleGAN2 does not have."""
     if name in PLAIN:
         return PLAIN[name]
-    if found := re.fullmatch(r"mapping\.dense(\d{1,3})\.(weight|bias)", name):
-        return f"mapping.fc{found[1]}.{found[2]}"
-    if found := re.fullmatch(r"synthesis\.(layer|output)(\d{1,2})\.(.*)", name):
-        kind, index, part = found[1], int(found[2]), found[3]
+    if match := re.fullmatch(r"mapping\.dense(\d{1,3})\.(weight|bias)", name):
+        return f"mapping.fc{match[1]}.{match[2]}"
+    if match := re.fullmatch(r"synthesis\.(layer|output)(\d{1,2})\.(.*)", name):
+        kind, index, part = match[1], int(match[2]), match[3]
         if part not in PARTS or (kind == "output" and "noise" in part):
             return None
         if kind == "output":
             return f"synthesis.b{4 * 2**index}.torgb.{PARTS[part]}"
+        # Layer 0 is conv1 at 4 px; then each resolution has an upsampling conv0 (odd) and a conv1 (even).
         return f"synthesis.b{4 * 2 ** ((index + 1) // 2)}.conv{1 - index % 2}.{PARTS[part]}"
     return None

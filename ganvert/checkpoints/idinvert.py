@@ -1,12 +1,15 @@
-"""StyleGAN1 of idinvert_pytorch and InterFaceGAN: flat state dicts that differ in a few names."""
+"""StyleGAN1 of idinvert_pytorch and InterFaceGAN: flat state dicts, which differ in a few names."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
 from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content
-from ganvert.checkpoints.stylegan1 import Dialect, assemble, from_hwio, names_of, over
+from ganvert.checkpoints.stylegan1 import Dialect, assemble, names_of
+from ganvert.checkpoints.tensors import flip_kernel, hwio_to_oihw
 
 __all__ = ["matches", "read"]
 
@@ -35,32 +38,38 @@ TRUNCATION = "truncation.truncation"
 
 
 def matches(content: Content) -> bool:
-    """Whether the file is a flat state dict with the names of either code."""
+    """Return whether the file is a flat state dict with the names of either code."""
     return _kind(content.root) is not None
 
 
 def read(content: Content) -> Checkpoint:
-    """The file's only generator."""
+    """Read the file's only generator."""
     kind = _kind(content.root)
     if kind is None:
         raise CheckpointError("neither a state dict of idinvert_pytorch nor of InterFaceGAN")
     source = {name: value for name, value in content.root.items() if name != TRUNCATION}
     names = names_of(source, DIALECTS[kind])
+    # Fused layers keep their kernel directly in the layer, the others in a module `conv`.
     fused = [ours for ours, theirs in names.items() if ours.endswith(".weight") and theirs == ours and "layer" in ours]
-    ignored = [f"{TRUNCATION}: say psi and cutoff when drawing"] if TRUNCATION in content.root else []
+    ignored = [f"{TRUNCATION}: give psi and cutoff when mapping"] if TRUNCATION in content.root else []
     config = {"final_tanh": True} if kind == "idinvert" else {}
     if config:
-        ignored.append("assumed: pictures end in tanh, as those of the published models do")
+        ignored.append("assumed: images end in tanh, as those of the published models do")
     return assemble(
         content,
         source,
         names,
         format=FORMAT,
-        turns=dict.fromkeys(fused, lambda kernel: over(from_hwio(kernel))),
+        relayouts=dict.fromkeys(fused, _fused_kernel),
         lod="synthesis.lod",
         config=config,
         ignored=tuple(ignored),
     )
+
+
+def _fused_kernel(kernel: Tensor, where: str) -> Tensor:
+    """Convert the kernel of a fused layer, which these codes keep in TensorFlow's axis order."""
+    return flip_kernel(hwio_to_oihw(kernel, where), where)
 
 
 def _kind(root: Any) -> str | None:

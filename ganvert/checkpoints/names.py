@@ -1,4 +1,10 @@
-"""The globals that a checkpoint's pickle may name, and what a call of each makes: data, by functions of our own."""
+"""The globals that a checkpoint's pickle may name, and our functions that stand in for calling them.
+
+A pickle builds objects by calling whatever it names, so it can call anything that Python can import. Here a name is a
+key into the tables at the end of this module, and a call of it runs one of the functions below, which make data only:
+dicts, arrays, tensors, :class:`~ganvert.checkpoints.base.Instance`. Names match exactly, module and name, because
+protocol 4 would resolve ``os.system`` through any module that imports ``os``.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +33,7 @@ def _inert(kind: str) -> Maker:
 
 
 def _items(machine: Machine, args: tuple[Any, ...]) -> Any:
-    """The one sequence a container is made of; copies are paid for, as a stream can ask for many of one sequence."""
+    """Return the sequence that a container is made of; its length counts, as a stream can request many copies."""
     match args:
         case ():
             return ()
@@ -66,7 +72,7 @@ def _bytes(machine: Machine, args: tuple[Any, ...]) -> Any:
 
 
 def _encode(machine: Machine, args: tuple[Any, ...]) -> memoryview:
-    """Bytes as protocol 2 writes them: a text of the characters 0 to 255."""
+    """Return bytes as protocol 2 writes them: a text of the characters 0 to 255."""
     match args:
         case (str() as text, str("latin1" | "latin-1")):
             return machine.once(text, lambda: memoryview(bytearray(text, "latin-1")))
@@ -74,7 +80,7 @@ def _encode(machine: Machine, args: tuple[Any, ...]) -> memoryview:
 
 
 def _reconstruct_object(machine: Machine, args: tuple[Any, ...]) -> Any:
-    """An object of a class on the list, made the way of protocols 0 and 1."""
+    """Make an object of a class on the list in the way of protocols 0 and 1."""
     match args:
         case (Global() as cls, Global(name="object"), None):
             machine.call(cls, ())
@@ -89,7 +95,7 @@ def _reconstruct_object(machine: Machine, args: tuple[Any, ...]) -> Any:
 
 
 class _DType(Unfinished):
-    """A type of numbers whose byte order is still to come."""
+    """A numeric type whose byte order is still to come."""
 
     __slots__ = ("code",)
 
@@ -125,6 +131,7 @@ def _raw(data: object) -> bytes | memoryview:
 def _view(data: bytes | memoryview, dtype: np.dtype, shape: tuple[Any, ...], order: str) -> np.ndarray:
     if any(type(n) is not int or not 0 <= n < 2**48 for n in shape) or len(shape) > 16:
         raise Refusal("an array's shape is no sizes")
+    # The second condition bounds the strides of empty arrays, whose other dimensions could overflow.
     if math.prod(shape) * dtype.itemsize != len(data) or math.prod(n or 1 for n in shape) >= 2**48:
         raise Refusal(f"an array of {math.prod(shape)} {dtype} numbers has {len(data)} bytes")
     numbers = np.frombuffer(data, dtype) if len(data) else np.empty(0, dtype)
@@ -133,8 +140,8 @@ def _view(data: bytes | memoryview, dtype: np.dtype, shape: tuple[Any, ...], ord
 
 def _dtype(_machine: Machine, args: tuple[Any, ...]) -> _DType:
     match args:
-        case (str() as code, *_) if found := _DTYPE.fullmatch(code):
-            return _DType(found[1])
+        case (str() as code, *_) if match := _DTYPE.fullmatch(code):  # no object arrays: those hold anything
+            return _DType(match[1])
     raise Refusal(f"arrays of {brief(args[0]) if args else 'nothing'}; only numbers are read")
 
 
@@ -163,12 +170,15 @@ def _from_buffer(_machine: Machine, args: tuple[Any, ...]) -> np.ndarray:
 
 
 def _load_storage(machine: Machine, args: tuple[Any, ...]) -> Storage:
-    """A storage inside a pickle is itself a stream; torch would run it, so it gets only the names of storages."""
+    """Read a storage that lies inside a pickle as a torch stream of its own.
+
+    ``torch.storage._load_from_bytes`` unpickles those bytes without restrictions, so allowing the original would allow
+    everything. Here the inner stream may name nothing but storage types.
+    """
     match args:
         case (memoryview() | bytes() as source,):
-            data = (
-                source if isinstance(source, memoryview) else memoryview(bytearray(source))
-            )  # tensors want it writable
+            # torch.frombuffer wants writable memory.
+            data = source if isinstance(source, memoryview) else memoryview(bytearray(source))
             storage = machine.once(source, lambda: read_torch_stream(data, STORAGES, machine.budget))
             if isinstance(storage, Storage):
                 return storage
@@ -211,7 +221,7 @@ ARRAYS: Names = {
     **_under(("_codecs",), {"encode": _encode}),
 }
 
-#: everything that generators' files are known to name
+#: Everything that files of known generators name. None as a maker: it may be named, but not called.
 CHECKPOINTS: Names = {
     **ARRAYS,
     **STORAGES,

@@ -1,18 +1,22 @@
-"""NVlabs pickles (stylegan2-ada-pytorch, stylegan3): their tree of persistent modules, and StyleGAN2 out of it."""
+"""NVlabs pickles (stylegan2-ada-pytorch, stylegan3): their tree of persistent modules, and their StyleGAN2.
+
+Such a pickle holds, for every module, a call of ``_reconstruct_persistent_obj`` with one dict: the source text of the
+class, which their code executes and we never look at, and the module's ``__dict__``, which has all tensors.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
 from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content, Instance
 from ganvert.checkpoints.stylegan2 import check_blurs, mean_w
-from ganvert.checkpoints.tensors import take
+from ganvert.checkpoints.tensors import take, visit
 
 __all__ = [
     "NvlabsModule",
@@ -28,15 +32,14 @@ __all__ = [
 FORMAT = "nvlabs_stylegan2"
 PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
 
-# A StyleGAN has about a hundred modules, five deep. A pickle may refer to one object from many places, so that a small
-# file can describe a tree that no memory holds, or one that contains itself.
+# A StyleGAN has about a hundred modules, five deep.
 _MOST_MODULES = 2000
 _DEEPEST = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class NvlabsModule:
-    """One module of a persistent network, as data.
+    """One module of a persistent network as data.
 
     Attributes:
         class_name: as the file spells it.
@@ -53,43 +56,43 @@ class NvlabsModule:
     attributes: Mapping[str, Any] = field(repr=False)
 
     def tensors(self, prefix: str = "") -> dict[str, Tensor]:
-        """Parameters and buffers of the whole tree by dotted name, as ``state_dict`` spells them."""
+        """Return parameters and buffers of the whole tree by dotted name, as in a ``state_dict``."""
         own = {prefix + name: value for name, value in {**self.parameters, **self.buffers}.items()}
         for name, module in self.modules.items():
             own |= module.tensors(f"{prefix}{name}.")
         return own
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, NvlabsModule]]:
-        """Every module of the tree with its dotted name; this one's is `prefix`."""
+        """Yield every module of the tree with its dotted name; this one's is `prefix`."""
         yield prefix, self
         for name, module in self.modules.items():
             yield from module.walk(f"{prefix}.{name}" if prefix else name)
 
 
 def network_of(content: Content) -> NvlabsModule:
-    """The generator of an NVlabs pickle: ``G_ema``, else ``G``, else the file's only object.
+    """Return the generator of an NVlabs pickle: ``G_ema``, else ``G``, else the file's only object.
 
     Raises:
-        CheckpointError: there is none, or it is no tree of modules.
+        CheckpointError: there is none, or it is not a tree of modules.
     """
     _, instance = _generator(content.root)
     if instance is None:
         raise CheckpointError("NVlabs pickle: neither G_ema nor G is a persistent network")
-    return _module(instance, "G", _Budget(_MOST_MODULES), 0)
+    return _tree(instance, "G")
 
 
 def discriminator_of(content: Content) -> NvlabsModule | None:
-    """The discriminator ``D`` of an NVlabs pickle; None where there is none.
+    """Return the discriminator ``D`` of an NVlabs pickle, or None.
 
     Raises:
-        CheckpointError: it is no tree of modules.
+        CheckpointError: it is not a tree of modules.
     """
     instance = content.root.get("D") if isinstance(content.root, dict) else None
-    return None if instance is None else _module(instance, "D", _Budget(_MOST_MODULES), 0)
+    return None if instance is None else _tree(instance, "D")
 
 
 def ignored_of(content: Content) -> tuple[str, ...]:
-    """What :func:`network_of` left out, in words."""
+    """Describe in words what :func:`network_of` left out."""
     if not isinstance(content.root, dict):
         return ()
     used, _ = _generator(content.root)
@@ -110,53 +113,58 @@ def _is_persistent(value: Any) -> bool:
     return isinstance(value, Instance) and value.kind == PERSISTENT
 
 
-class _Budget:
-    """Counts visits over a whole tree."""
-
-    def __init__(self, visits: int) -> None:
-        self.left = visits
-
-    def spend(self, where: str) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise CheckpointError(f"NVlabs pickle: over {_MOST_MODULES} modules at {where}: no StyleGAN")
+def _tree(root: Instance, where: str) -> NvlabsModule:
+    """Convert a persistent module and everything below it."""
+    # Walks the whole tree within bounds before anything is built of it.
+    for _ in visit(root, _children, f"NVlabs pickle: modules of {where}", limit=_MOST_MODULES, depth=_DEEPEST):
+        pass
+    return _module(root, where)
 
 
-def _module(value: Any, where: str, budget: _Budget, depth: int) -> NvlabsModule:
-    budget.spend(where)
-    if depth > _DEEPEST:
-        raise CheckpointError(f"NVlabs pickle: modules nest deeper than {_DEEPEST} at {where}")
-    told = value.args[0] if _is_persistent(value) and len(value.args) == 1 else None
-    state = told.get("state") if isinstance(told, dict) else None
-    if not isinstance(told, dict) or not isinstance(state, dict):
-        raise CheckpointError(f"NVlabs pickle: {where} is no persistent module")
-    parts = {name: state.get(name) for name in ("_parameters", "_buffers", "_modules")}
-    for name, part in parts.items():
-        if not isinstance(part, dict) or not all(isinstance(key, str) for key in part):
-            raise CheckpointError(f"NVlabs pickle: {where}.{name} is no table of names")
-    children = {name: child for name, child in parts["_modules"].items() if child is not None}  # type: ignore[union-attr]
-    return NvlabsModule(
-        class_name=str(told.get("class_name")),
-        parameters=_own(parts["_parameters"], where),
-        buffers=_own(parts["_buffers"], where),
-        modules={name: _module(child, f"{where}.{name}", budget, depth + 1) for name, child in children.items()},
-        attributes={name: item for name, item in state.items() if name not in parts},
+def _children(value: Any) -> list[tuple[str, Any]]:
+    """Return names and instances of a module's submodules; nothing for anything else."""
+    arguments = value.args[0] if _is_persistent(value) and len(value.args) == 1 else None
+    state = arguments.get("state") if isinstance(arguments, dict) else None
+    modules = state.get("_modules") if isinstance(state, dict) else None
+    return (
+        [(str(name), child) for name, child in modules.items() if child is not None]
+        if isinstance(modules, dict)
+        else []
     )
 
 
-def _own(table: Any, where: str) -> dict[str, Tensor]:
-    present = {name: value for name, value in table.items() if value is not None}
-    for name, value in present.items():
+def _module(value: Any, where: str) -> NvlabsModule:
+    arguments = value.args[0] if _is_persistent(value) and len(value.args) == 1 else None
+    state = arguments.get("state") if isinstance(arguments, dict) else None
+    if not isinstance(arguments, dict) or not isinstance(state, dict):
+        raise CheckpointError(f"NVlabs pickle: {where} is no persistent module")
+    tables = {}
+    for name in ("_parameters", "_buffers", "_modules"):
+        table = state.get(name)
+        if not isinstance(table, dict) or not all(isinstance(key, str) for key in table):
+            raise CheckpointError(f"NVlabs pickle: {where}.{name} is no table of names")
+        tables[name] = {key: entry for key, entry in table.items() if entry is not None}  # None: absent
+    return NvlabsModule(
+        class_name=str(arguments.get("class_name")),
+        parameters=_tensors(tables["_parameters"], where),
+        buffers=_tensors(tables["_buffers"], where),
+        modules={name: _module(child, f"{where}.{name}") for name, child in tables["_modules"].items()},
+        attributes={name: entry for name, entry in state.items() if name not in tables},
+    )
+
+
+def _tensors(table: dict[str, Any], where: str) -> dict[str, Tensor]:
+    for name, value in table.items():
         if not isinstance(value, Tensor):
             raise CheckpointError(f"NVlabs pickle: {where}.{name} is no tensor")
-    return present
+    return cast("dict[str, Tensor]", table)
 
 
 # --- StyleGAN2 -------------------------------------------------------------------------------------------------------
 
 
 def matches(content: Content) -> bool:
-    """Whether the file holds an NVlabs StyleGAN2, of either repository."""
+    """Return whether the file holds an NVlabs StyleGAN2, of either repository."""
     try:
         synthesis = network_of(content).modules.get("synthesis")
     except CheckpointError:
@@ -165,16 +173,16 @@ def matches(content: Content) -> bool:
 
 
 def read(content: Content) -> Checkpoint:
-    """The averaged generator."""
+    """Read the averaged generator."""
     network = network_of(content)
     modules = dict(network.walk())
     config = {**clamp_of(modules), **lr_multiplier_of(modules)}
     _check_activations(modules)
-    found = take(content, network.tensors(), FORMAT)
-    blurs = {name: value for name, value in found.items() if name.endswith("resample_filter")}
+    tensors = take(content, network.tensors(), FORMAT)
+    blurs = {name: value for name, value in tensors.items() if name.endswith("resample_filter")}
     check_blurs(blurs, FORMAT, gain=1)
-    unused = _without_noise(modules)
-    state = {name: value for name, value in found.items() if name not in blurs and name not in unused}
+    unused = _unused_noise(modules)
+    state = {name: value for name, value in tensors.items() if name not in blurs and name not in unused}
     _check_architecture(modules, state)
     ignored = ignored_of(content)
     mean = state.pop("mapping.w_avg", None)
@@ -186,13 +194,13 @@ def read(content: Content) -> Checkpoint:
 
 
 def clamp_of(modules: Mapping[str, NvlabsModule]) -> dict[str, float]:
-    """The ``conv_clamp`` that all layers share, as configuration; empty where they have none."""
-    told = {name: m.attributes["conv_clamp"] for name, m in modules.items() if "conv_clamp" in m.attributes}
-    # The way around a residual block is not clamped, whatever the layers are.
-    around = [told.pop(name) for name in list(told) if name.endswith(".skip")]
-    if any(value is not None for value in around):
+    """Return the ``conv_clamp`` that all layers share, as configuration; empty without a clamp."""
+    clamps = {name: m.attributes["conv_clamp"] for name, m in modules.items() if "conv_clamp" in m.attributes}
+    # The shortcut of a residual block is never clamped.
+    skips = [clamps.pop(name) for name in list(clamps) if name.endswith(".skip")]
+    if any(value is not None for value in skips):
         raise CheckpointError(f"{FORMAT}: a skip has a conv_clamp")
-    values = list(told.values())
+    values = list(clamps.values())
     if any(value != values[0] for value in values):
         raise CheckpointError(f"{FORMAT}: layers have different conv_clamp")
     if not values or values[0] is None:
@@ -201,7 +209,10 @@ def clamp_of(modules: Mapping[str, NvlabsModule]) -> dict[str, float]:
 
 
 def lr_multiplier_of(modules: Mapping[str, NvlabsModule]) -> dict[str, float]:
-    """What the mapping network's layers multiply their biases by; their weights too, beside 1 / sqrt(inputs)."""
+    """Return the learning-rate multiplier of the mapping network, as configuration; empty for the usual 0.01.
+
+    A layer multiplies its bias by it (``bias_gain``), and its weight by it and 1 / sqrt(inputs) (``weight_gain``).
+    """
     multipliers = []
     for name, module in modules.items():
         if not name.startswith("mapping.fc") or "bias_gain" not in module.attributes:
@@ -226,25 +237,27 @@ def _check_activations(modules: Mapping[str, NvlabsModule]) -> None:
                 raise CheckpointError(f"{FORMAT}: {name} has activation {str(activation)[:40]!r}; wanted 'lrelu'")
 
 
-def _without_noise(modules: Mapping[str, NvlabsModule]) -> set[str]:
-    """Names of noise tensors in layers that are told not to use them."""
+def _unused_noise(modules: Mapping[str, NvlabsModule]) -> set[str]:
+    """Return the names of noise tensors in layers with ``use_noise=False``, which still store them."""
     off = [name for name, module in modules.items() if module.attributes.get("use_noise") is False]
     return {f"{name}.{part}" for name in off for part in ("noise_const", "noise_strength")}
 
 
 def _check_architecture(modules: Mapping[str, NvlabsModule], state: Mapping[str, Tensor]) -> None:
-    """The name of the architecture has to agree with the tensors, which are what decides."""
+    """Refuse an architecture attribute that contradicts the tensors, from which our network is built."""
     blocks = [name for name in modules if name.startswith("synthesis.b") and name.count(".") == 1]
     if any(f"{name}.skip.weight" in state for name in blocks):
-        found = {"resnet"}
+        possible = {"resnet"}
     elif len(blocks) == 1:
-        found = {"skip", "orig", "resnet"}
+        possible = {"skip", "orig", "resnet"}  # they differ from the second block on
     else:
-        found = {"skip"} if all(f"{name}.torgb.weight" in state for name in blocks) else {"orig"}
+        possible = {"skip"} if all(f"{name}.torgb.weight" in state for name in blocks) else {"orig"}
     for name in blocks:
-        told = modules[name].attributes.get("architecture")
-        if told is not None and str(told) not in found:
-            raise CheckpointError(f"{FORMAT}: {name} is called {str(told)[:40]!r}, its tensors say {min(found)!r}")
+        stated = modules[name].attributes.get("architecture")
+        if stated is not None and str(stated) not in possible:
+            raise CheckpointError(
+                f"{FORMAT}: {name} is called {str(stated)[:40]!r}, its tensors are those of {min(possible)!r}"
+            )
 
 
 def _number(value: Any, what: str) -> float:

@@ -1,4 +1,4 @@
-"""The discriminator of NVlabs' pickles: StyleGAN2's, in stylegan2-ada-pytorch as in stylegan3."""
+"""Discriminator of NVlabs' pickles: StyleGAN2's, in stylegan2-ada-pytorch as in stylegan3."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LINEAR = ("skip", "out", "embed")
 
 
 def read(content: Content) -> Checkpoint | None:
-    """The discriminator ``D``; None where the file has none.
+    """Read the discriminator ``D``; returns None if the file has none.
 
     Raises:
         CheckpointError: it is damaged, or not the residual one.
@@ -24,19 +24,19 @@ def read(content: Content) -> Checkpoint | None:
         return None
     modules = dict(network.walk())
     for name, module in modules.items():
-        told = module.attributes.get("architecture", "resnet")
-        if told != "resnet":
-            raise CheckpointError(f"{FORMAT}: D.{name} is of kind {str(told)[:40]!r}; only 'resnet' is read")
+        kind = module.attributes.get("architecture", "resnet")
+        if kind != "resnet":
+            raise CheckpointError(f"{FORMAT}: D.{name} is of kind {str(kind)[:40]!r}; only 'resnet' is read")
         wanted = "linear" if name.rpartition(".")[2] in _LINEAR else "lrelu"
         activation = module.attributes.get("activation", wanted)
         if activation != wanted:
             raise CheckpointError(f"{FORMAT}: D.{name} has activation {str(activation)[:40]!r}; wanted {wanted!r}")
-    found = take(content, network.tensors(), f"{FORMAT}: D")
-    blurs = {name: value for name, value in found.items() if name.endswith("resample_filter")}
+    tensors = take(content, network.tensors(), f"{FORMAT}: D")
+    blurs = {name: value for name, value in tensors.items() if name.endswith("resample_filter")}
     check_blurs(blurs, FORMAT, gain=1)
     return Checkpoint(
         format=FORMAT,
         architecture="stylegan2",
-        state={name: value for name, value in found.items() if name not in blurs},
+        state={name: value for name, value in tensors.items() if name not in blurs},
         config={**clamp_of(modules), **lr_multiplier_of(modules)},
     )

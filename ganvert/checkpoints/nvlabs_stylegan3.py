@@ -1,4 +1,4 @@
-"""StyleGAN3 out of the pickles of NVlabs' stylegan3 repository."""
+"""StyleGAN3 in the pickles of NVlabs' stylegan3 repository."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ganvert.checkpoints.tensors import take
 __all__ = ["matches", "read"]
 
 _WHERE = "NVlabs StyleGAN3"
-_LR_MULTIPLIER = 0.01  # what the mapping network of the repository has unless it is told otherwise
+_LR_MULTIPLIER = 0.01  # the default of the repository's mapping network
 
 
 def matches(content: Content) -> bool:
-    """Whether the file's generator has a Fourier input."""
+    """Return whether the file's generator has a Fourier input."""
     try:
         synthesis = network_of(content).modules.get("synthesis")
     except CheckpointError:
@@ -29,10 +29,10 @@ def matches(content: Content) -> bool:
 
 
 def read(content: Content) -> Checkpoint:
-    """The generator ``G_ema`` of such a pickle.
+    """Read the generator ``G_ema``.
 
     Raises:
-        CheckpointError: a module or an attribute is missing, or is not of the kind that the network needs.
+        CheckpointError: a module or an attribute is missing or of the wrong kind.
     """
     network = network_of(content)
     mapping, synthesis = _module(network, "mapping"), _module(network, "synthesis")
@@ -71,7 +71,7 @@ def _module(parent: NvlabsModule, name: str) -> NvlabsModule:
 
 
 def _layer_names(synthesis: NvlabsModule) -> list[str]:
-    """Layers in execution order; all modules but the input, each once."""
+    """Return the names of the layers in execution order: all modules but the input, each once."""
     names = _attribute(synthesis, "layer_names", "synthesis")
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise CheckpointError(f"{_WHERE}: synthesis.layer_names is no list of names")
@@ -107,12 +107,12 @@ def _layer_facts(module: NvlabsModule, where: str) -> dict[str, Any]:
 
 
 def _lr_multiplier(mapping: NvlabsModule) -> float:
-    """The one that all layers of the mapping network share; the embedding of labels has its own, 1."""
+    """Return the multiplier that all layers of the mapping network share; the embedding of labels has its own, 1."""
     layers: Mapping[str, NvlabsModule] = {name: m for name, m in mapping.modules.items() if name.startswith("fc")}
-    found = {_real(layer, "bias_gain", f"mapping.{name}") for name, layer in layers.items()}
-    if len(found) != 1:
-        raise CheckpointError(f"{_WHERE}: mapping: wanted layers of one learning rate multiplier, got {sorted(found)}")
-    return found.pop()
+    values = {_real(layer, "bias_gain", f"mapping.{name}") for name, layer in layers.items()}
+    if len(values) != 1:
+        raise CheckpointError(f"{_WHERE}: mapping: wanted layers of one learning rate multiplier, got {sorted(values)}")
+    return values.pop()
 
 
 def _attribute(module: NvlabsModule, name: str, where: str) -> Any:
@@ -130,7 +130,7 @@ def _real(module: NvlabsModule, name: str, where: str) -> float:
 
 
 def _whole_numbers(module: NvlabsModule, name: str, where: str, count: int) -> list[int]:
-    """`count` whole numbers; floating-point ones without a fraction count, and one number stands for itself."""
+    """Return `count` whole numbers; numpy scalars and floats without a fraction are accepted, as the file has them."""
     value = _attribute(module, name, where)
     numbers = list(value) if isinstance(value, list | tuple) else [value]
     fit = len(numbers) == count and all(

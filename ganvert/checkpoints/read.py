@@ -1,4 +1,4 @@
-"""A checkpoint of any format: the first format that knows the file's layout reads it."""
+"""Reading a checkpoint of any format: the first format that recognises the file's layout reads it."""
 
 from __future__ import annotations
 
@@ -18,20 +18,23 @@ T = TypeVar("T")
 
 
 def read_checkpoint(path: Path | str) -> Checkpoint:
-    """The generator in a file, in our own names.
+    """Read the generator in a file, in ganvert's names.
 
     Raises:
-        CheckpointError: the file is missing or cannot be read safely, no format knows its layout, or the layout is
-            known and something in it is missing or does not fit.
+        CheckpointError: the file is missing or cannot be read safely, no format recognises its layout, or something
+            in it is missing or does not fit.
     """
     return _read(path, "generator", lambda format_, content: format_.read(content))
 
 
 def read_discriminator(path: Path | str) -> Checkpoint | None:
-    """The discriminator beside a generator in a file; None where there is none, or where none of that format are read.
+    """Read the discriminator that a file holds beside its generator.
+
+    Returns:
+        The discriminator, or None if there is none or the format does not read it.
 
     Raises:
-        CheckpointError: as :func:`read_checkpoint`.
+        CheckpointError: see :func:`read_checkpoint`.
     """
     return _read(
         path, "discriminator", lambda format_, content: format_.discriminator and format_.discriminator(content)
@@ -39,7 +42,7 @@ def read_discriminator(path: Path | str) -> Checkpoint | None:
 
 
 def _read(path: Path | str, what: str, read: Callable[[Format, Content], T]) -> T:
-    """What `read` finds in a file by the first format that matches."""
+    """Apply `read` to a file with the first format that matches."""
     content = read_content(path)
     try:
         for format_ in FORMATS.values():
@@ -49,15 +52,15 @@ def _read(path: Path | str, what: str, read: Callable[[Format, Content], T]) -> 
         raise CheckpointError(f"{path}: {error}") from error
     except GanvertError:
         raise
-    except Exception as error:  # names and kinds fit, values do not: the file's fault
+    except Exception as error:  # a file whose names match but whose values do not can raise anything
         raise CheckpointError(f"{path}: not a {what} ({type(error).__name__}: {error})") from error
     raise CheckpointError(
-        f"{path}: {_looks(content)}; not a ganvert generator, nor any other that is read: {', '.join(FORMATS)}"
+        f"{path}: {_summary(content)}; not a ganvert generator, nor any other that is read: {', '.join(FORMATS)}"
     )
 
 
-def _looks(content: Content) -> str:
-    """What a file is, in a few words."""
+def _summary(content: Content) -> str:
+    """Describe a file in a few words."""
     match content.root:
         case dict() as root:
             keys = ", ".join(brief(key) for key in list(root)[:8])

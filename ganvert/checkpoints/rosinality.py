@@ -24,18 +24,18 @@ PARTS = {
     "conv.modulation.bias": "affine.bias",
     "noise.weight": "noise_strength",
     "activate.bias": "bias",
-    "bias": "bias",  # of a picture
+    "bias": "bias",  # of toRGB
 }
 BLUR = re.compile(r"convs\.\d{1,2}\.conv\.blur\.kernel|to_rgbs\.\d{1,2}\.upsample\.kernel")
 
 
 def matches(content: Content) -> bool:
-    """Whether the file holds a generator with rosinality's names."""
+    """Return whether the file holds a generator with rosinality's names."""
     return _generator(content)[1] is not None
 
 
 def read(content: Content) -> Checkpoint:
-    """The averaged generator."""
+    """Read the averaged generator."""
     used, source = _generator(content)
     if source is None:
         raise CheckpointError(f"{FORMAT}: neither g_ema nor g nor a decoder with these names")
@@ -56,7 +56,7 @@ def read(content: Content) -> Checkpoint:
         source,
         names,
         format=FORMAT,
-        turn=lambda _, value: value,
+        relayout=lambda _, value: value,  # the layout is ours but for axes of size 1
         config={"scaled_demodulation": True},
         blurs=blurs,
         ignored=tuple(notes),
@@ -64,7 +64,7 @@ def read(content: Content) -> Checkpoint:
 
 
 def _generator(content: Content) -> tuple[str, dict[str, Any] | None]:
-    """Where in the file the generator is, and its tensors; the averaged one if there is a choice."""
+    """Return the key of the generator and its tensors; the averaged one if there is a choice."""
     root = content.root if isinstance(content.root, dict) else {}
     for used in ("g_ema", "g", "state_dict"):
         state = root.get(used)
@@ -77,9 +77,9 @@ def _generator(content: Content) -> tuple[str, dict[str, Any] | None]:
 
 
 def _mean(mean: Any) -> tuple[Any, list[str]]:
-    """The mean w out of [w_dim], or of [rows, w_dim] or [1, rows, w_dim] as pSp and e4e keep it."""
+    """Return the mean w, and notes, from [w_dim], or from pSp's and e4e's [rows, w_dim] or [1, rows, w_dim]."""
     if not isinstance(mean, Tensor) or not 1 <= mean.ndim <= 3 or not mean.numel():
-        raise CheckpointError(f"{FORMAT}: {MEAN} is no tensor of one or several w")
+        raise CheckpointError(f"{FORMAT}: {MEAN} is not a tensor of one or several w")
     rows = mean.reshape(-1, mean.shape[-1])
     if torch.equal(rows, rows[:1].expand_as(rows)):
         return rows[0], []
@@ -87,25 +87,25 @@ def _mean(mean: Any) -> tuple[Any, list[str]]:
 
 
 def _ours(name: str) -> str | None:
-    """Our name of a tensor; None for one that a StyleGAN2 does not have."""
+    """Return our name of a tensor; None for one that a StyleGAN2 does not have."""
     if name == "input.input":
         return "synthesis.b4.const"
-    if found := re.fullmatch(r"style\.(\d{1,3})\.(weight|bias)", name):
-        return f"mapping.fc{int(found[1]) - 1}.{found[2]}"  # style.0 normalises
-    if found := re.fullmatch(r"noises\.noise_(\d{1,2})", name):
-        return f"synthesis.{_conv(int(found[1]))}.noise_const"
-    if found := re.fullmatch(r"(conv1|to_rgb1|(?:convs|to_rgbs)\.\d{1,2})\.(.*)", name):
-        layer, _, index = found[1].partition(".")
-        if found[2] not in PARTS or (found[2] == "bias" and layer.startswith("conv")):
+    if match := re.fullmatch(r"style\.(\d{1,3})\.(weight|bias)", name):
+        return f"mapping.fc{int(match[1]) - 1}.{match[2]}"  # style.0 is the normalisation of z
+    if match := re.fullmatch(r"noises\.noise_(\d{1,2})", name):
+        return f"synthesis.{_conv(int(match[1]))}.noise_const"
+    if match := re.fullmatch(r"(conv1|to_rgb1|(?:convs|to_rgbs)\.\d{1,2})\.(.*)", name):
+        layer, _, index = match[1].partition(".")
+        if match[2] not in PARTS or (match[2] == "bias" and layer.startswith("conv")):
             return None
         if layer.startswith("conv"):
             place = _conv(int(index) + 1 if index else 0)
         else:
             place = f"b{8 * 2 ** int(index) if index else 4}.torgb"
-        return f"synthesis.{place}.{PARTS[found[2]]}"
+        return f"synthesis.{place}.{PARTS[match[2]]}"
     return None
 
 
 def _conv(index: int) -> str:
-    """Our name of convolution 0, 1, ... in execution order."""
+    """Return our name of convolution 0, 1, ... in execution order: conv1 at 4 px, then two per resolution."""
     return f"b{4 * 2 ** ((index + 1) // 2)}.conv{1 - index % 2}"

@@ -1,4 +1,4 @@
-"""The discriminator of rosinality/stylegan2-pytorch."""
+"""Discriminator of rosinality/stylegan2-pytorch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BLUR = re.compile(r"convs\.\d{1,2}\.(conv2|skip)\.0\.kernel")
 
 
 def read(content: Content) -> Checkpoint | None:
-    """The discriminator ``d``; None where the file has none.
+    """Read the discriminator ``d``; returns None if the file has none.
 
     Raises:
         CheckpointError: it is damaged, or another network.
@@ -43,14 +43,14 @@ def read(content: Content) -> Checkpoint | None:
         return None
     if not isinstance(source, dict) or not all(isinstance(name, str) for name in source):
         raise CheckpointError(f"{FORMAT}: d is no table of names")
-    largest = max((int(found[1]) for name in source if (found := BLOCK.fullmatch(name))), default=0)
+    largest = max((int(match[1]) for name in source if (match := BLOCK.fullmatch(name))), default=0)
 
     def ours(name: str) -> str | None:
-        found = BLOCK.fullmatch(name)
-        if found is None:
+        match = BLOCK.fullmatch(name)
+        if match is None:
             return LAST.get(name)
-        index = int(found[1])  # 0 is no block: the layer that reads the picture
-        part = PARTS.get(found[2]) if index else FIRST.get(found[2])
+        index = int(match[1])  # 0 is fromRGB, which belongs to the first block of ours; blocks count down to 8 px
+        part = PARTS.get(match[2]) if index else FIRST.get(match[2])
         return part and f"b{4 * 2 ** (largest - max(index, 1) + 1)}.{part}"
 
     blurs = [name for name in source if BLUR.fullmatch(name)]

@@ -1,4 +1,4 @@
-"""From the names and layouts of other codes to our StyleGAN1."""
+"""Conversion of other codes' names and tensor layouts to our StyleGAN1."""
 
 from __future__ import annotations
 
@@ -11,40 +11,32 @@ from torch import Tensor
 
 from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content
-from ganvert.checkpoints.tensors import take
+from ganvert.checkpoints.tensors import drop_ones, take
 
-__all__ = [
-    "FUSED_FROM",
-    "Dialect",
-    "Turn",
-    "assemble",
-    "count_layers",
-    "from_hwio",
-    "names_of",
-    "over",
-    "transposed",
-]
+__all__ = ["FUSED_FROM", "Dialect", "Relayout", "assemble", "count_layers", "names_of"]
 
-#: Makes our layout of one tensor out of the file's.
-Turn = Callable[[Tensor], Tensor]
+#: Converts one tensor of the file to our layout; the text names the tensor in error messages.
+Relayout = Callable[[Tensor, str], Tensor]
 
-#: Resolution from which the official code doubles by a transposed convolution unless told otherwise
-#: (``fused_scale='auto'``, NVlabs/stylegan, networks_stylegan.py). Its kernels are ours turned over.
+#: Resolution from which the official code upsamples by a transposed convolution by default (``fused_scale='auto'``,
+#: NVlabs/stylegan, networks_stylegan.py). It equals nearest upsampling and a correlation with the kernel flipped, so
+#: the kernels of these layers are flipped once when they are read.
 FUSED_FROM = 128
 
 OPTIONAL = (".noise_weight", ".noise_const")
+_AXES = {"const": 3, "noise_const": 2}  # of ours; other codes have leading axes of size 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
-    """How a PyTorch code spells a StyleGAN1 whose layers are ``mapping.dense{i}``, ``synthesis.layer{i}``.
+    """How a PyTorch code names the tensors of a StyleGAN1 with layers ``mapping.dense{i}`` and ``synthesis.layer{i}``.
 
     Attributes:
         dense: weight and bias within a layer of the mapping network.
-        parts: our name -> its name of what every layer of the synthesis network has.
+        parts: our name -> its name of the tensors that every layer of the synthesis network has.
         const: the constant within layer 0.
-        weight: the kernel within another layer.
-        fused: the same where the layer is a fused doubling, if that has its own name.
+        weight: the kernel within any other layer.
+        fused: the kernel of a layer with fused upsampling, if it is named differently.
         output: the kernel within ``synthesis.output{i}``.
     """
 
@@ -57,7 +49,7 @@ class Dialect:
 
 
 def names_of(source: Mapping[str, Any], dialect: Dialect) -> dict[str, str]:
-    """Our name -> its name of everything a StyleGAN1 needs."""
+    """Return our name -> the file's name of every tensor that a StyleGAN1 needs."""
     names = {"w_avg": "truncation.w_avg"}
     if "mapping.label_weight" in source:
         names["mapping.label_weight"] = "mapping.label_weight"
@@ -77,29 +69,8 @@ def names_of(source: Mapping[str, Any], dialect: Dialect) -> dict[str, str]:
     return {**names, "synthesis.output.weight": f"{output}.{dialect.output}", "synthesis.output.bias": f"{output}.bias"}
 
 
-def over(kernel: Tensor) -> Tensor:
-    """A kernel [O, I, 3, 3] turned over along both spatial axes."""
-    return _ranked(kernel, 4).flip(2, 3)
-
-
-def from_hwio(kernel: Tensor) -> Tensor:
-    """A TensorFlow kernel [h, w, I, O] as [O, I, h, w]."""
-    return _ranked(kernel, 4).permute(3, 2, 0, 1)
-
-
-def transposed(weight: Tensor) -> Tensor:
-    """A TensorFlow dense weight [in, out] as [out, in]."""
-    return _ranked(weight, 2).T
-
-
-def _ranked(value: Tensor, axes: int) -> Tensor:
-    if value.ndim != axes:
-        raise CheckpointError(f"StyleGAN1: a weight of shape {list(value.shape)} where one of {axes} axes belongs")
-    return value
-
-
 def count_layers(names: Mapping[str, Any], layer: Callable[[int], str]) -> int:
-    """How many of ``layer(0)``, ``layer(1)``, ... are among the names, without a gap."""
+    """Count how many of ``layer(0)``, ``layer(1)``, ... are among the names, up to the first gap."""
     count = 0
     while layer(count) in names:
         count += 1
@@ -107,7 +78,7 @@ def count_layers(names: Mapping[str, Any], layer: Callable[[int], str]) -> int:
 
 
 def _listing(names: Iterable[str]) -> str:
-    """The first of many names, and how many more there are."""
+    """List the first five names, and how many more there are."""
     names = list(names)
     return ", ".join(sorted(names)[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
@@ -118,22 +89,25 @@ def assemble(
     names: Mapping[str, str],
     *,
     format: str,
-    turns: Mapping[str, Turn] | None = None,
+    relayouts: Mapping[str, Relayout] | None = None,
     lod: str,
     config: Mapping[str, Any] | None = None,
     ignored: tuple[str, ...] = (),
 ) -> Checkpoint:
-    """A StyleGAN1 checkpoint out of another code's tensors.
+    """Build a StyleGAN1 checkpoint from another code's tensors.
 
     Args:
         content: the file.
         source: its tensors of the generator, by its own names.
         names: our name -> its name. Noise may be missing, nothing else.
-        format: name of the layout.
-        turns: our name -> what makes our layout of the tensor.
-        lod: its name of the level of detail, at which progressive growing stands; 0 when it is done.
+        format: name of the format.
+        relayouts: our name -> the function that converts the tensor to our layout; others stay as they are.
+        lod: its name of the level of detail at which progressive growing has arrived; 0 at the end.
         config: see :class:`ganvert.generators.stylegan1.StyleGAN1`.
         ignored: what the reader left out, in words.
+
+    Raises:
+        CheckpointError: a tensor is missing or has a wrong shape, or the network is not one that we can build.
     """
     present = {ours: theirs for ours, theirs in names.items() if theirs in source or not ours.endswith(OPTIONAL)}
     missing = [theirs for theirs in present.values() if theirs not in source]
@@ -141,15 +115,17 @@ def assemble(
         raise CheckpointError(f"{format}: the file lacks {_listing(missing)}")
     blurs = [name for name in source if name.endswith(".blur.kernel")]
     extra = [*blurs, *([lod] if lod in source else [])]
-    found = take(content, {name: source[name] for name in {*present.values(), *extra}}, format)
-    if lod in found and found[lod].ne(0).any():
-        raise CheckpointError(f"{format}: progressive growing stands at level {found[lod].tolist()}, not at its end, 0")
+    tensors = take(content, {name: source[name] for name in {*present.values(), *extra}}, format)
+    if lod in tensors and tensors[lod].ne(0).any():
+        raise CheckpointError(f"{format}: progressive growing has stopped at level {tensors[lod].tolist()}, wanted 0")
     for name in blurs:
-        _check_blur(found[name], f"{format}: {name}")
-    state = {ours: (turns or {}).get(ours, _same)(found[theirs]) for ours, theirs in present.items()}
-    for ours, value in state.items():
-        if ours.endswith((".noise_const", ".const")):
-            state[ours] = _without_ones(value, 2 if ours.endswith("noise_const") else 3, f"{format}: {present[ours]}")
+        _check_blur(tensors[name], f"{format}: {name}")
+    state = {}
+    for ours, theirs in present.items():
+        value, where, part = tensors[theirs], f"{format}: {theirs}", ours.rpartition(".")[2]
+        if relayouts and ours in relayouts:
+            value = relayouts[ours](value, where)
+        state[ours] = drop_ones(value, _AXES[part], where) if part in _AXES else value
     state |= _mean_w(state, format)
     return Checkpoint(
         format=format,
@@ -161,35 +137,24 @@ def assemble(
 
 
 def _left_out(source: Mapping[str, Any], used: set[str]) -> tuple[str, ...]:
-    """What of the generator was not used, in words."""
+    """Describe the unused tensors of the generator in words."""
     rest = [name for name in source if name not in used]
+    # Left over from progressive growing: each resolution has an output of its own.
     smaller = [name for name in rest if "output" in name or "ToRGB" in name]
-    notes = [f"{_listing(smaller)}: only the output of the largest resolution draws"] if smaller else []
+    notes = [f"{_listing(smaller)}: only the output of the largest resolution is used"] if smaller else []
     unknown = [name for name in rest if name not in smaller]
     return (*notes, *([f"{_listing(unknown)}: not part of a StyleGAN1"] if unknown else []))
 
 
-def _same(value: Tensor) -> Tensor:
-    return value
-
-
-def _without_ones(value: Tensor, axes: int, where: str) -> Tensor:
-    """Without the leading axes of size 1 that are beyond `axes`."""
-    beyond = value.ndim - axes
-    if beyond < 0 or any(size != 1 for size in value.shape[:beyond]):
-        raise CheckpointError(f"{where}: shape {list(value.shape)} does not fit")
-    return value.reshape(value.shape[beyond:])
-
-
 def _check_blur(kernel: Tensor, where: str) -> None:
-    """Only one blur is built into the network: [1, 2, 1] along both axes."""
+    """Refuse a blur other than the one built into the network, [1, 2, 1] along both axes."""
     line = torch.tensor([0.25, 0.5, 0.25])
     if kernel.shape[-2:] != (3, 3) or not torch.allclose(kernel, torch.outer(line, line), atol=1e-6):
         raise CheckpointError(f"{where}: a blur other than [1, 2, 1]")
 
 
 def _mean_w(state: Mapping[str, Tensor], format: str) -> dict[str, Tensor]:
-    """``w_avg`` [w_dim], and ``w_avg_rows`` [rows, w_dim] where every layer has a mean of its own."""
+    """Return ``w_avg`` [w_dim], and ``w_avg_rows`` [rows, w_dim] if the file has a mean for every layer."""
     mean, style = state["w_avg"], state["synthesis.layer0.style.weight"]
     if style.ndim != 2 or mean.ndim != 1 or not style.shape[1] or len(mean) % style.shape[1]:
         raise CheckpointError(f"{format}: the mean w has shape {list(mean.shape)}, layer 0 reads {list(style.shape)}")

@@ -1,8 +1,7 @@
-"""From the names and layouts of other codes to our StyleGAN2."""
+"""Conversion of other codes' names and tensor layouts to our StyleGAN2."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -11,33 +10,45 @@ from torch import Tensor
 
 from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content
-from ganvert.checkpoints.tensors import take
+from ganvert.checkpoints.tensors import drop_ones, take
 from ganvert.compute.random import normal
 from ganvert.networks.mapping import MappingNetwork
 from ganvert.networks.modulation import blur_kernel
 
-__all__ = ["Turn", "assemble", "check_blurs", "mean_w", "rename"]
+__all__ = ["KERNELS", "Relayout", "assemble", "check_blurs", "mean_w", "rename"]
 
-#: Makes our layout of a tensor out of the file's, given our name.
-Turn = Callable[[str, Tensor], Tensor]
+#: Converts a tensor of the file, given our name for it, to our layout.
+Relayout = Callable[[str, Tensor], Tensor]
 
-_SAMPLES = 16384  # of z, for a mean w that a file lacks
+#: Endings of the names of kernels [O, I, h, w]; all other weights are matrices.
+KERNELS = ("conv0.weight", "conv1.weight", "torgb.weight", "skip.weight")
+
+_SAMPLES = 16384  # of z, to estimate a mean w that a file lacks
 _AXES = {"const": 3, "noise_const": 2, "noise_strength": 0, "bias": 1, "w_avg": 1}
 
 
 def rename(names: Iterable[str], ours: Callable[[str], str | None], format: str) -> dict[str, str]:
-    """Its name -> our name; CheckpointError where `ours` does not know one, which may change what the network draws."""
-    found, unknown = {}, []
+    """Return the file's name -> our name.
+
+    Args:
+        names: names of the file.
+        ours: returns our name of one of them, or None.
+        format: name of the format, for error messages.
+
+    Raises:
+        CheckpointError: `ours` does not know a name; ignoring the tensor might change the images.
+    """
+    renamed, unknown = {}, []
     for name in names:
-        known = ours(name)
-        if known is None:
+        our_name = ours(name)
+        if our_name is None:
             unknown.append(name)
         else:
-            found[name] = known
+            renamed[name] = our_name
     if unknown:
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         raise CheckpointError(f"{format}: not part of a StyleGAN2: {', '.join(unknown[:5])}{more}")
-    return found
+    return renamed
 
 
 def assemble(
@@ -46,27 +57,33 @@ def assemble(
     names: Mapping[str, str],
     *,
     format: str,
-    turn: Turn,
+    relayout: Relayout,
     config: Mapping[str, Any],
     blurs: Iterable[str] = (),
     ignored: tuple[str, ...] = (),
 ) -> Checkpoint:
-    """A StyleGAN2 checkpoint out of another code's tensors.
+    """Build a StyleGAN2 checkpoint from another code's tensors.
 
     Args:
         content: the file.
         source: its tensors of the generator, by its own names.
         names: its name -> our name.
-        format: name of the layout.
-        turn: see :data:`Turn`; axes of size 1 that we lack are dropped afterwards.
+        format: name of the format.
+        relayout: see :data:`Relayout`; axes of size 1 that we lack are dropped afterwards.
         config: see :class:`ganvert.generators.stylegan2.StyleGAN2`.
-        blurs: its names of filters, which have the gain of doubling the resolution in them.
+        blurs: its names of filters, which include the gain of 4 for doubling the resolution.
         ignored: what the reader left out, in words.
+
+    Raises:
+        CheckpointError: a tensor has a wrong shape or type, or a filter is not the one that we build in.
     """
     blurs = list(blurs)
-    found = take(content, {name: source[name] for name in [*names, *blurs]}, format)
-    check_blurs({name: found[name] for name in blurs}, format, gain=4)
-    state = {ours: _without_ones(ours, turn(ours, found[theirs]), format) for theirs, ours in names.items()}
+    tensors = take(content, {name: source[name] for name in [*names, *blurs]}, format)
+    check_blurs({name: tensors[name] for name in blurs}, format, gain=4)
+    state = {}
+    for theirs, ours in names.items():
+        value = relayout(ours, tensors[theirs])
+        state[ours] = drop_ones(value, _axes_of(ours, value), f"{format}: {ours}")
     if "w_avg" not in state:
         state["w_avg"] = mean_w(state, config.get("lr_multiplier", 0.01))
         ignored = (*ignored, f"assumed: no mean w in the file, the mean of {_SAMPLES} samples was taken")
@@ -80,7 +97,7 @@ def assemble(
 
 
 def check_blurs(blurs: Mapping[str, Tensor], format: str, gain: float) -> None:
-    """Refuse filters other than the one that is built into the network; `gain` is the sum of their numbers."""
+    """Refuse filters other than the one built into the network; `gain` is the sum of their numbers."""
     wanted = blur_kernel() / 4 * gain
     for name, blur in blurs.items():
         if blur.numel() != 16 or not torch.allclose(blur.reshape(4, 4), wanted, atol=1e-6):
@@ -88,7 +105,11 @@ def check_blurs(blurs: Mapping[str, Tensor], format: str, gain: float) -> None:
 
 
 def mean_w(state: Mapping[str, Tensor], lr_multiplier: float = 0.01) -> Tensor:
-    """Mean w [w_dim] of the mapping network of a state dict, over samples that are the same each time."""
+    """Return the mean w [w_dim] of a state dict's mapping network over a fixed set of samples.
+
+    Raises:
+        CheckpointError: the state dict has no mapping network that fits.
+    """
     mapping, z_dim = MappingNetwork.for_state(state, lr_multiplier=lr_multiplier)
     own = {name.removeprefix("mapping."): value for name, value in state.items() if name.startswith("mapping.")}
     try:
@@ -101,16 +122,9 @@ def mean_w(state: Mapping[str, Tensor], lr_multiplier: float = 0.01) -> Tensor:
         return mapping(normal(range(_SAMPLES), (z_dim,)), labels).mean(dim=0)
 
 
-def _without_ones(name: str, value: Tensor, format: str) -> Tensor:
-    """The tensor with as many axes as ours has."""
+def _axes_of(name: str, value: Tensor) -> int:
+    """Return the number of axes that our tensor of this name has."""
     part = name.rpartition(".")[2]
     if part == "weight":
-        axes = 4 if name.endswith(("conv0.weight", "conv1.weight", "torgb.weight", "skip.weight")) else 2
-    else:
-        axes = _AXES.get(part, value.ndim)
-    kept = value.shape[value.ndim - axes :]
-    if axes == 1:  # a picture's bias may have axes of size 1 on both sides
-        kept = torch.Size([value.numel()]) if value.numel() == max(value.shape, default=1) else kept
-    if value.ndim < axes or math.prod(kept) != value.numel():
-        raise CheckpointError(f"{format}: {name} has shape {list(value.shape)}, wanted {axes} axes")
-    return value.reshape(kept)
+        return 4 if name.endswith(KERNELS) else 2
+    return _AXES.get(part, value.ndim)

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content
-from ganvert.checkpoints.stylegan1 import FUSED_FROM, Turn, assemble, count_layers, from_hwio, over, transposed
-from ganvert.checkpoints.tensorflow import TfNetwork, check_built_in, network_of, synthesis_has
+from ganvert.checkpoints.stylegan1 import FUSED_FROM, Relayout, assemble, count_layers
+from ganvert.checkpoints.tensorflow import TfNetwork, generator_of, synthesis_has
+from ganvert.checkpoints.tensors import flip_kernel, hwio_to_oihw, transpose
 
 __all__ = ["matches", "read"]
 
 FORMAT = "tensorflow_stylegan1"
 
-#: Arguments of the official code that our network has one value of (networks_stylegan.py, defaults of G_style).
+#: Arguments with a single value in our network (networks_stylegan.py, defaults of G_style).
 BUILT_IN: dict[str, tuple[Any, ...]] = {
     "blur_filter": ([1, 2, 1],),
     "const_input_layer": (True,),
-    "mapping_nonlinearity": ("lrelu",),
     "mapping_use_wscale": (True,),
-    "nonlinearity": ("lrelu",),
-    "normalize_latents": (True,),
     "use_instance_norm": (True,),
     "use_pixel_norm": (False,),
     "use_styles": (True,),
@@ -36,40 +36,37 @@ PARTS = {
 
 
 def matches(content: Content) -> bool:
-    """Whether the file holds the official TensorFlow StyleGAN1."""
+    """Return whether the file holds the official TensorFlow StyleGAN1."""
     return synthesis_has(content, "4x4/Const/StyleMod/weight")
 
 
 def read(content: Content) -> Checkpoint:
-    """The averaged generator Gs."""
-    network = network_of(content)
-    mapping, synthesis = network.component("mapping"), network.component("synthesis")
-    kwargs = {**network.kwargs, **mapping.kwargs, **synthesis.kwargs}
-    check_built_in(kwargs, BUILT_IN, FORMAT)
-    layers = count_layers(synthesis.variables, lambda i: f"{_scope(i)}/bias")
-    names = _mapping_names(mapping) | {"w_avg": "dlatent_avg"}
-    turns: dict[str, Turn] = {name: transposed for name in names if name.endswith("weight") and ".fc" in name}
+    """Read the averaged generator Gs."""
+    generator = generator_of(content, BUILT_IN, FORMAT)
+    layers = count_layers(generator.synthesis.variables, lambda i: f"{_scope(i)}/bias")
+    names = _mapping_names(generator.mapping) | {"w_avg": "dlatent_avg"}
+    relayouts: dict[str, Relayout] = {name: transpose for name in names if name.endswith("weight") and ".fc" in name}
     for i in range(layers):
         ours, theirs = f"synthesis.layer{i}", _scope(i)
         names |= {f"{ours}.{part}": f"{theirs}/{name}" for part, name in PARTS.items()}
         names[f"{ours}.noise_const"] = f"noise{i}"
-        turns[f"{ours}.style.weight"] = transposed
+        relayouts[f"{ours}.style.weight"] = transpose
         if i == 0:
             names[f"{ours}.const"] = f"{theirs}/const"
         else:
             names[f"{ours}.weight"] = f"{theirs}/weight"
-            turns[f"{ours}.weight"] = _fused_kernel if _is_fused(i, kwargs) else from_hwio
+            relayouts[f"{ours}.weight"] = _fused_kernel if _is_fused(i, generator.kwargs) else hwio_to_oihw
     names |= {f"synthesis.output.{part}": f"ToRGB_lod0/{part}" for part in ("weight", "bias")}
-    turns["synthesis.output.weight"] = from_hwio
+    relayouts["synthesis.output.weight"] = hwio_to_oihw
     return assemble(
         content,
-        {**network.variables, **mapping.variables, **synthesis.variables},
+        generator.variables,
         names,
         format=FORMAT,
-        turns=turns,
+        relayouts=relayouts,
         lod="lod",
-        config=_config(kwargs),
-        ignored=("G, D: not the generator used",) if isinstance(content.root, tuple | list) else (),
+        config=_config(generator.kwargs),
+        ignored=generator.ignored,
     )
 
 
@@ -83,19 +80,19 @@ def _mapping_names(mapping: TfNetwork) -> dict[str, str]:
 
 
 def _scope(layer: int) -> str:
-    """The official code's name of a layer."""
+    """Return the official code's name of a layer."""
     if layer < 2:
         return ("4x4/Const", "4x4/Conv")[layer]
     size = 4 * 2 ** (layer // 2)
     return f"{size}x{size}/" + ("Conv0_up", "Conv1")[layer % 2]
 
 
-def _fused_kernel(kernel: Any) -> Any:
-    return over(from_hwio(kernel))
+def _fused_kernel(kernel: Tensor, where: str) -> Tensor:
+    return flip_kernel(hwio_to_oihw(kernel, where), where)
 
 
 def _is_fused(layer: int, kwargs: Mapping[str, Any]) -> bool:
-    """Whether a layer doubles by a transposed convolution."""
+    """Return whether a layer upsamples by a transposed convolution."""
     rule = kwargs.get("fused_scale", "auto")
     if layer % 2:
         return False

@@ -11,18 +11,16 @@ from torch import Tensor
 
 from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content
-from ganvert.checkpoints.stylegan2 import assemble, rename
-from ganvert.checkpoints.tensorflow import check_built_in, network_of, synthesis_has
+from ganvert.checkpoints.stylegan2 import KERNELS, assemble, rename
+from ganvert.checkpoints.tensorflow import generator_of, synthesis_has
+from ganvert.checkpoints.tensors import flip_kernel, hwio_to_oihw, transpose
 
 __all__ = ["matches", "read"]
 
 FORMAT = "tensorflow_stylegan2"
 
-#: Arguments of the official code that our network has one value of (training/networks_stylegan2.py, defaults).
+#: Arguments with a single value in our network (training/networks_stylegan2.py, defaults).
 BUILT_IN: dict[str, tuple[Any, ...]] = {
-    "mapping_nonlinearity": ("lrelu",),
-    "nonlinearity": ("lrelu",),
-    "normalize_latents": (True,),
     "normalize_z": (True,),
     "resample_kernel": (None, [1, 3, 3, 1], (1, 3, 3, 1)),
 }
@@ -37,31 +35,35 @@ LAYERS = {"Conv0_up": "conv0", "Conv1": "conv1", "ToRGB": "torgb", "Skip": "skip
 
 
 def matches(content: Content) -> bool:
-    """Whether the file holds the official TensorFlow StyleGAN2."""
+    """Return whether the file holds the official TensorFlow StyleGAN2."""
     return synthesis_has(content, "4x4/Conv/mod_weight")
 
 
 def read(content: Content) -> Checkpoint:
-    """The averaged generator Gs."""
-    network = network_of(content)
-    mapping, synthesis = network.component("mapping"), network.component("synthesis")
-    kwargs = {**network.kwargs, **mapping.kwargs, **synthesis.kwargs}
-    check_built_in(kwargs, BUILT_IN, FORMAT)
-    source = {**network.variables, **mapping.variables, **synthesis.variables}
+    """Read the averaged generator Gs."""
+    generator = generator_of(content, BUILT_IN, FORMAT)
+    source = dict(generator.variables)
     lod = source.pop("lod", None)
     if lod is not None and np.any(lod != 0):
         raise CheckpointError(f"{FORMAT}: progressive growing has not ended (lod {str(lod)[:40]}, wanted 0)")
-    # Networks of the original architecture keep outputs of all sizes; the last draws.
+    # Networks of the 'orig' architecture keep outputs of all resolutions; only the last is used.
     smaller = [name for name in source if re.match(r"ToRGB_lod0*[1-9]", name)]
-    last = max((int(found[1]) for name in source if (found := re.match(r"(\d{1,4})x\1/", name))), default=4)
+    last = max((int(match[1]) for name in source if (match := re.match(r"(\d{1,4})x\1/", name))), default=4)
     names = rename((name for name in source if name not in smaller), lambda name: _ours(name, last), FORMAT)
-    notes = ["G, D: not the generator used"] if isinstance(content.root, tuple | list) else []
-    notes += [f"{name}: only the output of the largest resolution draws" for name in smaller]
-    return assemble(content, source, names, format=FORMAT, turn=_turn, config=_config(kwargs), ignored=tuple(notes))
+    notes = [f"{name}: only the output of the largest resolution is used" for name in smaller]
+    return assemble(
+        content,
+        source,
+        names,
+        format=FORMAT,
+        relayout=_relayout,
+        config=_config(generator.kwargs),
+        ignored=(*generator.ignored, *notes),
+    )
 
 
 def _ours(name: str, last: int) -> str | None:
-    """Our name of a variable; None for one that a StyleGAN2 does not have. `last` is the size of the picture."""
+    """Return our name of a variable, None for one that a StyleGAN2 does not have; `last` is the image's size."""
     plain = {
         "dlatent_avg": "w_avg",
         "4x4/Const/const": "synthesis.b4.const",
@@ -71,13 +73,13 @@ def _ours(name: str, last: int) -> str | None:
     }
     if name in plain:
         return plain[name]
-    if found := re.fullmatch(r"Dense(\d{1,3})/(weight|bias)", name):
-        return f"mapping.fc{found[1]}.{found[2]}"
-    if found := re.fullmatch(r"noise(\d{1,2})", name):
-        index = int(found[1])
+    if match := re.fullmatch(r"Dense(\d{1,3})/(weight|bias)", name):
+        return f"mapping.fc{match[1]}.{match[2]}"
+    if match := re.fullmatch(r"noise(\d{1,2})", name):
+        index = int(match[1])
         return f"synthesis.b{4 * 2 ** ((index + 1) // 2)}.conv{1 - index % 2}.noise_const"
-    if found := re.fullmatch(r"(?:(\d{1,4})x\1/)?(\w+)/(\w+)", name):
-        size, layer, part = found[1], found[2], found[3]
+    if match := re.fullmatch(r"(?:(\d{1,4})x\1/)?(\w+)/(\w+)", name):
+        size, layer, part = match[1], match[2], match[3]
         if layer == "ToRGB_lod0" and size is None:
             size, layer = str(last), "ToRGB"
         elif (size, layer) == ("4", "Conv"):
@@ -87,19 +89,16 @@ def _ours(name: str, last: int) -> str | None:
     return None
 
 
-def _turn(ours: str, value: Tensor) -> Tensor:
-    if ours.endswith(("conv0.weight", "conv1.weight", "torgb.weight", "skip.weight")):
-        kernel = _ranked(ours, value, 4).permute(3, 2, 0, 1)
-        return kernel.flip(2, 3) if ours.endswith("conv0.weight") else kernel
+def _relayout(ours: str, value: Tensor) -> Tensor:
+    where = f"{FORMAT}: {ours}"
+    if ours.endswith(KERNELS):
+        kernel = hwio_to_oihw(value, where)
+        # Their upsampling flips the kernel before its transposed convolution (upsample_conv_2d); ours does not.
+        return flip_kernel(kernel, where) if ours.endswith("conv0.weight") else kernel
     if ours.endswith(".weight"):
-        return _ranked(ours, value, 2).T
-    return value + 1 if ours.endswith("affine.bias") else value  # their code adds the one
-
-
-def _ranked(ours: str, value: Tensor, axes: int) -> Tensor:
-    if value.ndim != axes:
-        raise CheckpointError(f"{FORMAT}: {ours} has shape {list(value.shape)}, wanted {axes} axes")
-    return value
+        return transpose(value, where)
+    # Styles are about one: our bias includes the 1 that their code adds to the affine output.
+    return value + 1 if ours.endswith("affine.bias") else value
 
 
 def _config(kwargs: Mapping[str, Any]) -> dict[str, float]:
@@ -107,5 +106,5 @@ def _config(kwargs: Mapping[str, Any]) -> dict[str, float]:
     for theirs, ours, usual in (("mapping_lrmul", "lr_multiplier", 0.01), ("conv_clamp", "conv_clamp", None)):
         value = kwargs.get(theirs, usual)
         if value != usual:
-            config[ours] = value  # the network refuses what is no number
+            config[ours] = value  # the network refuses anything that is not a number
     return config

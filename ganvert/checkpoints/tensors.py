@@ -1,7 +1,8 @@
-"""From what a file holds to tensors of our own."""
+"""Copies of a file's tensors in our layout, and bounded walks through a file's objects."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -12,21 +13,21 @@ from torch import Tensor
 from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Content
 
-__all__ = ["take", "visit"]
+__all__ = ["drop_ones", "flip_kernel", "hwio_to_oihw", "take", "transpose", "visit"]
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def take(content: Content, tensors: Mapping[str, Tensor | np.ndarray], where: str) -> dict[str, Tensor]:
-    """float32 copies of a file's tensors, contiguous and apart from the file's memory.
+    """Copy tensors of a file to contiguous float32 tensors that do not share the file's memory.
 
     Args:
-        content: the file; a stream can show one storage many times, so its size bounds what is copied.
+        content: the file. A stream can refer to one storage many times, so its size bounds what is copied.
         tensors: by the names they will have.
-        where: what they belong to, for messages.
+        where: what they belong to, for error messages.
 
     Raises:
-        CheckpointError: one of them is no tensor of floating-point numbers, or together they are far larger than
+        CheckpointError: one of them is not a tensor of floating-point numbers, or together they are far larger than
             the file.
     """
     for name, value in tensors.items():
@@ -34,6 +35,7 @@ def take(content: Content, tensors: Mapping[str, Tensor | np.ndarray], where: st
             kind = value.dtype if isinstance(value, Tensor | np.ndarray) else type(value).__name__
             raise CheckpointError(f"{where}: {name} is {kind}; wanted a tensor of floating-point numbers")
     count = sum(value.numel() if isinstance(value, Tensor) else value.size for value in tensors.values())
+    # Numbers take at least two bytes in the file; the rest is leeway for tensors that are used twice.
     if count > 4 * content.size:
         raise CheckpointError(f"{where}: {count} numbers out of a file of {content.size} bytes; it repeats them")
     return {name: _copy(value) for name, value in tensors.items()}
@@ -51,6 +53,41 @@ def _copy(value: Tensor | np.ndarray) -> Tensor:
     return torch.from_numpy(np.array(value, dtype=np.float32, order="C"))
 
 
+def flip_kernel(kernel: Tensor, where: str) -> Tensor:
+    """Flip a kernel [O, I, h, w] along both spatial axes, which turns correlation into convolution and back."""
+    return _ranked(kernel, 4, where).flip(2, 3)
+
+
+def hwio_to_oihw(kernel: Tensor, where: str) -> Tensor:
+    """Reorder the axes of a TensorFlow kernel [h, w, I, O] to [O, I, h, w]."""
+    return _ranked(kernel, 4, where).permute(3, 2, 0, 1)
+
+
+def transpose(weight: Tensor, where: str) -> Tensor:
+    """Transpose a TensorFlow dense weight [in, out], which multiplies from the right, to [out, in]."""
+    return _ranked(weight, 2, where).T
+
+
+def _ranked(value: Tensor, axes: int, where: str) -> Tensor:
+    if value.ndim != axes:
+        raise CheckpointError(f"{where} has shape {list(value.shape)}, wanted {axes} axes")
+    return value
+
+
+def drop_ones(value: Tensor, axes: int, where: str) -> Tensor:
+    """Drop leading axes of size 1 until `axes` are left; a vector may have such axes behind it too.
+
+    Raises:
+        CheckpointError: the tensor has too few axes, or other axes to drop.
+    """
+    kept = value.shape[value.ndim - axes :] if value.ndim >= axes else value.shape
+    if axes == 1 and value.numel() == max(value.shape, default=1):
+        kept = torch.Size([value.numel()])
+    if value.ndim < axes or math.prod(kept) != value.numel():
+        raise CheckpointError(f"{where} has shape {list(value.shape)}, wanted {axes} axes")
+    return value.reshape(kept)
+
+
 def visit(
     root: Any,
     children: Callable[[Any], Iterable[tuple[str, Any]]],
@@ -60,14 +97,15 @@ def visit(
     limit: int = 20_000,
     depth: int = 64,
 ) -> Iterator[tuple[str, Any]]:
-    """Full name and value of everything below `root`, a parent before its children.
+    """Yield the full name and value of everything below `root`, a parent before its children.
 
-    A stream can name one object in many places, and inside itself: the number of visits and the depth are bounded.
+    A stream can refer to one object in many places, even inside itself, so that a small file may describe a tree that
+    no memory holds, or an endless one: the number of visits and the depth are bounded.
 
     Args:
-        root: where to begin; it is not among the results.
-        children: name and value of what is directly below a value; nothing for a leaf.
-        where: what is visited, for messages.
+        root: where to begin; it is not yielded itself.
+        children: returns names and values directly below a value; nothing for a leaf.
+        where: what is visited, for error messages.
         joint: between the parts of a name.
         limit: on the number of visits.
         depth: on the levels.
@@ -75,15 +113,15 @@ def visit(
     Raises:
         CheckpointError: there is more below `root` than that.
     """
-    pending, seen = [(0, "", root)], 0
+    pending, visits = [(0, "", root)], 0
     while pending:
         level, name, value = pending.pop()
         if level:
             yield name, value
         below = []
         for key, child in children(value):
-            seen += 1
-            if seen > limit or level >= depth:
+            visits += 1
+            if visits > limit or level >= depth:
                 raise CheckpointError(f"{where}: more than {limit} parts or {depth} levels; it repeats itself")
             below.append((level + 1, f"{name}{joint}{key}" if name else key, child))
         pending += reversed(below)

@@ -1,6 +1,6 @@
 """Torch's storages and tensors as views into a file, and its older container: pickles followed by raw numbers.
 
-Layout: ``torch/serialization.py`` (``_legacy_save``, ``persistent_id``) and ``torch/_utils.py``.
+The layout follows ``torch/serialization.py`` (``_legacy_save``, ``persistent_id``) and ``torch/_utils.py``.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from ganvert.checkpoints.unpickle import Budget, Global, Machine, Names, Refusal
 
 __all__ = ["STORAGES", "Storage", "is_torch_stream", "make_tensor", "read_torch_stream", "stored"]
 
-MAGIC = 0x1950A86A20F9469CFC6C
-VERSION = 1001
+MAGIC = 0x1950A86A20F9469CFC6C  # torch.serialization.MAGIC_NUMBER
+VERSION = 1001  # torch.serialization.PROTOCOL_VERSION
 MAX_DIMS = 16
 _TENSOR_COST = 20  # steps; a tensor takes about as much memory as that many small objects
 
-#: storage class -> type of its numbers
+#: storage class -> dtype
 _DTYPES = {
     "HalfStorage": torch.float16,
     "BFloat16Storage": torch.bfloat16,
@@ -40,7 +40,7 @@ STORAGES: Names = {("torch", name): None for name in _DTYPES} | {("torch.storage
 
 
 class Storage:
-    """Numbers that tensors share; `values` is None until the file has told where they lie."""
+    """Numbers that tensors share; `values` is None until their position in the file is known."""
 
     __slots__ = ("dtype", "numel", "values")
 
@@ -50,11 +50,11 @@ class Storage:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Size in bytes."""
         return self.numel * self.dtype.itemsize
 
     def fill(self, data: memoryview, swapped: bool = False) -> None:
-        """Point to the file's bytes; only numbers of the other byte order are copied."""
+        """Point to the file's bytes; they are copied only if their byte order has to be swapped."""
         if len(data) != self.size:
             raise Refusal(f"a storage of {self.numel} {self.dtype} numbers has {len(data)} bytes")
         if swapped and self.numel:
@@ -63,7 +63,7 @@ class Storage:
 
 
 def stored(known: dict[str, Storage], kind: object, key: object, numel: object) -> Storage:
-    """The storage of a persistent id: a new one, or the one of this key if it is the same kind."""
+    """Return the storage of a persistent id: a new one, or the known one of this key if it is of the same kind."""
     if not isinstance(kind, Global) or kind.name not in _DTYPES:
         raise Refusal(f"a storage of type {brief(kind)}")
     if not isinstance(key, str) or type(numel) is not int or numel < 0:
@@ -84,14 +84,20 @@ def _counts(value: object, what: str) -> tuple[int, ...]:
 
 
 def make_tensor(machine: Machine, storage: object, offset: object, size: object, stride: object) -> Tensor:
-    """A view of a storage, after it is sure that it lies within it and has no more elements than it.
+    """Return a view of a storage that lies within it and has no more elements than it.
+
+    All arguments but the first come from the stream and may be anything. Strides are honoured, as channels-last weights
+    need them; but strides of zero, which make a huge tensor of one number, are refused through the number of elements.
 
     Args:
-        machine: its budget pays.
-        storage: what the stream gave.
+        machine: its budget is charged.
+        storage: the storage.
         offset: of the first element, in elements.
         size: of each dimension.
         stride: of each dimension, in elements.
+
+    Raises:
+        Refusal: the view would leave the storage, or an argument is of the wrong kind.
     """
     machine.budget.spend(_TENSOR_COST)
     if not isinstance(storage, Storage):
@@ -103,13 +109,13 @@ def make_tensor(machine: Machine, storage: object, offset: object, size: object,
     last = start + sum((n - 1) * step for n, step in zip(sizes, strides)) if count else start - 1
     if count > storage.numel or last >= storage.numel or math.prod(n or 1 for n in sizes) >= 2**48:
         raise Refusal(f"a tensor of {count} elements, the last at {last}, over a storage of {storage.numel}")
-    if storage.values is None:  # the first of two runs, see read_torch_stream
+    if storage.values is None:  # in the first of two runs, see read_torch_stream
         return torch.empty(0)
     return storage.values.as_strided(sizes, strides, start) if count else storage.values.new_empty(sizes)
 
 
 def is_torch_stream(data: memoryview) -> bool:
-    """Whether it begins with the pickle of torch's magic number."""
+    """Return whether the data begin with the pickle of torch's magic number."""
     try:
         return Machine(data[:64], {}, budget=Budget(8)).run() == MAGIC
     except ValueError:
@@ -122,14 +128,18 @@ def _header(data: memoryview, position: int, budget: Budget) -> tuple[Any, int]:
 
 
 def read_torch_stream(data: memoryview, names: Names, budget: Budget) -> Any:
-    """The object of a stream in torch's older container.
+    """Read the object of a stream in torch's older container.
 
-    Its pickle comes before the numbers and before their places: it is run twice, first for the sizes of its storages.
+    The stream has the pickle of the object first, then a list of storages, then their numbers. So the pickle is run
+    twice: first to learn the sizes of its storages, then, when these are filled, to make tensors of them.
 
     Args:
         data: the whole stream, writable.
         names: the globals that its object may name.
         budget: of the file.
+
+    Raises:
+        Refusal: the stream is damaged, or asks for something that is not allowed.
     """
     magic, position = _header(data, 0, budget)
     version, position = _header(data, position, budget)

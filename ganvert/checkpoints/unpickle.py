@@ -1,9 +1,15 @@
-"""A machine for pickle streams that has no way to run anything: it knows data, and names on a list.
+"""A machine that reads pickle streams and has no way to execute anything in them.
 
-The opcodes are those of Python's ``pickletools`` (protocols 0 to 5). Python's own unpickler is not used: it allocates
-what a stream claims (memo indices, lengths), resolves dotted names, and hands state to whatever was named.
-Here every length is compared with the bytes that are left before anything is made, a global is an inert token, and a
-call of one is a function out of the caller's table. What a stream can make is linear in its length and bounded.
+A pickle is a program for a stack machine. Three of its instructions make it dangerous: GLOBAL imports a name, REDUCE
+(and NEWOBJ) calls it, BUILD hands it state. Here GLOBAL pushes an inert token (:class:`Global`) and imports nothing;
+REDUCE looks the token up in the caller's table of functions (:mod:`ganvert.checkpoints.names`), all of which make plain
+data; BUILD only fills in :class:`~ganvert.checkpoints.base.Instance`, a record, and our unfinished arrays. There is no
+path from a stream to ``import``, ``getattr`` or a call of anything that is not in that table.
+
+The opcodes are those of Python's ``pickletools`` (protocols 0 to 5). Python's own unpickler with a restricted
+``find_class`` is not enough: it allocates what a stream claims (memo indices, lengths) before it reads, resolves dotted
+names, and hands state to whatever was named. Here every length is compared with the bytes that are left before anything
+is allocated, and what a stream can make is bounded and linear in its length.
 """
 
 from __future__ import annotations
@@ -18,23 +24,23 @@ from ganvert.checkpoints.base import Instance
 
 __all__ = ["Budget", "Global", "Machine", "Maker", "Names", "Refusal", "Unfinished", "brief", "hashable"]
 
-MAX_STEPS = 2_000_000  # opcodes of one file; the largest of the known generators need some 50,000
-MAX_LONG = 64  # bytes of a binary integer, digits of a written number
+MAX_STEPS = 2_000_000  # opcodes of one file; the largest known generators need about 50,000
+MAX_LONG = 64  # bytes of a binary integer, digits of a decimal number (int() takes quadratic time)
 MAX_NAME = 256  # bytes of a module's or a class's name
 HIGHEST_PROTOCOL = 5
 
-#: (module, name) -> what a call of it makes; None: it may be named, not called
+#: (module, name) -> function that stands in for calling it; None: it may be named, but not called
 Maker = Callable[["Machine", tuple[Any, ...]], Any]
 Names = Mapping[tuple[str, str], Maker | None]
 
 
 class Refusal(ValueError):
-    """The stream asks for something that is not done; the reader of the file says which file."""
+    """The stream asks for something that is not allowed; the reader of the file adds which file."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Global:
-    """A name that a stream gave; nothing was imported for it."""
+    """A name in a stream; nothing is imported for it."""
 
     module: str
     name: str
@@ -44,7 +50,7 @@ class Global:
 
 
 class Unfinished:
-    """A value that its state completes: the stream names it before it can be made."""
+    """A value that BUILD completes: the stream may memoise it before it can be made."""
 
     __slots__ = ("memo_keys",)
 
@@ -52,24 +58,25 @@ class Unfinished:
         self.memo_keys: list[int] = []
 
     def build(self, state: Any) -> Any:
-        """The finished value."""
+        """Return the finished value."""
         raise NotImplementedError
 
 
 @dataclasses.dataclass
 class Budget:
-    """How much more one file may make; shared by the streams inside it."""
+    """Number of objects that one file may still make; shared by the streams inside it."""
 
     steps: int = MAX_STEPS
 
     def spend(self, steps: int) -> None:
+        """Subtract `steps`, or raise Refusal if fewer are left."""
         self.steps -= steps
         if self.steps < 0:
             raise Refusal(f"it makes more than the {MAX_STEPS} objects that are read")
 
 
 def brief(value: object) -> str:
-    """A value for a message: never its content, which may be endless; short texts and names are shown."""
+    """Describe a value for an error message, without its content, which may be endless."""
     if value is None or isinstance(value, Global | bool | float):
         return repr(value)
     if isinstance(value, int):
@@ -80,12 +87,12 @@ def brief(value: object) -> str:
 
 
 class Machine:
-    """Runs one pickle.
+    """Reads one pickle.
 
     Args:
-        data: holds the stream; writable where tensors are to be made of it.
-        names: the globals it may name.
-        persistent: makes the object of a persistent id; None: there are none.
+        data: holds the stream; writable if tensors are to be views of it.
+        names: the globals that it may name.
+        persistent: makes the object of a persistent id; None refuses them.
         budget: of the whole file.
         position: where the stream begins; after `run`, where it ended.
     """
@@ -102,12 +109,12 @@ class Machine:
         self.budget = budget or Budget()
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []  # the stacks below each mark
-        self.memo: dict[int, Any] = {}  # a dict, so that an index allocates nothing
-        #: what was made of the bytes or text with this id; the source is kept so that the id stays its own
+        self.memo: dict[int, Any] = {}  # not a list, in which one large index would allocate everything below it
+        #: id of bytes or text -> (this source, what was made of it); keeping the source alive keeps its id unique
         self.made: dict[int, tuple[Any, Any]] = {}
 
     def run(self) -> Any:
-        """The stream's value."""
+        """Read the stream and return its value."""
         while True:
             self.budget.spend(1)
             at, code = self.position, self.take(1)[0]
@@ -119,7 +126,7 @@ class Machine:
             operation(self)
 
     def once(self, source: Any, make: Callable[[], Any]) -> Any:
-        """What `make` gave for this very object the first time: a stream cannot have it copied twice."""
+        """Return the result of `make` for this object, computed once: a stream cannot multiply copies of it."""
         if id(source) not in self.made:
             self.made[id(source)] = (source, make())
         return self.made[id(source)][1]
@@ -127,7 +134,7 @@ class Machine:
     # --- the stream ---------------------------------------------------------------------------------------------------
 
     def take(self, count: int) -> memoryview:
-        """The next bytes, as a view."""
+        """Return the next bytes as a view."""
         start, end = self.position, self.position + count
         if count < 0 or end > len(self.data):
             raise Refusal(f"cut short: {count} bytes wanted at byte {start}, {len(self.data) - start} are left")
@@ -135,10 +142,11 @@ class Machine:
         return self.data[start:end]
 
     def number(self, layout: struct.Struct) -> Any:
+        """Return the next number of a binary layout."""
         return layout.unpack(self.take(layout.size))[0]
 
     def line(self, limit: int | None = None) -> bytes:
-        """The bytes up to the next newline; the search grows with the line, not with what is left."""
+        """Return the bytes up to the next newline; the search takes time by the line's length, not the file's."""
         start, width = self.position, 128
         while (end := (piece := bytes(self.data[start : start + width])).find(b"\n")) < 0:
             if len(piece) < width or (limit is not None and width > limit):
@@ -185,11 +193,13 @@ class Machine:
     # --- names and calls ----------------------------------------------------------------------------------------------
 
     def name(self, module: object, name: object) -> None:
+        """Push the token of an allowed name; nothing is imported."""
         if not isinstance(module, str) or not isinstance(name, str) or (module, name) not in self.names:
             raise Refusal(f"it asks for {brief(module)} {brief(name)}, which is not on the list of allowed names")
         self.push(Global(module, name))
 
     def call(self, function: object, args: object) -> None:
+        """Push the result of the function that stands in for calling a name. The only call that a stream can cause."""
         if not isinstance(function, Global):
             raise Refusal(f"it calls {brief(function)}, no name")
         make = self.names[function.module, function.name]
@@ -201,17 +211,19 @@ class Machine:
             raise Refusal(f"{function.module}.{function.name}: {error}") from error
 
     def build(self) -> None:
+        """Give a state to the value on top of the stack: a record keeps it, an unfinished value becomes whole."""
         state, target = self.pop(), self.top
         if isinstance(target, Instance):
             target.state = state
         elif isinstance(target, Unfinished):
             value = target.build(state)
+            # Memoised before it was whole: later references must get the finished value.
             for key in target.memo_keys:
                 if self.memo.get(key) is target:
                     self.memo[key] = value
             target.memo_keys.clear()
             self.stack[-1] = value
-        elif type(target) is not dict:  # of a dict it is the attributes (torch's `_metadata`): not its content
+        elif type(target) is not dict:  # a dict's state is its attributes (torch's `_metadata`), which are not needed
             raise Refusal(f"it gives a state to {brief(target)}")
 
 
@@ -223,7 +235,7 @@ _I4, _F8 = struct.Struct("<i"), struct.Struct(">d")
 
 
 def hashable(key: object) -> Any:
-    """A key that hashes quickly; nested tuples recurse in C, and large ints collide at will."""
+    """Return a key that hashes quickly; nested tuples recurse in C, and large ints can be chosen to collide."""
     if key is None or isinstance(key, str | bytes | float) or (isinstance(key, int) and key.bit_length() <= 64):
         return key
     raise Refusal(f"{brief(key)} is a key or member of a set")
@@ -242,14 +254,14 @@ def _frame(m: Machine) -> None:
 
 
 def _digits(line: bytes) -> int:
-    """A written integer, bounded, without the underscores and spaces that int() would take."""
+    """Parse a bounded decimal integer, without the underscores and spaces that int() accepts."""
     if len(line) > MAX_LONG or not line.removeprefix(b"-").isdigit():
         raise Refusal("a number that is none, or too long")
     return int(line)
 
 
 def _index(m: Machine) -> int:
-    """A written place in the memo; larger numbers could be chosen to collide in the dict."""
+    """Parse an index of the memo; larger numbers could be chosen to collide in the dict."""
     index = _digits(m.line(MAX_LONG))
     if not 0 <= index < 2**32:
         raise Refusal(f"{brief(index)} for a place in the memo")
@@ -364,8 +376,8 @@ def _newobj_ex(m: Machine) -> None:
     m.call(cls, args)
 
 
-#: What is read. Not here, so refused: OBJ, INST (calls in disguise), PERSID, EXT1/2/4 (names in disguise),
-#: NEXT_BUFFER and READONLY_BUFFER (bytes from elsewhere).
+#: All opcodes that are read. Absent, so refused: OBJ and INST (calls in another form), PERSID, EXT1/2/4 (names in
+#: another form), NEXT_BUFFER and READONLY_BUFFER (bytes from outside the stream).
 _OPCODES: dict[int, Callable[[Machine], None]] = {
     ord(code): operation
     for code, operation in {

@@ -1,4 +1,4 @@
-"""Reading the tensors of a safetensors file."""
+"""Reading of safetensors files of any kind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ __all__ = ["read_weights"]
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file; CheckpointError when it is not a readable one."""
+    """Read tensors and metadata of a safetensors file.
+
+    Raises:
+        CheckpointError: it is missing, or not a readable safetensors file.
+    """
     try:
         with safe_open(str(path), framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118

@@ -1,4 +1,4 @@
-"""Latent spaces by name, and features and padding composed with them.
+"""Latent spaces: one module per space, and feature maps and padding composed with them.
 
 The package may import `assets` and what lies below.
 """
@@ -22,6 +22,7 @@ from ganvert.spaces.zplusplus import ZPlusPlus
 
 __all__ = ["SPACES", "DetailInit", "Motion", "Move", "Space", "Variables", "check_space", "make_space", "to_device"]
 
+#: name -> space
 SPACES: dict[str, type[Space]] = {
     "z": Z,
     "zplus": ZPlus,
@@ -37,14 +38,14 @@ SPACES: dict[str, type[Space]] = {
 
 
 def _split(name: str) -> tuple[str, type[Space]]:
-    """What stands over the detail space ("" for nothing, "pad", "f16", "fs16"), and the detail space."""
-    over, _, detail = name.rpartition("/")
-    if not re.fullmatch(r"(fs?[1-9]\d{0,3}|pad)?", over) or name.startswith("/"):
+    """Return the prefix of a composed space ("pad", "f16", "fs16", or "" for a plain one), and the detail space."""
+    prefix, _, detail = name.rpartition("/")
+    if not re.fullmatch(r"(fs?[1-9]\d{0,3}|pad)?", prefix) or name.startswith("/"):
         raise ParamsError(
             f"space {name!r}: wanted fSIZE/DETAIL or fsSIZE/DETAIL such as f16/zplus, SIZE the pixels of the feature "
             "map, or pad/DETAIL"
         )
-    return over, lookup(SPACES, detail, "space")
+    return prefix, lookup(SPACES, detail, "space")
 
 
 def check_space(name: str) -> None:
@@ -53,18 +54,22 @@ def check_space(name: str) -> None:
 
 
 def make_space(name: str, generator: Generator) -> Space:
-    """A space of a generator: ``wplus``, ``f16/zplus`` for a 16 px feature map over Z+, ``pad/wplus`` for padding.
+    """Make a space of a generator.
 
-    ``fs16/wplus`` is a feature map that directions move (:class:`ganvert.spaces.feature.FeatureStyle`).
+    Args:
+        name: a name in :data:`SPACES`, such as ``wplus``; ``f16/zplus`` for a 16 px feature map over Z+; ``fs16/wplus``
+            for a feature map that directions move (:class:`ganvert.spaces.feature.FeatureStyle`); ``pad/wplus`` for
+            padding.
+        generator: the generator whose codes the space describes.
 
     Raises:
         UnknownNameError, ParamsError: no such space.
-        UnsupportedError: this generator lacks what it needs.
+        UnsupportedError: the generator lacks what the space needs.
     """
-    over, detail = _split(name)
-    if not over:
+    prefix, detail = _split(name)
+    if not prefix:
         return detail(generator)
-    if over == "pad":
+    if prefix == "pad":
         return Pad(generator, detail)
-    kind = FeatureStyle if over.startswith("fs") else Feature
-    return kind(generator, int(over.removeprefix(kind.prefix)), detail)
+    kind = FeatureStyle if prefix.startswith("fs") else Feature
+    return kind(generator, int(prefix.removeprefix(kind.prefix)), detail)

@@ -1,4 +1,4 @@
-"""The space contract: which variables a code has, and how they become something a generator can be told."""
+"""The space contract: which variables a code has, and how they become inputs of a generator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ganvert.spaces.sphere import Motion
 
 __all__ = ["DetailInit", "Motion", "Move", "Space", "Variables", "to_device"]
 
-#: Where the rows behind a feature map begin: at the ws that made the map, at w_avg, or at a draw from the prior.
+#: Start of the rows behind a feature map: the ws that made the map, w_avg, or a sample of the prior.
 DetailInit = Literal["ws", "mean", "random"]
 #: Variable name to [N, *shape].
 Variables = dict[str, Tensor]
@@ -24,7 +24,7 @@ Move = tuple[Tensor, tuple[int, int]]
 
 
 def to_device(variables: Mapping[str, Tensor], device: torch.device) -> Variables:
-    """Return the variables of codes on a device; a variable that is there already is not copied."""
+    """Move the variables of codes to a device; those that are on it already are not copied."""
     return {name: value.to(device) for name, value in variables.items()}
 
 
@@ -34,15 +34,13 @@ class Space(ABC):
     Attributes:
         direction_space: space of the direction vectors that move its codes, "z" or "w".
         starts_from_ws: whether :meth:`from_ws` exists.
-        tied: whether one vector stands for all coded rows of ws.
-        first_row: rows of ws before it are not coded (a feature map stands for them); 0 for a whole code.
-        rows: how many rows are.
+        first_row: first coded row of ws; a feature map replaces the rows before it. 0 for a whole code.
+        rows: number of coded rows.
     """
 
     name: str
     direction_space: str
     starts_from_ws: bool = True
-    tied: bool = False
 
     def __init__(self, generator: Generator, first_row: int = 0) -> None:
         self.generator, self.first_row = generator, first_row
@@ -50,7 +48,7 @@ class Space(ABC):
 
     @property
     def first_coded(self) -> int:
-        """First row of ws that the code says something about."""
+        """First row of ws that acts on the image, also for composed spaces."""
         return self.first_row
 
     @property
@@ -60,27 +58,33 @@ class Space(ABC):
 
     @abstractmethod
     def from_random(self, seeds: Sequence[int]) -> Variables:
-        """Codes drawn from the generator's prior, one seed per image."""
+        """Sample codes from the generator's prior, one seed per image."""
 
     @abstractmethod
     def from_ws(self, ws: Tensor) -> Variables:
-        """The code nearest to ws [N, num_ws, w_dim]; UnsupportedError where there is no such map."""
+        """Return the code nearest to ws [N, num_ws, w_dim]; raises UnsupportedError if the space has no such map."""
 
     @abstractmethod
     def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:
-        """The ws [N, num_ws, w_dim] of the codes."""
+        """Return the ws [N, num_ws, w_dim] of the codes; raises UnsupportedError if ws cannot express them."""
 
     def decode(self, variables: Mapping[str, Tensor]) -> SynthesisInput:
-        """What the generator is told."""
+        """Return the inputs of the synthesis network that draw the codes."""
         return SynthesisInput(ws=self.to_ws(variables))
 
-    def retract_(self, variables: Variables) -> None:  # noqa: B027  (nothing to do is a right answer here)
-        """Put the variables back on the space's manifold after a step, in place (default: nothing to do)."""
+    def retract_(self, variables: Variables) -> None:  # noqa: B027  (flat spaces need nothing)
+        """Project the variables back onto the space's manifold after a step, in place (default: nothing to do)."""
 
     def start(self, ws: Tensor, seeds: Sequence[int], detail: DetailInit = "ws") -> Variables:
-        """Where an optimisation that knows ws begins: :meth:`from_ws`, and random what ws do not tell.
+        """Return the code from which an optimisation starts that knows ws.
 
-        `detail` says where the rows behind a feature map begin instead; spaces without one know only "ws".
+        Args:
+            ws: [N, num_ws, w_dim].
+            seeds: one per image, for variables that ws do not determine.
+            detail: start of the rows behind a feature map; spaces without one support only "ws".
+
+        Raises:
+            UnsupportedError: the space has no map from ws, or no feature map for another `detail`.
         """
         del seeds
         if detail != "ws":
@@ -89,40 +93,40 @@ class Space(ABC):
 
     @property
     def takes(self) -> tuple[str, ...]:
-        """The parts of an encoder's prediction that it can use, any one of which is enough (default: rows of ws)."""
+        """Parts of an encoder's prediction that the space uses, any of which is enough (default: rows of ws)."""
         return ("ws",) if self.starts_from_ws else ()
 
     def adopt(self, prediction: Mapping[str, Tensor], seeds: Sequence[int], detail: DetailInit = "ws") -> Variables:
-        """The code that an encoder predicts.
+        """Return the code that an encoder predicts.
 
-        What the prediction does not say is filled in: rows of ws are w_avg, feature maps and padding the generator's
-        own, z are random. What the space has no use for (see :attr:`takes`) is left out: a feature map for W+, say.
-        Gradients flow back to the prediction.
+        Parts that the prediction lacks are filled in: rows of ws with w_avg, feature maps and padding with the
+        generator's own, z at random. Parts that the space does not use (see :attr:`takes`) are ignored, such as a
+        feature map for W+. Gradients flow back to the prediction.
 
         Args:
-            prediction: "ws" [N, num_ws, w_dim], "fSIZE" [N, c, SIZE, SIZE], and "const" and "pad.CONV" as
-                :class:`ganvert.spaces.pad.Pad` calls them; some of these.
-            seeds: one per image, for what is random.
+            prediction: some of "ws" [N, num_ws, w_dim], "fSIZE" [N, c, SIZE, SIZE], and "const" and "pad.CONV" with
+                the names and shapes of :class:`ganvert.spaces.pad.Pad`.
+            seeds: one per image, for random parts.
             detail: see :meth:`start`.
 
         Raises:
-            UnsupportedError: the prediction says nothing that this space can use.
-            ShapeError: a part is of another generator, or of another number of images than there are seeds.
+            UnsupportedError: the prediction has no part that this space uses.
+            ShapeError: a part belongs to another generator, or to another number of images than there are seeds.
         """
-        return self.start(self.taken(prediction, seeds)["ws"], seeds, detail)
+        return self.start(self.usable_parts(prediction, seeds)["ws"], seeds, detail)
 
     def check_predictable(self) -> None:
-        """Raise UnsupportedError where no encoder can predict anything of use, known before any work."""
+        """Raise UnsupportedError if the space uses no part that an encoder can predict."""
         if not self.takes:
             raise UnsupportedError(f"no encoder predicts codes of space {self.name!r}: start from random")
 
-    def taken(self, prediction: Mapping[str, Tensor], seeds: Sequence[int]) -> Variables:
-        """The parts of a prediction that are of use, checked as :meth:`adopt` says, and "ws" in any case."""
+    def usable_parts(self, prediction: Mapping[str, Tensor], seeds: Sequence[int]) -> Variables:
+        """Return the parts of a prediction that the space uses, checked (see :meth:`adopt`), and "ws" in any case."""
         self.check_predictable()
         parts = {name: value for name, value in prediction.items() if name in self.takes}
         if not parts:
-            says = ", ".join(prediction) or "nothing"
-            raise UnsupportedError(f"the encoder predicts {says}; space {self.name!r} needs {' or '.join(self.takes)}")
+            got = ", ".join(prediction) or "nothing"
+            raise UnsupportedError(f"the encoder predicts {got}; space {self.name!r} needs {' or '.join(self.takes)}")
         for name, value in parts.items():
             check_shape(value, (None, *self.part_shape(name)), f"{self.name}: predicted {name!r}")
             if len(value) != len(seeds):
@@ -131,7 +135,7 @@ class Space(ABC):
         return {"ws": generator.w_avg.expand(len(seeds), generator.num_ws, -1), **parts}
 
     def part_shape(self, name: str) -> tuple[int, ...]:
-        """Shape for one image of a part of a prediction that is in :attr:`takes`."""
+        """Return the shape for one image of a part of a prediction that is in :attr:`takes`."""
         del name
         return self.generator.num_ws, self.generator.w_dim
 
@@ -142,10 +146,10 @@ class Space(ABC):
         rows: tuple[int, int],
         how: Motion = "retract_once",
     ) -> SynthesisInput:
-        """The codes moved by `vector` [dim] (amount included) on rows [first, last) of ws, ready to be drawn.
+        """Move the codes by `vector` [dim] (amount included) on rows [first, last) of ws.
 
-        Moving only some rows of a W or Z code leaves that space for W+ or Z+; hence no variables are returned.
-        `how` is that of :meth:`move`.
+        Moving only some rows of a W or Z code leaves that space for W+ or Z+, so the result is a synthesis input
+        instead of variables. For `how` see :meth:`move`.
         """
         return self.move(variables, [(vector, rows)], how)
 
@@ -153,19 +157,25 @@ class Space(ABC):
     def move(
         self, variables: Mapping[str, Tensor], moves: Sequence[Move], how: Motion = "retract_once"
     ) -> SynthesisInput:
-        """The codes moved along several directions at once; their order does not matter.
+        """Move the codes along several directions at once; the order of the moves does not matter.
 
-        `how` tells spheres how to follow the sum of the moves (:data:`ganvert.spaces.sphere.MOTIONS`); in flat spaces
-        every way is the plain sum. UnknownNameError where there is no such motion.
+        Args:
+            variables: codes of this space.
+            moves: the directions.
+            how: how a point of a sphere follows the sum of the moves (:data:`ganvert.spaces.sphere.MOTIONS`); in flat
+                spaces every motion is the plain sum.
+
+        Raises:
+            UnknownNameError: there is no such motion.
         """
 
     def interpolate(self, a: Mapping[str, Tensor], b: Mapping[str, Tensor], t: float) -> Variables:
-        """Codes on the way from a to b: straight lines in flat spaces, great circles row by row on spheres.
+        """Interpolate between codes: along straight lines in flat spaces, great circles row by row on spheres.
 
         Args:
             a: the codes at t = 0.
-            b: as many codes, those at t = 1.
-            t: any real number; both ends are met bit for bit.
+            b: as many codes at t = 1.
+            t: any real number; both ends are reproduced bit for bit.
 
         Raises:
             ShapeError, UnsupportedError: not codes of this space, or of different numbers of images.
@@ -178,12 +188,13 @@ class Space(ABC):
         return {name: self.between(name, value, b[name], t) for name, value in a.items()}
 
     def between(self, name: str, a: Tensor, b: Tensor, t: float) -> Tensor:
-        """The variable `name` on the way from a to b (default: the straight line)."""
+        """Interpolate the variable `name` (default: along a straight line)."""
         del name
         return torch.lerp(a, b, t)
 
     def whole(self, rows: Tensor) -> Tensor:
-        """Coded rows [N, rows, w_dim] with w_avg in the rows that are not coded: [N, num_ws, w_dim]."""
+        """Complete coded rows [N, rows, w_dim] to [N, num_ws, w_dim], with w_avg in the rows that are not coded."""
+        # Those rows have no effect, since a feature map hides them, but the synthesis network reads all of them.
         if not self.first_row:
             return rows
         return torch.cat([self.generator.w_avg.to(rows).expand(len(rows), self.first_row, -1), rows], dim=1)

@@ -1,4 +1,4 @@
-"""What feature maps and padding have in common: variables of their own over those of a detail space."""
+"""Common part of feature maps and padding: variables of their own in addition to those of a detail space."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ __all__ = ["Composed"]
 
 
 class Composed(Space):
-    """Variables of its own, which stay where they are (unless a subclass says otherwise) when a direction moves it."""
+    """A space with variables of its own, which directions leave unchanged unless a subclass overrides it."""
 
     def __init__(self, generator: Generator, prefix: str, detail: Space) -> None:
         super().__init__(generator)
         self.detail = detail
         self.name = f"{prefix}/{detail.name}"
-        self.direction_space, self.tied = detail.direction_space, detail.tied
+        self.direction_space = detail.direction_space
 
     @property
     @abstractmethod
     def own_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the variables that are not the detail's."""
+        """Shapes of the variables that do not belong to the detail space."""
 
     @abstractmethod
-    def add(self, told: SynthesisInput, variables: Mapping[str, Tensor]) -> SynthesisInput:
-        """What the detail tells the generator, and what this space's own variables do."""
+    def add(self, synthesis_input: SynthesisInput, variables: Mapping[str, Tensor]) -> SynthesisInput:
+        """Add this space's own variables to the synthesis input of the detail space."""
 
     @property
     def first_coded(self) -> int:
@@ -41,7 +41,8 @@ class Composed(Space):
         return {**self.own_shapes, **self.detail.shapes}
 
     def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:
-        raise UnsupportedError(f"space {self.name!r} has no ws: {', '.join(self.own_shapes)} cannot be said in ws")
+        own = ", ".join(self.own_shapes)
+        raise UnsupportedError(f"space {self.name!r} has no ws: {own} cannot be expressed in ws")
 
     def decode(self, variables: Mapping[str, Tensor]) -> SynthesisInput:
         return self.add(self.detail.decode(self._details(variables)), variables)

@@ -1,7 +1,7 @@
-"""F and what is composed with it: a feature map takes the place of the coarse rows, a detail space codes the others.
+"""F and the spaces composed with it: a feature map replaces the coarse rows, a detail space codes the others.
 
-F/W+ is BDInvert's (Kang et al. 2021), F/Z+ the one of arXiv 2307.08995. In FeatureStyleEncoder's space the coarse rows
-stay beside the feature, so that a direction moves it too.
+F/W+ is BDInvert's space (Kang et al. 2021), F/Z+ that of arXiv 2307.08995. FeatureStyleEncoder's space keeps the coarse
+rows beside the feature, so that a direction can move the feature too.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ __all__ = ["Feature", "FeatureStyle", "point_of_size"]
 
 
 def point_of_size(generator: Generator, size: int) -> FeaturePoint:
-    """The coarsest feature of `size` x `size` behind the learned input: StyleGAN2's first convolution there.
+    """Return the coarsest feature point of `size` x `size` after the learned input.
+
+    In StyleGAN2 that is the upsampling convolution of the resolution (layer x03 at 16 px, as in BDInvert).
 
     Raises:
-        UnsupportedError: there is none.
+        UnsupportedError: the generator has no feature of this size.
     """
+    # A point with first_row 0 hides no row: it is the learned input itself.
     points = [point for point in generator.feature_points if point.first_row]
     for point in points:
         if point.shape[1] == size:
@@ -36,9 +39,9 @@ def point_of_size(generator: Generator, size: int) -> FeaturePoint:
 
 
 class Feature(Composed):
-    """The feature ``f`` at one point over the rows of a detail space that still act behind it.
+    """The feature ``f`` at one point, and a detail space for the rows that act after it.
 
-    The feature stays where it is when a direction moves the code: only rows of the detail space follow.
+    A direction moves only the rows of the detail space; the feature stays.
     """
 
     prefix: ClassVar[str] = "f"
@@ -46,6 +49,7 @@ class Feature(Composed):
 
     def __init__(self, generator: Generator, size: int, detail: type[Space]) -> None:
         self.point = point_of_size(generator, size)
+        # The first coded row. The authors' code keeps all 18 rows, of which the first get no gradient from the image.
         first_row = self.point.first_row if self.hides else 0
         super().__init__(generator, f"{self.prefix}{size}", detail(generator, first_row))
 
@@ -71,17 +75,17 @@ class Feature(Composed):
         return super().part_shape(name) if name == "ws" else self.point.shape
 
     def adopt(self, prediction: Mapping[str, Tensor], seeds: Sequence[int], detail: DetailInit = "ws") -> Variables:
-        parts = self.taken(prediction, seeds)
+        parts = self.usable_parts(prediction, seeds)
         feature = parts.get(self.takes[0])
         if feature is None:
             feature = self._feature(parts["ws"])
         return {"f": feature.clone(), **self._rows(parts["ws"], seeds, detail)}
 
-    def add(self, told: SynthesisInput, variables: Mapping[str, Tensor]) -> SynthesisInput:
-        return dataclasses.replace(told, features={self.point.name: variables["f"]})
+    def add(self, synthesis_input: SynthesisInput, variables: Mapping[str, Tensor]) -> SynthesisInput:
+        return dataclasses.replace(synthesis_input, features={self.point.name: variables["f"]})
 
     def _rows(self, ws: Tensor, seeds: Sequence[int], detail: DetailInit) -> Variables:
-        """Where the detail begins."""
+        """Return the start of the detail variables."""
         if detail == "random" or (detail == "ws" and not self.detail.starts_from_ws):
             return self.detail.from_random(seeds)
         mean = self.generator.w_avg.expand(len(ws), self.generator.num_ws, -1)
@@ -90,15 +94,15 @@ class Feature(Composed):
     def _feature(self, ws: Tensor) -> Tensor:
         return self._feature_of(SynthesisInput(ws=ws)).clone()
 
-    def _feature_of(self, told: SynthesisInput) -> Tensor:
-        return self.generator.features(told, [self.point.name])[self.point.name]
+    def _feature_of(self, synthesis_input: SynthesisInput) -> Tensor:
+        return self.generator.features(synthesis_input, [self.point.name])[self.point.name]
 
 
 class FeatureStyle(Feature):
-    """The feature ``f`` over all rows of a detail space: those before it draw nothing, but say how it moves.
+    """The feature ``f``, and a detail space for all rows: those before the feature determine how directions move it.
 
-    Where a direction takes the rows w to w', the feature f becomes ``f + (g(w') - g(w))``, with g the generator's own
-    feature of these rows (FeatureStyleEncoder). A random code is one that the generator draws without the feature too.
+    When a direction takes the rows w to w', the feature f becomes ``f + (g(w') - g(w))``, where g is the generator's
+    own feature of these rows (FeatureStyleEncoder). The feature of a random code is g of its rows.
     """
 
     prefix = "fs"

@@ -1,4 +1,4 @@
-"""The padding space of PadInv (Bai et al. 2022, arXiv 2203.11105): learned input and borders over a detail space."""
+"""The padding space of PadInv (Bai et al. 2022, arXiv 2203.11105): input and borders, and a detail space for ws."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from ganvert.spaces.composed import Composed
 
 __all__ = ["LARGEST", "Pad", "map_of", "ring_of"]
 
-#: Pixels of the finest convolution whose padding is coded.
+#: Resolution of the finest convolution whose padding is coded [px] (`pad_layer_num` 4 of the authors' code).
 LARGEST = 32
 
 
 def ring_of(padding: Tensor) -> Tensor:
-    """The border of maps [..., r + 2, r + 2] as [..., 4 (r + 1)]: top row, bottom row, then left and right between."""
+    """Return the border of maps [..., r + 2, r + 2] as [..., 4 (r + 1)]: top and bottom row, then left and right."""
+    # The rows hold the corners, so the columns are two shorter: 2 (r + 2) + 2 r = 4 (r + 1).
     return torch.cat([padding[..., 0, :], padding[..., -1, :], padding[..., 1:-1, 0], padding[..., 1:-1, -1]], dim=-1)
 
 
 def map_of(ring: Tensor) -> Tensor:
-    """The map [..., r + 2, r + 2] whose border is a ring [..., 4 (r + 1)], zeros inside: undoes :func:`ring_of`."""
+    """Return maps [..., r + 2, r + 2] with a ring [..., 4 (r + 1)] as border, zeros inside; inverts :func:`ring_of`."""
     r = ring.shape[-1] // 4 - 1
     top, bottom, left, right = ring.split([r + 2, r + 2, r, r], dim=-1)
     between = torch.cat([left[..., None], ring.new_zeros(*ring.shape[:-1], r, r), right[..., None]], dim=-1)
@@ -33,14 +34,16 @@ def map_of(ring: Tensor) -> Tensor:
 
 
 class Pad(Composed):
-    """The learned input ``const`` and one ring ``pad.CONV`` around the input of a convolution at 4, 8, 16 and 32 px.
+    """The learned input ``const``, and a ring ``pad.CONV`` around the input of a convolution at 4, 8, 16 and 32 px.
 
-    The convolution is the last one of its resolution that takes padding: in StyleGAN the one after upsampling, as in
-    PadInv. Inside of the ring the network puts its own activation, so that only the ring is stored. A code of ws, or
-    a random one, starts with the generator's own input and zero rings.
+    The convolution is the last one of its resolution that takes padding: in StyleGAN the one after the upsampling
+    convolution, as in PadInv. PadInv predicts whole maps, but the network overwrites their inside with its own
+    activation, so only the ring is stored. Codes from ws, and random ones, have the generator's own input and zero
+    rings, which is the generator unchanged.
     """
 
     def __init__(self, generator: Generator, detail: type[Space]) -> None:
+        # Coarse to fine, so that the last convolution of each resolution remains.
         convs = {conv.resolution: conv for conv in generator.paddable if conv.resolution <= LARGEST}
         self.point = generator.feature_points[0]
         if not convs or self.point.first_row:
@@ -73,21 +76,21 @@ class Pad(Composed):
         return super().part_shape(name) if name == "ws" else self.own_shapes[name]
 
     def adopt(self, prediction: Mapping[str, Tensor], seeds: Sequence[int], detail: DetailInit = "ws") -> Variables:
-        parts = self.taken(prediction, seeds)
+        parts = self.usable_parts(prediction, seeds)
         if self.detail.starts_from_ws or detail != "ws":
             rows = self.detail.start(parts["ws"], seeds, detail)
-        else:  # as behind a feature map: z are not predicted, only what lies around them
+        else:  # encoders do not predict z, so it starts at random, as behind a feature map
             rows = self.detail.from_random(seeds)
         own = {**self._own(len(seeds)), **{name: parts[name].clone() for name in self.own_shapes if name in parts}}
         return {**own, **rows}
 
-    def add(self, told: SynthesisInput, variables: Mapping[str, Tensor]) -> SynthesisInput:
+    def add(self, synthesis_input: SynthesisInput, variables: Mapping[str, Tensor]) -> SynthesisInput:
         padding = {conv.name: map_of(variables[f"pad.{conv.name}"]) for conv in self.convs}
-        return dataclasses.replace(told, features={self.point.name: variables["const"]}, padding=padding)
+        return dataclasses.replace(synthesis_input, features={self.point.name: variables["const"]}, padding=padding)
 
     @torch.no_grad()
     def _own(self, n: int) -> Variables:
-        """The generator as it is, n times."""
+        """Return the generator's own input and zero padding, n times."""
         mean = self.generator.w_avg.expand(1, self.generator.num_ws, -1)
         const = self.generator.features(SynthesisInput(ws=mean), [self.point.name])[self.point.name]
         rings = {name: const.new_zeros(n, *shape) for name, shape in self.own_shapes.items() if name != "const"}

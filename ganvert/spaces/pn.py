@@ -1,4 +1,4 @@
-"""P_N and P_N+: whitened, deactivated w, in which the prior is a standard normal (Zhu et al. 2020; BDInvert)."""
+"""P_N and P_N+: whitened, deactivated w, whose prior is a standard normal (Zhu et al. 2020; BDInvert)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ class PN(PNPlus):
     """One whitened vector for all rows. ws that differ between rows are averaged first."""
 
     name = "pn"
-    tied = True
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -1,7 +1,8 @@
-"""How the mapping network's output is distributed: mean and principal axes of the deactivated w, for P and P_N.
+"""Distribution of the mapping network's output: mean and principal axes of the deactivated w, for P and P_N.
 
-Deactivation undoes the mapping's last leaky ReLU (slope 0.2, so 5 backwards); what comes out is nearly Gaussian
-(Zhu et al. 2020, "Improved StyleGAN Embedding"; BDInvert). All sums are float64.
+The mapping network ends in a leaky ReLU of slope 0.2, which squeezes the negative half of w. Its inverse, a leaky ReLU
+of slope 1 / 0.2 = 5, makes w nearly Gaussian (Zhu et al. 2020, "Improved StyleGAN Embedding"; BDInvert). The gain
+sqrt(2) behind the activation need not be undone: the whitening absorbs it. All sums are float64.
 """
 
 from __future__ import annotations
@@ -27,18 +28,18 @@ __all__ = ["FLOOR", "SAMPLES", "Prior", "activate", "deactivate", "prior", "prio
 
 SAMPLES = 1_000_000
 _CHUNK = 10_000
-#: Eigenvalues below it count as it. The published StyleGAN2 statistics go down to 6.6e-8, whose inverse root is 3.9e3:
-#: without a floor P_N is ruled by directions in which w does not vary.
+#: Smaller eigenvalues are raised to it. The published StyleGAN2 statistics go down to 6.6e-8, whose inverse root is
+#: 3.9e3: without a floor, directions in which w does not vary would dominate P_N.
 FLOOR = 1e-8
 
 
 def deactivate(w: Tensor) -> Tensor:
-    """W to p: leaky ReLU of slope 5."""
+    """Map w to p with a leaky ReLU of slope 5, the inverse of :func:`activate`."""
     return torch.where(w >= 0, w, 5 * w)
 
 
 def activate(p: Tensor) -> Tensor:
-    """P to w: leaky ReLU of slope 0.2."""
+    """Map p to w with a leaky ReLU of slope 0.2."""
     return F.leaky_relu(p, 0.2)
 
 
@@ -48,8 +49,8 @@ class Prior:
 
     Attributes:
         mean: [w_dim].
-        values: [w_dim] eigenvalues of the covariance, falling, floored at :data:`FLOOR`.
-        vectors: [w_dim, w_dim], one eigenvector a column.
+        values: [w_dim] eigenvalues of the covariance, descending, at least :data:`FLOOR`.
+        vectors: [w_dim, w_dim], one eigenvector per column.
     """
 
     mean: Tensor
@@ -57,12 +58,12 @@ class Prior:
     vectors: Tensor
 
     def whiten(self, w: Tensor) -> Tensor:
-        """W [..., w_dim] to P_N: zero mean, unit variance, no correlation over the mapping's samples."""
+        """Map w [..., w_dim] to P_N, where the mapping's samples have zero mean, unit variance and no correlation."""
         mean, scale, vectors = self._like(w)
         return (deactivate(w) - mean) @ vectors / scale
 
     def colour(self, v: Tensor) -> Tensor:
-        """P_N [..., w_dim] to w: the inverse of :meth:`whiten`."""
+        """Map v [..., w_dim] of P_N to w; inverts :meth:`whiten`."""
         mean, scale, vectors = self._like(v)
         return activate((v * scale) @ vectors.T + mean)
 
@@ -71,17 +72,18 @@ class Prior:
 
 
 def prior_of(mean: Tensor, covariance: Tensor) -> Prior:
-    """Principal axes of a mean [d] and covariance [d, d], float64; signs: the largest entry of a vector is positive."""
-    values, vectors = torch.linalg.eigh(covariance)
+    """Return the prior of a mean [d] and a covariance [d, d], float64."""
+    values, vectors = torch.linalg.eigh(covariance)  # ascending
     values, vectors = values.flip(0).clamp_min(FLOOR), vectors.flip(1)
+    # The sign of an eigenvector is arbitrary and differs between libraries: make its largest entry positive.
     largest = vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True))
     return Prior(mean, values, vectors * largest.sign())
 
 
 def _folder() -> Path:
-    """``$GANVERT_PRIORS``, else a project's work folder, else the user's cache."""
-    if told := os.environ.get("GANVERT_PRIORS"):
-        return Path(told).expanduser()
+    """Return ``$GANVERT_PRIORS``, else the project's work folder, else the user's cache."""
+    if folder := os.environ.get("GANVERT_PRIORS"):
+        return Path(folder).expanduser()
     return Path(".work/priors") if Path("dvc.yaml").is_file() else Path.home() / ".cache" / "ganvert" / "priors"
 
 
@@ -89,33 +91,34 @@ _KNOWN: weakref.WeakKeyDictionary[Generator, Prior] = weakref.WeakKeyDictionary(
 
 
 def prior(generator: Generator) -> Prior:
-    """The generator's prior over a million samples, kept in a file by the generator's fingerprint.
+    """Return the generator's prior over a million samples; it is cached in a file named by the fingerprint.
 
-    Codes of a tuned generator were found with the prior of the original, which therefore goes on counting.
+    For a tuned generator it is the prior of the original, with which the tuned generator's codes were found.
 
     Raises:
-        UnsupportedError: the mapping network gives every row its own w, so that there is no single W.
+        UnsupportedError: the mapping network emits a separate w for every row, so that there is no single W.
+        CheckpointError: the cached file is damaged.
     """
     generator = generator if generator.untuned is None else generator.untuned
     if generator not in _KNOWN:
         if generator.rows_differ:
-            raise UnsupportedError("P_N: this generator's mapping gives every row its own w; use wplus")
+            raise UnsupportedError("P_N: this generator's mapping emits a separate w for every row; use wplus")
         label = "" if generator.label is None else f"-{generator.label}"
         path = _folder() / f"{generator.fingerprint()[:32]}{label}-{SAMPLES}.safetensors"
         if not path.exists():
-            found = prior_of(*_moments(generator, SAMPLES))
+            computed = prior_of(*_moments(generator, SAMPLES))
             with atomic_path(path) as temporary:
-                save_file({field: value.contiguous() for field, value in vars(found).items()}, temporary)
+                save_file({field: value.contiguous() for field, value in vars(computed).items()}, temporary)
         tensors, _ = read_weights(path)
         if set(tensors) != {"mean", "values", "vectors"} or len(tensors["mean"]) != generator.w_dim:
-            raise CheckpointError(f"{path}: not the statistics of this generator; delete it, they are made again")
+            raise CheckpointError(f"{path}: not the statistics of this generator; delete it to compute them again")
         _KNOWN[generator] = Prior(**tensors)
     return _KNOWN[generator]
 
 
 @torch.no_grad()
 def _moments(generator: Generator, samples: int) -> tuple[Tensor, Tensor]:
-    """Mean [d] and covariance [d, d] of p, in pieces with a seed each."""
+    """Return mean [d] and covariance [d, d] of p, summed over chunks with a seed each."""
     total = square = shift = None
     count = 0
     pieces = range(0, samples, _CHUNK)
@@ -124,7 +127,8 @@ def _moments(generator: Generator, samples: int) -> tuple[Tensor, Tensor]:
         source = torch.Generator("cpu").manual_seed(item_seed("prior", start))
         z = torch.randn(size, generator.z_dim, generator=source).to(generator.w_avg)
         p = deactivate(generator.map_to_w(z)).double().cpu()
-        shift = p.mean(dim=0) if shift is None else shift  # sums of squares about zero would cancel
+        # E[p^2] - E[p]^2 cancels where the mean is large: the first chunk's mean is taken away from all of them.
+        shift = p.mean(dim=0) if shift is None else shift
         p -= shift
         total = p.sum(dim=0) if total is None else total + p.sum(dim=0)
         square = p.T @ p if square is None else square + p.T @ p

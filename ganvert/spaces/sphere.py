@@ -1,4 +1,7 @@
-"""The sphere of radius sqrt(dim) on which z lies: back onto it, along it, and between two of its points."""
+"""Geometry of the sphere of radius sqrt(dim) on which z lies: retraction, motion along a direction, interpolation.
+
+A standard normal z has length sqrt(dim) up to a few percent, and the mapping network normalises z to exactly that.
+"""
 
 from __future__ import annotations
 
@@ -16,23 +19,24 @@ __all__ = ["MOTIONS", "STEPS", "Motion", "geodesic", "retract_once", "slerp", "s
 #: How a code on the sphere follows a direction. In flat spaces all of them are the same plain sum.
 Motion = Literal["retract_once", "geodesic", "stepped"]
 
-#: Steps of :func:`stepped` in the code that was published with F/Z+.
+#: Steps of :func:`stepped` in the code published with F/Z+.
 STEPS = 1000
 
-#: Unit vectors whose sum is shorter are opposite as far as float32 codes can tell.
+#: Unit vectors with a shorter sum are opposite within the precision of float32 codes.
 _OPPOSITE = 1e-6
 
 
 def to_sphere(z: Tensor) -> Tensor:
-    """Scale z to the sphere of radius sqrt(dim) along the last axis (F/Z+ paper, eq. 5)."""
+    """Scale z to length sqrt(dim) along the last axis (F/Z+, eq. 5)."""
+    # The clamp keeps a zero vector zero instead of NaN.
     return z * (z.shape[-1] ** 0.5 / z.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(z.dtype).tiny))
 
 
 def retract_once(z: Tensor, field: Tensor) -> Tensor:
-    """``z + field``, then back onto the sphere once (F/Z+ paper, section 3.4).
+    """Add the field and retract onto the sphere once (F/Z+, section 3.4).
 
-    A mapping network that normalises z draws the same picture of ``z + field`` itself: the retraction keeps numbers
-    comparable, it does not change the edit.
+    The mapping network normalises z, so the retraction does not change the image: it keeps the length of codes, and
+    with it the meaning of an amount, the same from edit to edit.
 
     Args:
         z: [..., dim], of any length but zero.
@@ -45,34 +49,37 @@ def retract_once(z: Tensor, field: Tensor) -> Tensor:
 
 
 def geodesic(z: Tensor, field: Tensor) -> Tensor:
-    """Where the flow of `field`, projected on the sphere, takes z in unit time.
+    """Follow the constant field, projected onto the sphere, for unit time; in closed form.
 
-    z turns towards the field in the plane of both. With theta the angle between them and R = sqrt(dim)::
+    z turns towards the field in their common plane. With theta the angle between them and R = sqrt(dim), the flow is
+    ``d theta / dt = -|field| / R * sin(theta)``, whose solution is::
 
         tan(theta' / 2) = tan(theta / 2) * exp(-|field| / R)
 
-    It is the limit of :func:`stepped` for many steps, in one evaluation. A z that points along the field, or straight
-    away from it, stays where it is. Arguments and result as of :func:`retract_once`.
+    It is the limit of :func:`stepped` for many steps. A z that points along the field, or exactly away from it, stays.
+    Arguments and result are those of :func:`retract_once`.
     """
     radius = z.shape[-1] ** 0.5
     length = field.double().norm(dim=-1, keepdim=True)
     unit, along = F.normalize(z.double(), dim=-1), F.normalize(field.double(), dim=-1)
-    # 4 cos^2 and 4 sin^2 of theta / 2 from distances: their ratio keeps its digits at both poles.
+    # |u + a|^2 = 4 cos^2(theta / 2) and |u - a|^2 = 4 sin^2(theta / 2). Their ratio, tan^2(theta / 2), keeps its digits
+    # at both poles, where the arc cosine of the inner product loses them.
     near, far = ((unit + sign * along).square().sum(dim=-1, keepdim=True) for sign in (1, -1))
     decay = torch.exp(-length / radius)
-    across = unit - along * (near - far) / 4
+    across = unit - along * (near - far) / 4  # part of u at right angles to the field; its length is sin(theta)
+    # cos and sin of theta' from tan(theta' / 2) by the half-angle formulas, multiplied out.
     moved = ((near - far * decay**2) * along + 4 * decay * across) / (near + far * decay**2)
-    # A pole of the field and a row without one rest; the division has no value for them.
-    rests = (length == 0) | (near == 0)
-    return torch.where(rests, z, (radius * moved).to(z))
+    # Without a field, and exactly opposite to it, nothing moves; the formula would divide zero by zero.
+    fixed = (length == 0) | (near == 0)
+    return torch.where(fixed, z, (radius * moved).to(z))
 
 
 def stepped(z: Tensor, field: Tensor, steps: int = STEPS) -> Tensor:
-    """`steps` equal parts of `field`, each followed by a retraction (the published code of F/Z+).
+    """Add `steps` equal parts of the field, each followed by a retraction (the code published with F/Z+).
 
-    Arguments and result as of :func:`retract_once`.
+    Arguments and result are those of :func:`retract_once`.
     """
-    part = field.double() / steps
+    part = field.double() / steps  # float64: in float32 a thousand small steps would lose digits
     moved = to_sphere(z.double())
     for _ in range(steps):
         moved = to_sphere(moved + part)
@@ -88,30 +95,31 @@ MOTIONS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
-    """The point at `t` of the great circle from a to b, at constant speed (Shoemake 1985).
+    """Interpolate along the great circle from a to b at constant speed (Shoemake 1985).
 
     Args:
         a: [..., dim], of any length but zero.
         b: the same.
-        t: 0 is a and 1 is b, bit for bit; outside of [0, 1] the circle goes on.
+        t: 0 gives a and 1 gives b, bit for bit; outside [0, 1] the circle continues.
 
     Returns:
         [..., dim], of length sqrt(dim) between the ends.
 
     Raises:
-        UnsupportedError: a and b lie opposite each other, where no way is the shortest.
+        UnsupportedError: a and b are opposite, so that no great circle is the shortest.
     """
     if t in (0, 1):
         return (b if t else a).clone()
-    one, other = F.normalize(a.double(), dim=-1), F.normalize(b.double(), dim=-1)
-    apart, together = ((one + sign * other).norm(dim=-1, keepdim=True) for sign in (-1, 1))
-    if bool((together < _OPPOSITE).any()):
+    start, end = F.normalize(a.double(), dim=-1), F.normalize(b.double(), dim=-1)
+    difference, total = ((start + sign * end).norm(dim=-1, keepdim=True) for sign in (-1, 1))
+    if bool((total < _OPPOSITE).any()):
         raise UnsupportedError(
-            "slerp: wanted two codes with a shortest way between them, got a row that lies opposite its other end; "
-            "go by way of a third code"
+            "slerp: wanted two codes with a shortest path between them, got a row that is opposite to its other end; "
+            "interpolate via a third code"
         )
-    angle = 2 * torch.atan2(apart, together)
+    # |u - v| = 2 sin(angle / 2) and |u + v| = 2 cos(angle / 2): precise for all angles, unlike acos(u . v).
+    angle = 2 * torch.atan2(difference, total)
     equal = angle == 0
     sine = torch.where(equal, torch.ones_like(angle), angle.sin())
-    between = (torch.sin((1 - t) * angle) * one + torch.sin(t * angle) * other) / sine
+    between = (torch.sin((1 - t) * angle) * start + torch.sin(t * angle) * end) / sine
     return torch.where(equal, a, (a.shape[-1] ** 0.5 * between).to(a))

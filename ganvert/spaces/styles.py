@@ -1,4 +1,4 @@
-"""S: the outputs of the affine layers (Wu et al. 2021, StyleSpace)."""
+"""S: the outputs of the affine layers (StyleSpace, Wu et al. 2021)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["S"]
 
 
 class S(Space):
-    """One vector per style slot. A direction of W moves the rows it names through the affine layers."""
+    """One vector per style slot. Directions of W act through the affine layers of the rows that they move."""
 
     name = "s"
     direction_space = "w"
@@ -45,7 +45,7 @@ class S(Space):
     def decode(self, variables: Mapping[str, Tensor]) -> SynthesisInput:
         if not self.first_row:
             return SynthesisInput(styles=dict(variables))
-        # Slots of coarser rows are hidden by the injected feature; the network wants values for them all the same.
+        # The injected feature hides the slots of coarser rows, but the synthesis network needs values for them.
         n = len(next(iter(variables.values())))
         return SynthesisInput(ws=self.generator.w_avg.expand(n, self.generator.num_ws, -1), styles=dict(variables))
 
@@ -59,6 +59,6 @@ class S(Space):
         end = start.clone()
         for vector, (first, last) in moves:
             end[:, first:last] += vector.to(end)
-        # The affine layers are linear but for their bias, which drops out of the difference.
+        # Affine layers are linear but for the bias, which cancels in the difference: the start does not matter.
         before, after = generator.styles(start), generator.styles(end)
         return self.decode({name: value + after[name] - before[name] for name, value in variables.items()})

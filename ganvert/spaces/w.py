@@ -49,7 +49,6 @@ class W(WPlus):
     """One w for all rows (Karras et al. 2019). ws that differ between rows are averaged."""
 
     name = "w"
-    tied = True
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

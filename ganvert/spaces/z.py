@@ -18,7 +18,7 @@ __all__ = ["Z", "ZPlus"]
 
 
 class ZPlus(Space):
-    """One z per row of ws, each on its own sphere (F/Z+ paper, section 3.2)."""
+    """One z per row of ws, each on its own sphere (F/Z+, section 3.2)."""
 
     name = "zplus"
     direction_space = "z"
@@ -26,7 +26,7 @@ class ZPlus(Space):
 
     @property
     def reads(self) -> list[int]:
-        """The row of ws that each z stands for."""
+        """Row of ws that each z determines."""
         return list(range(self.first_row, self.generator.num_ws))
 
     @property
@@ -38,7 +38,7 @@ class ZPlus(Space):
 
     def from_ws(self, ws: Tensor) -> Variables:
         raise UnsupportedError(
-            f"space {self.name!r} cannot start from w codes (the mapping has no inverse): use random"
+            f"space {self.name!r} cannot start from w codes (the mapping network has no inverse): use random"
         )
 
     def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:
@@ -51,19 +51,19 @@ class ZPlus(Space):
     def move(
         self, variables: Mapping[str, Tensor], moves: Sequence[Move], how: Motion = "retract_once"
     ) -> SynthesisInput:
-        """Every z_i follows the sum of the moves of its row, by default ``z_i + a n`` and back (section 3.4).
+        """Move every z_i by the sum of the moves of its row, by default ``z_i + a n`` and a retraction (section 3.4).
 
-        The mapping network normalises z, so ``z_i + a n`` without the way back draws the picture of ``retract_once``.
+        The mapping network normalises z, so without the retraction the images would be those of ``retract_once`` too.
         """
         motion = lookup(MOTIONS, how, "motion")
         z = variables["z"].expand(-1, len(self.reads), -1)
         field = torch.zeros_like(z[0])
         for vector, (first, last) in moves:
             field[[i for i, row in enumerate(self.reads) if first <= row < last]] += vector.to(field)
-        return self.tell(motion(z, field))
+        return self.decode_rows(motion(z, field))
 
-    def tell(self, z: Tensor) -> SynthesisInput:
-        """What the generator is told for z [N, len(reads), z_dim]."""
+    def decode_rows(self, z: Tensor) -> SynthesisInput:
+        """Return the inputs of the synthesis network for z [N, len(reads), z_dim]."""
         return SynthesisInput(ws=self.whole(self.generator.map_rows(z, self.first_row)))
 
     def between(self, name: str, a: Tensor, b: Tensor, t: float) -> Tensor:
@@ -74,10 +74,6 @@ class Z(ZPlus):
     """A single z for all rows."""
 
     name = "z"
-
-    @property
-    def tied(self) -> bool:  # type: ignore[override]
-        return not self.generator.rows_differ
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""Z++: one z for every style slot, on spheres like those of Z+ (the code published with the F/Z+ paper)."""
+"""Z++: one z for every style slot, on spheres like those of Z+ (in the code published with F/Z+)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["ZPlusPlus"]
 
 
 class ZPlusPlus(ZPlus):
-    """Where two slots read one row of ws (a convolution and the picture before it), each has a z of its own.
+    """Z+ with a separate z for each slot, also where two of them read one row of ws (a toRGB and the next convolution).
 
-    Every z is mapped and goes through its own slot's affine layer. A direction moves the slots that read its rows.
+    Every z is mapped and passes through its own slot's affine layer. A direction moves the slots that read its rows.
     """
 
     name = "zplusplus"
@@ -31,24 +31,25 @@ class ZPlusPlus(ZPlus):
         return [slot.row for slot in self._styles.slots]
 
     def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:
-        raise UnsupportedError(f"space {self.name!r} has no ws: slots that read one row have each their own w")
+        raise UnsupportedError(f"space {self.name!r} has no ws: slots that read the same row have different w")
 
     def decode(self, variables: Mapping[str, Tensor]) -> SynthesisInput:
-        return self.tell(variables["z"])
+        return self.decode_rows(variables["z"])
 
-    def tell(self, z: Tensor) -> SynthesisInput:
+    def decode_rows(self, z: Tensor) -> SynthesisInput:
         generator, slots, rows = self.generator, self._styles.slots, self.reads
         w = generator.map_to_w(z.flatten(0, 1)).unflatten(0, z.shape[:2])
-        if generator.rows_differ:  # slot i of z is asked for its own row: [N, i, row of i]
+        if generator.rows_differ:  # each z gives a w for every row, of which only its own is used: [N, i, row of i]
             w = w[:, range(len(rows)), rows]
         styles: dict[str, Tensor] = {}
-        # All affine layers act at once on ws, so each pass serves one slot of every row that has slots left.
+        # generator.styles applies all affine layers to one ws, with one w per row. So each pass serves one slot of
+        # every row that has slots left: two passes in StyleGAN2, where a row has two slots at most.
         waiting = list(range(len(slots)))
         while waiting:
             served = {rows[i]: i for i in waiting}
             ws = generator.w_avg.to(w).repeat(len(w), generator.num_ws, 1)
             ws[:, list(served)] = w[:, list(served.values())]
-            told = generator.styles(ws)
-            styles |= {slots[i].name: told[slots[i].name] for i in served.values()}
+            computed = generator.styles(ws)
+            styles |= {slots[i].name: computed[slots[i].name] for i in served.values()}
             waiting = [i for i in waiting if i not in served.values()]
         return self._styles.decode(styles)

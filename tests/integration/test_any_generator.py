@@ -49,11 +49,11 @@ class Odd(MobileStyleGAN):
         rows = torch.linspace(0.8, 1.2, self.num_ws).unsqueeze(1)
         return (super()._mapping(z, None) + labels.argmax(dim=1, keepdim=True)).unsqueeze(1) * rows
 
-    def _noise(self, told: SynthesisInput) -> list[Tensor | None]:
+    def _noise(self, synthesis_input: SynthesisInput) -> list[Tensor | None]:
         return [None] * len(super().noise_shapes)
 
     def run(self, synthesis_input: SynthesisInput, **more: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        images, seen = super().run(told, **more)
+        images, seen = super().run(synthesis_input, **more)
         return images.mean(dim=1, keepdim=True), seen
 
 

@@ -267,7 +267,7 @@ def test_our_own_file_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [item.name for item in tmp_path.iterdir()] == ["g.safetensors"]
     header = json.loads(path.read_bytes()[8 : 8 + int.from_bytes(path.read_bytes()[:8], "little")])
     assert list(header["__metadata__"]) == sorted(header["__metadata__"])  # not in the order of a hash table
-    with pytest.raises(CheckpointError, match="config cannot be told"):
+    with pytest.raises(CheckpointError, match="metadata config cannot be given"):
         save_generator(path, CHECKPOINT, {"config": "{}"})
 
 

@@ -268,7 +268,7 @@ def test_genforce(wrap: Callable[[dict[str, Any]], Any]) -> None:
     checkpoint = read(root, "genforce")
     agree(load(checkpoint), net)
     notes = "\n".join(checkpoint.ignored)
-    assert "assumed: layers that double to 128 px" in notes
+    assert "assumed: layers that upsample to 128 px" in notes
     assert "only the output of the largest resolution draws" in notes
     assert ("not averaged" in notes) == ("generator_smooth" not in str(root.get("models", root).keys()))
 
@@ -314,7 +314,7 @@ def test_idinvert_and_interfacegan(linear: str, const: str, tanh: bool, rows: bo
     assert generator.rows_differ == rows
     assert generator.final_tanh == tanh
     notes = "\n".join(checkpoint.ignored)
-    assert "truncation.truncation: say psi" in notes
+    assert "truncation.truncation: give psi" in notes
     assert ("assumed: pictures end in tanh" in notes) == tanh
 
 
@@ -366,7 +366,7 @@ def test_networks_we_cannot_draw_are_refused() -> None:
     refuse("lacks synthesis.layer1.weight", **{"synthesis.layer1.weight": None})
     refuse("lacks truncation.w_avg", **{"truncation.w_avg": None})
     refuse("mean w has shape", **{"truncation.w_avg": torch.zeros(W + 1)})
-    refuse("does not fit", **{"synthesis.layer3.apply_noise.noise": torch.zeros(2, 1, 8, 8)})
+    refuse("wanted 2 axes", **{"synthesis.layer3.apply_noise.noise": torch.zeros(2, 1, 8, 8)})
     refuse("wanted .*got", **{"synthesis.layer3.apply_noise.noise": torch.zeros(1, 1, 7, 8)})
     refuse("floating-point", **{"synthesis.layer3.bias": torch.zeros(7, dtype=torch.int64)})
     refuse("floating-point", **{"synthesis.layer3.bias": "zero"})
