@@ -1,4 +1,4 @@
-"""The one module that knows both pixels and [-1, 1]: conversion, resizing, PNG bytes."""
+"""Conversion between images of pixels and tensors in [-1, 1], resizing, PNG bytes."""
 
 from __future__ import annotations
 
@@ -30,18 +30,19 @@ _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's mode L
 
 
 def from_pil(images: Sequence[Image.Image]) -> Tensor:
-    """RGB pictures of one size to float32 [N, 3, h, w] in [-1, 1]."""
+    """Convert RGB images of one size to float32 [N, 3, h, w] in [-1, 1]."""
     arrays = np.stack([np.asarray(image.convert("RGB")) for image in images])
     return from_bytes(arrays).contiguous()
 
 
 def from_bytes(pixels: np.ndarray) -> Tensor:
-    """uint8 [N, h, w, 3] to float32 [N, 3, h, w] in [-1, 1]."""
+    """Convert uint8 [N, h, w, 3] to float32 [N, 3, h, w] in [-1, 1]."""
+    # 127.5, not 128: 0 and 255 become exactly -1 and 1, as in the StyleGAN codes.
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
 
 def to_pil(images: Tensor) -> list[Image.Image]:
-    """[N, 1 or 3, h, w] about [-1, 1] (clamped here) to RGB pictures."""
+    """Convert [N, 1 or 3, h, w], nominally in [-1, 1] and clamped here, to RGB images."""
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ShapeError(f"images: wanted [N, 1 or 3, h, w], got {list(images.shape)}")
     pixels = images.detach().float().mul(127.5).add(127.5).round().clamp(0, 255).to(torch.uint8).cpu()
@@ -49,14 +50,14 @@ def to_pil(images: Tensor) -> list[Image.Image]:
 
 
 def as_rgb(images: Tensor) -> Tensor:
-    """[N, 1 or 3, h, w] to [N, 3, h, w]: grey becomes three equal channels."""
+    """Convert [N, 1 or 3, h, w] to [N, 3, h, w]; grey becomes three equal channels."""
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ShapeError(f"images: wanted [N, 1 or 3, h, w], got {list(images.shape)}")
     return images.expand(-1, 3, -1, -1)
 
 
 def as_drawn(images: Tensor, channels: int, size: int) -> Tensor:
-    """RGB pictures as a generator of so many channels and pixels could draw them.
+    """Convert RGB images to the resolution and the colours that a generator can draw.
 
     Args:
         images: RGB [N, 3, h, w].
@@ -70,7 +71,7 @@ def as_drawn(images: Tensor, channels: int, size: int) -> Tensor:
         UnsupportedError: another number of channels.
     """
     if channels not in (1, 3):
-        raise UnsupportedError(f"pictures of {channels} channels: only generators of RGB (3) or grey (1) are supported")
+        raise UnsupportedError(f"images of {channels} channels: only generators of RGB (3) or grey (1) are supported")
     resized = area_resize(images, size)
     if channels == 3:
         return resized
@@ -79,19 +80,19 @@ def as_drawn(images: Tensor, channels: int, size: int) -> Tensor:
 
 
 def to_png(image: Image.Image) -> bytes:
-    """Lossless bytes of a picture, the same for the same pixels."""
+    """Return the PNG bytes of an image; equal pixels give equal bytes."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()
 
 
 def from_png(data: bytes) -> Image.Image:
-    """The RGB picture in some image bytes that ganvert wrote."""
+    """Return the RGB image in the bytes of an image file that ganvert wrote."""
     return Image.open(io.BytesIO(data)).convert("RGB")
 
 
 def area_resize(images: Tensor, size: int) -> Tensor:
-    """Resize [N, C, h, w] to size x size: exact area average when shrinking, bicubic (antialiased) when growing."""
+    """Resize [N, C, h, w] to size x size: area average when shrinking, bicubic (antialiased) when enlarging."""
     height, width = images.shape[2:]
     if height == width == size:
         return images
@@ -105,7 +106,7 @@ def area_resize(images: Tensor, size: int) -> Tensor:
 def contact_sheet(
     pictures: Sequence[Image.Image], columns: int, size: int, captions: Sequence[str] | None = None
 ) -> Image.Image:
-    """A grid of pictures, each fitted into size x size, with optional captions below."""
+    """Arrange pictures in a grid, each fitted into size x size, with optional captions below."""
     rows = max(math.ceil(len(pictures) / columns), 1)
     line = 22 if captions else 0
     sheet = Image.new("RGB", (columns * (size + 4) + 4, rows * (size + 4 + line) + 4), "white")

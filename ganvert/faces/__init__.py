@@ -1,4 +1,4 @@
-"""Faces: reading photos, finding faces, aligning, pasting back, and numbers about them.
+"""Faces: reading photographs, detection, alignment, pasting back, and measurements of pose, attributes and identity.
 
 The package may import `assets` and what lies below.
 """

@@ -1,4 +1,4 @@
-"""Aligned face crops by the recipes that the generators' training data were cut with."""
+"""Aligned face crops, by the recipes with which the generators' training images were cut."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ganvert.base.registry import lookup
 
 __all__ = ["RECIPES", "Aligned", "Recipe", "align", "face_quad"]
 
-SUPERSAMPLING = 4  # the FFHQ script cuts 4096 px for its 1024 px crops
+SUPERSAMPLING = 4  # the FFHQ script transforms to 4096 px and shrinks to 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,14 +21,14 @@ class Aligned:
     """A crop and where it came from."""
 
     crop: Image.Image  # RGB, resolution x resolution
-    # float64 [4, 2]: corners TL, BL, BR, TR in upright photo pixels, integers being pixel centres; so the crop's
+    # float64 [4, 2]: corners TL, BL, BR, TR in pixels of the upright photo. Integers are pixel centres, so the crop's
     # outline is at quad + 0.5 in coordinates that count pixel edges. It may reach outside the photo.
     quad: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How to cut: a function of (RGB image, landmarks [68, 2] or None, resolution)."""
+    """A way to cut a crop: a function of (RGB image, landmarks [68, 2] or None, resolution)."""
 
     cut: Callable[[Image.Image, np.ndarray | None, int], Aligned]
     needs_face: bool
@@ -47,7 +47,7 @@ def align(image: Image.Image, landmarks: np.ndarray | None, resolution: int, rec
         UnknownNameError: no such recipe.
         ParamsError: the resolution is not positive.
         ShapeError: the recipe needs landmarks [68, 2] and got something else.
-        PhotoError: the landmarks' square lies wholly outside the photo.
+        PhotoError: the square around the face lies entirely outside the photo.
     """
     chosen = lookup(RECIPES, recipe, "alignment recipe")
     if resolution < 1:
@@ -59,23 +59,26 @@ def align(image: Image.Image, landmarks: np.ndarray | None, resolution: int, rec
 
 
 def face_quad(landmarks: np.ndarray) -> np.ndarray:
-    """The oriented square around a face: corners TL, BL, BR, TR [4, 2] from 68 landmarks.
+    """Compute the oriented square around a face: corners TL, BL, BR, TR [4, 2] from 68 landmarks.
 
     Karras et al. 2019 (arXiv 1812.04948, appendix A; Karras et al. 2018, appendix C): the axis is the eye line averaged
     with the perpendicular of the line from eyes to mouth, the half side the larger of 2.0 eye distances and 1.8
     eye-to-mouth distances, the centre a tenth of the way from eyes to mouth.
     """
+    # Left and right as seen in the image. Eye centres are means of the six contour points of each eye.
     left_eye, right_eye = landmarks[36:42].mean(0), landmarks[42:48].mean(0)
     eyes, mouth = (left_eye + right_eye) / 2, (landmarks[48] + landmarks[54]) / 2
     across, down = right_eye - left_eye, mouth - eyes
+    # Two estimates of the horizontal axis, added: a turned head shortens the eye line and keeps the other one, a
+    # nodding head the other way round. The longer one weighs more, as its angle is more certain.
     x = across - _turned(down)
-    x *= max(2.0 * np.hypot(*across), 1.8 * np.hypot(*down)) / np.hypot(*x)
+    x *= max(2.0 * np.hypot(*across), 1.8 * np.hypot(*down)) / np.hypot(*x)  # half the side of the square
     y, centre = _turned(x), eyes + 0.1 * down
     return np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y])
 
 
 def _turned(vector: np.ndarray) -> np.ndarray:
-    """A quarter turn, clockwise as seen in a picture: right becomes down."""
+    """Rotate by a quarter turn, clockwise as seen in an image (y points down): right becomes down."""
     return np.array([-vector[1], vector[0]])
 
 
@@ -84,8 +87,8 @@ def _cut_ffhq(image: Image.Image, landmarks: np.ndarray | None, resolution: int)
 
 
 def _cut_celebahq(image: Image.Image, landmarks: np.ndarray | None, resolution: int) -> Aligned:
-    # CelebA-HQ was cut by 5 annotated points; here eye contours stand for pupils. Its script moves all points by
-    # half a pixel and enlarges small photos first (there by a learned network, here by LANCZOS).
+    # CelebA-HQ was cut by 5 annotated points, for which the means of the eye contours stand in here. Its script shifts
+    # all points by half a pixel, and enlarges small photos first (there by a learned network, here by LANCZOS).
     return _cut(image, face_quad(np.asarray(landmarks, dtype=np.float64)) + 0.5, resolution, enlarge=True)
 
 
@@ -106,14 +109,15 @@ RECIPES: dict[str, Recipe] = {
 
 
 def _cut(image: Image.Image, quad: np.ndarray, resolution: int, *, enlarge: bool) -> Aligned:
-    """Shrink, crop, (enlarge,) pad, transform, as the FFHQ and CelebA-HQ scripts do.
+    """Shrink, crop, (enlarge,) pad and transform, as the FFHQ and CelebA-HQ scripts do.
 
-    The scripts scale the quad about the corner of the first pixel's centre, which moves it by up to half a pixel of the
-    shrunk photo. Pixels follow the scripts; the quad that is returned says where they were really taken from.
+    All constants are the scripts'. These scale the quad as if pixel centres were pixel corners, which shifts it by up
+    to half a pixel of the shrunk photo. The crop follows the scripts; the returned quad is where it really lies.
     """
     side = float(np.hypot(*(quad[3] - quad[0])))
     scale, offset = np.ones(2), np.zeros(2)  # working edge coordinates = scale * photo edge coordinates + offset
 
+    # Where the photo has over twice the wanted resolution, LANCZOS shrinks it first: the final transform is bilinear.
     shrink = int(np.floor(side / resolution * 0.5))
     if shrink > 1:
         size = (int(np.rint(image.width / shrink)), int(np.rint(image.height / shrink)))
@@ -135,9 +139,10 @@ def _cut(image: Image.Image, quad: np.ndarray, resolution: int, *, enlarge: bool
             quad, side, scale, offset = quad * factor, side * factor, scale * factor, offset * factor
             border = max(int(np.rint(side * 0.1)), 3)
 
+    # How far the square, with its border, reaches out of the photo at left and top, and at right and bottom.
     before = np.maximum(-np.floor(quad.min(0)).astype(int) + border, 0)
     after = np.maximum(np.ceil(quad.max(0)).astype(int) - np.array(image.size) + border, 0)
-    if max(before.max(), after.max()) > border - 4:
+    if max(before.max(), after.max()) > border - 4:  # the square itself comes within 4 px of the edge
         least = int(np.rint(side * 0.3))
         before, after = np.maximum(before, least), np.maximum(after, least)
         image = _pad(image, before, after, blur=side * 0.02)
@@ -151,25 +156,27 @@ def _cut(image: Image.Image, quad: np.ndarray, resolution: int, *, enlarge: bool
 
 
 def _pad(image: Image.Image, before: np.ndarray, after: np.ndarray, blur: float) -> Image.Image:
-    """Reflect the photo around its edges, blurred and faded to the median colour the further out, as in FFHQ."""
+    """Reflect the photo around its edges, with more blur and more of the median colour further out, as in FFHQ."""
     widths = ((before[1], after[1]), (before[0], after[0]), (0, 0))
     pixels = np.pad(np.asarray(image, dtype=np.float32), widths, mode="reflect")
     height, width = pixels.shape[:2]
     y, x = np.ogrid[:height, :width]
+    # 0 at the photo's edge, 1 at the outer edge of the padding, negative inside the photo.
     mask = np.maximum(
         1 - np.minimum(x / np.float32(before[0]), (width - 1 - x) / np.float32(after[0])),
         1 - np.minimum(y / np.float32(before[1]), (height - 1 - y) / np.float32(after[1])),
     )[:, :, None].astype(np.float32)
+    # The blur begins inside the photo (mask -1/3) and is complete at its edge; the fade begins at the edge.
     pixels += (_gaussian(pixels, blur) - pixels) * np.clip(mask * 3 + 1, 0, 1)
     pixels += (np.median(pixels, axis=(0, 1)) - pixels) * np.clip(mask, 0, 1)
     return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
 
 
 def _gaussian(pixels: np.ndarray, sigma: float) -> np.ndarray:
-    """`scipy.ndimage.gaussian_filter` over both axes of [h, w, channels], in time that does not grow with sigma.
+    """Apply `scipy.ndimage.gaussian_filter` over both axes of [h, w, channels], in time independent of sigma.
 
-    Its kernel (cut at 4 sigma) with mirrored edges is diagonal in the cosine basis, so two cosine transforms do it: at
-    sigma 80 and 5000 px, which photos reach here, the direct sum takes minutes.
+    With mirrored edges its kernel, cut at 4 sigma, is diagonal in the cosine basis: two cosine transforms and a product
+    replace the direct sum, which takes minutes at sigma 80 and 5000 px, as photos reach here.
     """
     from scipy.fft import dctn, idctn
 
@@ -179,6 +186,7 @@ def _gaussian(pixels: np.ndarray, sigma: float) -> np.ndarray:
     for axis in (0, 1):
         length = pixels.shape[axis]
         angles = np.pi / length * np.arange(length)
+        # Eigenvalues of a symmetric kernel k: k_0 + 2 sum_j k_j cos(j angle), here divided by its sum.
         gain = (1 + 2 * np.cos(np.outer(angles, reach)) @ kernel) / (1 + 2 * kernel.sum())
         spectrum *= np.expand_dims(gain, tuple(i for i in range(3) if i != axis)).astype(pixels.dtype)
     return idctn(spectrum, axes=(0, 1))

@@ -1,15 +1,15 @@
-"""Numbers about a face: head pose and expression from 68 landmarks, age and gender from two small networks.
+"""Attributes of a face: head pose and expression from 68 landmarks, age and gender from two small networks.
 
 | name       | unit    | meaning                                                                              |
 |------------|---------|--------------------------------------------------------------------------------------|
-| yaw        | degrees | positive: the person looks to the picture's right                                    |
+| yaw        | degrees | positive: the person looks to the image's right                                      |
 | pitch      | degrees | positive: up                                                                         |
-| roll       | degrees | positive: clockwise in the picture                                                   |
+| roll       | degrees | positive: clockwise in the image                                                     |
 | smile      | ratio   | mouth width / distance of the eye centres + 2 x lift of the mouth corners / mouth width |
 | mouth_open | ratio   | gap between the lips / distance of the eye centres                                   |
 | eyes_open  | ratio   | eye height / eye width, mean of both eyes (about 0.1 closed, 0.3 open)               |
 | age        | years   | expectation over the network's 81 ages, 0 to 80                                      |
-| gender     | logit   | log p(male) - log p(female) as the network sees it                                   |
+| gender     | logit   | log p(male) - log p(female) as the network predicts it                               |
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TINY = 1e-7  # keeps the logit finite
 
 
 class Face:
-    """What attribute functions look at: landmarks, pose, and the outputs of the networks (computed when asked)."""
+    """Inputs of the attribute functions: landmarks, pose, and outputs of the networks, computed on demand."""
 
     def __init__(self, image: np.ndarray, landmarks: np.ndarray, networks: Mapping[str, _Network]) -> None:
         self.landmarks = landmarks
@@ -50,13 +50,13 @@ class Face:
         return float(np.linalg.norm(self.landmarks[42:48].mean(0) - self.landmarks[36:42].mean(0)))
 
     def probabilities(self, network: str) -> tuple[np.ndarray, _Network]:
-        """Class probabilities [classes] of ``"age"`` or ``"gender"``, and the network that gave them."""
+        """Return the class probabilities [classes] of ``"age"`` or ``"gender"``, and the network that gave them."""
         model = self._networks[network]
         return model(self._image, self.landmarks), model
 
 
 def smile(face: Face) -> float:
-    """Wide mouth with raised corners: both terms grow with a smile, and neither depends on size, roll or yaw much."""
+    """Measure a wide mouth with raised corners; both terms grow with a smile and hardly depend on size, roll or yaw."""
     points = face.landmarks
     left, right = points[48], points[54]
     width = float(np.linalg.norm(right - left))
@@ -67,14 +67,14 @@ def smile(face: Face) -> float:
 
 
 def mouth_open(face: Face) -> float:
-    """Mean gap of the three inner lip pairs over the eye distance."""
+    """Return the mean gap between the three pairs of inner lip points over the eye distance."""
     points = face.landmarks
     gap = np.linalg.norm(points[[61, 62, 63]] - points[[67, 66, 65]], axis=1).mean()
     return float(gap) / face.eye_distance
 
 
 def eyes_open(face: Face) -> float:
-    """Eye aspect ratio (Soukupova and Cech 2016), mean of both eyes."""
+    """Return the eye aspect ratio (Soukupova and Cech 2016), mean of both eyes."""
     points = face.landmarks
     ratios = []
     for first in (36, 42):
@@ -84,19 +84,20 @@ def eyes_open(face: Face) -> float:
 
 
 def age(face: Face) -> float:
-    """Expected age in years."""
+    """Return the expected age in years."""
     probabilities, network = face.probabilities("age")
     return float(probabilities @ network.values)
 
 
 def gender(face: Face) -> float:
-    """Logit of the network's class "male"."""
+    """Return log p(male) - log p(female)."""
     probabilities, network = face.probabilities("gender")
     male = probabilities[network.labels.index("male")]
     female = probabilities[network.labels.index("female")]
     return float(np.log(max(male, TINY)) - np.log(max(female, TINY)))
 
 
+#: name -> function
 ATTRIBUTES: dict[str, Callable[[Face], float]] = {
     "yaw": lambda face: face.yaw,
     "pitch": lambda face: face.pitch,
@@ -110,10 +111,10 @@ ATTRIBUTES: dict[str, Callable[[Face], float]] = {
 
 
 class AttributeScorer:
-    """Scores pictures, each by its largest face and independently of the others.
+    """Scores images, each by its largest face and independently of the others.
 
     Args:
-        folder: where the asset files lie.
+        folder: of the asset files.
         names: which attributes; all by default.
 
     Raises:
@@ -128,21 +129,21 @@ class AttributeScorer:
         self._detector = FaceDetector(folder, long_side=DETECTION_SIDE)
 
     def score(self, images: Sequence[Image.Image]) -> list[dict[str, float | None]]:
-        """One mapping of attribute to value per picture; every value is None where no face was found."""
+        """Return a mapping of attribute to value per image; all values are None if no face was found."""
         return [self._score(image) for image in images]
 
     def _score(self, image: Image.Image) -> dict[str, float | None]:
-        found = self._detector.detect(image, upsample=0)
-        if not found:
+        faces = self._detector.detect(image, upsample=0)
+        if not faces:
             return dict.fromkeys(self._functions)
-        face = Face(np.asarray(image.convert("RGB")), found[0], self._networks)
+        face = Face(np.asarray(image.convert("RGB")), faces[0], self._networks)
         return {name: function(face) for name, function in self._functions.items()}
 
 
 class _Network:
-    """One of dlib's age or gender networks as ONNX, fed as its manifest says.
+    """One of dlib's age or gender networks as ONNX, with the preprocessing of its manifest.
 
-    The face is cut out by five landmarks (dlib's chip geometry, padding from the manifest) at the network's own size;
+    The face is cut out by five landmarks (dlib's chip geometry, padding from the manifest) at the network's input size;
     pixels are ``(RGB - mean) * scale``.
     """
 

@@ -1,8 +1,8 @@
-"""Faces and their 68 landmarks, with dlib's frontal HOG detector and its ensemble-of-trees landmark predictor.
+"""Detection of faces and their 68 landmarks, with dlib's frontal HOG detector and ensemble-of-trees predictor.
 
-Detector: Dalal and Triggs 2005 with King's max-margin training (arXiv 1502.00046); it sees faces of about 80 px
-and more. Landmarks: Kazemi and Sullivan 2014, in the iBUG 300-W order. Neither has
-randomness: equal pixels give equal faces.
+Detector: Dalal and Triggs 2005 with King's max-margin training (arXiv 1502.00046); it finds faces of about 80 px or
+more. Landmarks: Kazemi and Sullivan 2014, in the order of iBUG 300-W. Both are deterministic: equal pixels give equal
+faces.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ __all__ = ["LANDMARKS_FILE", "FaceDetector", "as_dlib"]
 log = logging.getLogger(__name__)
 
 LANDMARKS_FILE = "shape_predictor_68_face_landmarks.dat"
-LANDMARK_SIDE = 1600  # px; the trees look at single pixels, so far larger pictures only add noise
-ENLARGED_SIDE = 2400  # px; rungs of the ladder that would enlarge beyond this are left out: they cost time and memory
-BORDER = 0.3  # reflected border of the last rung, in parts of the picture's sides
+LANDMARK_SIDE = 1600  # px; the trees compare single pixels, so much larger images only add noise
+ENLARGED_SIDE = 2400  # px; steps of the ladder that would enlarge beyond this are skipped: they cost time and memory
+BORDER = 0.3  # reflected border of the last step, as a fraction of the image's sides
 
 
 class FaceDetector:
-    """Finds faces; keeps the models in memory between pictures.
+    """Finds faces; keeps the models in memory between images.
 
-    When the first setting finds nothing, :meth:`detect` climbs a ladder and stops at the first rung that finds a face:
+    :meth:`detect` tries a ladder of settings, cheapest first, and stops at the first one that finds a face:
 
-    1. the picture as it is, enlarged 2x `upsample` times;
-    2. enlarged once more (faces under 80 px), and once more;
-    3. as rung 1 with 30 % of reflected border (faces that a tight crop cuts off or that touch the edge).
+    1. the image, enlarged 2x `upsample` times;
+    2. enlarged once more (for faces under 80 px), and once more;
+    3. as step 1 with 30 % of reflected border (for faces that a tight crop cuts off or that touch the edge).
 
     Args:
-        folder: where the asset files lie.
-        long_side: larger pictures are shrunk to this long side [px] for detection, which costs time per pixel.
+        folder: of the asset files.
+        long_side: larger images are shrunk to this long side [px] for detection, which costs time per pixel.
 
     Raises:
         AssetError: the landmark model is missing or damaged.
@@ -57,11 +57,11 @@ class FaceDetector:
         self._detector = dlib.get_frontal_face_detector()
 
     def detect(self, image: Image.Image, upsample: int = 1) -> list[np.ndarray]:
-        """Landmarks of every face, largest face first (ties: left to right, top to bottom).
+        """Find the landmarks of every face, largest face first (ties: left to right, top to bottom).
 
         Args:
-            image: RGB picture of any size.
-            upsample: how often the picture is enlarged 2x before the first look; 0 suits faces of 80 px and more.
+            image: RGB image of any size.
+            upsample: how many times the image is enlarged 2x in the first step; 0 suits faces of 80 px or more.
 
         Returns:
             float64 [68, 2] arrays of (x, y), where integers are pixel centres of `image`; an empty list without a face.
@@ -69,14 +69,15 @@ class FaceDetector:
         small, to_small = _shrink(image, self.long_side)
         middle, to_middle = _shrink(image, LANDMARK_SIDE)
         pixels = np.asarray(middle)
-        for rung, (picture, offset, times) in enumerate(_ladder(np.asarray(small), upsample)):
+        for step, (picture, offset, times) in enumerate(_ladder(np.asarray(small), upsample)):
             boxes = [(box.left(), box.top(), box.right(), box.bottom()) for box in self._detector(picture, times)]
             if boxes:
-                log.debug("%d faces at rung %d", len(boxes), rung)
+                log.debug("%d faces at step %d", len(boxes), step)
                 corners = np.array(boxes, dtype=np.float64).reshape(-1, 2, 2) - offset
+                # Sizes scale about pixel edges, half a pixel before the centres that integers stand for.
                 corners = (corners + 0.5) / to_small * to_middle - 0.5
-                found = [self._landmarks(pixels, box) for box in sorted(corners, key=_order)]
-                return [(points + 0.5) / to_middle - 0.5 for points in found]
+                faces = [self._landmarks(pixels, box) for box in sorted(corners, key=_order)]
+                return [(points + 0.5) / to_middle - 0.5 for points in faces]
         return []
 
     def _landmarks(self, pixels: np.ndarray, box: np.ndarray) -> np.ndarray:
@@ -88,9 +89,9 @@ class FaceDetector:
 
 
 def as_dlib(landmarks: np.ndarray) -> Any:
-    """The five points that dlib's own face chips are cut by, as its `full_object_detection`.
+    """Convert landmarks to the five points by which dlib cuts its face chips, as a `full_object_detection`.
 
-    dlib's order: outer and inner corner of the eye on the picture's right, the same on its left, base of the nose.
+    dlib's order: outer and inner corner of the eye on the image's right, the same on its left, base of the nose.
 
     Args:
         landmarks: [68, 2] (x, y) pixels.
@@ -105,7 +106,7 @@ def as_dlib(landmarks: np.ndarray) -> Any:
 
 
 def _ladder(pixels: np.ndarray, upsample: int) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """Yield (picture, offset of its content (x, y), times to enlarge), cheapest first."""
+    """Yield (image, offset of its content (x, y), times to enlarge), cheapest first."""
     none = np.zeros(2)
     fits = [times for times in range(upsample + 1, upsample + 3) if max(pixels.shape[:2]) * 2**times <= ENLARGED_SIDE]
     yield pixels, none, upsample
@@ -118,7 +119,7 @@ def _ladder(pixels: np.ndarray, upsample: int) -> Iterator[tuple[np.ndarray, np.
 
 
 def _shrink(image: Image.Image, side: int) -> tuple[Image.Image, np.ndarray]:
-    """The RGB picture with its long side at most `side`, and the scale (x, y) from `image` to it."""
+    """Shrink to a long side of at most `side`; returns the RGB image and the scale (x, y) from `image` to it."""
     image = image.convert("RGB")
     ratio = side / max(image.size)
     if ratio >= 1:

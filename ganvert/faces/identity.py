@@ -1,4 +1,4 @@
-"""Who is it: dlib's 128-number face descriptor (a ResNet trained by metric learning, King 2017)."""
+"""Identity of a face: dlib's descriptor of 128 numbers (a ResNet trained by metric learning, King 2017)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from ganvert.faces.detect import FaceDetector, as_dlib
 __all__ = ["IDENTITY_FILE", "SAME_PERSON", "IdentityEmbedder", "distance"]
 
 IDENTITY_FILE = "dlib_face_recognition_resnet_model_v1.dat"
-SAME_PERSON = 0.6  # the model's own threshold: below it two pictures show one person
-DETECTION_SIDE = 512
-_REMEMBERED = 32  # pictures whose descriptor is kept
+SAME_PERSON = 0.6  # the model's own threshold: below it two images show the same person
+DETECTION_SIDE = 512  # px; an aligned crop of this size has a face of about 250 px
+_REMEMBERED = 32  # images whose descriptors are cached
 
 
 class IdentityEmbedder:
-    """Descriptors of the largest face on a picture.
+    """Computes the descriptor of the largest face in an image.
 
     Args:
-        folder: where the asset files lie.
+        folder: of the asset files.
 
     Raises:
         AssetError: a model is missing or damaged.
@@ -43,11 +43,11 @@ class IdentityEmbedder:
         self._seen: dict[bytes, np.ndarray | None] = {}
 
     def embed(self, images: Sequence[Image.Image]) -> list[np.ndarray | None]:
-        """float64 [128] per picture, or None where no face was found (after the detector's whole ladder)."""
+        """Return float64 [128] per image, or None if no face was found."""
         return [self._embed(image) for image in images]
 
     def _embed(self, image: Image.Image) -> np.ndarray | None:
-        # Scoring edits compares each of them with the same two pictures: those are not looked at again and again.
+        # Scoring edits compares each of them with the same two images, whose descriptors are therefore cached.
         key = hashlib.sha256(f"{image.mode} {image.size}".encode() + image.tobytes()).digest()
         if key not in self._seen:
             if len(self._seen) >= _REMEMBERED:
@@ -56,13 +56,13 @@ class IdentityEmbedder:
         return self._seen[key]
 
     def _describe(self, image: Image.Image) -> np.ndarray | None:
-        found = self._detector.detect(image, upsample=0)
-        if not found:
+        faces = self._detector.detect(image, upsample=0)
+        if not faces:
             return None
         pixels = np.asarray(image.convert("RGB"))
-        return np.array(self._network.compute_face_descriptor(pixels, as_dlib(found[0])), dtype=np.float64)
+        return np.array(self._network.compute_face_descriptor(pixels, as_dlib(faces[0])), dtype=np.float64)
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Euclidean distance of two descriptors; under 0.6 they are taken for one person."""
+    """Return the Euclidean distance of two descriptors; below :data:`SAME_PERSON` they belong to the same person."""
     return float(np.linalg.norm(np.asarray(a) - np.asarray(b)))

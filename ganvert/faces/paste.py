@@ -1,4 +1,4 @@
-"""Put an edited crop back into its photograph, without a seam."""
+"""Pasting of an edited crop back into its photograph, without a seam."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ganvert.base.errors import ParamsError, ShapeError
 
 __all__ = ["homography", "paste", "soft_mask"]
 
-CORNER = 0.15  # radius of the mask's rounded corners, in parts of the crop's side
+CORNER = 0.15  # radius of the mask's rounded corners, as a fraction of the crop's side
 
 
 def paste(
@@ -23,67 +23,77 @@ def paste(
     mode: Literal["replace", "difference"] = "replace",
     reference: Image.Image | None = None,
 ) -> Image.Image:
-    """The photograph with `crop` in it; pixels outside the mask are the photograph's own, bit for bit.
+    """Paste `crop` into the photograph; pixels outside the mask stay the photograph's own, bit for bit.
 
     ``replace``: ``mask * crop + (1 - mask) * photo``. ``difference``: ``photo + mask * (crop - reference)``, where
-    `reference` is the unedited crop that `crop` was made from (its reconstruction): what the edit does not change stays
-    the photograph, also inside the mask. It needs a reconstruction that lies exactly on the photographed face.
+    `reference` is the unedited crop that `crop` was made from (its reconstruction): whatever the edit does not change
+    stays the photograph, inside the mask too. It needs a reconstruction that lies exactly on the photographed face.
 
     Args:
         photo: RGB photograph, upright.
-        crop: square RGB picture.
-        quad: [4, 2] corners TL, BL, BR, TR in photo pixels, as :class:`~ganvert.faces.align.Aligned` has it.
-        feather: width of the soft edge in parts of the crop's side, 0 (hard) to 0.5.
-        colour_match: give the crop the photo's mean and spread, per channel, as measured in the soft edge
+        crop: square RGB image.
+        quad: [4, 2] corners TL, BL, BR, TR in photo pixels, see :class:`~ganvert.faces.align.Aligned`.
+        feather: width of the soft edge as a fraction of the crop's side, 0 (hard) to 0.5.
+        colour_match: give the crop the photo's mean and standard deviation, per channel, as measured in the soft edge
             (``replace`` only).
         mode: see above.
-        reference: for ``difference``: square RGB picture.
+        reference: square RGB image, for ``difference``.
 
     Raises:
         ParamsError: feather out of range, or mode and reference do not go together.
         ShapeError: the crop is not square, or the quad is not [4, 2] or has no area.
     """
     quad = np.asarray(quad, dtype=np.float64)
+    _check(crop, quad, feather, colour_match, mode, reference)
+    edges = quad + 0.5  # from pixel centres to coordinates that count pixel edges
+    low = np.maximum(np.floor(edges.min(0)).astype(int), 0)
+    high = np.minimum(np.ceil(edges.max(0)).astype(int), photo.size)
+    pixels = np.array(photo.convert("RGB"))
+    if (low >= high).any():
+        return Image.fromarray(pixels)
+    box = pixels[low[1] : high[1], low[0] : high[0]]  # a view: only these pixels can change
+    to_unit = homography(edges - low)  # pixels of the box -> the crop as the unit square
+    mask = soft_mask(to_unit, box.shape[1], box.shape[0], feather)[:, :, None]
+    side = float(np.sqrt(_area(edges)))
+    old, new = box.astype(np.float64), _warp(crop, to_unit, mask.shape[:2], side)
+    if reference is not None:
+        blended = old + mask * (new - _warp(reference, to_unit, mask.shape[:2], side))
+    else:
+        if colour_match:
+            # mask (1 - mask) is largest in the middle of the soft edge, where both images are visible.
+            new = _match(new, old, weights=mask * (1 - mask))
+        blended = mask * new + (1 - mask) * old
+    box[:] = np.clip(np.rint(blended), 0, 255)
+    return Image.fromarray(pixels)
+
+
+def _check(
+    crop: Image.Image,
+    quad: np.ndarray,
+    feather: float,
+    colour_match: bool,
+    mode: Literal["replace", "difference"],
+    reference: Image.Image | None,
+) -> None:
+    """Refuse arguments of :func:`paste` that do not fit."""
     if not 0 <= feather <= 0.5:
         raise ParamsError(f"feather: wanted 0 to 0.5 of the crop's side, got {feather}")
     if (mode == "difference") != (reference is not None) or (mode == "difference" and colour_match):
         raise ParamsError("mode 'difference' needs a reference and no colour_match; mode 'replace' takes no reference")
-    for picture in (crop, reference):
-        if picture is not None and picture.width != picture.height:
-            raise ShapeError(f"wanted a square crop, got {picture.size}")
+    for image in (crop, reference):
+        if image is not None and image.width != image.height:
+            raise ShapeError(f"wanted a square crop, got {image.size}")
     if quad.shape != (4, 2):
         raise ShapeError(f"quad: wanted [4, 2], got {list(quad.shape)}")
 
-    edges = quad + 0.5  # from pixel centres to coordinates that count pixel edges
-    low = np.maximum(np.floor(edges.min(0)).astype(int), 0)
-    high = np.minimum(np.ceil(edges.max(0)).astype(int), photo.size)
-    photo = photo.convert("RGB")
-    if (low >= high).any():
-        return photo.copy()
-    box = (*low.tolist(), *high.tolist())
-    to_unit = homography(edges - low)  # pixels of the box -> the crop as the unit square
-    mask = soft_mask(to_unit, box[2] - box[0], box[3] - box[1], feather)[:, :, None]
-    pixels = np.asarray(photo)
-    here = pixels[box[1] : box[3], box[0] : box[2]].astype(np.float64)
-    side = float(np.sqrt(_area(edges)))
-    new = _warp(crop, to_unit, mask.shape[:2], side)
-    if reference is not None:
-        blended = here + mask * (new - _warp(reference, to_unit, mask.shape[:2], side))
-    else:
-        if colour_match:
-            new = _match(new, here, weights=mask * (1 - mask))
-        blended = mask * new + (1 - mask) * here
-    result = pixels.copy()
-    result[box[1] : box[3], box[0] : box[2]] = np.clip(np.rint(blended), 0, 255)
-    return Image.fromarray(result)
-
 
 def homography(corners: np.ndarray) -> np.ndarray:
-    """The 3 x 3 matrix that takes corners TL, BL, BR, TR [4, 2] to (0, 0), (0, 1), (1, 1), (1, 0); last entry 1.
+    """Compute the 3 x 3 matrix that maps corners TL, BL, BR, TR [4, 2] to (0, 0), (0, 1), (1, 1), (1, 0).
 
     Raises:
         ShapeError: the corners span no area.
     """
+    # u = (a x + b y + c) / (g x + h y + 1), multiplied out: two linear equations per corner for the eight unknowns.
     rows, values = [], []
     for (x, y), (u, v) in zip(corners, [(0, 0), (0, 1), (1, 1), (1, 0)], strict=True):
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
@@ -95,13 +105,16 @@ def homography(corners: np.ndarray) -> np.ndarray:
 
 
 def soft_mask(to_unit: np.ndarray, width: int, height: int, feather: float) -> np.ndarray:
-    """Weights [height, width] in 0 to 1: a square with rounded corners that rises smoothly from 0 at its outline.
+    """Compute weights [height, width] from 0 to 1: a square with rounded corners and soft edges.
+
+    The weights rise from 0 at the outline, inwards: nothing outside the crop changes, and the slope is 0 at both ends
+    of the rise, so that no line is visible where it begins.
 
     Args:
         to_unit: homography from pixel edges to the unit square.
         width: of the result [px].
         height: of the result [px].
-        feather: distance over which it rises to 1, in parts of the side.
+        feather: distance over which the weights rise to 1, as a fraction of the side.
     """
     x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     u, v, w = np.tensordot(to_unit, np.stack([x, y, np.ones_like(x)]), axes=1)
@@ -112,16 +125,17 @@ def soft_mask(to_unit: np.ndarray, width: int, height: int, feather: float) -> n
     if feather == 0:
         return (inside > 0).astype(np.float64)
     ramp = np.clip(inside / feather, 0, 1)
-    return ramp * ramp * (3 - 2 * ramp)
+    return ramp * ramp * (3 - 2 * ramp)  # smoothstep
 
 
 def _warp(crop: Image.Image, to_unit: np.ndarray, shape: tuple[int, int], side: float) -> np.ndarray:
-    """The crop as float64 [h, w, 3] in the box's pixels; shrunk first (LANCZOS) where the quad is smaller than it."""
+    """Warp the crop to float64 [h, w, 3] in the box's pixels, as `side` px on average."""
     crop = crop.convert("RGB")
+    # The perspective transform does not filter: a crop that shrinks has to be shrunk before.
     size = min(crop.width, max(round(side), 1))
     crop = crop.resize((size, size), Image.Resampling.LANCZOS)
     matrix = np.diag([size, size, 1.0]) @ to_unit
-    # Pillow leaves black what samples outside; half a pixel of repeated edge keeps the outline clean.
+    # Pillow returns black for samples outside the image; a repeated edge keeps the outline clean.
     padded = np.pad(np.asarray(crop), ((1, 1), (1, 1), (0, 0)), mode="edge")
     matrix = np.array([[1, 0, 1], [0, 1, 1], [0, 0, 1.0]]) @ matrix
     matrix /= matrix[2, 2]
@@ -134,7 +148,7 @@ def _warp(crop: Image.Image, to_unit: np.ndarray, shape: tuple[int, int], side: 
 
 
 def _match(new: np.ndarray, old: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Shift and scale each channel of `new` so that its weighted mean and deviation are those of `old`."""
+    """Shift and scale each channel of `new` to the weighted mean and standard deviation of `old`."""
     total = weights.sum()
     if total == 0:
         return new
@@ -143,11 +157,12 @@ def _match(new: np.ndarray, old: np.ndarray, weights: np.ndarray) -> np.ndarray:
         np.sqrt((weights * (values - mean) ** 2).sum((0, 1)) / total)
         for values, mean in ((new, mean_new), (old, mean_old))
     ]
-    # A nearly flat edge has no spread to match, and a large factor would act on the whole face.
+    # A nearly flat edge has no deviation to match, and a large factor would act on the whole face.
     factor = np.clip(deviations[1] / np.maximum(deviations[0], 1), 0.8, 1.25)
     return (new - mean_new) * factor + mean_old
 
 
 def _area(corners: np.ndarray) -> float:
+    """Return the area of a quadrilateral (shoelace formula)."""
     x, y = corners.T
     return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)

@@ -1,4 +1,4 @@
-"""Any photograph file to upright 8-bit RGB, or a :class:`PhotoError` that says why not."""
+"""Reading of any photograph file as upright 8-bit RGB, or a :class:`PhotoError` that says why not."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SUFFIXES = frozenset(
         *(".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
     ]
 )
-BACKGROUND = "white"  # what shows through transparent pixels
+BACKGROUND = "white"  # behind transparent pixels
 
 
 class TooLargeError(PhotoError):
@@ -55,14 +55,14 @@ class Photo:
 def open_photo(source: Path | bytes, max_pixels: int = 100_000_000, name: str = "") -> Photo:
     """Read a photograph of any mode.
 
-    EXIF orientation is applied. Transparent pixels show white. Of an animation the first frame counts. 16-bit grey is
-    scaled, not clipped; 32-bit integers and floats by :func:`_eight_bits`. CMYK is converted as Pillow does (Adobe's
-    inverted files included), without colour profiles.
+    EXIF orientation is applied, transparent pixels become white, and of an animation only the first frame is read.
+    16-bit grey is scaled, not clipped; 32-bit integers and floats are scaled by :func:`_eight_bits`. CMYK is converted
+    as Pillow does (Adobe's inverted files included), without colour profiles.
 
     Args:
         source: the file, or its bytes.
-        max_pixels: the header's width x height may not exceed this; it is checked before anything is decoded.
-        name: what messages call it; empty: the file's path.
+        max_pixels: limit of width x height in the header, checked before anything is decoded.
+        name: what error messages call it; by default the file's path.
 
     Raises:
         TooLargeError: too many pixels, by `max_pixels` or by Pillow's own limit against decompression bombs.
@@ -72,7 +72,7 @@ def open_photo(source: Path | bytes, max_pixels: int = 100_000_000, name: str = 
     try:
         photo_id = hashlib.sha256(source).hexdigest() if isinstance(source, bytes) else sha256_of(source)
         with warnings.catch_warnings():
-            # Pillow warns of what `max_pixels` decides, and of harmless oddities in metadata.
+            # Pillow warns of large images, which `max_pixels` decides on, and of harmless oddities in metadata.
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
                 if file.width * file.height > max_pixels:
@@ -89,17 +89,17 @@ def open_photo(source: Path | bytes, max_pixels: int = 100_000_000, name: str = 
         raise TooLargeError(f"{name}: {error}") from error
     except UnidentifiedImageError as error:
         raise PhotoError(f"{name}: not an image that can be read; convert it to JPEG or PNG") from error
-    except Exception as error:  # decoders raise whatever broken bytes lead them to; all mean the same here
+    except Exception as error:  # decoders raise all kinds of errors for damaged files
         raise PhotoError(f"{name}: cannot be read or decoded: {error}") from error
     try:
         image = _rgb(upright)
-    except ValueError as error:  # Pillow knows no way to RGB, as from LAB
+    except ValueError as error:  # Pillow has no conversion to RGB, for example from LAB
         raise PhotoError(f"{name}: mode {mode} cannot be shown in RGB; convert it to JPEG or PNG") from error
     return Photo(image=image, photo_id=photo_id, exif_orientation=orientation, mode=mode)
 
 
 def find_photos(folders: Iterable[Path]) -> list[Path]:
-    """All image files below the folders, sorted; hidden files and folders are skipped.
+    """Return all image files below the folders, sorted; hidden files and folders are skipped.
 
     Args:
         folders: folders (searched to any depth) or single files.
@@ -108,29 +108,29 @@ def find_photos(folders: Iterable[Path]) -> list[Path]:
         InputError: a folder is missing or unreadable, or none of them holds a photo.
     """
     folders = [Path(folder) for folder in folders]
-    found: set[Path] = set()
+    photos: set[Path] = set()
     for folder in folders:
         if folder.is_file():
-            found.add(folder)
+            photos.add(folder)
         elif not folder.is_dir():
-            raise InputError(f"{folder}: there is no such photo folder; make it or correct align.photos")
+            raise InputError(f"{folder}: there is no such photo folder; create it or correct align.photos")
         else:
-            found.update(map(Path, walk_photos(folder)))
-    if not found:
+            photos.update(map(Path, walk_photos(folder)))
+    if not photos:
         where = ", ".join(map(str, folders)) or "no folder given"
         raise InputError(f"no photos in {where}; put some there (known endings: {' '.join(sorted(SUFFIXES))})")
-    return sorted(found)
+    return sorted(photos)
 
 
 def is_photo_name(name: str) -> bool:
-    """Whether the ending is one of `SUFFIXES`, in whatever case."""
+    """Return whether the file name ends in one of `SUFFIXES`, in either case."""
     return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 (for millions of names)
 
 
 def walk_photos(folder: Path | str) -> Iterator[str]:
-    """Paths of the image files below a folder, one at a time and in no order; hidden ones are skipped.
+    """Yield the paths of the image files below a folder in arbitrary order; hidden ones are skipped.
 
-    Links to files count, links to folders are not followed (so that no loop of links has to be told from a folder).
+    Links to files count; links to folders are not followed, so that loops of links do no harm.
 
     Raises:
         InputError: a folder cannot be read.
@@ -166,10 +166,10 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """Grey values to uint8 by the first range that holds them all.
+    """Scale grey values to uint8 by the first range that holds them all.
 
-    16-bit integers: 0 to 65535. 32-bit integers and floats say nothing of their range: floats 0 to 1, else 0 to 255
-    (floats), else 0 to 65535, else from the smallest value to the largest. Numbers that are not finite count as 0.
+    16-bit integers have the range 0 to 65535. The range of 32-bit integers and floats is not known: 0 to 1 and 0 to 255
+    are tried for floats, then 0 to 65535, and finally smallest to largest value. Numbers that are not finite become 0.
     """
     kind = values.dtype
     values = np.nan_to_num(values.astype(np.float64), nan=0, posinf=0, neginf=0)

@@ -1,4 +1,4 @@
-"""Photo files to rows of the tables `photos` and `aligned`: one photo's trouble never stops the others."""
+"""From photo files to rows of the tables `photos` and `aligned`; a bad photo never stops the others."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Row = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AlignOptions:
-    """What to cut out of each photo."""
+    """Options of the alignment."""
 
     recipe: str = "ffhq"  # a name in RECIPES
-    resolution: int | None = 1024  # side of the crops [px]; None: the generator's own, put in by the caller
+    resolution: int | None = 1024  # side of the crops [px]; None: the generator's, filled in by the caller
     faces: Literal["largest", "all"] = "largest"
-    upsample: int = 1  # how often a photo is enlarged 2x before the first look for faces
-    max_pixels: int = 100_000_000  # larger photos become rows of status too_large
+    upsample: int = 1  # how many times a photo is enlarged 2x in the detector's first step
+    max_pixels: int = 100_000_000  # larger photos become rows with status too_large
 
     def __post_init__(self) -> None:
         lookup(RECIPES, self.recipe, "alignment recipe")
@@ -48,12 +48,12 @@ class AlignOptions:
 def align_photos(
     paths: Sequence[Path], root: Path, options: AlignOptions, detector: FaceDetector | None
 ) -> tuple[list[Row], list[Row]]:
-    """Open, find faces, align.
+    """Open photos, find faces and cut aligned crops.
 
     Args:
-        paths: photo files; of files with equal bytes only the first is kept (and a line logged).
-        root: stored paths are relative to it where they lie below it.
-        options: see there.
+        paths: photo files; of files with equal bytes only the first is kept, the others are logged.
+        root: stored paths below it are relative to it.
+        options: see :class:`AlignOptions`.
         detector: finds the faces; may be None for recipes that need none.
 
     Returns:
@@ -70,7 +70,7 @@ def align_photos(
         name = _relative(path, root)
         try:
             data = path.read_bytes()
-        except OSError as error:  # such a file is known by its path, so that it still gets its row
+        except OSError as error:  # without bytes to hash, the path identifies the row
             photo_id = hashlib.sha256(f"unreadable:{path}".encode()).hexdigest()
             photos[photo_id] = photo_row(photo_id, name, PhotoError.status, f"{path}: cannot be read: {error.strerror}")
             log.warning("%s", photos[photo_id]["reason"])
@@ -79,18 +79,18 @@ def align_photos(
         if photo_id in photos:
             log.info("%s: same bytes as %s, left out", name, photos[photo_id]["path"])
             continue
-        photos[photo_id], found = align_photo(data, name, options, detector)
-        crops += found
+        photos[photo_id], rows = align_photo(data, name, options, detector)
+        crops += rows
     return list(photos.values()), crops
 
 
 def align_photo(data: bytes, path: str, options: AlignOptions, detector: FaceDetector | None) -> tuple[Row, list[Row]]:
-    """One photo's row of `photos` and its rows of `aligned`; trouble with it becomes the row's status and reason.
+    """Return a photo's row of `photos` and its rows of `aligned`; an error becomes the row's status and reason.
 
     Args:
         data: the file's bytes.
-        path: what rows and messages call it.
-        options: see there.
+        path: what rows and error messages call it.
+        options: see :class:`AlignOptions`.
         detector: finds the faces; may be None for recipes that need none.
 
     Raises:
@@ -109,29 +109,29 @@ def align_photo(data: bytes, path: str, options: AlignOptions, detector: FaceDet
 
 
 def photo_row(photo_id: str, path: str, status: str = "ok", reason: str = "") -> Row:
-    """A row of `photos` of which nothing else is known (yet)."""
+    """Return a row of `photos` in which all that depends on the decoded photo is null."""
     unknown = dict.fromkeys(("width", "height", "exif_orientation", "mode", "faces"))
     return {"photo_id": photo_id, "path": path, "status": status, "reason": reason, **unknown}
 
 
 def _check(options: AlignOptions, detector: FaceDetector | None) -> None:
     if options.resolution is None:
-        raise ParamsError("resolution: null stands for the generator's own; here a number is wanted")
+        raise ParamsError("resolution: null means the generator's own; wanted a number here")
     if detector is None and RECIPES[options.recipe].needs_face:
-        raise ParamsError(f"recipe {options.recipe!r} looks for faces: it needs a face detector")
+        raise ParamsError(f"recipe {options.recipe!r} aligns faces: it needs a face detector")
 
 
 def _crops(photo: Photo, row: Row, options: AlignOptions, detector: FaceDetector | None) -> list[Row]:
-    """Rows of one photo's crops; writes the number of faces into `row`."""
-    found: list[np.ndarray | None] = [None]
+    """Return the rows of one photo's crops, and write the number of faces into `row`."""
+    faces: list[np.ndarray | None] = [None]  # a recipe without landmarks makes one crop
     assert options.resolution is not None
     if RECIPES[options.recipe].needs_face:
         assert detector is not None
-        found = list(detector.detect(photo.image, options.upsample))
-        row["faces"] = len(found)
-        if not found:
+        faces = list(detector.detect(photo.image, options.upsample))
+        row["faces"] = len(faces)
+        if not faces:
             raise NoFaceError(f"{row['path']}: no face found; wanted a frontal face of about 40 px or more")
-    chosen = found[:1] if options.faces == "largest" else found
+    chosen = faces[:1] if options.faces == "largest" else faces
     rows = []
     for face, landmarks in enumerate(chosen):
         aligned = align(photo.image, landmarks, options.resolution, options.recipe)
