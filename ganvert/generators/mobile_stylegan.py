@@ -207,7 +207,7 @@ class Layer(nn.Module):
     def __init__(self, w_dim: int, c_in: int, c_out: int, resolution: int) -> None:
         super().__init__()
         self.up = nn.Linear(w_dim, c_in)
-        self.conv1 = SeparableConv(w_dim, c_in // 4, c_out, resolution)
+        self.conv1 = SeparableConv(w_dim, c_in // 4, c_out, resolution)  # four bands make one channel
         self.conv2 = SeparableConv(w_dim, c_out, c_out, resolution)
 
 
@@ -241,7 +241,7 @@ class MobileStyleGAN(Generator):
         self.channels = tuple(channels)
         self.z_dim, self.w_dim = z_dim, w_dim
         self.resolution = 4 * 2 ** len(channels)
-        self.num_ws = 2 * len(channels)
+        self.num_ws = 2 * len(channels)  # conv1, two rows per layer, and one for the image
         self.mapping = MappingNetwork(z_dim, w_dim, mapping_layers)
         self.const = nn.Parameter(torch.zeros(1, channels[0], 4, 4))
         self.conv1 = FirstConv(w_dim, channels[0])
@@ -277,6 +277,7 @@ class MobileStyleGAN(Generator):
         slots = [StyleSlot("conv1", self.channels[0], 0, 4)]
         for i, layer in enumerate(self._blocks):
             size = 8 * 2**i
+            # Upsampling shares its row with the convolution after it.
             slots += [
                 StyleSlot(f"layers.{i}.up", layer.up.out_features, 2 * i + 1, size // 2),
                 StyleSlot(f"layers.{i}.conv1", layer.conv1.affine.out_features, 2 * i + 1, size),
@@ -347,7 +348,7 @@ class MobileStyleGAN(Generator):
             if i == taps.start:
                 x = taps.at(name, taps.injected)
                 continue
-            if i == 1:
+            if i == 1:  # point 0 is the constant
                 x = self.conv1(x, styles["conv1"], noise[0], padding.get("conv1"))
             elif i > 1:
                 layer, slot = self._blocks[i - 2], f"layers.{i - 2}"

@@ -97,7 +97,7 @@ class StyledConv(nn.Module):
         x = x * (demodulation(self.weight, style, self.epsilon) * gain)[:, :, None, None]
         # In place where autograd does not need the old value: every copy of a large map is a pass over memory.
         x += (self.bias * gain)[:, None, None]
-        if noise is not None:
+        if noise is not None:  # one map for all channels; added before the activation, so the gain applies to it too
             x += noise * gain
         x = F.leaky_relu_(x, SLOPE)
         if self.clamp is None:
@@ -197,7 +197,7 @@ class StyleGAN2(Generator):
         super().__init__()
         shapes = _block_shapes(state)
         self.resolution = max(shapes)
-        self.num_ws = 2 * len(shapes)
+        self.num_ws = 2 * len(shapes)  # one row per 3x3 convolution, and the last toRGB's own
         self.mapping, self.z_dim = MappingNetwork.for_state(state, lr_multiplier=lr_multiplier)
         self.label_dim = self.mapping.label_dim
         self.w_dim = state["synthesis.b4.conv1.affine.weight"].shape[1]
@@ -296,7 +296,7 @@ class StyleGAN2(Generator):
         points = [point.name for point in self.feature_points]
         taps = Taps(points, synthesis_input, read, stop)
         image: Tensor | None = None
-        x = cast(Tensor, self._blocks[0].const).expand(synthesis_input.count, -1, -1, -1)
+        x = cast(Tensor, self._blocks[0].const).expand(synthesis_input.count, -1, -1, -1)  # one constant for all images
         for i, name in enumerate(points):
             if i < taps.start or i > taps.end:
                 continue
@@ -305,7 +305,7 @@ class StyleGAN2(Generator):
                 x = taps.at(name, taps.injected)
             else:
                 x = taps.at(name, x if name == "const" else self._step(name, x, styles, noise, padding))
-            if part == "conv1" and not stop:
+            if part == "conv1" and not stop:  # toRGB reads the block's last activation, also an injected one
                 image = self._add_rgb(cast(Block, self.synthesis[block]), x, image, styles)
         if stop:
             return x.new_empty(synthesis_input.count, self.image_channels, 0, 0), taps.activations
@@ -351,6 +351,7 @@ class StyleGAN2(Generator):
         if block.torgb is None:
             return image
         rgb = block.torgb(x, styles[f"b{block.resolution}.torgb"])
+        # 'skip' sums images of all resolutions (section 4.1); 'resnet' and 'orig' come here with the last one only.
         return rgb if image is None else upsample(image, self.blur) + rgb
 
 

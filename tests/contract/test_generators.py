@@ -1,4 +1,4 @@
-"""What every generator promises, whatever architecture and whatever file it came from."""
+"""Contract of every generator, whatever its architecture and the file it came from."""
 
 from __future__ import annotations
 
@@ -15,16 +15,23 @@ from ganvert.generators import GENERATORS, Generator, SynthesisInput, load_gener
 from ganvert.images import area_resize
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "checkpoints"
-FILES = sorted(path for path in GOLDEN.iterdir() if path.suffix in (".pkl", ".pt", ".pth"))
+FILES = {path.stem: path for path in sorted(GOLDEN.iterdir()) if path.suffix in (".pkl", ".pt", ".pth")}
 
 
-@pytest.fixture(scope="module", params=["mobile_stylegan", *(path.stem for path in FILES)])
-def generator(request: pytest.FixtureRequest) -> Generator:
+@pytest.fixture(scope="module")
+def architectures() -> set[str]:
+    """Architectures of the generators tried so far."""
+    return set()
+
+
+@pytest.fixture(scope="module", params=["mobile_stylegan", *FILES])
+def generator(request: pytest.FixtureRequest, architectures: set[str]) -> Generator:
     if request.param == "mobile_stylegan":
-        return request.getfixturevalue("tiny_generator")
-    (path,) = (path for path in FILES if path.stem == request.param)
-    generator = load_generator(path)
-    generator.label = 1 if generator.label_dim else None
+        generator: Generator = request.getfixturevalue("tiny_generator")
+    else:
+        generator = load_generator(FILES[request.param])
+        generator.label = 1 if generator.label_dim else None
+    architectures.add(generator.architecture)
     return generator
 
 
@@ -35,14 +42,9 @@ def ws(generator: Generator) -> Tensor:
     return generator.map_rows(z)
 
 
-def close(one: Tensor, other: Tensor, scale: Tensor) -> None:
-    """Equal to rounding, on the scale of a picture."""
-    assert float((one - other).abs().max()) <= 2e-5 * max(1.0, float(scale.abs().max()))
-
-
-def test_every_architecture_is_tried() -> None:
-    tried = {load_generator(path).architecture for path in FILES} | {"mobile_stylegan"}
-    assert tried == set(GENERATORS)
+def close(image: Tensor, expected: Tensor, scale: Tensor) -> None:
+    """Assert equality to rounding, on the scale of an image."""
+    assert float((image - expected).abs().max()) <= 2e-5 * max(1.0, float(scale.abs().max()))
 
 
 def test_facts_fit_what_it_draws(generator: Generator, ws: Tensor) -> None:
@@ -105,17 +107,16 @@ def test_one_z_per_row(generator: Generator) -> None:
 
 def test_batch_equals_singles(generator: Generator, ws: Tensor) -> None:
     images = generator.synthesize(ws=ws)
-    close(images, torch.cat([generator.synthesize(ws=one[None]) for one in ws]), images)
+    close(images, torch.cat([generator.synthesize(ws=rows[None]) for rows in ws]), images)
 
 
-def test_styles_are_another_way_to_say_ws(generator: Generator, ws: Tensor) -> None:
-    image, styles = generator.synthesize(ws=ws), generator.styles(ws)
+def test_styles_stand_for_ws(generator: Generator, ws: Tensor) -> None:
+    image, styles, others = generator.synthesize(ws=ws), generator.styles(ws), generator.styles(ws.flip(0))
     close(generator.synthesize(styles=styles), image, image)
-    name = generator.style_layout[1].name
-    other = generator.styles(ws.flip(0))[name]
-    mixed = generator.synthesize(styles={**styles, name: other})
-    close(generator.synthesize(ws=ws, styles={name: other}), mixed, mixed)
-    assert not torch.allclose(mixed, image)
+    for name in (generator.style_layout[1].name, generator.style_layout[-1].name):
+        mixed = generator.synthesize(styles={**styles, name: others[name]})
+        close(generator.synthesize(ws=ws, styles={name: others[name]}), mixed, mixed)
+        assert not torch.allclose(mixed, image)
 
 
 def test_each_slot_reads_the_row_it_names(generator: Generator, ws: Tensor) -> None:
@@ -128,11 +129,16 @@ def test_each_slot_reads_the_row_it_names(generator: Generator, ws: Tensor) -> N
 
 
 def test_injected_features_hide_what_is_coarser(generator: Generator, ws: Tensor) -> None:
-    seen = generator.features(SynthesisInput(ws=ws), [point.name for point in generator.feature_points])
+    whole = generator.synthesize(ws=ws)
+    activations = generator.features(SynthesisInput(ws=ws), [point.name for point in generator.feature_points])
+    # StyleGAN2 (skip) sums images of all resolutions; an injected feature does not carry those of the coarser ones.
+    sums = [slot.name for slot in generator.style_layout if slot.name.endswith("torgb")][:-1]
     for point in generator.feature_points:
-        feature = seen[point.name]
+        feature = activations[point.name]
         assert feature.shape == (len(ws), *point.shape)
         image = generator.synthesize(SynthesisInput(ws=ws, features={point.name: feature}))
+        if not sums:
+            close(image, whole, whole)
         coarse, fine = ws.clone(), ws.clone()
         coarse[:, : point.first_row] += 1
         fine[:, point.first_row] += 1
@@ -144,19 +150,32 @@ def test_injected_features_hide_what_is_coarser(generator: Generator, ws: Tensor
         assert torch.equal(again[point.name], feature)
 
 
+def test_reading_stops_after_the_last_point(generator: Generator, ws: Tensor) -> None:
+    first, middle = generator.feature_points[0].name, generator.feature_points[3].name
+    empty, early = generator.run(SynthesisInput(ws=ws), read=[middle, first], stop=True)
+    image, late = generator.run(SynthesisInput(ws=ws), read=[middle])
+    assert empty.shape == (len(ws), generator.image_channels, 0, 0)
+    assert set(early) == {first, middle}
+    assert torch.equal(early[middle], late[middle])
+    assert image.shape[-1] == generator.resolution
+
+
 def test_deltas_add_at_their_point_under_their_mask(generator: Generator, ws: Tensor) -> None:
     image = generator.synthesize(ws=ws)
-    for point in generator.feature_points[1::3]:
-        delta, mask = normal(range(2), point.shape), torch.zeros(1, 1, *point.shape[1:])
-        added = generator.synthesize(SynthesisInput(ws=ws, deltas={point.name: delta}))
-        assert not torch.allclose(added, image)
-        hidden = SynthesisInput(ws=ws, deltas={point.name: delta}, masks={point.name: mask})
+    for point in generator.feature_points[1::4]:
+        name, delta, mask = point.name, normal(range(2), point.shape), torch.zeros(1, 1, *point.shape[1:])
+        hidden = SynthesisInput(ws=ws, deltas={name: delta}, masks={name: mask})
         assert torch.equal(generator.synthesize(hidden), image)
-        whole = SynthesisInput(ws=ws, deltas={point.name: delta}, masks={point.name: mask + 1})
-        assert torch.equal(generator.synthesize(whole), added)
-        (before,) = generator.features(SynthesisInput(ws=ws), [point.name]).values()
-        (after,) = generator.features(SynthesisInput(ws=ws, deltas={point.name: delta}), [point.name]).values()
-        torch.testing.assert_close(after, before + delta)
+        mask[..., : mask.shape[-1] // 2] = 1
+        (before,) = generator.features(SynthesisInput(ws=ws), [name]).values()
+        half = SynthesisInput(ws=ws, deltas={name: delta}, masks={name: mask})
+        (after,) = generator.features(half, [name]).values()
+        torch.testing.assert_close(after, before + delta * mask)
+        assert not torch.allclose(generator.synthesize(half), image)
+        (full,) = generator.features(SynthesisInput(ws=ws, deltas={name: delta}), [name]).values()
+        torch.testing.assert_close(full, before + delta)
+    with pytest.raises(UnsupportedError, match="mask acts on the delta"):
+        generator.synthesize(SynthesisInput(ws=ws, masks={name: mask}))
 
 
 def test_padding_replaces_zeros(generator: Generator, ws: Tensor) -> None:
@@ -176,10 +195,16 @@ def test_noise(generator: Generator, ws: Tensor) -> None:
     const, none = (generator.synthesize(ws=ws, noise=kind) for kind in ("const", "none"))  # type: ignore[arg-type]
     if not generator.noise_shapes:
         assert torch.equal(const, none)
-        with pytest.raises(UnsupportedError, match="no noise"):
-            generator.synthesize(ws=ws, noise=[torch.zeros(1, 1, 4, 4)])
+        for maps in ([torch.zeros(1, 1, 4, 4)], []):
+            with pytest.raises(UnsupportedError, match="no noise"):
+                generator.synthesize(ws=ws, noise=maps)
         return
+    with pytest.raises(ShapeError, match="maps, got 1"):
+        generator.synthesize(ws=ws, noise=[torch.zeros(1, 1, 4, 4)])
+    with pytest.raises(ShapeError, match="noise map"):
+        generator.synthesize(ws=ws, noise=[torch.zeros(1, 1, 4, 4)] * len(generator.noise_shapes))
     assert not torch.allclose(const, none)
+    close(generator.synthesize(ws=ws, noise=generator.stored_noise()), const, const)
     zeros = [torch.zeros(1, 1, *shape) for shape in generator.noise_shapes]
     close(generator.synthesize(ws=ws, noise=zeros), none, none)
     own = [torch.zeros(2, 1, *shape) for shape in generator.noise_shapes]
@@ -199,21 +224,35 @@ def test_gradients_are_those_of_the_picture(generator: Generator, ws: Tensor) ->
     assert float((gradient * along).sum()) == pytest.approx(float((ahead - behind) / (2 * eps)), rel=1e-4)
 
 
-def test_what_it_cannot_be_told(generator: Generator, ws: Tensor) -> None:
-    with pytest.raises(ShapeError, match="z: wanted"):
+def test_wrong_inputs_are_refused(generator: Generator, ws: Tensor) -> None:
+    slot, point = generator.style_layout[0], generator.feature_points[1]
+    styles = generator.styles(ws)
+    with pytest.raises(ShapeError, match=rf"z: wanted \[N, {generator.z_dim}\], got \[1, {generator.z_dim + 1}\]"):
         generator.map(torch.zeros(1, generator.z_dim + 1))
-    with pytest.raises(ShapeError, match="ws: wanted"):
-        generator.synthesize(ws=ws[:, :-1])
-    with pytest.raises(UnsupportedError, match="no style 'nothing'"):
-        generator.synthesize(ws=ws, styles={"nothing": ws[:, 0]})
-    for told in ({"features": {"nothing": ws}}, {"deltas": {"nothing": ws}}):
-        with pytest.raises(UnsupportedError, match="no feature point 'nothing'"):
-            generator.synthesize(SynthesisInput(ws=ws, **told))
-    with pytest.raises(UnsupportedError, match="no paddable convolution 'nothing'"):
-        generator.synthesize(SynthesisInput(ws=ws, padding={"nothing": ws}))
-    wrong = torch.eye(3)[:2] if generator.architecture == "stylegan3" else torch.eye(3)
+    wrong_shapes: dict[str, dict[str, object]] = {
+        "ws: wanted": {"ws": ws[:, :-1]},
+        f"style {slot.name}": {"styles": {slot.name: torch.zeros(1, slot.width + 1)}},
+        f"features {point.name}": {"features": {point.name: torch.zeros(1, *point.shape)[:, 1:]}},
+    }
+    for conv in generator.paddable[:1]:
+        shape = (1, conv.channels, conv.resolution + 1, conv.resolution + 2)
+        wrong_shapes[f"padding {conv.name}"] = {"padding": {conv.name: torch.zeros(shape)}}
+    for message, wrong in wrong_shapes.items():
+        with pytest.raises(ShapeError, match=message):
+            generator.synthesize(SynthesisInput(**{"ws": ws, **wrong}))
+    for message, wrong in (
+        ("give ws, or all", {"ws": None, "styles": {slot.name: styles[slot.name]}}),
+        ("no style 'nothing'", {"styles": {"nothing": ws[:, 0]}}),
+        ("no feature point 'nothing'", {"features": {"nothing": ws}}),
+        ("no feature point 'nothing'", {"deltas": {"nothing": ws}}),
+        ("no paddable convolution 'nothing'", {"padding": {"nothing": ws}}),
+        ("'random'", {"noise": "random"}),
+    ):
+        with pytest.raises(UnsupportedError, match=message):
+            generator.synthesize(SynthesisInput(**{"ws": ws, **wrong}))
+    transform = torch.eye(3)[:2] if generator.architecture == "stylegan3" else torch.eye(3)
     with pytest.raises((UnsupportedError, ShapeError), match="transform"):
-        generator.synthesize(SynthesisInput(ws=ws, transform=wrong))
+        generator.synthesize(SynthesisInput(ws=ws, transform=transform))
 
 
 def test_fingerprint_is_of_weights_and_configuration(generator: Generator) -> None:
@@ -225,3 +264,8 @@ def test_fingerprint_is_of_weights_and_configuration(generator: Generator) -> No
     other = copy.deepcopy(generator)
     other.w_avg[0] += 1e-3
     assert other.fingerprint() != first
+
+
+def test_every_architecture_is_tried(architectures: set[str]) -> None:
+    """Runs last: the tests above have loaded a generator of every file."""
+    assert architectures == set(GENERATORS)

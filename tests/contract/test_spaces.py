@@ -39,8 +39,8 @@ def stored(space: Space, path: Path, noise: list[torch.Tensor] | None = None) ->
     inversion = Inversion(
         space.name, space.from_random(range(n)), noise or [], torch.ones(n, 2), torch.zeros(n), ["ok"] * n, [""] * n
     )
-    told = {"noise": "optimise"} if noise else {}
-    preset = read_preset("mine", {**OPTIMISE, "space": space.name, "init": "random", **told})
+    noisy = {"noise": "optimise"} if noise else {}
+    preset = read_preset("mine", {**OPTIMISE, "space": space.name, "init": "random", **noisy})
     write_codes(path, preset, inversion, ["a", "b", "c"], list(range(n)), Context(generator=space.generator))
     return inversion
 
@@ -163,7 +163,7 @@ def test_moves(space: Space) -> None:
     torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
     apart = space.move(codes, [(first, (0, 8)), (second, (0, 8))], "geodesic")
     together = space.shift(codes, first + second, (0, 8), "geodesic")
-    one, other = (space.generator.synthesize(told) for told in (apart, together))
+    one, other = (space.generator.synthesize(moved) for moved in (apart, together))
     torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
@@ -189,12 +189,12 @@ def test_motions(space: Space) -> None:
 def test_moves_touch_their_rows_only(name: str, how: Motion, tiny_generator: MobileStyleGAN) -> None:
     space = make_space(name, tiny_generator)
     codes, vector = space.from_random([1, 2]), normal([3], (tiny_generator.z_dim,))[0]
-    told = space.shift(codes, vector, (2, 5), how)
-    assert told.ws is not None
-    moved = (told.ws - space.to_ws(codes)).abs().amax(dim=(0, 2)) > 1e-4
+    shifted = space.shift(codes, vector, (2, 5), how)
+    assert shifted.ws is not None
+    moved = (shifted.ws - space.to_ws(codes)).abs().amax(dim=(0, 2)) > 1e-4
     assert moved.tolist() == [2 <= row < 5 for row in range(tiny_generator.num_ws)]
     if space.direction_space == "w":
-        torch.testing.assert_close(told.ws[:, 2:5] - space.to_ws(codes)[:, 2:5], vector.expand(2, 3, -1))
+        torch.testing.assert_close(shifted.ws[:, 2:5] - space.to_ws(codes)[:, 2:5], vector.expand(2, 3, -1))
 
 
 def test_a_direction_of_w_moves_styles_as_it_moves_ws(tiny_generator: MobileStyleGAN) -> None:

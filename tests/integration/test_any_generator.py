@@ -22,7 +22,7 @@ from stages import align, discover, edit, evaluate, report, sample, train_encode
 from stages import invert as invert_stage
 
 GOLDEN = Path(__file__).parents[1] / "golden/checkpoints"
-#: generator files by name beside the tiny MobileStyleGAN, and the class of conditional ones
+#: generator files by name, and the class of conditional ones
 FILES: dict[str, tuple[Path, int | None]] = {
     "stylegan1": (GOLDEN / "C1_genforce_stylegan1_64.pth", None),
     "stylegan2": (GOLDEN / "A3_ada_skip_cond_c5.pkl", 2),
@@ -40,8 +40,8 @@ class Odd(MobileStyleGAN):
     @property
     def feature_points(self) -> tuple[FeaturePoint, ...]:
         return tuple(
-            FeaturePoint(one.name, (one.shape[0], one.shape[1] + 1, one.shape[2] + 1), one.first_row)
-            for one in super().feature_points
+            FeaturePoint(point.name, (point.shape[0], point.shape[1] + 1, point.shape[2] + 1), point.first_row)
+            for point in super().feature_points
         )
 
     def _mapping(self, z: Tensor, labels: Tensor | None) -> Tensor:
@@ -53,8 +53,8 @@ class Odd(MobileStyleGAN):
         return [None] * len(super().noise_shapes)
 
     def run(self, synthesis_input: SynthesisInput, **more: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        images, seen = super().run(synthesis_input, **more)
-        return images.mean(dim=1, keepdim=True), seen
+        images, activations = super().run(synthesis_input, **more)
+        return images.mean(dim=1, keepdim=True), activations
 
 
 @pytest.fixture
@@ -65,12 +65,10 @@ def odd_file(tiny_generator: MobileStyleGAN, tmp_path: Path, monkeypatch: pytest
     return path
 
 
-@pytest.fixture(params=["mobile_stylegan", "odd", *FILES])
+@pytest.fixture(params=["odd", *FILES])
 def generator_file(request: pytest.FixtureRequest) -> tuple[Path, int | None]:
     if request.param == "odd":
         return request.getfixturevalue("odd_file"), 2
-    if request.param == "mobile_stylegan":
-        return request.getfixturevalue("tiny_generator_file"), None
     return FILES[request.param]
 
 
@@ -154,12 +152,13 @@ def run_all(methods: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         stage.main()
 
 
+@pytest.mark.slow
 def test_every_stage(
     generator_file: tuple[Path, int | None], project: Path, write_params: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = parameters(*generator_file)
-    write_params(**told)
-    run_all(list(told["invert"]["methods"]), monkeypatch)
+    sections = parameters(*generator_file)
+    write_params(**sections)
+    run_all(list(sections["invert"]["methods"]), monkeypatch)
     generator = load_generator(*generator_file)
     (crop,) = pq.read_table("data/aligned.parquet").to_pylist()
     assert crop["resolution"] == generator.resolution
@@ -178,7 +177,7 @@ def test_every_stage(
     assert {row["status"] for row in scores} == {"ok"} and len(scores) == 2 * 5
     (first, last) = pq.read_table("data/edits.parquet").to_pylist()
     assert (first["pasted"] is None, last["pasted"] is None) == (True, False)
-    assert json.loads(Path("reports/metrics.json").read_text()).keys() == told["invert"]["methods"].keys()
+    assert json.loads(Path("reports/metrics.json").read_text()).keys() == sections["invert"]["methods"].keys()
     assert Path("reports/report.html").stat().st_size > 10_000
 
 
@@ -186,46 +185,46 @@ def wrong(match: str) -> Any:
     return pytest.raises(SystemExit, match=match)
 
 
-def test_what_does_not_go_with_the_generator_stops_the_first_stage(
+def test_settings_that_do_not_fit_the_generator_stop_the_first_stage(
     odd_file: Path, tiny_generator_file: Path, project: Path, write_params: Any
 ) -> None:
-    def told(path: Path, label: int | None, **more: dict[str, Any]) -> None:
+    def write(path: Path, label: int | None, **more: dict[str, Any]) -> None:
         sections = parameters(path, 0 if path == odd_file else None)
         write_params(**{**sections, "generator": {"path": str(path), "label": label}, **more})
 
-    told(odd_file, None)
+    write(odd_file, None)
     with wrong(r"generator.label: .*odd.safetensors is conditional: choose a class, 0 to 2"):
         align.main()
-    told(odd_file, 3)
+    write(odd_file, 3)
     with wrong("label 3: this generator has 3 classes"):
         sample.main()
-    told(tiny_generator_file, 0)
+    write(tiny_generator_file, 0)
     with wrong("label 0: this generator has no classes"):
         align.main()
-    told(tiny_generator_file, None, evaluate={"metrics": ["psnr_256"]})
+    write(tiny_generator_file, None, evaluate={"metrics": ["psnr_256"]})
     with wrong("evaluate.metrics: metric 'psnr_256': the generator draws 64 px; at most psnr_64"):
         align.main()
-    told(tiny_generator_file, None, discover={"methods": {"ganspace": {"components": 2, "last_row": 18}}})
+    write(tiny_generator_file, None, discover={"methods": {"ganspace": {"components": 2, "last_row": 18}}})
     with wrong(r"discover.methods.ganspace: rows \[0, 18\) .* 8 rows"):
         align.main()
     attributes = {"smile": {"first_row": 8}}
-    told(tiny_generator_file, None, discover={"methods": {"interfacegan": {"attributes": attributes}}})
+    write(tiny_generator_file, None, discover={"methods": {"interfacegan": {"attributes": attributes}}})
     with wrong("discover.methods.interfacegan.attributes.smile: rows"):
         align.main()
     sections = parameters(tiny_generator_file, None)["invert"]
-    told(tiny_generator_file, None, invert={**sections, "methods": {"wplus": "other.safetensors"}})
+    write(tiny_generator_file, None, invert={**sections, "methods": {"wplus": "other.safetensors"}})
     with wrong("invert.methods.wplus: starts from no encoder, so wanted the generator's file"):
         align.main()
-    for key, value, says in (("preview_steps", 1, "preview"), ("noise", "optimise", "no noise inputs")):
+    for key, value, message in (("preview_steps", 1, "preview"), ("noise", "optimise", "no noise inputs")):
         sections = parameters(odd_file, 1)["invert"]
         sections["options"]["wplus"][key] = value
-        told(odd_file, 1, invert=sections)
-        with wrong(f"invert.options.wplus: .*{says}"):
+        write(odd_file, 1, invert=sections)
+        with wrong(f"invert.options.wplus: .*{message}"):
             align.main()
     assert not Path("data/photos.parquet").exists()
 
 
-def test_what_belongs_to_another_generator_says_so(
+def test_files_of_another_generator_are_refused(
     tiny_generator_file: Path, project: Path, write_params: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = Path(__file__).parents[2] / "ganvert/weights"
@@ -240,24 +239,24 @@ def test_what_belongs_to_another_generator_says_so(
         sample.main()
     align.main()
     monkeypatch.setattr(sys, "argv", ["train_encoder", "wplus"])
-    with wrong("trained for generator .* generator's own file in train_encoder.encoders"):
+    with wrong("an encoder of generator .* generator's own file in train_encoder.encoders"):
         train_encoder.main()
 
 
-def test_encoders_that_are_not_told_of(
+def test_unknown_encoders_are_refused(
     tiny_generator_file: Path, project: Path, write_params: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sections = parameters(tiny_generator_file, None)
     options = sections["train_encoder"]["options"]
     sections["train_encoder"]["options"] = {**options, "spare": options["wplus"]}
     write_params(**sections)
-    for arguments, says in (
+    for arguments, message in (
         ([], "usage: python -m stages.train_encoder NAME"),
         (["wplsu"], "unknown preset in train_encoder.options 'wplsu'.* Did you mean 'wplus'"),
         (["spare"], "unknown encoder in train_encoder.encoders 'spare'"),
     ):
         monkeypatch.setattr(sys, "argv", ["train_encoder", *arguments])
-        with wrong(says):
+        with wrong(message):
             train_encoder.main()
     sections["train_encoder"]["encoders"] = {"another": str(tiny_generator_file)}
     write_params(**sections)

@@ -78,6 +78,7 @@ def opcodes() -> st.SearchStrategy[bytes]:
     )
 
 
+@pytest.mark.slow
 def test_flips_cuts_and_splices(file: Path, seeds: list[bytes]) -> None:
     @bounded
     @given(st.data())

@@ -24,8 +24,8 @@ def tolerance(generator: Generator) -> float:
 @pytest.fixture(scope="module", params=FILES, ids=lambda path: path.stem)
 def case(request: pytest.FixtureRequest) -> tuple[Generator, dict[str, Tensor]]:
     recorded = np.load(request.param.with_suffix(".npz"))
-    told = {name: torch.from_numpy(recorded[name]) for name in recorded.files if name != "meta_json"}
-    return ganvert.load_generator(request.param), told
+    outputs = {name: torch.from_numpy(recorded[name]) for name in recorded.files if name != "meta_json"}
+    return ganvert.load_generator(request.param), outputs
 
 
 def check(ours: Tensor, theirs: Tensor, limit: float) -> None:
@@ -34,10 +34,10 @@ def check(ours: Tensor, theirs: Tensor, limit: float) -> None:
 
 
 def test_mapping(case: tuple[Generator, dict[str, Tensor]]) -> None:
-    generator, told = case
-    labels, limit = told.get("c"), tolerance(generator)
-    ws = generator.map(told["z"], labels)
-    theirs = told["w"] if "w" in told else told["w_psi1"]
+    generator, outputs = case
+    labels, limit = outputs.get("c"), tolerance(generator)
+    ws = generator.map(outputs["z"], labels)
+    theirs = outputs["w"] if "w" in outputs else outputs["w_psi1"]
     if generator.rows_differ:
         check(ws.flatten(1), theirs, limit)
     else:
@@ -50,36 +50,38 @@ def test_mapping(case: tuple[Generator, dict[str, Tensor]]) -> None:
         ("wp_trunc", 0.7, 8),
     ]:
         # A training file of rosinality's has no mean code; its sidecar's is of other samples than ours.
-        if name not in told or ("latent_avg" in told and not torch.allclose(told["latent_avg"], generator.w_avg)):
+        if name not in outputs or (
+            "latent_avg" in outputs and not torch.allclose(outputs["latent_avg"], generator.w_avg)
+        ):
             continue
-        n = len(told[name])
-        theirs = told[name] if told[name].ndim == 3 else told[name][:, None].expand(-1, generator.num_ws, -1)
-        check(generator.map(told["z"][:n], None if labels is None else labels[:n], psi, cutoff), theirs, limit)
+        n = len(outputs[name])
+        theirs = outputs[name] if outputs[name].ndim == 3 else outputs[name][:, None].expand(-1, generator.num_ws, -1)
+        check(generator.map(outputs["z"][:n], None if labels is None else labels[:n], psi, cutoff), theirs, limit)
         compared += 1
-    assert compared or "latent_avg" in told
+    assert compared or "latent_avg" in outputs
 
 
 def test_pictures(case: tuple[Generator, dict[str, Tensor]]) -> None:
-    generator, told = case
-    limit, ws = tolerance(generator), told["ws_mix"]
-    const = told["img_mix_const"]
+    generator, outputs = case
+    limit, ws = tolerance(generator), outputs["ws_mix"]
+    const = outputs["img_mix_const"]
     check(generator.synthesize(ws=ws[: len(const)]), const, limit)
-    if "img_mix_none" in told:
-        check(generator.synthesize(ws=ws[:1], noise="none"), told["img_mix_none"], limit)
-    if "img_mix_explicit" in told:
-        maps = [told[f"noise_explicit/{i}"] for i in range(len(generator.noise_shapes))]
-        check(generator.synthesize(ws=ws[:1], noise=maps), told["img_mix_explicit"], limit)
-    if "img_mix_transformed" in told:
-        moved = SynthesisInput(ws=ws[:1], transform=told["transform"])
-        check(generator.synthesize(moved), told["img_mix_transformed"], limit)
-    if "img_G_mix_const" in told:  # the network that was not averaged is another one
-        assert float((generator.synthesize(ws=ws[:1]) - told["img_G_mix_const"]).abs().max()) > 1e-2
+    if "img_mix_none" in outputs:
+        check(generator.synthesize(ws=ws[:1], noise="none"), outputs["img_mix_none"], limit)
+    if "img_mix_explicit" in outputs:
+        maps = [outputs[f"noise_explicit/{i}"] for i in range(len(generator.noise_shapes))]
+        check(generator.synthesize(ws=ws[:1], noise=maps), outputs["img_mix_explicit"], limit)
+    if "img_mix_transformed" in outputs:
+        moved = SynthesisInput(ws=ws[:1], transform=outputs["transform"])
+        check(generator.synthesize(moved), outputs["img_mix_transformed"], limit)
+    if "img_G_mix_const" in outputs:  # the network that was not averaged is another one
+        assert float((generator.synthesize(ws=ws[:1]) - outputs["img_G_mix_const"]).abs().max()) > 1e-2
 
 
 def test_styles(case: tuple[Generator, dict[str, Tensor]]) -> None:
-    generator, told = case
-    theirs = {name.removeprefix("style/"): value for name, value in told.items() if name.startswith("style/")}
-    ours = generator.styles(told["ws_mix"])
+    generator, outputs = case
+    theirs = {name.removeprefix("style/"): value for name, value in outputs.items() if name.startswith("style/")}
+    ours = generator.styles(outputs["ws_mix"])
     assert len(ours) == len(theirs)
     # In execution order, but for genforce's outputs, which stand apart.
     if "output_style0" in theirs:

@@ -269,7 +269,7 @@ def test_genforce(wrap: Callable[[dict[str, Any]], Any]) -> None:
     agree(load(checkpoint), net)
     notes = "\n".join(checkpoint.ignored)
     assert "assumed: layers that upsample to 128 px" in notes
-    assert "only the output of the largest resolution draws" in notes
+    assert "only the output of the largest resolution is used" in notes
     assert ("not averaged" in notes) == ("generator_smooth" not in str(root.get("models", root).keys()))
 
 
@@ -315,7 +315,7 @@ def test_idinvert_and_interfacegan(linear: str, const: str, tanh: bool, rows: bo
     assert generator.final_tanh == tanh
     notes = "\n".join(checkpoint.ignored)
     assert "truncation.truncation: give psi" in notes
-    assert ("assumed: pictures end in tanh" in notes) == tanh
+    assert ("assumed: images end in tanh" in notes) == tanh
 
 
 @pytest.mark.parametrize(
@@ -404,8 +404,8 @@ def test_unknown_tensors_are_named() -> None:
 )
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 5e-5), (torch.float64, 2e-5)])
 def test_files_written_by_the_peers_codes(file: str, name: str, dtype: torch.dtype, limit: float) -> None:
-    told = np.load((GOLDEN / file).with_suffix(".npz"))
-    theirs = {key: torch.from_numpy(told[key]).to(dtype) for key in told.files if key != "meta_json"}
+    outputs = np.load((GOLDEN / file).with_suffix(".npz"))
+    theirs = {key: torch.from_numpy(outputs[key]).to(dtype) for key in outputs.files if key != "meta_json"}
     generator = load(read(read_content(GOLDEN / file).root, name)).to(dtype)
     ws = theirs["ws_mix"]
 

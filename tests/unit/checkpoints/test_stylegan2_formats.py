@@ -85,8 +85,8 @@ def persistent(
         "_modules": dict(modules),
         **attributes,
     }
-    told = {"type": "class", "version": 6, "module_src": "never run", "class_name": class_name, "state": state}
-    return Instance(nvlabs.PERSISTENT, (told,))
+    arguments = {"type": "class", "version": 6, "module_src": "never run", "class_name": class_name, "state": state}
+    return Instance(nvlabs.PERSISTENT, (arguments,))
 
 
 def nvlabs_tree(state: Mapping[str, Tensor], architecture: str, clamp: Any = None, **mapping: Any) -> Instance:
@@ -167,7 +167,7 @@ def test_nvlabs_facts_that_tensors_do_not_show(make: Callable[..., dict[str, Ten
 
 
 @pytest.mark.parametrize(
-    ("path", "name", "value", "told"),
+    ("path", "name", "value", "message"),
     [
         (("synthesis", "b8", "conv0"), "conv_clamp", 3, "different conv_clamp"),
         (("synthesis", "b8", "conv0"), "activation", "relu", "activation 'relu'"),
@@ -182,11 +182,11 @@ def test_nvlabs_facts_that_tensors_do_not_show(make: Callable[..., dict[str, Ten
     ],
 )
 def test_nvlabs_refusals(
-    make: Callable[..., dict[str, Tensor]], path: tuple[str, ...], name: str, value: Any, told: str
+    make: Callable[..., dict[str, Tensor]], path: tuple[str, ...], name: str, value: Any, message: str
 ) -> None:
     tree = nvlabs_tree(make(), "skip")
     inside(tree, *path)[name] = value
-    with pytest.raises(CheckpointError, match=told):
+    with pytest.raises(CheckpointError, match=message):
         nvlabs.read(whole(tree))
 
 
@@ -279,7 +279,7 @@ def test_the_decoder_of_an_encoder(make: Callable[..., dict[str, Tensor]]) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "message"),
     [
         ("convs.0.conv.blur.kernel", FILTER, "filter"),
         ("to_rgbs.0.upsample.kernel", torch.ones(4, 4) / 4, "filter"),
@@ -289,8 +289,8 @@ def test_the_decoder_of_an_encoder(make: Callable[..., dict[str, Tensor]]) -> No
         ("conv1.noise.weight", "text", "tensor"),
     ],
 )
-def test_rosinality_refusals(make: Callable[..., dict[str, Tensor]], name: str, value: Any, told: str) -> None:
-    with pytest.raises(CheckpointError, match=told):
+def test_rosinality_refusals(make: Callable[..., dict[str, Tensor]], name: str, value: Any, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
         rosinality.read(whole({"g_ema": {**as_rosinality(make()), name: value}}))
 
 
@@ -353,7 +353,7 @@ def test_genforce_with_classes(make: Callable[..., dict[str, Tensor]]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "message"),
     [
         ("truncation.w_avg", torch.zeros(6 * 8), "repeat_w=False"),
         ("synthesis.layer1.filter.kernel", torch.ones(1, 1, 4, 4), "filter"),
@@ -361,8 +361,8 @@ def test_genforce_with_classes(make: Callable[..., dict[str, Tensor]]) -> None:
         ("synthesis.layer77777.weight", torch.zeros(3), "not part of a StyleGAN2"),
     ],
 )
-def test_genforce_refusals(make: Callable[..., dict[str, Tensor]], name: str, value: Tensor, told: str) -> None:
-    with pytest.raises(CheckpointError, match=told):
+def test_genforce_refusals(make: Callable[..., dict[str, Tensor]], name: str, value: Tensor, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
         genforce_stylegan2.read(whole({"generator_smooth": {**as_genforce(make()), name: value}}))
 
 

@@ -31,7 +31,7 @@ def built(checkpoint: Checkpoint) -> StyleGAN3:
 
 
 @pytest.fixture(scope="module")
-def told() -> dict[str, Tensor]:
+def outputs() -> dict[str, Tensor]:
     recorded = np.load(FILE.with_suffix(".npz"))
     return {name: torch.from_numpy(recorded[name]) for name in recorded.files if name != "meta_json"}
 
@@ -60,31 +60,31 @@ def close(ours: Tensor, theirs: Tensor, limit: float = 1e-5) -> None:
     assert float((ours - theirs).abs().max()) <= limit
 
 
-def test_mapping_and_truncation(generator: StyleGAN3, told: dict[str, Tensor]) -> None:
-    z = told["z"]
-    close(generator.map_to_w(z), told["w_psi1"])
-    close(generator.map(z, psi=0.7)[:, 15], told["w_psi0.7"])
-    close(generator.map(z[:2], psi=0.7, cutoff=4), told["ws_psi0.7_cutoff4"])
+def test_mapping_and_truncation(generator: StyleGAN3, outputs: dict[str, Tensor]) -> None:
+    z = outputs["z"]
+    close(generator.map_to_w(z), outputs["w_psi1"])
+    close(generator.map(z, psi=0.7)[:, 15], outputs["w_psi0.7"])
+    close(generator.map(z[:2], psi=0.7, cutoff=4), outputs["ws_psi0.7_cutoff4"])
 
 
-def test_pictures(generator: StyleGAN3, told: dict[str, Tensor]) -> None:
-    ws = told["ws_mix"]
-    close(generator.synthesize(ws=ws), told["img_mix_const"])
-    close(generator.synthesize(ws=generator.map(told["z"][:1], psi=0.7)), told["img_psi0.7_const"])
-    moved = generator.synthesize(SynthesisInput(ws=ws[:1], transform=told["transform"]))
-    close(moved, told["img_mix_transformed"])
+def test_pictures(generator: StyleGAN3, outputs: dict[str, Tensor]) -> None:
+    ws = outputs["ws_mix"]
+    close(generator.synthesize(ws=ws), outputs["img_mix_const"])
+    close(generator.synthesize(ws=generator.map(outputs["z"][:1], psi=0.7)), outputs["img_psi0.7_const"])
+    moved = generator.synthesize(SynthesisInput(ws=ws[:1], transform=outputs["transform"]))
+    close(moved, outputs["img_mix_transformed"])
     # The network that was not averaged is another one.
-    assert float((generator.synthesize(ws=ws[:1]) - told["img_G_mix_const"]).abs().max()) > 0.01
+    assert float((generator.synthesize(ws=ws[:1]) - outputs["img_G_mix_const"]).abs().max()) > 0.01
 
 
-def test_styles_and_features(generator: StyleGAN3, told: dict[str, Tensor]) -> None:
-    ws = told["ws_mix"]
-    theirs = {name: value for name, value in told.items() if name.startswith("style/")}
+def test_styles_and_features(generator: StyleGAN3, outputs: dict[str, Tensor]) -> None:
+    ws = outputs["ws_mix"]
+    theirs = {name: value for name, value in outputs.items() if name.startswith("style/")}
     for ours, recorded in zip(generator.styles(ws).values(), theirs.values(), strict=True):
         close(ours, recorded)
     points = [point.name for point in generator.feature_points]
     seen = generator.features(SynthesisInput(ws=ws[:1]), points)
-    theirs = {name: value for name, value in told.items() if name.startswith("feat/")}
+    theirs = {name: value for name, value in outputs.items() if name.startswith("feat/")}
     *inner, _ = theirs.values()  # the last is the picture before its scale
     for ours, recorded in zip(seen.values(), inner, strict=True):
         close(ours[:, :, ::3, ::3], recorded)

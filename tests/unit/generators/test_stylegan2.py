@@ -1,4 +1,4 @@
-"""StyleGAN2 of every architecture against a plain implementation, and against itself told in other ways."""
+"""StyleGAN2 of every architecture against a plain implementation; what all generators share is tried in contract/."""
 
 from __future__ import annotations
 
@@ -104,11 +104,7 @@ def test_the_up_convolution_is_a_filtered_picture_of_zeros(plain: ModuleType) ->
     torch.testing.assert_close(upsample(x, blur_kernel()), plain.upfirdn(x, 2, (2, 1, 2, 1), 4))
 
 
-def test_batch_equals_singles(generator: StyleGAN2, ws: Tensor) -> None:
-    close(generator.synthesize(ws=ws), torch.cat([generator.synthesize(ws=row[None]) for row in ws]))
-
-
-def test_slots_come_in_order_and_read_their_rows(generator: StyleGAN2, ws: Tensor) -> None:
+def test_slots_come_in_order_of_execution(generator: StyleGAN2) -> None:
     slots = {slot.name: slot.row for slot in generator.style_layout if not slot.name.endswith("torgb")}
     convs = {
         "b4.conv1": 0,
@@ -121,13 +117,6 @@ def test_slots_come_in_order_and_read_their_rows(generator: StyleGAN2, ws: Tenso
     }
     assert slots == convs
     assert generator.style_layout[-1].name == "b32.torgb"
-    before = generator.styles(ws)
-    for row in range(generator.num_ws):
-        moved = ws.clone()
-        moved[:, row] += 1
-        changed = {name for name, value in generator.styles(moved).items() if not torch.equal(value, before[name])}
-        assert changed == {slot.name for slot in generator.style_layout if slot.row == row}
-    close(generator.synthesize(styles=before), generator.synthesize(ws=ws))
 
 
 def test_an_injected_feature_starts_the_picture_anew(
@@ -140,11 +129,6 @@ def test_an_injected_feature_starts_the_picture_anew(
     seen = generator.features(SynthesisInput(ws=ws), list(points))
     for name, feature in seen.items():
         drawn = generator.synthesize(SynthesisInput(ws=ws, features={name: feature}))
-        coarse, fine = ws.clone(), ws.clone()
-        coarse[:, : points[name].first_row] += 1
-        fine[:, points[name].first_row] += 1
-        assert torch.equal(generator.synthesize(SynthesisInput(ws=coarse, features={name: feature})), drawn)
-        assert not torch.equal(generator.synthesize(SynthesisInput(ws=fine, features={name: feature})), drawn)
         # Only the skip architecture sums pictures of coarser sizes, which the feature does not hold.
         summed = "synthesis.b4.torgb.weight" in state and name not in ("const", "b4.conv1")
         assert torch.equal(drawn, image) != summed
@@ -164,23 +148,8 @@ def test_an_injected_feature_starts_the_picture_anew(
         close(drawn + coarser, image)
 
 
-def test_a_delta_keeps_the_picture_of_coarser_sizes(generator: StyleGAN2, ws: Tensor) -> None:
-    image = generator.synthesize(ws=ws)
-    for point in generator.feature_points:
-        zero = torch.zeros(1, *point.shape)
-        assert torch.equal(generator.synthesize(SynthesisInput(ws=ws, deltas={point.name: zero})), image)
-        assert not torch.allclose(generator.synthesize(SynthesisInput(ws=ws, deltas={point.name: zero + 1})), image)
-
-
 def test_padding_is_not_modulated(generator: StyleGAN2, ws: Tensor) -> None:
-    image = generator.synthesize(ws=ws)
     assert [conv.name for conv in generator.paddable] == ["b4.conv1", "b8.conv1", "b16.conv1", "b32.conv1"]
-    for conv in generator.paddable:
-        padding = torch.zeros(1, conv.channels, conv.resolution + 2, conv.resolution + 2)
-        close(generator.synthesize(SynthesisInput(ws=ws, padding={conv.name: padding})), image)
-        assert not torch.allclose(
-            generator.synthesize(SynthesisInput(ws=ws, padding={conv.name: padding + 0.5})), image
-        )
     # With styles of zero nothing of the input is left: what is seen is the padding as it was given.
     styles = generator.styles(ws)
     styles["b4.conv1"] = torch.zeros_like(styles["b4.conv1"])
@@ -246,7 +215,7 @@ def test_the_mapping_network_takes_labels_both_ways(state: dict[str, Tensor]) ->
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"synthesis.b8.conv0.weight": None}, "synthesis.b8.conv0|KeyError"),
         ({"synthesis.b8.conv0.affine.weight": torch.zeros(12, 17)}, "affine.weight has shape"),
@@ -271,10 +240,10 @@ def test_the_mapping_network_takes_labels_both_ways(state: dict[str, Tensor]) ->
     ],
 )
 def test_tensors_that_do_not_fit_are_refused(
-    state: dict[str, Tensor], change: dict[str, Tensor | None], told: str
+    state: dict[str, Tensor], change: dict[str, Tensor | None], message: str
 ) -> None:
     wrong = {name: value for name, value in {**state, **change}.items() if value is not None}
-    with pytest.raises(CheckpointError, match=told):
+    with pytest.raises(CheckpointError, match=message):
         build_generator("stylegan2", wrong, {})
 
 

@@ -1,4 +1,4 @@
-"""StyleGAN3 against a plain second implementation with filters designed here, and against itself told in other ways."""
+"""StyleGAN3 against a plain second implementation with filters designed here; what all share is tried in contract/."""
 
 from __future__ import annotations
 
@@ -142,9 +142,11 @@ def drawn(resolution: int, kind: str, labels: int = 0) -> tuple[State, dict[str,
         "output_scale": 0.25,
     }
     generator, ws = built(state, config), randn(2, len(layers) + 1, W_DIM)
+    features: dict[str, Tensor] = {}
     for i, point in enumerate(generator.feature_points):  # keeps contrasts at unit size, as training does
-        (feature,) = generator.features(SynthesisInput(ws=ws), [point.name]).values()
-        state[f"synthesis.layers.{i}.magnitude_ema"] = feature.var(dim=(2, 3)).mean()
+        # From the activation before it, so that each step runs one layer.
+        features = generator.features(SynthesisInput(ws=ws, features=features), [point.name])
+        state[f"synthesis.layers.{i}.magnitude_ema"] = features[point.name].var(dim=(2, 3)).mean()
         generator.load_state_dict(state)
     return state, config
 
@@ -175,16 +177,16 @@ def plain(state: State, config: dict[str, Any], ws: Tensor, transform: Tensor | 
             weight = state[f"synthesis.{name}.affine.weight"]
             return weight @ rows[row] / math.sqrt(W_DIM) + state[f"synthesis.{name}.affine.bias"]
 
-        told = config["input"]
+        facts = config["input"]
         c, s, tx, ty = (lambda t: t / torch.hypot(t[0], t[1]))(affine("input", 0)).tolist()
         rotate = torch.tensor([[c, -s, 0], [s, c, 0], [0, 0, 1]], dtype=torch.float64)
         move = torch.tensor([[1, 0, -tx], [0, 1, -ty], [0, 0, 1]], dtype=torch.float64)
         m = rotate @ move @ (state["synthesis.input.transform"] if transform is None else transform)
-        freqs, size, rate = state["synthesis.input.freqs"], told["size"], told["sampling_rate"]
+        freqs, size, rate = state["synthesis.input.freqs"], facts["size"], facts["sampling_rate"]
         at = ((2 * torch.arange(size, dtype=torch.float64) + 1) / size - 1) * 0.5 * size / rate
         grid = torch.stack(torch.meshgrid(at, at, indexing="xy"), dim=-1)  # [y, x, (x, y)]
         phases, freqs = state["synthesis.input.phases"] + freqs @ m[:2, 2], freqs @ m[:2, :2]
-        fade = (1 - (freqs.norm(dim=1) - told["bandwidth"]) / (rate / 2 - told["bandwidth"])).clamp(0, 1)
+        fade = (1 - (freqs.norm(dim=1) - facts["bandwidth"]) / (rate / 2 - facts["bandwidth"])).clamp(0, 1)
         waves = fade * torch.sin(2 * math.pi * (grid @ freqs.t() + phases))
         weight = state["synthesis.input.weight"]
         x = (waves @ (weight / math.sqrt(len(freqs))).t()).permute(2, 0, 1)[None]
@@ -221,8 +223,9 @@ def ws() -> Tensor:
     return normal(range(2), (16, W_DIM))
 
 
-@pytest.mark.parametrize(("resolution", "kind"), [(32, "T"), (32, "R"), (64, "T"), (64, "R")])
-def test_against_a_plain_implementation(resolution: int, kind: str, ws: Tensor) -> None:
+@pytest.mark.parametrize("kind", ["T", "R"])
+def test_against_a_plain_implementation(kind: str, ws: Tensor) -> None:
+    resolution = 32
     state, config = drawn(resolution, kind)
     generator = built(state, config)
     assert (generator.resolution, generator.num_ws, generator.w_dim, generator.z_dim) == (resolution, 16, W_DIM, 4)
@@ -232,10 +235,10 @@ def test_against_a_plain_implementation(resolution: int, kind: str, ws: Tensor) 
     torch.testing.assert_close(generator.synthesize(ws=ws[:1].double()), theirs, rtol=0, atol=1e-7)
     single = built({name: value.float() for name, value in state.items()}, config)
     torch.testing.assert_close(single.synthesize(ws=ws[:1]), theirs.float(), rtol=0, atol=1e-5)
-    turn = torch.tensor([[0.8, -0.6, 0.1], [0.6, 0.8, -0.2], [0, 0, 1]], dtype=torch.float64)
-    moved = plain(state, config, ws[:1].double(), turn)
+    matrix = torch.tensor([[0.8, -0.6, 0.1], [0.6, 0.8, -0.2], [0, 0, 1]], dtype=torch.float64)
+    moved = plain(state, config, ws[:1].double(), matrix)
     assert (moved - theirs).abs().max() > 0.1
-    ours = generator.synthesize(SynthesisInput(ws=ws[:1].double(), transform=turn))
+    ours = generator.synthesize(SynthesisInput(ws=ws[:1].double(), transform=matrix))
     torch.testing.assert_close(ours, moved, rtol=0, atol=1e-7)
 
 
@@ -296,83 +299,18 @@ def test_filters_that_are_not_symmetric(taps: Tensor | None, factor: int) -> Non
     torch.testing.assert_close(downsample(wide, taps, factor), theirs)
 
 
-def test_batch_equals_singles(generator: StyleGAN3, ws: Tensor) -> None:
+def test_large_styles_of_one_image_do_not_affect_the_others(generator: StyleGAN3, ws: Tensor) -> None:
+    """The authors' code normalises styles over the batch; ours does it image by image."""
     exact = copy.deepcopy(generator).double()
-    mixed = torch.cat([ws, 20 * ws[:1]]).double()  # one image's styles are far larger
+    mixed = torch.cat([ws[:1], 20 * ws[1:]]).double()
     singles = torch.cat([exact.synthesize(ws=rows[None]) for rows in mixed])
     torch.testing.assert_close(exact.synthesize(ws=mixed), singles, rtol=0, atol=1e-11)
-    torch.testing.assert_close(generator.synthesize(ws=mixed.float()).double(), singles, rtol=1e-4, atol=5e-5)
 
 
-def test_styles_are_another_way_to_say_ws(generator: StyleGAN3, ws: Tensor) -> None:
-    styles = generator.styles(ws)
-    assert [(name, value.shape[1]) for name, value in styles.items()] == [
-        (slot.name, slot.width) for slot in generator.style_layout
-    ]
-    image = generator.synthesize(ws=ws)
-    assert torch.equal(generator.synthesize(styles=styles), image)
-    others = generator.styles(ws.flip(0))
-    for slot in generator.style_layout:
-        told = SynthesisInput(ws=ws, styles={slot.name: others[slot.name]})
-        mixed = generator.synthesize(styles={**styles, slot.name: others[slot.name]})
-        assert torch.equal(generator.synthesize(told), mixed)
-        assert not torch.equal(mixed, image)
-
-
-def test_each_slot_reads_the_row_it_names(generator: StyleGAN3, ws: Tensor) -> None:
-    before = generator.styles(ws)
-    for row in range(generator.num_ws):
-        moved = ws.clone()
-        moved[:, row] += 1
-        changed = {name for name, value in generator.styles(moved).items() if not torch.equal(value, before[name])}
-        assert changed == {slot.name for slot in generator.style_layout if slot.row == row}
-        assert len(changed) == 1
-
-
-def test_a_style_of_zeros_is_no_accident(generator: StyleGAN3, ws: Tensor) -> None:
+def test_a_style_of_zeros_gives_finite_images(generator: StyleGAN3, ws: Tensor) -> None:
     styles = generator.styles(ws)
     styles["layers.3"] = torch.zeros_like(styles["layers.3"])
     assert generator.synthesize(styles=styles).isfinite().all()
-
-
-def test_injected_features(generator: StyleGAN3, ws: Tensor) -> None:
-    image = generator.synthesize(ws=ws)
-    points = generator.feature_points
-    assert [point.name for point in points] == ["input", *(f"layers.{i}" for i in range(14))]
-    seen = generator.features(SynthesisInput(ws=ws), [point.name for point in points])
-    for point in points:
-        feature = seen[point.name]
-        assert feature.shape == (len(ws), *point.shape)
-        assert torch.equal(generator.synthesize(SynthesisInput(ws=ws, features={point.name: feature})), image)
-        coarse, fine = ws.clone(), ws.clone()
-        coarse[:, : point.first_row] += 1
-        fine[:, point.first_row] += 1
-        unmoved = generator.synthesize(SynthesisInput(ws=coarse, features={point.name: feature}))
-        assert torch.equal(unmoved, image)
-        moved = generator.synthesize(SynthesisInput(ws=fine, features={point.name: feature}))
-        assert not torch.equal(moved, image)
-
-
-def test_reading_features_stops_early_or_draws_too(generator: StyleGAN3, ws: Tensor) -> None:
-    told = SynthesisInput(ws=ws)
-    empty, early = generator.run(told, read=["layers.4"], stop=True)
-    image, late = generator.run(told, read=["layers.4"])
-    assert empty.shape == (2, 3, 0, 0)
-    assert torch.equal(early["layers.4"], late["layers.4"])
-    assert torch.equal(image, generator.synthesize(ws=ws))
-
-
-def test_deltas_add_at_their_point_under_their_mask(generator: StyleGAN3, ws: Tensor) -> None:
-    image = generator.synthesize(ws=ws)
-    for name in ("input", "layers.8"):
-        (feature,) = generator.features(SynthesisInput(ws=ws), [name]).values()
-        delta, mask = normal(range(2), feature.shape[1:]), torch.zeros(1, 1, *feature.shape[2:])
-        mask[..., :20] = 1
-        injected = generator.synthesize(SynthesisInput(ws=ws, features={name: feature + delta * mask}))
-        added = generator.synthesize(SynthesisInput(ws=ws, deltas={name: delta}, masks={name: mask}))
-        torch.testing.assert_close(added, injected)
-        assert not torch.allclose(added, image)
-        assert not torch.allclose(added, generator.synthesize(SynthesisInput(ws=ws, deltas={name: delta})))
 
 
 def test_a_transform_moves_the_picture(generator: StyleGAN3, ws: Tensor) -> None:
@@ -391,14 +329,8 @@ def test_a_transform_moves_the_picture(generator: StyleGAN3, ws: Tensor) -> None
     assert torch.equal(stored.synthesize(ws=ws), moved)
 
 
-def test_it_has_no_noise(generator: StyleGAN3, ws: Tensor) -> None:
-    assert generator.noise_shapes == ()
-    assert generator.paddable == ()
-    assert torch.equal(generator.synthesize(ws=ws, noise="none"), generator.synthesize(ws=ws))
-
-
-def test_gradients_reach_every_input_and_are_right(generator: StyleGAN3, ws: Tensor) -> None:
-    exact = copy.deepcopy(generator).double()
+def test_gradients_reach_every_input_and_are_right(ws: Tensor) -> None:
+    exact = built(*drawn(32, "T"))
     probe = normal([9], (3, exact.resolution, exact.resolution)).double()
 
     def check(draw: Callable[[Tensor], Tensor], at: Tensor) -> None:
@@ -416,7 +348,6 @@ def test_gradients_reach_every_input_and_are_right(generator: StyleGAN3, ws: Ten
     styles = exact.styles(w)
     (feature,) = exact.features(SynthesisInput(ws=w), ["layers.6"]).values()
     check(lambda z: exact.synthesize(ws=exact.map(z)), normal([0], (exact.z_dim,)))
-    check(lambda rows: exact.synthesize(ws=rows), w)
     check(lambda s: exact.synthesize(styles={**styles, "input": s}), styles["input"])
     check(lambda s: exact.synthesize(styles={**styles, "layers.5": s}), styles["layers.5"])
     check(lambda f: exact.synthesize(SynthesisInput(ws=w, features={"layers.6": f})), feature)
@@ -451,7 +382,7 @@ def test_another_learning_rate_multiplier() -> None:
     torch.testing.assert_close(twice.map(z), built(state, config).map(z))
 
 
-def test_what_it_cannot_be_told(generator: StyleGAN3, ws: Tensor) -> None:
+def test_noise_padding_and_wrong_transforms_are_refused(generator: StyleGAN3, ws: Tensor) -> None:
     with pytest.raises(UnsupportedError, match="no noise inputs"):
         generator.synthesize(ws=ws, noise=[torch.zeros(1, 1, 36, 36)])
     with pytest.raises(UnsupportedError, match=r"no paddable convolution 'layers\.0'"):
@@ -589,9 +520,9 @@ def test_pictures_over_4096_pixels_are_refused() -> None:
     state, config = drawn(32, "T")
     last = config["layers"][-1]
     for edge, fits in ((4096, True), (4100, False)):
-        told = {**config, "layers": [*config["layers"][:-1], {**last, "padding": [0, edge - 32] * 2}]}
+        wide = {**config, "layers": [*config["layers"][:-1], {**last, "padding": [0, edge - 32] * 2}]}
         if fits:
-            assert StyleGAN3.for_state(state, told).resolution == edge
+            assert StyleGAN3.for_state(state, wide).resolution == edge
         else:
             with pytest.raises(CheckpointError, match="over 4096"):
-                StyleGAN3.for_state(state, told)
+                StyleGAN3.for_state(state, wide)

@@ -62,13 +62,13 @@ def test_a_direction_moves_the_feature_by_what_it_does_to_the_generators_own(
     assert still.features is not None
     torch.testing.assert_close(still.features[point], feature)
 
-    told = space.shift(codes, vector, rows)
+    shifted = space.shift(codes, vector, rows)
     moved = ws.clone()
     moved[:, :-1] += vector
-    assert told.features is not None
-    assert told.ws is not None
-    torch.testing.assert_close(told.ws, moved)
-    torch.testing.assert_close(told.features[point], feature + own(space, moved) - own(space, ws))
+    assert shifted.features is not None
+    assert shifted.ws is not None
+    torch.testing.assert_close(shifted.ws, moved)
+    torch.testing.assert_close(shifted.features[point], feature + own(space, moved) - own(space, ws))
 
     # Rows before the feature act through it alone; over f they would do nothing.
     coarse = space.shift(codes, vector, (0, space.point.first_row))
@@ -83,37 +83,37 @@ def test_a_direction_moves_the_feature_by_what_it_does_to_the_generators_own(
 def test_a_base_code_alone(any_generator: Generator) -> None:
     size = size_of(any_generator)
     point = make_space(f"f{size}/wplus", any_generator).point  # type: ignore[attr-defined]
-    told = {f"f{size}": normal([5, 6], point.shape)}
+    prediction = {f"f{size}": normal([5, 6], point.shape)}
     wplus, zplus = (make_space(f"f{size}/{detail}", any_generator) for detail in ("wplus", "zplus"))
-    codes = wplus.adopt(told, [1, 2])
-    assert torch.equal(codes["f"], told[f"f{size}"])
+    codes = wplus.adopt(prediction, [1, 2])
+    assert torch.equal(codes["f"], prediction[f"f{size}"])
     assert torch.equal(codes["ws"], any_generator.w_avg.expand_as(codes["ws"]))
-    codes = zplus.adopt(told, [1, 2])
-    assert torch.equal(codes["f"], told[f"f{size}"])
+    codes = zplus.adopt(prediction, [1, 2])
+    assert torch.equal(codes["f"], prediction[f"f{size}"])
     assert torch.equal(codes["z"], zplus.from_random([1, 2])["z"])
-    random = wplus.adopt(told, [1, 2], "random")
+    random = wplus.adopt(prediction, [1, 2], "random")
     assert torch.equal(random["ws"], wplus.from_random([1, 2])["ws"])
     with pytest.raises(UnsupportedError, match=f"predicts f{size}; space 'wplus' needs ws"):
-        make_space("wplus", any_generator).adopt(told, [1, 2])
+        make_space("wplus", any_generator).adopt(prediction, [1, 2])
 
 
 def test_detail_init_of_a_whole_prediction(any_generator: Generator, ws: torch.Tensor) -> None:
     size = size_of(any_generator)
     space = make_space(f"f{size}/wplus", any_generator)
     point = space.point  # type: ignore[attr-defined]
-    told = {f"f{size}": normal([5, 6], point.shape), "ws": ws}
+    prediction = {f"f{size}": normal([5, 6], point.shape), "ws": ws}
     for detail, rows in (("ws", ws), ("mean", any_generator.w_avg.expand_as(ws))):
-        codes = space.adopt(told, [1, 2], detail)  # type: ignore[arg-type]
-        assert torch.equal(codes["f"], told[f"f{size}"])
+        codes = space.adopt(prediction, [1, 2], detail)  # type: ignore[arg-type]
+        assert torch.equal(codes["f"], prediction[f"f{size}"])
         assert torch.equal(codes["ws"], rows[:, point.first_row :])
     with pytest.raises(UnsupportedError, match="no feature map"):
-        make_space("wplus", any_generator).adopt(told, [1, 2], "mean")
+        make_space("wplus", any_generator).adopt(prediction, [1, 2], "mean")
 
 
 def test_w_takes_the_mean_of_predicted_rows(any_generator: Generator) -> None:
-    told = normal([1, 2], (any_generator.num_ws, any_generator.w_dim))
-    codes = make_space("w", any_generator).adopt({"ws": told}, [1, 2])
-    torch.testing.assert_close(codes["w"], told.mean(dim=1))
+    rows = normal([1, 2], (any_generator.num_ws, any_generator.w_dim))
+    codes = make_space("w", any_generator).adopt({"ws": rows}, [1, 2])
+    torch.testing.assert_close(codes["w"], rows.mean(dim=1))
 
 
 def test_padding_is_taken_and_the_rest_is_the_generators_own(paddable_generator: Generator) -> None:

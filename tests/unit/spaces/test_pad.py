@@ -112,7 +112,7 @@ def test_a_start_knows_no_feature_map(space: Pad) -> None:
         make_space("pad/f16/wplus", space.generator)
 
 
-def test_padding_is_what_the_generator_is_told(space: Pad) -> None:
+def test_padding_reaches_the_generator(space: Pad) -> None:
     codes = {name: normal([5], value.shape[1:]) for name, value in space.from_random([1]).items()}
     padding = {
         conv.name: torch.full((1, conv.channels, *(conv.resolution + 2,) * 2), 99.0) for conv in space.convs
@@ -122,6 +122,6 @@ def test_padding_is_what_the_generator_is_told(space: Pad) -> None:
         inside = slice(1, -1)
         ring[..., inside, inside] = 99
         padding[conv.name] = ring
-    told = SynthesisInput(ws=codes["ws"], features={space.point.name: codes["const"]}, padding=padding)
+    expected = SynthesisInput(ws=codes["ws"], features={space.point.name: codes["const"]}, padding=padding)
     synthesize = space.generator.synthesize
-    assert torch.equal(synthesize(space.decode(codes)), synthesize(told))
+    assert torch.equal(synthesize(space.decode(codes)), synthesize(expected))

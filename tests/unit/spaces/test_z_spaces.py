@@ -33,11 +33,11 @@ def test_one_z_per_row_is_zplus(zplusplus: ZPlusPlus) -> None:
     zplus = make_space("zplus", generator)
     codes = zplus.from_random([1, 2])
     wanted = generator.styles(zplus.to_ws(codes))
-    told = zplusplus.decode({"z": codes["z"][:, zplusplus.reads]})
-    assert told.styles is not None
-    assert set(told.styles) == set(wanted)
+    decoded = zplusplus.decode({"z": codes["z"][:, zplusplus.reads]})
+    assert decoded.styles is not None
+    assert set(decoded.styles) == set(wanted)
     for name, style in wanted.items():
-        torch.testing.assert_close(told.styles[name], style, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(decoded.styles[name], style, rtol=1e-4, atol=1e-5)
 
 
 def test_every_slot_has_its_own_z(zplusplus: ZPlusPlus) -> None:

@@ -54,8 +54,8 @@ def test_an_encoder(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
     facts = describe(tmp_path / "encoder.safetensors")
     assert (facts["kind"], facts["note"]) == ("encoder", "how it was made")
     assert facts["generator"] == tiny_generator.fingerprint()
-    told = json.loads(facts["encoder"])
-    assert (told["space"], told["backbone"], told["heads"]) == ("wplus", "residual", {"dense": {"code": 4}})
+    spec = json.loads(facts["encoder"])
+    assert (spec["space"], spec["backbone"], spec["heads"]) == ("wplus", "residual", {"dense": {"code": 4}})
     state = encoder.trained_state()
     assert facts["tensors"] == len(state)
     assert facts["numbers"] == f"{sum(value.numel() for value in state.values()):,}"
