@@ -46,7 +46,7 @@ def read_content(path: Path | str) -> Content:
 
 def _read(path: Path) -> Content:
     if not path.is_file() and path.exists():
-        raise Refusal("it is no regular file")
+        raise Refusal("it is not a regular file")
     with path.open("rb") as handle:
         size = path.stat().st_size
         if not 0 < size <= MAX_BYTES:
@@ -126,7 +126,7 @@ def _read_archive(data: memoryview, budget: Budget) -> Any:
                 if storage.values is None:
                     storage.fill(record(f"data/{key}"), swapped=order == b"big")
                 return storage
-        raise Refusal(f"a persistent id ({brief(pid)}) that is no storage")
+        raise Refusal(f"a persistent id ({brief(pid)}) that is not a storage")
 
     return Machine(record("data.pkl"), CHECKPOINTS, storage_of, budget).run()
 

@@ -37,7 +37,7 @@ def _config(metadata: Mapping[str, str]) -> dict[str, Any]:
     try:
         config = json.loads(metadata.get("config", "{}"))
     except ValueError as error:
-        raise CheckpointError(f"its config is no JSON: {error}") from error
+        raise CheckpointError(f"its config is not JSON: {error}") from error
     if not isinstance(config, dict):
         raise CheckpointError(f"its config is {type(config).__name__}; wanted a JSON object")
     return config

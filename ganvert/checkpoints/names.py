@@ -130,7 +130,7 @@ def _raw(data: object) -> bytes | memoryview:
 
 def _view(data: bytes | memoryview, dtype: np.dtype, shape: tuple[Any, ...], order: str) -> np.ndarray:
     if any(type(n) is not int or not 0 <= n < 2**48 for n in shape) or len(shape) > 16:
-        raise Refusal("an array's shape is no sizes")
+        raise Refusal("an array's shape is not a tuple of sizes")
     # The second condition bounds the strides of empty arrays, whose other dimensions could overflow.
     if math.prod(shape) * dtype.itemsize != len(data) or math.prod(n or 1 for n in shape) >= 2**48:
         raise Refusal(f"an array of {math.prod(shape)} {dtype} numbers has {len(data)} bytes")
@@ -195,7 +195,7 @@ def _parameter(_machine: Machine, args: tuple[Any, ...]) -> Tensor:
     match args:
         case (Tensor() as tensor, *_):
             return tensor
-    raise Refusal("a parameter that is no tensor")
+    raise Refusal("a parameter that is not a tensor")
 
 
 def _size(machine: Machine, args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -137,12 +137,12 @@ def _module(value: Any, where: str) -> NvlabsModule:
     arguments = value.args[0] if _is_persistent(value) and len(value.args) == 1 else None
     state = arguments.get("state") if isinstance(arguments, dict) else None
     if not isinstance(arguments, dict) or not isinstance(state, dict):
-        raise CheckpointError(f"NVlabs pickle: {where} is no persistent module")
+        raise CheckpointError(f"NVlabs pickle: {where} is not a persistent module")
     tables = {}
     for name in ("_parameters", "_buffers", "_modules"):
         table = state.get(name)
         if not isinstance(table, dict) or not all(isinstance(key, str) for key in table):
-            raise CheckpointError(f"NVlabs pickle: {where}.{name} is no table of names")
+            raise CheckpointError(f"NVlabs pickle: {where}.{name} is not a table of names")
         tables[name] = {key: entry for key, entry in table.items() if entry is not None}  # None: absent
     return NvlabsModule(
         class_name=str(arguments.get("class_name")),
@@ -156,7 +156,7 @@ def _module(value: Any, where: str) -> NvlabsModule:
 def _tensors(table: dict[str, Any], where: str) -> dict[str, Tensor]:
     for name, value in table.items():
         if not isinstance(value, Tensor):
-            raise CheckpointError(f"NVlabs pickle: {where}.{name} is no tensor")
+            raise CheckpointError(f"NVlabs pickle: {where}.{name} is not a tensor")
     return cast("dict[str, Tensor]", table)
 
 
@@ -262,5 +262,5 @@ def _check_architecture(modules: Mapping[str, NvlabsModule], state: Mapping[str,
 
 def _number(value: Any, what: str) -> float:
     if type(value) not in (int, float) or not math.isfinite(value):
-        raise CheckpointError(f"{FORMAT}: {what} is no number")
+        raise CheckpointError(f"{FORMAT}: {what} is not a number")
     return float(value)

@@ -74,7 +74,7 @@ def _layer_names(synthesis: NvlabsModule) -> list[str]:
     """Return the names of the layers in execution order: all modules but the input, each once."""
     names = _attribute(synthesis, "layer_names", "synthesis")
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise CheckpointError(f"{_WHERE}: synthesis.layer_names is no list of names")
+        raise CheckpointError(f"{_WHERE}: synthesis.layer_names is not a list of names")
     if sorted(["input", *names]) != sorted(synthesis.modules):
         raise CheckpointError(f"{_WHERE}: synthesis.layer_names does not name every layer once")
     return list(names)

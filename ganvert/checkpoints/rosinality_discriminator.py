@@ -42,7 +42,7 @@ def read(content: Content) -> Checkpoint | None:
     if source is None:
         return None
     if not isinstance(source, dict) or not all(isinstance(name, str) for name in source):
-        raise CheckpointError(f"{FORMAT}: d is no table of names")
+        raise CheckpointError(f"{FORMAT}: d is not a table of names")
     largest = max((int(match[1]) for name in source if (match := BLOCK.fullmatch(name))), default=0)
 
     def ours(name: str) -> str | None:

@@ -130,11 +130,11 @@ def _network(value: Any, where: str, depth: int) -> TfNetwork:
     state = value.state if isinstance(value, Instance) and value.kind == NETWORK else None
     # A generator has components, and these have none: deeper trees are refused before they are walked.
     if not isinstance(state, dict) or depth > 1:
-        raise CheckpointError(f"TensorFlow pickle: {where} is no network")
+        raise CheckpointError(f"TensorFlow pickle: {where} is not a network")
     kwargs, components = state.get("static_kwargs") or {}, state.get("components") or {}
     for table in (kwargs, components):
         if not isinstance(table, dict) or not all(isinstance(name, str) for name in table):
-            raise CheckpointError(f"TensorFlow pickle: {where}: no table of names")
+            raise CheckpointError(f"TensorFlow pickle: {where}: a table without names")
     return TfNetwork(
         name=str(state.get("name")),
         kwargs=kwargs,
@@ -149,9 +149,9 @@ def _variables(pairs: Any, where: str) -> dict[str, np.ndarray]:
     variables: dict[str, np.ndarray] = {}
     for pair in pairs:
         if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], str):
-            raise CheckpointError(f"TensorFlow pickle: {where}: a variable is no (name, array)")
+            raise CheckpointError(f"TensorFlow pickle: {where}: a variable is not a pair (name, array)")
         name, value = pair
         if not isinstance(value, np.ndarray | Tensor | float | int):  # 0-d arrays may come as plain numbers
-            raise CheckpointError(f"TensorFlow pickle: {where}.{name} is no array")
+            raise CheckpointError(f"TensorFlow pickle: {where}.{name} is not an array")
         variables[name] = np.asarray(value)
     return variables

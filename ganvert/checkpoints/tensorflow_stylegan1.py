@@ -106,5 +106,5 @@ def _is_fused(layer: int, kwargs: Mapping[str, Any]) -> bool:
 def _config(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     multiplier = kwargs.get("mapping_lrmul", 0.01)
     if type(multiplier) not in (int, float):
-        raise CheckpointError(f"{FORMAT}: mapping_lrmul={multiplier!r} is no number")
+        raise CheckpointError(f"{FORMAT}: mapping_lrmul={multiplier!r} is not a number")
     return {} if multiplier == 0.01 else {"lr_multiplier": multiplier}

@@ -154,7 +154,7 @@ def read_torch_stream(data: memoryview, names: Names, budget: Budget) -> Any:
         match pid:
             case (str("storage"), kind, key, str(), numel, None):
                 return stored(storages, kind, key, numel)
-        raise Refusal(f"a persistent id ({brief(pid)}) that is no whole storage")
+        raise Refusal(f"a persistent id ({brief(pid)}) that is not a whole storage")
 
     machine = Machine(data, names, storage_of, budget, start)
     machine.run()

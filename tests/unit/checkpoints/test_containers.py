@@ -117,9 +117,9 @@ def test_tensorflow_pickles_hold_arrays() -> None:
 def test_refuses_what_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such file; run `ganvert fetch`"):
         read_content(tmp_path / "missing.pkl")
-    with pytest.raises(CheckpointError, match="no regular file"):
+    with pytest.raises(CheckpointError, match="not a regular file"):
         read_content(tmp_path)
-    with pytest.raises(CheckpointError, match="no regular file"):
+    with pytest.raises(CheckpointError, match="not a regular file"):
         read_content("/dev/zero")
     (tmp_path / "empty").touch()
     with pytest.raises(CheckpointError, match="0 bytes"):
@@ -275,7 +275,7 @@ def test_our_own_file_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ("metadata", "reason"),
     [
         ({"format": "ganvert"}, "no architecture"),
-        ({"format": "ganvert", "architecture": "net", "config": "{"}, "no JSON"),
+        ({"format": "ganvert", "architecture": "net", "config": "{"}, "not JSON"),
         ({"format": "ganvert", "architecture": "net", "config": "[" * 100_000}, "JSON|Recursion"),
         ({"format": "ganvert", "architecture": "net", "config": "[1]"}, "wanted a JSON object"),
         ({"format": "pt"}, "not a ganvert generator"),

@@ -157,7 +157,7 @@ FILTER = torch.ones(4, 4) / 16
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ("text", "no table of names"),
+        ("text", "not a table of names"),
         ({"convs.1.conv2.0.kernel": FILTER}, "filter"),
         ({"convs.1.conv3.weight": torch.zeros(1)}, "convs.1.conv3.weight"),
         ({"convs.0.conv1.0.weight": torch.zeros(1)}, "convs.0.conv1.0.weight"),
@@ -193,8 +193,8 @@ def inside(tree: Instance, *path: str) -> dict[str, Any]:
         (("b64", "skip"), "conv_clamp", 3, "skip has a conv_clamp"),
         (("b64", "conv1"), "_buffers", {"resample_filter": FILTER}, "filter"),
         (("mapping", "fc1"), "bias_gain", 1, "different"),
-        (("b64",), "_modules", None, "no table"),
-        (("b64", "conv0"), "_parameters", {"weight": "text"}, "no tensor"),
+        (("b64",), "_modules", None, "not a table"),
+        (("b64", "conv0"), "_parameters", {"weight": "text"}, "not a tensor"),
     ],
 )
 def test_nvlabs_refusals(path: tuple[str, ...], name: str, value: Any, told: str) -> None:
@@ -207,7 +207,7 @@ def test_nvlabs_refusals(path: tuple[str, ...], name: str, value: Any, told: str
 def test_something_else_in_its_place() -> None:
     content = read_content(GOLDEN / NVLABS[0])
     content.root["D"] = "text"
-    with pytest.raises(CheckpointError, match="D is no persistent module"):
+    with pytest.raises(CheckpointError, match="D is not a persistent module"):
         nvlabs_discriminator.read(content)
 
 
