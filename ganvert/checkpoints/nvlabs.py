@@ -121,31 +121,32 @@ def _tree(root: Instance, where: str) -> NvlabsModule:
     return _module(root, where)
 
 
+def _description(value: Any) -> dict[str, Any]:
+    """Return the dict that describes a persistent module, with its ``state``; an empty one for anything else."""
+    description = value.args[0] if _is_persistent(value) and len(value.args) == 1 else None
+    return description if isinstance(description, dict) and isinstance(description.get("state"), dict) else {}
+
+
 def _children(value: Any) -> list[tuple[str, Any]]:
     """Return names and instances of a module's submodules; nothing for anything else."""
-    arguments = value.args[0] if _is_persistent(value) and len(value.args) == 1 else None
-    state = arguments.get("state") if isinstance(arguments, dict) else None
-    modules = state.get("_modules") if isinstance(state, dict) else None
-    return (
-        [(str(name), child) for name, child in modules.items() if child is not None]
-        if isinstance(modules, dict)
-        else []
-    )
+    modules = _description(value).get("state", {}).get("_modules")
+    if not isinstance(modules, dict):
+        return []
+    return [(str(name), child) for name, child in modules.items() if child is not None]
 
 
 def _module(value: Any, where: str) -> NvlabsModule:
-    arguments = value.args[0] if _is_persistent(value) and len(value.args) == 1 else None
-    state = arguments.get("state") if isinstance(arguments, dict) else None
-    if not isinstance(arguments, dict) or not isinstance(state, dict):
+    description = _description(value)
+    if not description:
         raise CheckpointError(f"NVlabs pickle: {where} is not a persistent module")
-    tables = {}
+    tables, state = {}, description["state"]
     for name in ("_parameters", "_buffers", "_modules"):
         table = state.get(name)
         if not isinstance(table, dict) or not all(isinstance(key, str) for key in table):
             raise CheckpointError(f"NVlabs pickle: {where}.{name} is not a table of names")
         tables[name] = {key: entry for key, entry in table.items() if entry is not None}  # None: absent
     return NvlabsModule(
-        class_name=str(arguments.get("class_name")),
+        class_name=str(description.get("class_name")),
         parameters=_tensors(tables["_parameters"], where),
         buffers=_tensors(tables["_buffers"], where),
         modules={name: _module(child, f"{where}.{name}") for name, child in tables["_modules"].items()},

@@ -178,7 +178,7 @@ def test_nvlabs_facts_that_tensors_do_not_show(make: Callable[..., dict[str, Ten
         (("synthesis", "b8"), "_modules", None, "not a table"),
         (("synthesis", "b8"), "_buffers", {"resample_filter": FILTER * 4}, "filter"),
         (("synthesis", "b8"), "_parameters", {"weight": "text"}, "not a tensor"),
-        (("synthesis", "b8"), "_modules", {"conv0": "text"}, "no persistent module"),
+        (("synthesis", "b8"), "_modules", {"conv0": "text"}, "not a persistent module"),
     ],
 )
 def test_nvlabs_refusals(
