@@ -18,9 +18,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-if name == "load_generator":  # imported on first use, so that `ganvert --help` does not wait for torch
-
-
+    if name == "load_generator":  # imported on first use: `ganvert --help` does not wait for torch
         from ganvert.generators import load_generator
 
         return load_generator
