@@ -232,7 +232,7 @@ def test_a_compiler_that_fails_is_done_without(
     monkeypatch.setattr(torch, "compile", broken)
     exact = invert(tiny_generator, targets, Speed(), steps=9)
     assert torch.equal(invert(tiny_generator, targets, Speed(compile=True), steps=9).trace, exact.trace)
-    assert warnings(caplog) == ["compile: failed, eager goes on: RuntimeError: no working C++ compiler found"]
+    assert warnings(caplog) == ["compile: failed, continuing eagerly: RuntimeError: no working C++ compiler found"]
     assert len(calls) == when + 1
     caplog.clear()
     calls.clear()
