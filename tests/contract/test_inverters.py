@@ -206,7 +206,7 @@ def test_a_picture_with_nan_is_refused_by_name(targets: Tensor) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"preview_steps": 10, "preview_px": 16, "preview_every": 1}])
-def test_a_code_that_explodes_harms_nobody_else(options: dict[str, Any], context: Context, targets: Tensor) -> None:
+def test_a_code_that_explodes_leaves_the_others_alone(options: dict[str, Any], context: Context, targets: Tensor) -> None:
     broken = targets.clone()
     broken[0] = 1e18  # finite, but its square and its gradients are huge
     done = run(optimiser(steps=10, **options), broken, context)
@@ -294,7 +294,7 @@ def test_targets_are_prepared_when_their_turn_comes(
         {"steps": 30, "stop": {"window": 4, "drop": 0.02}},
     ],
 )
-def test_where_memory_runs_out_fewer_are_worked_on(
+def test_where_memory_runs_out_fewer_are_in_work(
     options: dict[str, Any],
     context: Context,
     many: Tensor,
@@ -328,7 +328,7 @@ def test_where_memory_runs_out_fewer_are_worked_on(
         run(preset, many, context, range(5), side_by_side=1)
 
 
-def test_as_many_images_are_worked_on_as_fit(
+def test_as_many_images_are_in_work_as_fit(
     context: Context, many: Tensor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """On a device where that helps, and where an image takes 5 bytes of 21 beside 3."""

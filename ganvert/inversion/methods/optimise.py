@@ -52,7 +52,8 @@ def optimise(batch: Batch, context: Context, options: OptimiseOptions, on_step: 
         ParamsError: the options resume an earlier stage, and there is none.
     """
     options.check(context.generator)
-    task, inversions = _Task(context, options), dict[int, Inversion]()
+    task = _Task(context, options)
+    inversions: dict[int, Inversion] = {}
     queue = SideBySide(
         len(batch),
         begin=lambda i: ImageState(i, batch.select(i).to(context.device), task.space, context, options),
@@ -64,7 +65,7 @@ def optimise(batch: Batch, context: Context, options: OptimiseOptions, on_step: 
     )
 
     def take_steps() -> Tensor:
-        """One step of every image in work; their objectives."""
+        """Take one step with every image in work; return their objectives."""
         if not task.settled:
             task.settle(queue)  # on the first images: how fast to compute, and how many fit
         objectives = []
@@ -90,8 +91,9 @@ def _step(task: _Task, states: list[ImageState]) -> Tensor:
 
     F/Z+ paper, section 3.3: descend along the gradient of equation 4, then retract (equation 5).
     """
-    options, recorded = task.options, list[Tensor]()
-    task.fit_preview(states)
+    options = task.options
+    recorded: list[Tensor] = []
+    task.fit_preview(states)  # every few of the first steps; afterwards this does nothing
 
     def evaluate() -> Tensor:
         objectives = _objective(task, states, task.targets(states), states[0].previewed)
@@ -112,7 +114,7 @@ def _step(task: _Task, states: list[ImageState]) -> Tensor:
         if isinstance(state.optimiser, torch.optim.Adam) and state.alive:
             for group in state.optimiser.param_groups:
                 group["lr"] = scheduled_rate(state.step, options)
-            state.optimiser.step()
+            state.optimiser.step()  # L-BFGS has taken its step above
         if options.code == "optimise":
             # Equation 5: z_i <- sqrt(512) z_i / |z_i|. The image stays the same, since the mapping network normalises
             # its input. Without it |z| would grow step by step and the gradient shrink in proportion, while the steps

@@ -62,11 +62,11 @@ def tune(batch: Batch, context: Context, options: TuneOptions, on_step: OnStep |
 def _tune(parts: Sequence[Batch], context: Context, options: TuneOptions, on_step: OnStep | None) -> list[Inversion]:
     """Tune one generator for all of `parts`, batches of one photograph each."""
     tuned = TunedCopy(context.generator, options)
-    players = [_Losses(part, tuned, context, options) for part in parts]
+    photographs = [_Losses(part, tuned, context, options) for part in parts]
     trace = torch.full((len(parts), options.steps), math.nan)
     ending: Ending = "running"
     for step in range(options.steps):
-        for i, losses in enumerate(players):  # in turn: each has a step of its own, as in PTI's multi-ID variant
+        for i, losses in enumerate(photographs):  # in turn: each has a step of its own, as in PTI's multi-ID variant
             trace[i, step], ending = _step(losses, tuned, step, options, alone=len(parts) == 1)
             if ending != "running":
                 break

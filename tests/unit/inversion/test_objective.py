@@ -191,7 +191,7 @@ def test_objectives_of_single_images_are_joined(loss: str, context: Context, ass
         assert turned.tolist() == pytest.approx(want[::-1], rel=1e-5)
         alone = Objective.join(single[1:])
         assert float(alone(images[1:])) == want[1]
-        # Joined ones can be joined again: somebody comes.
+        # Joined ones can be joined again, when one more image enters.
         three = Objective.join([Objective.join(single), single[0]])(torch.cat([images, images[:1]]))
         assert three.tolist() == pytest.approx([*want, want[0]], rel=1e-5)
 

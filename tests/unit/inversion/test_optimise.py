@@ -79,7 +79,7 @@ def error(inversion: Inversion, targets: Tensor, context: Context) -> Tensor:
     return (codes.draw() - targets).square().mean(dim=(1, 2, 3))
 
 
-def test_every_stage_goes_on_where_the_one_before_ended(context: Context, targets: Tensor) -> None:
+def test_every_stage_starts_where_the_one_before_ended(context: Context, targets: Tensor) -> None:
     def stage(**options: Any) -> dict[str, Any]:
         return {"inverter": "optimise", "space": "wplus", "lr": 0.05, "steps": 10, "objective": MSE, **options}
 
@@ -280,7 +280,7 @@ def test_converged_images_leave_and_others_enter(
     assert done.status == ["ok"] * 5
     assert len(set(taken.tolist())) > 2
     assert taken.amax() < 60
-    # No place stays empty while somebody waits.
+    # No place stays empty while an image waits.
     assert counts.count(2) * 2 + counts.count(1) == taken.sum()
     assert set(counts[: -int(taken.amax())]) <= {2}
     assert shares == sorted(set(shares))
@@ -300,7 +300,7 @@ def test_converged_images_leave_and_others_enter(
         assert torch.equal(stopped.variables["ws"], short.variables["ws"])
 
 
-def test_nobody_stops_within_the_preview_or_the_ramp(context: Context, targets: Tensor) -> None:
+def test_no_image_stops_within_the_preview_or_the_ramp(context: Context, targets: Tensor) -> None:
     flat: dict[str, Any] = {"lr": 1e-7, "stop": {"window": 2, "drop": 0.1}}  # flat everywhere
     for more, first in (({}, 3), ({"preview_steps": 11, "preview_px": 16}, 14), ({"ramp_up": 0.4}, 11)):
         done = run(optimiser(steps=20, **flat, **more), targets, context)
