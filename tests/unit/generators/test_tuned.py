@@ -34,6 +34,7 @@ from ganvert.generators import tuned as tuning
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.images import from_png, to_pil, to_png
 from ganvert.inversion.presets import Context, Inversion, read_preset
+from ganvert.scoring.score import asset_metrics
 from ganvert.spaces import make_space, prior
 from stages import align, edit, evaluate
 from stages import invert as invert_stage
@@ -134,7 +135,9 @@ def test_half_precision_of_the_difference_cannot_be_seen(tiny_generator: MobileS
     """Measured, root mean square of pictures about [-1, 1]: 0.44 through tuning, 8e-5 of it through rounding."""
     ws = tiny_generator.map(normal(range(8), (16,)))
     weights = deltas(tiny_generator, 1)
-    exact, rounded = (tuning.apply(tiny_generator, w).synthesize(ws=ws) for w in (weights, tuning.compact(weights)))
+    exact, rounded = (
+        tuning.apply(tiny_generator, told).synthesize(ws=ws) for told in (weights, tuning.compact(weights))
+    )
     change = (exact - tiny_generator.synthesize(ws=ws)).square().mean().sqrt()
     error = (exact - rounded).square().mean().sqrt()
     assert change > 0.1
@@ -393,24 +396,16 @@ def test_stages_store_and_draw_tuned_generators(
     assert all(values["tuned", name] < values["plain", name] for name in codes.image_ids)
 
 
-@pytest.mark.slow
 def test_commands_draw_with_the_tuned_generator(
-    project: Path, assets: Path, tiny_generator_file: Path, direction: Direction, monkeypatch: pytest.MonkeyPatch
+    project: Path, tiny_generator_file: Path, direction: Direction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("GANVERT_ASSETS", str(assets))
+    # Neither weights nor metrics beyond pixels are needed here, and they take seconds.
+    monkeypatch.setattr(cli, "_assets", lambda: project)
+    monkeypatch.setattr(cli, "_metrics", lambda *_: asset_metrics(["mse_64"], project))
 
     def run(*arguments: str) -> None:
-        options = [
-            "--generator",
-            str(tiny_generator_file),
-            "--recipe",
-            "center",
-            "--method",
-            "tuned",
-            "--device",
-            "cpu",
-        ]
-        done = CliRunner().invoke(cli.app, [*arguments, *options])
+        told = ["--generator", str(tiny_generator_file), "--recipe", "center", "--method", "tuned", "--device", "cpu"]
+        done = CliRunner().invoke(cli.app, [*arguments, *told])
         assert done.exit_code == 0, done.output
 
     run("invert", "data/photos/waves.png", "--out", "out")
