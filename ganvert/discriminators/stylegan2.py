@@ -91,7 +91,7 @@ class Verdict(nn.Module):
     def forward(self, x: Tensor, blur: Tensor, group: int) -> Tensor:
         if self.variety:
             x = torch.cat([x, minibatch_deviation(x, group, self.variety).expand(-1, -1, *x.shape[2:])], dim=1)
-        x = self.fc(self.conv(x, blur).flatten(1))
+        x = self.fc(self.conv(x, blur).flatten(1))  # channel by channel, then row by row, as in NVlabs' weights
         return self.out(F.leaky_relu(x, SLOPE) * math.sqrt(2))
 
 
@@ -106,6 +106,7 @@ def minibatch_deviation(x: Tensor, group: int, count: int) -> Tensor:
     Returns:
         [N, count, 1, 1], the same for all images of a group.
     """
+    # [groups, group, count, C / count, h, w]: a group's images stand in a row. (NVlabs take every n-th of the batch.)
     parts = x.unflatten(1, (count, -1)).unflatten(0, (-1, group))
     deviation = (parts.var(dim=1, unbiased=False) + 1e-8).sqrt().mean(dim=(2, 3, 4))
     return deviation.repeat_interleave(group, dim=0)[:, :, None, None]
@@ -188,7 +189,7 @@ class StyleGAN2Discriminator(Discriminator):
     def _judge(self, images: Tensor, labels: Tensor | None, group: int) -> Tensor:
         x, r = images, self.resolution
         while r > 4:
-            x, r = self.get_submodule(f"b{r}")(x, self.blur), r // 2
+            x, r = self.get_submodule(f"b{r}")(x, self.blur), r // 2  # each block halves the resolution
         x = self.b4(x, self.blur, group)
         if self.mapping is None:
             return x.squeeze(1)

@@ -46,39 +46,40 @@ class Penalised:
 
 
 def _w_norm(code: Penalised) -> Tensor:
-    """Distance from the mean code."""
+    """Return the distance from the mean code."""
     return (code.ws - code.space.generator.w_avg).square().mean(dim=(1, 2))
 
 
 def _delta(code: Penalised) -> Tensor:
-    """Spread of the rows around their mean: 0 in W (the aim of e4e's delta regulariser, Tov et al. 2021)."""
+    """Return the spread of the rows around their mean, 0 in W (the aim of e4e's delta loss, Tov et al. 2021)."""
     return (code.ws - code.ws.mean(dim=1, keepdim=True)).square().mean(dim=(1, 2))
 
 
 def _pn(code: Penalised) -> Tensor:
-    """Mean square of the whitened rows: the negative log density of P_N but for constants (II2S, BDInvert)."""
+    """Return the mean square of the whitened rows (II2S, Zhu et al. 2020, arXiv 2012.09036; BDInvert)."""
+    # P_N is about standard normal, so that this is its negative log density but for constants.
     return prior(code.space.generator).whiten(code.ws).square().mean(dim=(1, 2))
 
 
 def _encoded(code: Penalised) -> Tensor:
-    """The coded rows that the encoder predicts for the present images; differentiable through encoder and generator."""
+    """Return the coded rows that the encoder predicts for the images, differentiable through encoder and generator."""
     encoder = code.context.require_encoder()
     return encoder.rows(area_resize(as_rgb(code.images), encoder.input_px))[:, code.space.first_coded :]
 
 
 def _encoder(code: Penalised) -> Tensor:
-    """Distance of the code from what the encoder predicts for its image (IDInvert, Zhu et al. 2020)."""
+    """Return the distance of the code from what the encoder predicts for its image (IDInvert, Zhu et al. 2020)."""
     return (code.ws - _encoded(code)).square().mean(dim=(1, 2))
 
 
 def _encoder_start(code: Penalised) -> Tensor:
-    """Distance of the code before the first step from what the encoder predicts for the image (Chai et al. 2021)."""
+    """Return the distance of the first code from what the encoder predicts for the present image (Chai et al. 2021)."""
     started = dataclasses.replace(code, synthesis_input=code.space.decode(code.start))
     return (started.ws - _encoded(code)).square().mean(dim=(1, 2))
 
 
 def _base(code: Penalised) -> Tensor:
-    """Distance of the feature map from its start (F/Z+ paper, eq. 3; BDInvert).
+    """Return the distance of the feature map from its start (F/Z+ paper, equation 3; BDInvert).
 
     The start is f0 = E(x) where a base-code encoder predicted it. The papers write a squared norm and their code takes
     the mean, which the published weight of 10 belongs to.

@@ -52,6 +52,7 @@ class ImageState:
         """
         self.index, self.batch, self.options = index, batch, options
         self.variables = _initial_code(space, batch, context, options)
+        # f0 and the first rows: what penalties such as equation 3 of the F/Z+ paper hold the code to.
         self.start = {name: value.detach().clone() for name, value in self.variables.items()}
         self.noise = _initial_noise(batch, context.generator, options)
         self.leaves = [*(self.variables.values() if options.code == "optimise" else ())]
@@ -162,7 +163,7 @@ def _optimiser(leaves: list[Tensor], options: OptimiseOptions) -> torch.optim.Op
 
 def _initial_code(space: Space, batch: Batch, context: Context, options: OptimiseOptions) -> Variables:
     """Return the code that the optimisation starts from: `init` of the options."""
-    if options.init == "random":
+    if options.init == "random":  # from the prior: Z and Z+ have no mean to start from
         return space.from_random(batch.seeds)
     if options.init == "previous":
         previous = batch.require_start()
@@ -174,7 +175,7 @@ def _initial_code(space: Space, batch: Batch, context: Context, options: Optimis
         ws = make_space(previous.space, context.generator).to_ws(variables)
     elif options.init == "encoder":
         return space.adopt(context.require_encoder().encode(batch.targets), batch.seeds, options.detail_init)
-    else:
+    else:  # the mean code, where the projector, Image2StyleGAN and II2S begin
         ws = context.generator.w_avg.expand(len(batch), context.generator.num_ws, -1)
     return space.start(ws, batch.seeds, options.detail_init)
 
