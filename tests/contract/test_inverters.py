@@ -54,7 +54,7 @@ def many(tiny_generator: MobileStyleGAN) -> Tensor:
 
 
 def optimise(**options: Any) -> dict[str, Any]:
-    return {"inverter": "optimise", "space": "wplus", "steps": 20, "lr": 0.05, "objective": MSE, **options}
+    return {"inverter": "optimise", "space": "wplus", "steps": 12, "lr": 0.05, "objective": MSE, **options}
 
 
 def tune(**options: Any) -> dict[str, Any]:
@@ -68,16 +68,12 @@ def optimiser(**options: Any) -> Preset:
 
 PREVIEW = {"preview_steps": 5, "preview_px": 16, "preview_every": 2}
 NOISE = {"noise": "optimise", "noise_weight": 1.0}
-PREVIOUS = {"init": "previous", "steps": 10}
+PREVIOUS = {"init": "previous", "steps": 6}
 ADVERSARIAL = {"local": 0.01, "everywhere": 0.01, "samples": 1, "resolution": 16, "channels": 8}
 #: One for each inverter, each space, and each option that runs code of its own.
 CASES: dict[str, dict[str, Any]] = {
     **{f"{space} random": optimise(space=space, init="random") for space in SPACES},
-    **{
-        f"{over}/{space}": optimise(space=f"{over}/{space}", init="random")
-        for over in ("f16", "pad")
-        for space in SPACES
-    },
+    **{space: optimise(space=space, init="random") for space in ("f16/zplus", "f16/s", "pad/wplus")},
     "fs16/wplus": optimise(space="fs16/wplus"),
     "encoder": optimise(init="encoder"),
     "lbfgs": optimise(optimiser="lbfgs", lr=1.0, steps=10),
@@ -162,7 +158,7 @@ def test_codes_draw_a_nearer_picture_than_their_start(name: str, context: Contex
 
 @pytest.mark.parametrize("options", [{}, {"init": "encoder"}, {"space": "f16/zplus"}, {"space": "f16/s"}])
 def test_a_generated_picture_is_recovered(options: dict[str, Any], context: Context, targets: Tensor) -> None:
-    done = run(optimiser(steps=100, lr=0.1, ramp_down=0.3, **options), targets, context)
+    done = run(optimiser(steps=80, lr=0.1, ramp_down=0.3, **options), targets, context)
     assert (done.trace[:, 0] > 0.02).all()
     bound = 0.003 if "space" in options else 0.01  # a feature map has more numbers than the rows it replaces
     assert (error(done, targets, context) <= bound).all()
@@ -206,7 +202,9 @@ def test_a_picture_with_nan_is_refused_by_name(targets: Tensor) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"preview_steps": 10, "preview_px": 16, "preview_every": 1}])
-def test_a_code_that_explodes_leaves_the_others_alone(options: dict[str, Any], context: Context, targets: Tensor) -> None:
+def test_a_code_that_explodes_leaves_the_others_alone(
+    options: dict[str, Any], context: Context, targets: Tensor
+) -> None:
     broken = targets.clone()
     broken[0] = 1e18  # finite, but its square and its gradients are huge
     done = run(optimiser(steps=10, **options), broken, context)
@@ -247,13 +245,13 @@ class Watched:
 def test_images_take_turns(
     options: dict[str, Any], context: Context, many: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    preset = optimiser(steps=8, **options)
+    preset = optimiser(steps=6, **options)
     seeds = range(5)
     alone = join([run(preset, many[i : i + 1], context, [i]) for i in seeds])
     assert same(run(preset, many, context, seeds, side_by_side=1), alone)
     assert same(run(preset, many, context, seeds, side_by_side=None), alone)  # a CPU is fastest so
     watched = Watched(context.generator, monkeypatch)
-    for side_by_side in (2, 3, 9):
+    for side_by_side in (3, 9):
         watched.counts.clear()
         done = run(preset, many, context, seeds, side_by_side)
         assert max(watched.counts) == min(side_by_side, 5)
