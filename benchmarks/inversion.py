@@ -43,7 +43,7 @@ from ganvert.generators import load_generator
 from ganvert.images import area_resize, from_pil, from_png, to_pil
 from ganvert.inversion.presets import Batch, Context, Inversion, Preset, read_preset
 from ganvert.inversion.run import Crop, make_context, seeds_for, shipped_encoders, targets_of
-from ganvert.inversion.schedule import learning_rate
+from ganvert.inversion.schedule import scheduled_rate
 from ganvert.losses import LOSSES
 from ganvert.scoring.metrics import metric
 from ganvert.spaces import make_space
@@ -91,7 +91,7 @@ def plain(target: Tensor, seed: int, preset: Preset, context: Context) -> dict[s
     leaves = {name: value.detach().clone().requires_grad_() for name, value in start.items()}
     adam = torch.optim.Adam(leaves.values(), lr=options.lr, betas=(0.9, 0.999), eps=1e-8)
     for step in range(options.steps):
-        adam.param_groups[0]["lr"] = learning_rate(step, options)
+        adam.param_groups[0]["lr"] = scheduled_rate(step, options)
         adam.zero_grad()
         plain_step(target, start, leaves, preset, context).backward()
         adam.step()

@@ -1,4 +1,4 @@
-"""Which device a process computes on, and how strictly."""
+"""The device that a process computes on, and the arithmetic it uses there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ __all__ = ["resolve_device", "strict_math"]
 
 
 def strict_math(threads: int | None = None) -> None:
-    """Full float32 everywhere and no autotuned kernels, so that equal inputs give equal results."""
+    """Use full float32 and no autotuned kernels, so that equal inputs give equal results.
+
+    Args:
+        threads: of the CPU; None leaves their number, which changes the order of sums, as it is.
+    """
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
@@ -19,10 +23,10 @@ def strict_math(threads: int | None = None) -> None:
 
 
 def resolve_device(name: str) -> torch.device:
-    """'auto' (a GPU when there is one), 'cpu', 'cuda' or 'cuda:N'.
+    """Return the device of a name: 'auto' (a GPU where there is one), 'cpu', 'cuda' or 'cuda:N'.
 
     Raises:
-        UnsupportedError: a GPU was asked for and there is none.
+        UnsupportedError: there is no such device, or a GPU was asked for and there is none.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -31,5 +35,5 @@ def resolve_device(name: str) -> torch.device:
     except RuntimeError as error:
         raise UnsupportedError(f"device: wanted auto, cpu or cuda[:N], got {name!r}") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise UnsupportedError(f"device {name!r} was asked for, but this machine offers no CUDA GPU; use cpu or auto")
+        raise UnsupportedError(f"device {name!r} was asked for, but this machine has no CUDA GPU; use cpu or auto")
     return device

@@ -6,11 +6,14 @@ import torch
 
 __all__ = ["ENABLED", "use_cpu_kernels"]
 
-#: False makes PyTorch's own operators do everything, which is what benchmarks and tests compare with.
+#: False leaves everything to PyTorch's own operators, as a reference for benchmarks and tests.
 ENABLED = True
 
 
 def use_cpu_kernels(x: torch.Tensor) -> bool:
-    """Whether to use our CPU kernels instead of PyTorch's: on a CPU, eager, without autocast."""
+    """Return whether to use our CPU kernels instead of PyTorch's: for CPU tensors, eager, without autocast.
+
+    A compiler fuses better than they do when it sees PyTorch's operators, and autocast does not know them.
+    """
     free = not (torch.compiler.is_compiling() or torch.is_autocast_enabled(x.device.type))
     return ENABLED and free and x.device.type == "cpu"

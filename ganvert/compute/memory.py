@@ -1,4 +1,4 @@
-"""Memory of this process and its device: how much there is, how much work takes, how many images fit."""
+"""Memory of this process and its device: how much is free, how much some work takes, how many images fit."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ import torch
 
 __all__ = ["auto_batch", "free_memory", "keep_freed_memory", "memory_budget", "out_of_memory", "peak_memory"]
 
-#: The share of the free memory that is used: the rest is for fragments, the driver and other processes.
+#: The share of the free memory that is used; the rest is for fragmentation, the driver and other processes.
 _SHARE = 0.9
 
 
 def auto_batch(measure: Callable[[int], int], budget: int, most: int = 64) -> int:
-    """How many images fit side by side, from the memory that one and two take.
+    """Return how many images fit side by side, from the memory that one and two take.
+
+    Peak memory is a constant (weights, caches) plus an equal part for each image, which two measurements tell.
 
     Args:
-        measure: peak memory [bytes] of so many images (:func:`peak_memory`).
-        budget: what there is [bytes] (:func:`memory_budget`).
-        most: more are not wanted; 1 measures nothing.
+        measure: peak memory [bytes] of a number of images (:func:`peak_memory`).
+        budget: available memory [bytes] (:func:`memory_budget`).
+        most: upper limit of the result; 1 measures nothing.
 
     Returns:
-        1 to `most`.
+        1 to `most`; 1 where not even one image fits, to be tried all the same.
     """
     if most <= 1:
         return 1
@@ -42,12 +44,18 @@ def auto_batch(measure: Callable[[int], int], budget: int, most: int = 64) -> in
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out."""
+    """Return whether an error means that memory ran out."""
+    # A CPU allocation fails with a plain RuntimeError that only its text tells from others.
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def free_memory(device: torch.device | None = None, root: Path = Path("/")) -> int:
-    """Memory [bytes] that a GPU, or the machine or its container, still has; 0 where nothing says so."""
+    """Return the free memory [bytes] of a GPU, or of the machine or its container; 0 where it cannot be read.
+
+    Args:
+        device: None is the CPU.
+        root: folder that holds `proc` and `sys`.
+    """
     if device is not None and device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     free = _kilobytes(root / "proc/meminfo", "MemAvailable")
@@ -55,23 +63,23 @@ def free_memory(device: torch.device | None = None, root: Path = Path("/")) -> i
         ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory.current"),
         ("sys/fs/cgroup/memory/memory.limit_in_bytes", "sys/fs/cgroup/memory/memory.usage_in_bytes"),
     ):
-        with contextlib.suppress(OSError, ValueError):  # there is no such group, or it says "max"
+        with contextlib.suppress(OSError, ValueError):  # no such cgroup (v2, then v1), or it has no limit ("max")
             free = min(free, int((root / limit).read_text()) - int((root / used).read_text()))
     return max(free, 0)
 
 
 def memory_budget(device: torch.device) -> int:
-    """Bytes that this process may use at its peak: what it has, and nine tenths of what is free."""
+    """Return the bytes that this process may use at its peak: what it has, and nine tenths of what is free."""
     if device.type == "cuda":
         return int(torch.cuda.memory_reserved(device) + _SHARE * free_memory(device))
     return int(_status("VmRSS") + _SHARE * free_memory(device))
 
 
 def peak_memory(device: torch.device, work: Callable[[], Any]) -> int:
-    """The most memory [bytes] that this process has had while it did some work.
+    """Do some work and return the most memory [bytes] that this process had meanwhile.
 
     On a CPU that is resident memory, what was there before included (glibc keeps what was freed); on a GPU what the
-    allocator has given out.
+    allocator has handed out.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -80,13 +88,13 @@ def peak_memory(device: torch.device, work: Callable[[], Any]) -> int:
         torch.cuda.synchronize(device)
         return int(torch.cuda.max_memory_allocated(device))
     with contextlib.suppress(OSError):  # not allowed everywhere; the peak is then that of the whole process
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5")  # 5 resets VmHWM, the high-water mark
     work()
     return _status("VmHWM")
 
 
 def _status(field: str) -> int:
-    """A line of /proc/self/status [bytes]; 0 where there is none."""
+    """Return a line of /proc/self/status [bytes]; 0 where there is none."""
     return _kilobytes(Path("/proc/self/status"), field)
 
 
@@ -101,16 +109,17 @@ def _kilobytes(path: Path, field: str) -> int:
 def keep_freed_memory() -> bool:
     """Tell glibc to keep freed memory instead of giving it back to the kernel after every large tensor.
 
-    A synthesis step allocates and frees hundreds of 60 MB activations; with the default every one is mapped and
-    page-faulted anew, which measured half of the time of a forward + backward at 1024 px on a CPU.
+    A synthesis step allocates and frees hundreds of 60 MB activations. By default each of them is mapped and
+    page-faulted anew, which took half of the time of a forward and backward pass at 1024 px on a CPU.
 
     Returns:
-        Whether the C library took the settings (False where it is not glibc, which costs speed only).
+        Whether the C library took the settings; without glibc it does not, which costs speed only.
     """
     import ctypes
 
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:
         return False
-    m_trim_threshold, m_top_pad, m_mmap_max = -1, -2, -4
+    m_trim_threshold, m_top_pad, m_mmap_max = -1, -2, -4  # from malloc.h
+    # Never trim the heap, grow it by 128 MB, and map nothing outside of it.
     return all([mallopt(m_trim_threshold, 2**31 - 1), mallopt(m_top_pad, 1 << 27), mallopt(m_mmap_max, 0)])

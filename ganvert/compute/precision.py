@@ -1,7 +1,12 @@
-"""How fast an optimisation may be: lower precision, compilation, and how many images fit side by side.
+"""How fast an optimisation computes: lower precision and compilation.
 
-What is faster is used only where it was measured to be near enough to eager float32; wherever it is not, or cannot be
-had, a warning says why and the run goes on as it would have without.
+Faster computation is used only where it was measured to be near enough to eager float32. Wherever it is not, or is not
+available, a warning says why and the run continues in eager float32.
+
+Precision is a property of the machine. Measured on one core of an Intel server CPU with AMX (PyTorch 2.13): bfloat16
+makes a VGG16 trunk three times as fast, but 1x1 convolutions on NCHW tensors twice as slow (six times as fast on
+channels-last ones), so that autocast around this NCHW code gains nothing there (0.72 to 0.81 s for a synthesis step of
+the default generator). On a GPU, where it does gain, both are options that the user asks for.
 """
 
 from __future__ import annotations
@@ -30,16 +35,16 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Speed:
-    """How the inner loop of an optimisation computes. The default is what every result is compared with.
+    """How the inner loop of an optimisation computes. The default is the reference for all others.
 
     Attributes:
         precision: ``float32``; ``tf32``, float32 whose products keep 10 bits of mantissa (CUDA GPUs since Ampere); or
-            ``bf16``, generator and losses in bfloat16 where autocast holds that to be safe. Codes, the state of Adam,
+            ``bf16``, generator and losses in bfloat16 wherever autocast considers it safe. Codes, the state of Adam,
             prepared targets and sums of losses are float32 in any case.
-        compile: whether the generator is compiled (``torch.compile``, with a cache on disk; the first image waits for
-            it). ``graphs`` records CUDA graphs of it too. On two CPU cores it measured no gain worth the wait.
-        tolerance: relative difference of the objective and of its gradient from those of eager float32 that is
-            allowed, measured on the first images of every method in every process.
+        compile: whether to compile the generator (``torch.compile``, with a cache on disk; the first image waits for
+            it). ``graphs`` also records CUDA graphs. On a CPU it is not worth the wait: 190 s to compile, and slower.
+        tolerance: largest relative difference of the objective and of its gradient from those of eager float32,
+            measured on the first images of every method in every process.
     """
 
     precision: Literal["float32", "tf32", "bf16"] = "float32"
@@ -60,8 +65,9 @@ class Engine:
     """One generator, drawing inside an optimisation: as it is, or faster where that is near enough (:meth:`settle`).
 
     Attributes:
-        now: how it computes at present; what `speed` asked for only after :meth:`settle` found it good.
-        fitting: how many images fit side by side, by kind of work.
+        speed: what was asked for, as far as this machine can do it.
+        now: how it computes at present; `speed` only after :meth:`settle` found it near enough.
+        fitting: how many images fit side by side, by kind of work (:class:`ganvert.compute.side_by_side.SideBySide`).
     """
 
     def __init__(self, generator: Generator, speed: Speed | None = None) -> None:
@@ -74,14 +80,14 @@ class Engine:
 
     @property
     def device(self) -> torch.device:
-        """Where the generator is."""
+        """Device of the generator."""
         return self.generator.w_avg.device
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Around a step, backward pass included: its products are of the present precision."""
+        """Compute products at the present precision; to be held around a step, its backward pass included."""
         if self.now.compile == "graphs":
-            torch.compiler.cudagraph_mark_step_begin()  # pictures of the last step are not looked at any more
+            torch.compiler.cudagraph_mark_step_begin()  # CUDA graphs may overwrite the images of the last step
         if self.now.precision != "tf32":
             yield
             return
@@ -94,89 +100,95 @@ class Engine:
             matmul.allow_tf32, cudnn.allow_tf32 = before
 
     def autocast(self) -> torch.autocast:
-        """Around losses, and what they prepare; :meth:`run` sees to itself."""
+        """Return the context for losses and the targets they prepare; :meth:`run` enters it by itself."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.now.precision == "bf16")
 
-    def synthesize(self, told: SynthesisInput, px: int | None = None) -> Tensor:
-        """Pictures [N, C, resolution, resolution], float32; with `px` such as :meth:`Generator.run` may draw then."""
-        return self.run(told, px=px)[0]
+    def synthesize(self, synthesis_input: SynthesisInput, px: int | None = None) -> Tensor:
+        """Draw images [N, C, resolution, resolution], float32; with `px` they may be smaller, of at least `px`."""
+        return self.run(synthesis_input, px=px)[0]
 
     def run(
-        self, told: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False, px: int | None = None
+        self, synthesis_input: SynthesisInput, *, read: Sequence[str] = (), stop: bool = False, px: int | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """:meth:`Generator.run` at the present speed; what comes out is float32."""
+        """Run the generator at the present speed; arguments and result are those of ``Generator.run``, in float32."""
         with self.autocast():
-            images, seen = self._run(told, {"read": read, "stop": stop, "px": px})
-        return images.float(), {name: value.float() for name, value in seen.items()}
+            images, activations = self._run(synthesis_input, {"read": read, "stop": stop, "px": px})
+        return images.float(), {name: value.float() for name, value in activations.items()}
 
-    def settle(self, what: str, evaluate: Callable[[], tuple[Tensor, Tensor]]) -> None:
-        """Choose the speed for a kind of work, the fastest that is asked for and near enough; warn about others.
+    def settle(self, kind: str, evaluate: Callable[[], tuple[Tensor, Tensor]]) -> None:
+        """Choose the speed for a kind of work: the fastest that is asked for and near enough. Warn about others.
 
         Args:
-            what: names the kind of work, which is measured once.
-            evaluate: the objective [N] of some images and its gradient [N, numbers], at the speed that is set.
+            kind: names the kind of work, which is measured once.
+            evaluate: returns the objective [N] of some images and its gradient [N, numbers], at the speed that is set.
         """
         if self.speed.plain:
             return
-        if what not in self._settled:
+        if kind not in self._settled:
             self.now = self._eager
-            told = evaluate()
-            compiled = dataclasses.replace(self._eager, compile=self.speed.compile)
-            exact = dataclasses.replace(self.speed, compile=False)
-            tried = [self.speed, exact, compiled]
-            wanted = [one for i, one in enumerate(tried) if not one.plain and one not in tried[:i]]
-            self._settled[what] = next((one for one in wanted if self._near(one, evaluate, told)), self._eager)
-        self.now = self._settled[what]
+            reference = evaluate()
+            # From fast to slow: all that is asked for, then its precision or its compilation alone.
+            only_precision = dataclasses.replace(self.speed, compile=False)
+            only_compiled = dataclasses.replace(self._eager, compile=self.speed.compile)
+            speeds = dict.fromkeys([self.speed, only_precision, only_compiled])
+            tried = [speed for speed in speeds if not speed.plain]
+            self._settled[kind] = next((s for s in tried if self._near(s, evaluate, reference)), self._eager)
+        self.now = self._settled[kind]
 
-    def _near(self, speed: Speed, evaluate: Callable[[], tuple[Tensor, Tensor]], told: tuple[Tensor, Tensor]) -> bool:
-        """Whether the objective and its gradient are within the tolerance of those of eager float32, `told`."""
-        if speed.compile and not self.speed.compile:  # failed a moment ago
+    def _near(
+        self, speed: Speed, evaluate: Callable[[], tuple[Tensor, Tensor]], reference: tuple[Tensor, Tensor]
+    ) -> bool:
+        """Return whether objective and gradient are within the tolerance of `reference`, those of eager float32."""
+        if speed.compile and not self.speed.compile:  # compilation failed while another speed was tried
             return False
         self.now = speed
         value, gradient = evaluate()
-        if self.now != speed:  # it cannot be had, and that was said
+        if self.now != speed:  # compilation failed, and a warning was logged
             return False
-        usable = told[0].isfinite() & told[1].isfinite().all(dim=1)  # photographs that diverge anyway say nothing
-        off = max(_difference(value, told[0], usable), _difference(gradient, told[1], usable))
-        if off <= self.speed.tolerance:
-            log.info("%s: differs from eager float32 by %.1e at most", _name(speed), off)
+        usable = reference[0].isfinite() & reference[1].isfinite().all(dim=1)  # ignore images that diverge anyway
+        error = max(_difference(value, reference[0], usable), _difference(gradient, reference[1], usable))
+        if error <= self.speed.tolerance:
+            log.info("%s: differs from eager float32 by %.1e at most", _name(speed), error)
             return True
         log.warning(
             "%s: the objective or its gradient differs from that of eager float32 by %.1e, more than the tolerance "
             "of %.1e; it is not used",
-            *(_name(speed), off, self.speed.tolerance),
+            *(_name(speed), error, self.speed.tolerance),
         )
         return False
 
-    def _run(self, told: SynthesisInput, more: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+    def _run(self, synthesis_input: SynthesisInput, options: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         if self.now.compile is False:
-            return self.generator.run(told, **more)
+            return self.generator.run(synthesis_input, **options)
         try:
             if self._compiled is None:
                 compile_cache()
-                import torch._dynamo  # takes a second, so only where it is wanted
+                import torch._dynamo  # takes a second, so only where it is needed
 
-                # One picture, several, with gradients or without, features of a preview: each is compiled by itself.
+                # One image, several, with gradients or without, features of a preview: each is compiled separately,
+                # and the default limit of 8 recompilations would end that silently.
                 torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 32)
                 mode = "reduce-overhead" if self.now.compile == "graphs" else None
                 self._compiled = torch.compile(self.generator.run, mode=mode)
-            return self._compiled(told, **more)
+            return self._compiled(synthesis_input, **options)
         except GanvertError:
             raise
-        except Exception as error:  # whatever a compiler may fail with, the run can do without it
+        except Exception as error:  # whatever the compiler fails with, the run can do without it
             if out_of_memory(error):
                 raise
             self._give_up(error)
-        return self.generator.run(told, **more)
+        return self.generator.run(synthesis_input, **options)
 
     def _give_up(self, error: Exception) -> None:
-        """No more compilation in this process."""
+        """Compile nothing any more in this process."""
         lines = str(error).strip().splitlines()
-        log.warning("compile: failed, eager goes on: %s: %s", type(error).__name__, lines[0] if lines else "no reason")
+        log.warning(
+            "compile: failed, continuing eagerly: %s: %s", type(error).__name__, lines[0] if lines else "no reason"
+        )
         without = {"compile": False}
         self.speed = dataclasses.replace(self.speed, **without)  # type: ignore[arg-type]
         self.now = dataclasses.replace(self.now, **without)  # type: ignore[arg-type]
-        self._settled = {what: dataclasses.replace(one, **without) for what, one in self._settled.items()}  # type: ignore[arg-type]
+        self._settled = {kind: dataclasses.replace(speed, **without) for kind, speed in self._settled.items()}  # type: ignore[arg-type]
 
 
 def _name(speed: Speed) -> str:
@@ -185,17 +197,17 @@ def _name(speed: Speed) -> str:
 
 
 def _difference(ours: Tensor, theirs: Tensor, usable: Tensor) -> float:
-    """The largest relative difference of rows; infinite where there are numbers only in one of them."""
+    """Return the largest relative difference of usable rows; infinite where `ours` is not finite."""
     if not usable.any():
         return 0.0
     ours, theirs = (numbers[usable].double().flatten(start_dim=min(1, numbers.ndim - 1)) for numbers in (ours, theirs))
     pairs = zip(ours, theirs, strict=True)
-    off = torch.stack([(a - b).norm() / b.norm().clamp_min(torch.finfo(torch.float32).tiny) for a, b in pairs])
-    return float(off.nan_to_num(nan=torch.inf).amax())
+    errors = torch.stack([(a - b).norm() / b.norm().clamp_min(torch.finfo(torch.float32).tiny) for a, b in pairs])
+    return float(errors.nan_to_num(nan=torch.inf).amax())
 
 
 def _possible(speed: Speed, device: torch.device) -> Speed:
-    """What of `speed` this machine can do; the rest is warned about."""
+    """Return what of `speed` this machine can do; warn about the rest."""
     if device.type != "cuda":
         if speed.precision == "tf32":
             log.warning("precision: tf32: wanted a CUDA GPU, this runs on %s; float32 is used", device.type)
@@ -213,6 +225,6 @@ def _possible(speed: Speed, device: torch.device) -> Speed:
 
 
 def compile_cache() -> Path:
-    """The folder where compiled code is kept for later processes: $TORCHINDUCTOR_CACHE_DIR, else the user's cache."""
+    """Return the folder of compiled code for later processes: $TORCHINDUCTOR_CACHE_DIR, otherwise the user's cache."""
     default = Path.home() / ".cache" / "ganvert" / "compiled"
     return Path(os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(default)))

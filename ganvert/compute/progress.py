@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
-    """One line per message on stderr; only entry points (stages, the command) call this."""
+    """Log one line per message to stderr; only entry points (stages, the command) call this."""
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
 
 
@@ -29,9 +29,12 @@ def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
 
 
 def progress_bar(total: int, what: str, done: int = 0) -> tqdm[NoReturn]:
-    """A bar to be moved by hand; a live one on a terminal, otherwise (Prefect, a log file) a line now and then.
+    """Return a bar to be moved by hand: a live one on a terminal, otherwise (Prefect, a log file) a line every 20 s.
 
-    `done` of `total` were done before; the estimate is by the others.
+    Args:
+        total: how many items there are.
+        what: the bar's label.
+        done: items that were done before; they do not count for the estimate of the time left.
     """
     from tqdm import tqdm
 

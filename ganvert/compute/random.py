@@ -1,4 +1,4 @@
-"""Standard normal numbers that belong to items: the same whatever batch or device asks for them."""
+"""Standard normal numbers that belong to items: the same in every batch and on every device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ __all__ = ["normal"]
 
 
 def normal(seeds: Sequence[int], shape: Sequence[int]) -> torch.Tensor:
-    """Standard normal numbers, one generator per item.
+    """Draw standard normal numbers, with one random generator per item.
+
+    They are drawn on the CPU, whose generator gives the same numbers on every machine.
 
     Args:
         seeds: one seed per item, N of them.

@@ -24,17 +24,18 @@ DISCRIMINATORS: dict[str, Callable[[Mapping[str, Tensor], Mapping[str, Any]], Di
 
 
 def load_discriminator(path: Path | str, label: int | None = None) -> Discriminator | None:
-    """The discriminator beside a generator in a checkpoint, on the CPU, with parameters that can be trained.
+    """Read the discriminator beside a generator in a checkpoint, onto the CPU, with parameters that can be trained.
 
-    Those of NVlabs' pickles (stylegan2-ada-pytorch, stylegan3) and of rosinality's files are read. Nothing in the file
-    is executed.
+    Pickles of NVlabs (stylegan2-ada-pytorch, stylegan3) and files of rosinality have one. Nothing in the file is
+    executed.
 
     Args:
         path: a file that :func:`ganvert.generators.load_generator` reads.
-        label: the class that counts where a conditional discriminator is given no labels.
+        label: the class that a conditional discriminator takes where it is given no labels.
 
     Returns:
-        None: the file has none, or it is of a format of which only generators are read (TensorFlow, genforce, ganvert).
+        The discriminator; None where the file has none, or its format is read for generators only (TensorFlow,
+        genforce, ganvert).
 
     Raises:
         CheckpointError: the file is missing, damaged, hostile or of an unknown layout, or its discriminator is not a

@@ -1,4 +1,4 @@
-"""The discriminator contract: one logit for each picture, whatever else is in the batch."""
+"""The contract of discriminators: one logit for each image, whatever else is in the batch."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["Discriminator"]
 
 
 class Discriminator(nn.Module, ABC):
-    """Tells pictures of a dataset from pictures that a generator drew; its parameters can be trained.
+    """Tells images of a dataset from images that a generator drew; its parameters can be trained.
 
     Attributes:
-        resolution: of its pictures, in pixels.
-        image_channels: of its pictures.
+        resolution: of its images, in pixels.
+        image_channels: of its images.
         label_dim: classes of a conditional discriminator, 0 for others.
-        label: the class that counts where no labels are given; None asks for labels.
+        label: the class that is taken where no labels are given; None requires labels.
     """
 
     architecture: str
@@ -32,24 +32,24 @@ class Discriminator(nn.Module, ABC):
 
     @abstractmethod
     def _judge(self, images: Tensor, labels: Tensor | None, group: int) -> Tensor:
-        """The network itself; see :meth:`forward`."""
+        """Run the network itself; see :meth:`forward`."""
 
     def forward(self, images: Tensor, labels: Tensor | None = None, group: int = 1) -> Tensor:
-        """How real each picture looks.
+        """Return how real each image looks.
 
         Args:
             images: [N, image_channels, resolution, resolution], RGB about [-1, 1].
             labels: [N, label_dim], usually one-hot; only conditional discriminators take them. Without them its own
-                ``label`` counts.
-            group: pictures that are judged together: the first `group` of the batch, the next `group`, and so on. With
-                1 each is judged alone, and its logit does not depend on the batch. StyleGANs were trained with groups
-                of 4, whose variety is one of the things they look at (Karras et al. 2018, section 3).
+                ``label`` is taken.
+            group: how many images are judged together: the first `group` of the batch, the next `group`, and so on.
+                With 1 each is judged alone, and its logit does not depend on the batch. StyleGANs were trained with
+                groups of 4, whose variation is an input of the last layers (Karras et al. 2018, section 3).
 
         Returns:
-            logits [N], larger for real ones.
+            Logits [N], larger for real images.
 
         Raises:
-            ShapeError: pictures or labels have another shape, or do not make groups of that size.
+            ShapeError: images or labels have another shape, or do not make groups of that size.
             UnsupportedError: labels for a network without classes, or none for one with classes.
         """
         check_shape(images, (None, self.image_channels, self.resolution, self.resolution), "images")
@@ -67,12 +67,12 @@ class Discriminator(nn.Module, ABC):
                 f"class (params: generator.label, 0 to {self.label_dim - 1})"
             )
         else:
-            one = torch.eye(self.label_dim, device=images.device, dtype=images.dtype)[self.label]
-            labels = one.expand(len(images), -1)
+            one_hot = torch.eye(self.label_dim, device=images.device, dtype=images.dtype)[self.label]
+            labels = one_hot.expand(len(images), -1)
         return self._judge(images, labels, group)
 
     def fingerprint(self) -> str:
-        """sha256 over names, shapes and values of all weights."""
+        """Return sha256 over architecture, and names, shapes and values of all weights."""
         digest = hashlib.sha256(self.architecture.encode())
         for name, value in sorted(self.state_dict().items()):
             digest.update(f"{name}{tuple(value.shape)}".encode())

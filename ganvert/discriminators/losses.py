@@ -1,4 +1,4 @@
-"""What generator and discriminator minimise: the non-saturating logistic losses and R1, one value per picture."""
+"""Losses of generator and discriminator: the non-saturating logistic losses and R1, one value per image."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ __all__ = ["logistic_discriminator", "logistic_generator", "r1_penalty"]
 
 
 def logistic_generator(logits: Tensor) -> Tensor:
-    """-log of how probably a drawn picture is real (Goodfellow et al. 2014, arXiv 1406.2661, section 3): [N] to [N]."""
+    """Return -log of the probability that drawn images are real, logits [N] to [N].
+
+    -log sigmoid(x) = softplus(-x). The non-saturating loss (Goodfellow et al. 2014, arXiv 1406.2661, section 3): where
+    the discriminator is sure, log(1 - D) has no gradient left, and -log D has.
+    """
     return F.softplus(-logits)
 
 
 def logistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """-log of how probably both are what they are (Goodfellow et al. 2014, equation 1).
+    """Return -log of the probability that both are classified rightly (Goodfellow et al. 2014, equation 1).
 
     Args:
-        real: logits [N] of real pictures.
+        real: logits [N] of real images.
         fake: logits [N] of drawn ones.
 
     Returns:
@@ -30,16 +34,17 @@ def logistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def r1_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
-    """Squared norm of a logit's gradient at real pictures (Mescheder et al. 2018, arXiv 1801.04406, equation 9).
+    """Return the squared norm of a logit's gradient at real images (R1, Mescheder et al. 2018, equation 9).
 
-    The paper's factor gamma / 2 is the caller's. Its own gradient reaches the discriminator's parameters.
+    The factor gamma / 2 of the paper (arXiv 1801.04406) is left to the caller. The penalty has a gradient to the
+    discriminator's parameters.
 
     Args:
         discriminator: [N, C, r, r] to logits [N].
         real: [N, C, r, r].
 
     Returns:
-        [N]; in groups of more than one picture the gradient is that of the group's sum.
+        [N]; in groups of more than one image the gradient is that of the group's sum.
     """
     at = real.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(discriminator(at).sum(), at, create_graph=True)

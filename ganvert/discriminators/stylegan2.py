@@ -1,7 +1,7 @@
 """The residual discriminator of StyleGAN2 (Karras et al. 2020, arXiv 1912.04958, section 4.1 and figure 7c).
 
-StyleGAN2-ADA and StyleGAN3 have the same. Tensors have NVlabs' names and their stored scale: weights of unit size,
-gains act at run time.
+StyleGAN2-ADA and StyleGAN3 use the same one. Tensors have NVlabs' names and their stored scale: weights of unit
+variance, gains act at run time (equalised learning rate, Karras et al. 2018, section 4.1).
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ class Conv(nn.Module):
         self.weight_gain, self.clamp, self.down = 1 / math.sqrt(inputs * kernel**2), clamp, down
 
     def forward(self, x: Tensor, blur: Tensor, gain: float = 1.0) -> Tensor:
+        # Blur with padding 2: h + 1 px, of which a 3x3 convolution with stride 2 and no padding makes h / 2.
         x = _blurred(x, blur, padding=2) if self.down else x
         padding = 0 if self.down else self.weight.shape[2] // 2
-        # Gains act before leaky ReLU, where they join factors that are there anyway.
+        # Leaky ReLU is positively homogeneous: the gain sqrt(2) behind it may act before, on weights and bias.
         scale = gain * math.sqrt(2)
         weight = self.weight * (self.weight_gain * scale)
         x = F.leaky_relu(F.conv2d(x, weight, self.bias * scale, stride=1 + self.down, padding=padding), SLOPE)
@@ -50,19 +51,19 @@ class Conv(nn.Module):
 
 
 class Skip(nn.Module):
-    """The branch around a residual block: blur, half as large, 1x1 convolution."""
+    """The branch around a residual block: blur, every second pixel, 1x1 convolution."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(outputs, inputs, 1, 1))
-        self.gain = math.sqrt(0.5 / inputs)
+        self.gain = math.sqrt(0.5 / inputs)  # sqrt(1/2): a sum of two branches of unit variance keeps it
 
     def forward(self, x: Tensor, blur: Tensor) -> Tensor:
         return F.conv2d(_blurred(x, blur, padding=1, stride=2), self.weight * self.gain)
 
 
 class Block(nn.Module):
-    """A residual block that halves the resolution; the first one reads the picture."""
+    """A residual block that halves the resolution; the first one takes the image."""
 
     def __init__(self, inputs: int, outputs: int, image_channels: int | None, clamp: float | None) -> None:
         super().__init__()
@@ -77,7 +78,7 @@ class Block(nn.Module):
 
 
 class Verdict(nn.Module):
-    """What follows at 4 px: how the pictures of a group vary, one convolution, two dense layers."""
+    """The last layers, at 4 px: how much the images of a group vary, one convolution, two dense layers."""
 
     def __init__(self, channels: int, variety: int, outputs: int, clamp: float | None) -> None:
         """`variety` is the number of standard deviations that are appended as channels."""
@@ -90,28 +91,29 @@ class Verdict(nn.Module):
     def forward(self, x: Tensor, blur: Tensor, group: int) -> Tensor:
         if self.variety:
             x = torch.cat([x, minibatch_deviation(x, group, self.variety).expand(-1, -1, *x.shape[2:])], dim=1)
-        x = self.fc(self.conv(x, blur).flatten(1))
+        x = self.fc(self.conv(x, blur).flatten(1))  # channel by channel, then row by row, as in NVlabs' weights
         return self.out(F.leaky_relu(x, SLOPE) * math.sqrt(2))
 
 
 def minibatch_deviation(x: Tensor, group: int, count: int) -> Tensor:
-    """Standard deviations over each group of pictures (Karras et al. 2018, arXiv 1710.10196, section 3).
+    """Return standard deviations over each group of images (Karras et al. 2018, arXiv 1710.10196, section 3).
 
     Args:
         x: [N, C, h, w].
-        group: that many pictures in a row are a group; of one picture they are 0 (1e-4 with the epsilon in the root).
-        count: C is cut into that many parts, and each has its own mean deviation.
+        group: this many images in a row are a group; of one image they are 0 (1e-4 with the epsilon in the root).
+        count: C is cut into this many parts, and each has its own mean deviation.
 
     Returns:
-        [N, count, 1, 1], the same for all pictures of a group.
+        [N, count, 1, 1], the same for all images of a group.
     """
+    # [groups, group, count, C / count, h, w]: a group's images stand in a row. (NVlabs take every n-th of the batch.)
     parts = x.unflatten(1, (count, -1)).unflatten(0, (-1, group))
     deviation = (parts.var(dim=1, unbiased=False) + 1e-8).sqrt().mean(dim=(2, 3, 4))
     return deviation.repeat_interleave(group, dim=0)[:, :, None, None]
 
 
 class StyleGAN2Discriminator(Discriminator):
-    """The network. A conditional one compares what it sees with what its mapping network makes of the label.
+    """The network. A conditional one projects its last features on the embedding of the label.
 
     Names: ``b{r}.*`` and ``mapping.*`` as in NVlabs' files, without filters. Configuration: ``conv_clamp`` (None),
     ``lr_multiplier`` of the mapping network (0.01).
@@ -135,14 +137,14 @@ class StyleGAN2Discriminator(Discriminator):
         """Build the network.
 
         Args:
-            channels: resolution -> channels there; 4, 8, ... to the picture's.
-            image_channels: of the picture.
+            channels: resolution -> channels there; 4, 8, ... to the image's.
+            image_channels: of the image.
             variety: see :class:`Verdict`.
-            label_dim: classes, 0 for none.
+            label_dim: number of classes, 0 for none.
             label_width: width of the label's embedding.
-            widths: outputs of the mapping network's layers.
-            conv_clamp: limit of what convolutions put out.
-            lr_multiplier: of the mapping network.
+            widths: output widths of the mapping network's layers.
+            conv_clamp: limit of the outputs of convolutions; None for none.
+            lr_multiplier: learning rate multiplier of the mapping network.
         """
         super().__init__()
         sizes = sorted(channels)
@@ -150,31 +152,31 @@ class StyleGAN2Discriminator(Discriminator):
         for r in sizes[:0:-1]:
             first = image_channels if r == self.resolution else None
             self.add_module(f"b{r}", Block(channels[r], channels[r // 2], first, conv_clamp))
-        # Labels are all that the mapping network reads: its z has no numbers.
+        # The mapping network takes labels only: its z has no numbers.
         self.mapping = None
         if label_dim:
             self.mapping = MappingNetwork(
                 0, widths, label_dim=label_dim, label_width=label_width, lr_multiplier=lr_multiplier
             )
         self.b4 = Verdict(channels[4], variety, widths[-1] if label_dim else 1, conv_clamp)
-        self.register_buffer("blur", blur_kernel() / 4, persistent=False)
+        self.register_buffer("blur", blur_kernel() / 4, persistent=False)  # sum 1: downsampling has no zeros to fill
 
     @classmethod
     def for_state(cls, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> StyleGAN2Discriminator:
-        """The module whose sizes fit a state dict (values are not loaded).
+        """Return the module whose sizes fit a state dict (values are not loaded).
 
         Raises:
-            CheckpointError: the tensors do not make such a network, or the configuration is of another.
+            CheckpointError: the tensors do not make such a network, or the configuration belongs to another.
         """
         for name, value in config.items():
             known = name in ("conv_clamp", "lr_multiplier")
             if not known or type(value) not in (int, float) or not 0 < value < math.inf:
                 raise CheckpointError(
-                    f"StyleGAN2 discriminator: {name} is {value!r}; wanted a number above 0 or no such"
+                    f"StyleGAN2 discriminator: {name} is {value!r}; wanted a number above 0, or no such entry"
                 )
         try:
             sizes = _sizes(state)
-            # A few wrong shapes can ask for any amount of memory: nothing is allocated before all of them fit.
+            # A few wrong shapes can claim any amount of memory: nothing is allocated before all of them fit.
             with torch.device("meta"):
                 wanted = {name: tuple(value.shape) for name, value in cls(**sizes, **config).state_dict().items()}
         except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
@@ -187,36 +189,37 @@ class StyleGAN2Discriminator(Discriminator):
     def _judge(self, images: Tensor, labels: Tensor | None, group: int) -> Tensor:
         x, r = images, self.resolution
         while r > 4:
-            x, r = self.get_submodule(f"b{r}")(x, self.blur), r // 2
+            x, r = self.get_submodule(f"b{r}")(x, self.blur), r // 2  # each block halves the resolution
         x = self.b4(x, self.blur, group)
         if self.mapping is None:
             return x.squeeze(1)
-        wanted = self.mapping(images.new_empty(len(images), 0), labels)
-        return (x * wanted).sum(dim=1) / math.sqrt(x.shape[1])
+        embedding = self.mapping(images.new_empty(len(images), 0), labels)
+        # Projection discriminator (Miyato and Koyama 2018, arXiv 1802.05637): a dot product, scaled to unit variance.
+        return (x * embedding).sum(dim=1) / math.sqrt(x.shape[1])
 
 
 def fresh(
     resolution: int, *, channels_base: int = 16384, channels_max: int = 512, image_channels: int = 3, seed: int = 0
 ) -> StyleGAN2Discriminator:
-    """An untrained discriminator, as training begins with: standard normal weights, no biases.
+    """Return an untrained discriminator as training begins: standard normal weights, biases of 0.
 
     Args:
-        resolution: of its pictures, a power of two from 8 on.
+        resolution: of its images, a power of two from 8 on.
         channels_base: there are ``channels_base / r`` channels at `r` px,
         channels_max: but never more than this.
-        image_channels: of its pictures.
-        seed: decides all weights; the same ones on every machine.
+        image_channels: of its images.
+        seed: of the weights, which are the same on every machine.
 
     Raises:
-        ParamsError: a number that makes no network.
+        ParamsError: no network has these sizes.
     """
     sizes = [4 * 2**i for i in range(1 + int(math.log2(LARGEST // 4))) if 4 * 2**i <= resolution]
     if resolution not in sizes[1:]:
         raise ParamsError(f"discriminator: resolution {resolution}; wanted a power of two from 8 to {LARGEST}")
     if channels_base < resolution or min(channels_max, image_channels) < 1:
         raise ParamsError(
-            f"discriminator: {channels_base} // {resolution} channels at most {channels_max}, {image_channels} of a "
-            "picture; wanted one or more of each"
+            f"discriminator: {channels_base} // {resolution} channels at most {channels_max}, {image_channels} of an "
+            "image; wanted one or more of each"
         )
     network = StyleGAN2Discriminator({r: min(channels_base // r, channels_max) for r in sizes}, image_channels)
     with torch.no_grad():
@@ -227,7 +230,7 @@ def fresh(
 
 
 def _sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Arguments of the network whose tensors these may be."""
+    """Return the arguments of the network whose tensors these may be; KeyError and others where there is none."""
     blocks = sorted(int(name.split(".")[0][1:]) for name in state if name.endswith(".conv0.weight"))
     if not blocks or blocks != [8 * 2**i for i in range(len(blocks))] or blocks[-1] > LARGEST:
         raise ValueError(f"its blocks are of {blocks or 'no'} px, wanted 8, 16, ... to {LARGEST}")

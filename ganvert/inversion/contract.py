@@ -1,4 +1,4 @@
-"""The inverter contract: a batch of photographs in, codes out, one status per image."""
+"""The contract of inverters: a batch of photographs in, codes out, one status per image."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from ganvert.spaces import Variables
 
 __all__ = ["Batch", "Context", "Inversion", "OnStep", "fingerprint_of", "join", "part_of"]
 
-#: Called after a step with (steps done, steps in all, objective per image of the part that is worked on).
+#: Called after a step with (steps done, steps in all, objectives of the images in work).
 OnStep = Callable[[float, float, Tensor], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Context:
-    """What an inverter works with.
+    """What an inverter works with beside the photographs.
 
     Attributes:
         generator: the frozen generator, on its device.
         folder: the asset folder (LPIPS weights); None for the default one.
-        encoder: for methods that start from one, or from several together.
+        encoder: for methods that start from one, or from several.
         inputs: folder of the masks and second pictures that terms of an objective name.
-        discriminator: the checkpoint's own, if it has one, for methods that play against it.
-        side_by_side: so many images of a batch at most are worked on at once; the first that is done makes room for
-            the next. None is as many as fit into memory where that helps, and one on a CPU.
+        discriminator: the checkpoint's own, if it has one, for methods with an adversarial loss.
+        side_by_side: how many images of a batch are in work at once at most; the first that is done makes room for the
+            next. None is as many as fit into memory where batching helps, and one on a CPU.
         speed: precision and compilation of optimisations.
     """
 
@@ -56,16 +56,16 @@ class Context:
 
     @property
     def device(self) -> torch.device:
-        """Where everything runs."""
+        """Device of the generator, where everything runs."""
         return self.generator.w_avg.device
 
     @cached_property
     def engine(self) -> Engine:
-        """What draws at the speed that is asked for."""
+        """The generator at the speed that is asked for; made once, so that what it measures holds for all batches."""
         return Engine(self.generator, self.speed)
 
     def require_encoder(self) -> Encoder | Encoders:
-        """The encoder, or UnsupportedError."""
+        """Return the encoder; raise UnsupportedError where there is none."""
         if self.encoder is None:
             raise UnsupportedError("this method starts from an encoder: give its weights (params: invert.methods.NAME)")
         return self.encoder
@@ -77,11 +77,11 @@ class Batch:
 
     Attributes:
         targets: [N, 3, resolution, resolution] in [-1, 1], on the context's device; three equal channels where the
-            generator is grey. For `optimise` and `feed_forward` they may wait on the CPU: an image goes to the device
+            generator is grey. For `optimise` and `feed_forward` they may be on the CPU: an image goes to the device
             when its turn comes.
         seeds: one per image.
-        image_ids: one per image; what masks of single images are found by.
-        start: what an earlier stage of the method found, or None.
+        image_ids: one per image, or none; masks of single images are found by them.
+        start: the result of an earlier stage of the method, or None.
     """
 
     targets: Tensor
@@ -103,11 +103,11 @@ class Batch:
         return len(self.targets)
 
     def to(self, device: torch.device) -> Batch:
-        """The same with its targets there."""
+        """Return the batch with its targets on a device."""
         return dataclasses.replace(self, targets=self.targets.to(device))
 
     def select(self, index: int) -> Batch:
-        """The batch of one image."""
+        """Return the batch of one image."""
         return Batch(
             targets=self.targets[index : index + 1],
             seeds=self.seeds[index : index + 1],
@@ -116,9 +116,9 @@ class Batch:
         )
 
     def require_start(self) -> Inversion:
-        """The start, or ParamsError."""
+        """Return the start; raise ParamsError where there is none."""
         if self.start is None:
-            raise ParamsError("this stage goes on from an earlier one: put it behind another (inverter: chain)")
+            raise ParamsError("this stage resumes an earlier one: put it behind another (inverter: chain)")
         return self.start
 
 
@@ -132,7 +132,8 @@ class Inversion:
         noise: optimised noise maps, or empty.
         trace: [N, steps] objective per step; nan for steps that were not taken (it had converged, or diverged).
         best_step: [N] step of the smallest objective.
-        status, reason: per image, ``ok`` or ``diverged``.
+        status: per image, ``ok`` or ``diverged``.
+        reason: per image, why it diverged; empty where it did not.
         weights: per image, what is added to the generator's weights, by their names; empty where it is not tuned.
     """
 
@@ -146,22 +147,22 @@ class Inversion:
     weights: list[dict[str, Tensor]] = dataclasses.field(default_factory=list)
 
     def select(self, index: int) -> Inversion:
-        """The inversion of one image."""
-        one = slice(index, index + 1)
+        """Return the inversion of one image."""
+        rows = slice(index, index + 1)
         return Inversion(
             self.space,
-            {name: value[one] for name, value in self.variables.items()},
-            [value[one] for value in self.noise],
-            self.trace[one],
-            self.best_step[one],
-            self.status[one],
-            self.reason[one],
-            self.weights[one],
+            {name: value[rows] for name, value in self.variables.items()},
+            [value[rows] for value in self.noise],
+            self.trace[rows],
+            self.best_step[rows],
+            self.status[rows],
+            self.reason[rows],
+            self.weights[rows],
         )
 
 
 def join(parts: Sequence[Inversion]) -> Inversion:
-    """Batches of one method put together again."""
+    """Return the inversions of several batches, made by one method, as one."""
     first = parts[0]
     return Inversion(
         first.space,
@@ -176,11 +177,13 @@ def join(parts: Sequence[Inversion]) -> Inversion:
 
 
 def part_of(on_step: OnStep | None, done: int, size: int, total: int) -> OnStep | None:
-    """What a part of the work reports to: `size` of `total` steps, with `done` of them behind it."""
-    return None if on_step is None else lambda step, steps, seen: on_step(done + size * step / steps, total, seen)
+    """Return what a part of the work reports to: it is `size` of `total` steps, after `done` others."""
+    if on_step is None:
+        return None
+    return lambda step, steps, objectives: on_step(done + size * step / steps, total, objectives)
 
 
 def fingerprint_of(options: Any) -> str:
-    """16 hex digits that name a set of options."""
+    """Return 16 hex digits that name a set of options."""
     text = json.dumps(dataclasses.asdict(options), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

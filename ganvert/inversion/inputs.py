@@ -10,29 +10,29 @@ from PIL import Image
 from ganvert.base.errors import InputError, ParamsError, PhotoError
 from ganvert.faces.photo import open_photo
 
-__all__ = ["check_name", "input_files", "open_inputs"]
+__all__ = ["check_input_name", "input_files", "open_inputs"]
 
 
-def check_name(name: str, field: str) -> None:
-    """ParamsError unless `name` stays inside the folder of inputs."""
+def check_input_name(name: str, field: str) -> None:
+    """Raise ParamsError unless `name` stays inside the folder of inputs."""
     path = Path(name)
     if path.is_absolute() or ".." in path.parts or not path.name:
         raise ParamsError(f"{field}: wanted the name of a file or folder inside the folder of inputs, got {name!r}")
 
 
 def input_files(folder: Path | None, name: str, image_ids: Sequence[str]) -> list[Path]:
-    """Where the masks or pictures of that name lie.
+    """Find the masks or pictures of a name.
 
     Args:
-        folder: of inputs.
+        folder: the folder of inputs; None where none was given.
         name: a picture for all images, or a folder that holds IMAGE_ID.png for each.
-        image_ids: whose.
+        image_ids: the images.
 
     Returns:
         One path for all images, or one per image in the order of `image_ids`.
 
     Raises:
-        InputError: there is no folder of inputs, a file is missing, or images without ids are to be told apart.
+        InputError: there is no folder of inputs, a file is missing, or the images of a folder of pictures have no ids.
     """
     if folder is None or not folder.is_dir():
         where = "no folder of inputs was given" if folder is None else f"there is no folder {folder}"
@@ -52,10 +52,10 @@ def input_files(folder: Path | None, name: str, image_ids: Sequence[str]) -> lis
 
 
 def open_inputs(files: Sequence[Path], size: int) -> list[Image.Image]:
-    """The RGB pictures in some files, which all must have `size` x `size` px and no alpha channel.
+    """Read RGB pictures, which must have `size` x `size` px and no alpha channel.
 
     Raises:
-        InputError: a file is no such picture.
+        InputError: a file is not such a picture.
     """
     return [_open(file, size) for file in files]
 
@@ -69,6 +69,6 @@ def _open(file: Path, size: int) -> Image.Image:
         width, height = image.size
         raise InputError(f"{file}: wanted {size} x {size} px, the size of the generator, got {width} x {height}")
     with Image.open(file) as header:
-        if header.has_transparency_data:  # whether see-through counts as white or as black would be a guess
+        if header.has_transparency_data:  # white or black behind it would be a guess
             raise InputError(f"{file}: wanted a picture without transparency; save it without an alpha channel")
     return image

@@ -13,8 +13,10 @@ from ganvert.generators.base import Generator
 from ganvert.inversion.contract import Batch, Context, Inversion, OnStep, fingerprint_of, join
 from ganvert.inversion.methods.chain import ChainOptions, chain
 from ganvert.inversion.methods.feed_forward import FeedForwardOptions, feed_forward
-from ganvert.inversion.methods.optimise import OptimiseOptions, optimise
-from ganvert.inversion.methods.tune import TuneOptions, tune
+from ganvert.inversion.methods.optimise import optimise
+from ganvert.inversion.methods.optimise_options import OptimiseOptions
+from ganvert.inversion.methods.tune import tune
+from ganvert.inversion.methods.tune_options import TuneOptions
 
 __all__ = [
     "INVERTERS",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-__all__ = ["Schedule", "learning_rate"]
+__all__ = ["Schedule", "scheduled_rate"]
 
 
 class Schedule(Protocol):
@@ -21,13 +21,21 @@ class Schedule(Protocol):
     def ramp_down(self) -> float: ...
 
 
-def learning_rate(step: int, options: Schedule) -> float:
-    """Height of the schedule at a step (StyleGAN2 projector: linear rise, flat, cosine fall)."""
+def scheduled_rate(step: int, options: Schedule) -> float:
+    """Return the learning rate of a step: a linear rise, level, then a cosine fall to 0.
+
+    The schedule of the StyleGAN2 projector (Karras et al. 2020, arXiv 1912.04958, appendix D). Its two factors are
+    multiplied, as there, so that ramps which overlap never exceed either.
+
+    Args:
+        step: 0 to ``options.steps`` - 1.
+        options: the ramps; one of length 0 is left out.
+    """
     t = step / options.steps
     height = 1.0
     if options.ramp_down:
         fall = min(1.0, (1.0 - t) / options.ramp_down)
         height *= 0.5 - 0.5 * math.cos(math.pi * fall)
     if options.ramp_up:
-        height *= min(1.0, t / options.ramp_up)
+        height *= min(1.0, t / options.ramp_up)  # 0 at step 0: the first step moves nothing, as in the projector
     return options.lr * height

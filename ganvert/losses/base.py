@@ -1,4 +1,4 @@
-"""The loss contract: the target is prepared once, then every call returns one value per image."""
+"""The contract of losses: the target is prepared once, then every call returns one value per image."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ Prepared = TypeVar("Prepared")
 
 
 class Loss(ABC, Generic[Prepared]):
-    """Distance of an image to a target; images are [N, 3, r, r] in [-1, 1], already at the term's resolution."""
+    """Distance of images to targets, both [N, 3, r, r] in [-1, 1] at the resolution of the objective's term."""
 
     @abstractmethod
     def prepare(self, target: Tensor) -> Prepared:
-        """Whatever of the target can be computed once."""
+        """Compute once what every call needs of the targets.
+
+        Returns:
+            Tensors with a row per image, in lists, tuples or mappings: objectives of single images are joined by rows.
+        """
 
     @abstractmethod
     def __call__(self, image: Tensor, prepared: Prepared) -> Tensor:
-        """[N] distances; the batch total is their sum, so that images stay independent."""
+        """Return distances [N], row by row, so that images stay independent."""

@@ -24,8 +24,8 @@ __all__ = ["Lpips", "load_lpips"]
 def _torchvision_library() -> torch.library.Library | None:
     """Let `import torchvision` succeed where its compiled operators do not fit the installed torch.
 
-    The index's torchvision wheel is a CUDA build; on a CPU-only torch its operators cannot load and the import dies
-    for want of two operator schemas that nothing here ever calls.
+    A torchvision wheel built for CUDA cannot load its operators on a CPU-only torch; its import then fails because two
+    operator schemas are missing, which nothing here calls. They are defined for as long as the result is kept.
     """
     spec = importlib.util.find_spec("torchvision")
     for folder in (spec.submodule_search_locations or []) if spec else []:
@@ -42,7 +42,9 @@ def _torchvision_library() -> torch.library.Library | None:
 
 
 class Lpips(nn.Module):
-    """Perceptual distance of two batches, one value per pair. Input RGB in [-1, 1].
+    """Perceptual distance of two batches (LPIPS v0.1, Zhang et al. 2018, arXiv 1801.03924), one value per pair.
+
+    Images are RGB in [-1, 1]; with [0, 1] or BGR the values are wrong without an error.
 
     Args:
         net: backbone, ``vgg`` (VGG16) or ``alex``.
@@ -61,7 +63,7 @@ class Lpips(nn.Module):
             warnings.simplefilter("ignore")  # lpips calls torchvision with arguments deprecated long ago
             import lpips
 
-            # Its own linear heads come with the package; the backbone is ours (the package would download it).
+            # The package contains its linear heads. It would download the backbone, which comes from our assets.
             self.model = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
         trunk = load_file(weights)
         convolutions = [module for module in self.model.net.modules() if isinstance(module, nn.Conv2d)]
@@ -70,6 +72,7 @@ class Lpips(nn.Module):
                 convolution.load_state_dict({part: trunk[f"conv{i}.{part}"] for part in ("weight", "bias")})
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(f"{weights}: does not fit LPIPS-{net}: {error}; run `ganvert fetch` again") from error
+        # The deep convolutions, with 128 x 256 pairs of channels or more, take most of the time on a CPU.
         for module in list(self.model.net.modules()):
             for name, child in module.named_children():
                 if isinstance(child, nn.Conv2d):
@@ -77,12 +80,13 @@ class Lpips(nn.Module):
         self.eval().requires_grad_(False)
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """Unit-normalised backbone features of [N, 3, h, w], one tensor per tap."""
+        """Return backbone features of images [N, 3, h, w], with unit length at every pixel, one tensor per tap."""
         taps = self.model.net.forward(self.model.scaling_layer(images))
+        # The package adds 1e-10 to the root; inside it, the gradient at features of length 0 is finite too.
         return [tap / (tap.square().sum(dim=1, keepdim=True) + 1e-20).sqrt() for tap in taps]
 
     def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
-        """LPIPS of two lists of features: [N]."""
+        """Return LPIPS [N] of two lists of features (:meth:`features`): equation 1 of the paper."""
         heads = [head.model[-1].weight for head in self.model.lins]
         layers = [
             ((x - y).square().mean(dim=(2, 3)) * head.flatten()).sum(dim=1)
@@ -91,11 +95,11 @@ class Lpips(nn.Module):
         return torch.stack(layers).sum(dim=0)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """LPIPS of [N, 3, h, w] against [N, 3, h, w]: [N], lower is closer."""
+        """Return LPIPS [N] of images [N, 3, h, w] against others of the same shape; lower is closer."""
         return self.distance(self.features(x), self.features(y))
 
 
 @cache
 def load_lpips(net: Literal["vgg", "alex"], folder: Path | None, device: torch.device) -> Lpips:
-    """One shared instance per backbone, folder and device."""
+    """Return the shared instance of a backbone, folder and device."""
     return Lpips(net, folder).to(device)

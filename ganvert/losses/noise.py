@@ -12,22 +12,32 @@ __all__ = ["noise_penalty", "normalise_noise_"]
 
 
 def noise_penalty(maps: Sequence[Tensor]) -> Tensor:
-    """Squared auto-correlation at one pixel's distance over a pyramid down to 8 px: maps [N, 1, h, h] to [N]."""
+    """Return the squared auto-correlation at a distance of one pixel, over a pyramid down to 8 px.
+
+    White noise has none at any scale. Without the penalty, optimised maps take over the image itself.
+
+    Args:
+        maps: [N, 1, h, h] each.
+
+    Returns:
+        [N], the sum over maps, levels and both axes.
+    """
     total = maps[0].new_zeros(len(maps[0]))
     for noise in maps:
         level = noise
         while True:
             for axis in (2, 3):
+                # Rolled round the border, as in the projector.
                 total = total + (level * level.roll(1, dims=axis)).mean(dim=(1, 2, 3)).square()
             if level.shape[-1] <= 8:
                 break
-            level = F.avg_pool2d(level, 2)
+            level = F.avg_pool2d(level, 2)  # as the projector: no gain of 2, so that variance falls level by level
     return total
 
 
 @torch.no_grad()
 def normalise_noise_(maps: Sequence[Tensor]) -> None:
-    """Zero mean and unit RMS per image and map, in place."""
+    """Give every map of every image zero mean and unit RMS, in place; maps are [N, 1, h, h]."""
     for noise in maps:
         noise -= noise.mean(dim=(1, 2, 3), keepdim=True)
         noise *= noise.square().mean(dim=(1, 2, 3), keepdim=True).rsqrt()

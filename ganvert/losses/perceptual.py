@@ -44,12 +44,12 @@ class LpipsAlex(LpipsVgg):
 
 
 class VggLoss(Loss[list[Tensor]]):
-    """Distance of features of VGG16: sum over some layers of the mean squared difference.
+    """Distance of features of VGG16: the sum over some layers of the mean squared difference.
 
-    The weights are torchvision's, and the input is normalised as torchvision's VGG16 wants it.
+    The weights are torchvision's, and the input is normalised as its VGG16 expects.
     """
 
-    #: Indices into torchvision's VGG16 `features`; that of a convolution is before its ReLU.
+    #: Indices into torchvision's VGG16 `features`; the index of a convolution stands for its output before the ReLU.
     taps: tuple[int, ...]
 
     def __init__(self, folder: Path | None, device: torch.device) -> None:
@@ -59,13 +59,13 @@ class VggLoss(Loss[list[Tensor]]):
         self.layers = layers[: self.taps[-1] + 1]
 
     def _features(self, images: Tensor) -> list[Tensor]:
-        x, seen = self.scaling(images), []
+        x, features = self.scaling(images), []
         for i, layer in enumerate(self.layers):
             # A tapped convolution is followed by an in-place ReLU: keep a copy of what it would overwrite.
             x = layer(x.clone()) if i - 1 in self.taps else layer(x)
             if i in self.taps:
-                seen.append(x)
-        return seen
+                features.append(x)
+        return features
 
     def prepare(self, target: Tensor) -> list[Tensor]:
         with torch.no_grad():
@@ -89,11 +89,11 @@ class Image2StyleganPlusPlusPerceptual(VggLoss):
 
 
 class IdInvertPerceptual(VggLoss):
-    """The perceptual loss of IDInvert (Zhu et al. 2020): conv4_3 behind its ReLU.
+    """The perceptual loss of IDInvert (Zhu et al. 2020): conv4_3 after its ReLU.
 
-    The original's VGG16 has Caffe's weights and sees BGR in [0, 255] less a mean, ours torchvision's and RGB in [0, 1]
-    less a mean, divided by about 0.226: its weight of 5e-5 does not carry over one to one. If features grow in
-    proportion to the input and both networks are otherwise alike (assumed, not measured), the weight here is
+    The original's VGG16 has Caffe's weights and takes BGR in [0, 255] minus a mean; ours has torchvision's and takes
+    RGB in [0, 1] minus a mean, divided by about 0.226. Its weight of 5e-5 does not carry over one to one: if features
+    grow in proportion to the input and both networks are otherwise alike (assumed, not measured), the weight here is
     5e-5 * (255 * 0.226)^2 = 0.166.
     """
 
@@ -112,11 +112,11 @@ class Gram(VggLoss):
         return [gram(features) for features in super()._features(images)]
 
     def __call__(self, image: Tensor, prepared: list[Tensor]) -> Tensor:
-        (ours,), (theirs,) = self._features(image), prepared
-        return (ours - theirs).square().sum(dim=(1, 2))
+        (matrix,), (target,) = self._features(image), prepared
+        return (matrix - target).square().sum(dim=(1, 2))
 
 
 def gram(features: Tensor) -> Tensor:
-    """Gram matrices of features [N, C, h, w], divided by C h w: [N, C, C]."""
+    """Return Gram matrices [N, C, C] of features [N, C, h, w], divided by C h w."""
     flat = features.flatten(2)
     return flat @ flat.transpose(1, 2) / (flat.shape[1] * flat.shape[2])

@@ -12,20 +12,27 @@ from torch import Tensor, nn
 
 from ganvert.base.errors import CheckpointError
 
-__all__ = ["Dense", "MappingNetwork", "normalise"]
+__all__ = ["SLOPE", "Dense", "MappingNetwork", "normalise"]
 
+#: Of all leaky ReLUs of StyleGANs. Its inverse, with slope 1 / 0.2 = 5, leads from W to the space P.
 SLOPE = 0.2
 
 
 def normalise(x: Tensor) -> Tensor:
-    """Divide each row of [N, dim] by its RMS (Karras et al. 2018, pixel norm)."""
+    """Divide each row of [N, dim] by its RMS (pixel norm, Karras et al. 2018, arXiv 1710.10196, section 4.2).
+
+    Rows of z then lie on the sphere of radius sqrt(dim); their length before has no effect on the image.
+    """
     return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
 
 
 class Dense(nn.Module):
-    """A linear layer with equalised learning rate: weights are stored at unit scale, gains act at run time.
+    """A linear layer with equalised learning rate (Karras et al. 2018, section 4.1).
 
-    Fine-tuning sees the parameters as the network's own training did.
+    Weights are stored at unit scale, and the gain 1 / sqrt(inputs) acts at run time. Adam, whose steps do not depend on
+    the scale of a gradient, then moves all layers at the same relative rate; a learning rate multiplier m < 1 makes the
+    stored numbers 1 / m larger and their relative steps m times smaller. Fine-tuning sees the parameters as the
+    network's own training did.
     """
 
     def __init__(self, inputs: int, outputs: int, lr_multiplier: float = 1.0) -> None:
@@ -60,13 +67,13 @@ class MappingNetwork(nn.Module):
 
         Args:
             z_dim: width of z.
-            widths: outputs of every layer.
-            label_dim: classes, 0 for none.
+            widths: output width of every layer.
+            label_dim: number of classes, 0 for none.
             label_width: width of the label's vector.
             labels: ``embed``: an embedding, normalised by itself (StyleGAN2-ADA); ``concat``: a matrix, normalised
                 together with z (StyleGAN1 and 2).
             bias_gain: sqrt(2) where the gain acts on the activation, 1 where it acts on weights only (StyleGAN1).
-            lr_multiplier: of all layers but the embedding.
+            lr_multiplier: learning rate multiplier of all layers but the embedding.
         """
         super().__init__()
         self.label_dim, self.labels, self.count = label_dim, labels, len(widths)
@@ -87,7 +94,11 @@ class MappingNetwork(nn.Module):
         bias_gain: float = math.sqrt(2),
         lr_multiplier: float = 0.01,
     ) -> tuple[MappingNetwork, int]:
-        """The network whose sizes fit ``mapping.*`` of a state dict (values are not loaded), and z_dim."""
+        """Return the network whose sizes fit ``mapping.*`` of a state dict (values are not loaded), and z_dim.
+
+        Raises:
+            CheckpointError: the tensors do not make a mapping network.
+        """
         count = len({name.split(".")[1] for name in state if name.startswith("mapping.fc")})
         try:
             shapes = [tuple(state[f"mapping.fc{i}.weight"].shape) for i in range(count)]
@@ -102,7 +113,7 @@ class MappingNetwork(nn.Module):
             if z_dim < 1:
                 raise ValueError("the first layer is narrower than the labels")
             widths = [shape[0] for shape in shapes]
-            # Before anything is allocated: two long thin matrices in a row would ask for one that is long and wide.
+            # Before anything is allocated: two long thin matrices in a row would need one that is long and wide.
             if any(shape[1] != before for shape, before in zip(shapes[1:], widths, strict=False)):
                 raise ValueError(f"layers of shapes {shapes} do not follow each other")
         except (KeyError, IndexError, ValueError) as error:
@@ -127,7 +138,8 @@ class MappingNetwork(nn.Module):
             x = normalise(torch.cat([z, labels @ self.label_weight], dim=1))
         for i in range(self.count):
             layer: Dense = getattr(self, f"fc{i}")
-            # The gain goes through leaky ReLU, so that it can act on weights and biases apart.
+            # The gain sqrt(2) after the activation keeps unit variance. Leaky ReLU is positively homogeneous, so that
+            # it may act before: on weights always, and on biases unless the network was trained without (StyleGAN1).
             x = F.linear(
                 x, layer.weight * (layer.weight_gain * math.sqrt(2)), layer.bias * (layer.bias_gain * self.bias_gain)
             )

@@ -1,8 +1,9 @@
 """Operations of StyleGAN2: modulated convolutions and upsampling.
 
-Modulating the input and demodulating the output equals modulating the weights (Karras et al. 2020, arXiv 1912.04958,
-section 2.2), with one set of weights for the whole batch. With frozen weights the backward pass then needs no gradient
-of a convolution's weights, half of what it costs otherwise.
+Karras et al. 2020 (arXiv 1912.04958, section 2.2) scale the weights of input channel i by the style s_i (equation 1)
+and divide those of output channel j by their norm (equation 3). Scaling input and output channels of the feature map
+instead is the same function, with one set of weights for the whole batch. With frozen weights the backward pass then
+needs no gradient of a convolution's weights, half of what it costs otherwise.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ __all__ = ["blur_kernel", "demodulation", "modulated_conv", "modulated_pointwise
 
 
 def blur_kernel() -> Tensor:
-    """The filter of all upsampling: [4, 4], outer product of (1, 3, 3, 1) / 4, which keeps the mean of a picture."""
+    """Return the filter of all upsampling, [4, 4]: the outer product of (1, 3, 3, 1) / 4.
+
+    Its sum is 4, because three of four pixels are zeros after upsampling by two: the mean of an image stays the same.
+    """
     taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4
     return torch.outer(taps, taps)
 
 
 def demodulation(weight: Tensor, style: Tensor, epsilon: float) -> Tensor:
-    """Factors that bring outputs back to unit size.
+    """Return the factors that bring outputs back to unit size (equation 3: one over the norm of the weights).
 
     Args:
         weight: [out, in, k, k].
@@ -37,13 +41,14 @@ def demodulation(weight: Tensor, style: Tensor, epsilon: float) -> Tensor:
 
 
 def modulated_conv(x: Tensor, weight: Tensor, style: Tensor, padding: Tensor | None = None) -> Tensor:
-    """3x3 convolution of the modulated input, not demodulated.
+    """Convolve the modulated input with 3x3 weights; the result is not demodulated.
 
     Args:
         x: [N, in, h, w].
         weight: [out, in, 3, 3].
         style: [N, in].
-        padding: [N or 1, in, h + 2, w + 2]: its border replaces the zeros around the modulated input.
+        padding: [N or 1, in, h + 2, w + 2]: its border replaces the zeros around the modulated input, and so is not
+            modulated itself, as in PadInv's reference code.
 
     Returns:
         [N, out, h, w].
@@ -53,29 +58,30 @@ def modulated_conv(x: Tensor, weight: Tensor, style: Tensor, padding: Tensor | N
 
 
 def modulated_up_conv(x: Tensor, weight: Tensor, style: Tensor, blur: Tensor) -> Tensor:
-    """Transposed 3x3 convolution of the modulated input with stride 2, then the blur; not demodulated.
+    """Convolve the modulated input with transposed 3x3 weights and stride 2, then blur; not demodulated.
 
     Measured on CPUs this beats one convolution that makes the four phases of the output, although the blur goes over
     the large feature map once more: the phases take four times the multiplications.
 
     Args:
         x: [N, in, h, w].
-        weight: [out, in, 3, 3], as a transposed convolution uses it.
+        weight: [out, in, 3, 3], already flipped as a transposed convolution needs it.
         style: [N, in].
         blur: [4, 4].
 
     Returns:
         [N, out, 2h, 2w].
     """
+    # PyTorch wants [in, out, k, k] here. The result is [2h + 1, 2w + 1]; the blur with padding 1 takes one off again.
     x = F.conv_transpose2d(x * style[:, :, None, None], weight.transpose(0, 1), stride=2)
     channels = len(weight)
     return F.conv2d(x, blur.expand(channels, 1, 4, 4), padding=1, groups=channels)
 
 
 def modulated_pointwise(x: Tensor, weight: Tensor, bias: Tensor, style: Tensor) -> Tensor:
-    """1x1 convolution with a style and a bias, no demodulation.
+    """Convolve with 1x1 weights, a style and a bias, without demodulation (StyleGAN2's tRGB).
 
-    Few outputs make small modulated weights, so that no pass over the feature map is spent on modulation.
+    With few outputs the modulated weights are small, so that scaling them is cheaper than a pass over the feature map.
 
     Args:
         x: [N, in, h, w].
@@ -90,6 +96,6 @@ def modulated_pointwise(x: Tensor, weight: Tensor, bias: Tensor, style: Tensor) 
 
 
 def upsample(x: Tensor, blur: Tensor) -> Tensor:
-    """Twice as large, [N, c, h, w] to [N, c, 2h, 2w]: zeros between the pixels, then the blur (zeros outside)."""
+    """Enlarge [N, c, h, w] to [N, c, 2h, 2w]: zeros between the pixels, then the blur (zeros outside the border)."""
     channels = x.shape[1]
     return F.conv_transpose2d(x, blur.expand(channels, 1, 4, 4), stride=2, padding=1, groups=channels)

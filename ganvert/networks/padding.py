@@ -1,4 +1,4 @@
-"""Padding that is given instead of zeros (PadInv)."""
+"""Given padding in place of zeros (PadInv, Bai et al. 2022)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ __all__ = ["insert_into"]
 
 
 def insert_into(padding: Tensor, x: Tensor) -> Tensor:
-    """`x` [N, c, h, w] with the border of `padding` [N or 1, c, h + 2, w + 2] around it."""
+    """Return `x` [N, c, h, w] with the border of `padding` [N or 1, c, h + 2, w + 2] around it.
+
+    Its inner part is ignored. Parts are joined rather than written into a copy, so that gradients reach both.
+    """
     h, w = x.shape[2:]
     wide = padding.expand(len(x), -1, -1, -1)
     rows = torch.cat([wide[:, :, 1 : h + 1, :1], x, wide[:, :, 1 : h + 1, w + 1 :]], dim=3)

@@ -1,4 +1,4 @@
-"""Inversion by an encoder alone: it looks, and what it predicts is the code."""
+"""Inversion by an encoder alone: what it predicts is the code."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import ClassVar
 
 import torch
 
+from ganvert.compute.side_by_side import batching_helps
 from ganvert.generators.base import Generator
 from ganvert.inversion.contract import Batch, Context, Inversion, OnStep
 from ganvert.spaces import check_space, make_space
 
 __all__ = ["FeedForwardOptions", "feed_forward"]
 
-
-_AT_ONCE = 16  # pictures that a GPU encodes together: they are small
+#: Pictures per batch on a GPU, where no limit is set: they are small, and encoders keep no gradients.
+_GPU_BATCH = 16
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,8 +23,8 @@ class FeedForwardOptions:
     """params.yaml: invert.options.NAME with ``inverter: feed_forward``.
 
     Attributes:
-        space: the space its codes are stored in. It must have a use for what the encoder predicts
-            (:meth:`ganvert.spaces.base.Space.adopt`); what the encoder does not say is filled in there.
+        space: the space its codes are stored in. It must be able to take a part of what the encoder predicts
+            (:meth:`ganvert.spaces.base.Space.adopt`); what the encoder does not predict is filled in there.
     """
 
     space: str = "wplus"
@@ -35,7 +36,7 @@ class FeedForwardOptions:
         check_space(self.space)
 
     def check(self, generator: Generator) -> None:
-        """UnsupportedError where no encoder can predict codes of the space, or the generator lacks it."""
+        """Raise UnsupportedError where no encoder can predict codes of the space, or the generator lacks it."""
         make_space(self.space, generator).check_predictable()
 
 
@@ -44,17 +45,17 @@ def feed_forward(
 ) -> Inversion:
     """Encode a batch, ``context.side_by_side`` images at once.
 
-    See :func:`ganvert.inversion.methods.optimise.optimise` for the rest.
+    Arguments, result and errors are those of :func:`ganvert.inversion.methods.optimise.optimise`.
     """
     options.check(context.generator)
     space = make_space(options.space, context.generator)
     encoder, n = context.require_encoder(), len(batch)
-    size = context.side_by_side or (1 if context.device.type == "cpu" else _AT_ONCE)
+    size = context.side_by_side or (_GPU_BATCH if batching_helps(context.device) else 1)
     parts = []
     for first in range(0, n, size):
-        some = slice(first, first + size)
+        rows = slice(first, first + size)
         with torch.no_grad():
-            parts.append(space.adopt(encoder.encode(batch.targets[some].to(context.device)), batch.seeds[some]))
+            parts.append(space.adopt(encoder.encode(batch.targets[rows].to(context.device)), batch.seeds[rows]))
         if on_step is not None:
             on_step(min(first + size, n) / n, 1, torch.zeros(min(size, n - first)))
     return Inversion(

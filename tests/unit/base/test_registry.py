@@ -14,7 +14,7 @@ from ganvert.discriminators import DISCRIMINATORS
 from ganvert.editing.edits import EDITS
 from ganvert.encoders import BACKBONES, HEADS
 from ganvert.generators import GENERATORS
-from ganvert.inversion.objective import REGULARISERS
+from ganvert.inversion.penalties import PENALTIES
 from ganvert.inversion.presets import INVERTERS
 from ganvert.losses import LOSSES
 from ganvert.scoring.metrics import METRICS
@@ -28,7 +28,7 @@ REGISTRIES = {
     "space": SPACES,
     "inverter": INVERTERS,
     "loss": LOSSES,
-    "regulariser": REGULARISERS,
+    "penalty": PENALTIES,
     "backbone": BACKBONES,
     "head": HEADS,
     "optimiser": OPTIMISERS,

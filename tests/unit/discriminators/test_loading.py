@@ -155,7 +155,7 @@ FILTER = torch.ones(4, 4) / 16
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "match"),
     [
         ("text", "not a table of names"),
         ({"convs.1.conv2.0.kernel": FILTER}, "filter"),
@@ -169,11 +169,11 @@ FILTER = torch.ones(4, 4) / 16
         ({"final_linear.0.weight": torch.zeros(1).expand(16, 1 << 30)}, "over a storage of 1"),
     ],
 )
-def test_rosinality_refusals(tmp_path: Path, change: Any, told: str) -> None:
+def test_rosinality_refusals(tmp_path: Path, change: Any, match: str) -> None:
     root = read_content(GOLDEN / ROSINALITY[0]).root
     path = tmp_path / "x.pt"
     torch.save({**root, "d": {**root["d"], **change} if isinstance(change, dict) else change}, path)
-    with pytest.raises(CheckpointError, match=rf"x\.pt: .*({told})"):
+    with pytest.raises(CheckpointError, match=rf"x\.pt: .*({match})"):
         load_discriminator(path)
 
 
@@ -184,7 +184,7 @@ def inside(tree: Instance, *path: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("path", "name", "value", "told"),
+    ("path", "name", "value", "match"),
     [
         (("b64",), "architecture", "skip", "D.b64 is of kind 'skip'"),
         (("b64", "conv0"), "activation", "relu", "activation 'relu'; wanted 'lrelu'"),
@@ -197,10 +197,10 @@ def inside(tree: Instance, *path: str) -> dict[str, Any]:
         (("b64", "conv0"), "_parameters", {"weight": "text"}, "not a tensor"),
     ],
 )
-def test_nvlabs_refusals(path: tuple[str, ...], name: str, value: Any, told: str) -> None:
+def test_nvlabs_refusals(path: tuple[str, ...], name: str, value: Any, match: str) -> None:
     content = read_content(GOLDEN / "A3_ada_skip_cond_c5.pkl")
     inside(content.root["D"], *path)[name] = value
-    with pytest.raises(CheckpointError, match=told):
+    with pytest.raises(CheckpointError, match=match):
         nvlabs_discriminator.read(content)
 
 

@@ -176,8 +176,8 @@ def test_what_it_cannot_be_told(images: Tensor) -> None:
 
 @pytest.mark.parametrize("label_dim", [0, 5])
 def test_sizes_follow_the_state(images: Tensor, label_dim: int) -> None:
-    told = {"label_dim": 5, "label_width": 7, "widths": [8, 10]} if label_dim else {}
-    network = made(0.7, variety=2, **told)
+    sizes = {"label_dim": 5, "label_width": 7, "widths": [8, 10]} if label_dim else {}
+    network = made(0.7, variety=2, **sizes)
     again = StyleGAN2Discriminator.for_state(network.state_dict(), {"conv_clamp": 0.7})
     again.load_state_dict(network.state_dict())
     assert (again.resolution, again.image_channels, again.label_dim) == (16, 3, label_dim)
@@ -186,7 +186,7 @@ def test_sizes_follow_the_state(images: Tensor, label_dim: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "told"),
+    ("name", "shape", "match"),
     [
         ("b8.conv0.weight", None, r"blocks are of \[16\]"),
         ("b16.fromrgb.weight", None, "KeyError"),
@@ -204,13 +204,13 @@ def test_sizes_follow_the_state(images: Tensor, label_dim: int) -> None:
         ("mapping.embed.weight", (7, 5), "not a residual StyleGAN2 discriminator"),
     ],
 )
-def test_states_that_do_not_fit(name: str, shape: tuple[int, ...] | None, told: str) -> None:
+def test_states_that_do_not_fit(name: str, shape: tuple[int, ...] | None, match: str) -> None:
     state = dict(made().state_dict())
     if shape is None:
         del state[name]
     else:
         state[name] = torch.zeros(shape)
-    with pytest.raises(CheckpointError, match=told):
+    with pytest.raises(CheckpointError, match=match):
         StyleGAN2Discriminator.for_state(state, {})
 
 
@@ -252,11 +252,11 @@ def test_as_many_weights_as_published() -> None:
 
 
 @pytest.mark.parametrize(
-    "told", [{"resolution": 48}, {"resolution": 4}, {"resolution": 16, "channels_base": 8}, {"resolution": 8192}]
+    "sizes", [{"resolution": 48}, {"resolution": 4}, {"resolution": 16, "channels_base": 8}, {"resolution": 8192}]
 )
-def test_fresh_refusals(told: dict[str, int]) -> None:
+def test_fresh_refusals(sizes: dict[str, int]) -> None:
     with pytest.raises(ParamsError, match="discriminator"):
-        fresh(**told)
+        fresh(**sizes)
 
 
 def test_a_fresh_one_learns() -> None:

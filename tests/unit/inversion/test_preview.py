@@ -33,19 +33,19 @@ def wide() -> MobileStyleGAN:
     return generator
 
 
-def told(generator: MobileStyleGAN, *seeds: int) -> SynthesisInput:
+def codes(generator: MobileStyleGAN, *seeds: int) -> SynthesisInput:
     return SynthesisInput(ws=generator.map(normal(seeds, (16,))))
 
 
 def test_it_equals_the_picture_where_it_was_fitted(tiny_generator: MobileStyleGAN) -> None:
-    preview, here = Preview(tiny_generator, 16), told(tiny_generator, 1, 2)
+    preview, here = Preview(tiny_generator, 16), codes(tiny_generator, 1, 2)
     drawn = preview.draw(here, Fitted.join(preview.fit(here)))
     torch.testing.assert_close(drawn, area_resize(tiny_generator.synthesize(here), 32), rtol=0, atol=1e-5)
 
 
 def test_it_is_ridge_regression(tiny_generator: MobileStyleGAN) -> None:
     """numpy, in float64, from the definition: every pixel of a 2 x 2 block is a map of the activation there and 1."""
-    preview, here = Preview(tiny_generator, 16), told(tiny_generator, 3)
+    preview, here = Preview(tiny_generator, 16), codes(tiny_generator, 3)
     (fitted,) = preview.fit(here)
     picture = area_resize(tiny_generator.synthesize(here), 32)[0].double().numpy()
     activation = tiny_generator.features(here, ["x16"])["x16"][0].double().numpy()
@@ -55,20 +55,22 @@ def test_it_is_ridge_regression(tiny_generator: MobileStyleGAN) -> None:
     ridge = 1e-4 * np.trace(square) / len(square)
     want = np.linalg.solve(square + ridge * np.eye(len(square)), a.T @ blocks)
     np.testing.assert_allclose(fitted.map[0].numpy(), want, rtol=2e-3, atol=2e-4)
-    assert 0 < fitted.missed.abs().mean() < 0.5 * np.abs(picture).mean()
+    assert 0 < fitted.residual.abs().mean() < 0.5 * np.abs(picture).mean()
 
 
 def test_images_are_fitted_by_themselves(wide: MobileStyleGAN, two_threads: None) -> None:
     """Batched systems of this size fail on a CPU with two threads (torch 2.13)."""
     preview = Preview(wide, 8)
-    together = preview.fit(told(wide, 1, 2, 3))
-    for seed, one in enumerate(together, start=1):
-        (alone,) = preview.fit(told(wide, seed))
-        torch.testing.assert_close(one.missed, alone.missed, rtol=0, atol=0.02 * float(alone.missed.abs().max()))
-    joined = Fitted.join(together)
+    fitted = preview.fit(codes(wide, 1, 2, 3))
+    for seed, single in enumerate(fitted, start=1):
+        (alone,) = preview.fit(codes(wide, seed))
+        torch.testing.assert_close(
+            single.residual, alone.residual, rtol=0, atol=0.02 * float(alone.residual.abs().max())
+        )
+    joined = Fitted.join(fitted)
     assert joined.map.shape == (3, 257, 12)
-    assert torch.equal(joined.missed[1:2], together[1].missed)
-    assert Fitted.join(together[:1]) is together[0]
+    assert torch.equal(joined.residual[1:2], fitted[1].residual)
+    assert Fitted.join(fitted[:1]) is fitted[0]
 
 
 def test_a_feature_that_spares_something_is_wanted(tiny_generator: MobileStyleGAN) -> None:

@@ -1,4 +1,4 @@
-"""Terms of an objective: masks, second pictures, and what makes a work key."""
+"""Terms of an objective: masks and second pictures."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def batch_of(targets: Tensor, ids: str = "") -> Batch:
 
 
 def value(context: Context, images: Tensor, targets: Tensor, ids: str = "", **term: Any) -> Tensor:
-    told = Term(**{"loss": "mse", "resolution": None, **term})
-    return Objective((told,), batch_of(targets, ids), context)(images)
+    line = Term(**{"loss": "mse", "resolution": None, **term})
+    return Objective((line,), batch_of(targets, ids), context)(images)
 
 
 def constant(number: float) -> Tensor:
@@ -154,8 +154,8 @@ def test_a_picture_takes_the_photographs_place_under_the_mask(context: Context) 
     images, targets = pair()
     (other,) = to_pil(targets[:1].flip(3))
     save(context.inputs / "other.png", np.asarray(other))
-    told = from_pil([other]).expand(2, -1, -1, -1)
-    assert torch.equal(value(context, images, targets, picture="other.png"), value(context, images, told))
+    picture = from_pil([other]).expand(2, -1, -1, -1)
+    assert torch.equal(value(context, images, targets, picture="other.png"), value(context, images, picture))
     # Crossover: the photograph on the left, the other picture on the right.
     terms = (
         Term(loss="mse", resolution=None, mask="half.png"),
@@ -164,7 +164,7 @@ def test_a_picture_takes_the_photographs_place_under_the_mask(context: Context) 
     crossed = Objective(terms, batch_of(targets), context)(images)
     middle = SIZE // 2
     left = (images - targets)[..., :middle].square().mean(dim=(1, 2, 3))
-    right = (images - told)[..., middle:].square().mean(dim=(1, 2, 3))
+    right = (images - picture)[..., middle:].square().mean(dim=(1, 2, 3))
     torch.testing.assert_close(crossed, left / 2 + right)
     # A generator of grey pictures is compared with the picture's luminance.
     grey = Context(generator=SimpleNamespace(image_channels=1), inputs=context.inputs)  # type: ignore[arg-type]
@@ -173,7 +173,8 @@ def test_a_picture_takes_the_photographs_place_under_the_mask(context: Context) 
     assert value(context, luminance, targets[:1], picture="other.png").item() > 0.01
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+#: One for each shape of what losses prepare, and of how they sum.
+@pytest.mark.parametrize("loss", ["mse", "laplacian", "lpips_alex", "gram"])
 def test_objectives_of_single_images_are_joined(loss: str, context: Context, assets: Path) -> None:
     context = dataclasses.replace(context, folder=assets)
     images, targets = pair()
@@ -190,7 +191,7 @@ def test_objectives_of_single_images_are_joined(loss: str, context: Context, ass
         assert turned.tolist() == pytest.approx(want[::-1], rel=1e-5)
         alone = Objective.join(single[1:])
         assert float(alone(images[1:])) == want[1]
-        # Joined ones can be joined again: somebody comes.
+        # Joined ones can be joined again, when one more image enters.
         three = Objective.join([Objective.join(single), single[0]])(torch.cat([images, images[:1]]))
         assert three.tolist() == pytest.approx([*want, want[0]], rel=1e-5)
 
@@ -276,8 +277,8 @@ def test_as_many_ids_as_images() -> None:
 
 
 def preset(*terms: dict[str, Any], **more: Any) -> Preset:
-    told = {"inverter": "optimise", "space": "wplus", "steps": 3, "lr": 0.05, "objective": terms, **more}
-    return read_preset("mine", told)
+    raw = {"inverter": "optimise", "space": "wplus", "steps": 3, "lr": 0.05, "objective": terms, **more}
+    return read_preset("mine", raw)
 
 
 MASKED = {"loss": "mse", "resolution": 64, "mask": "each"}
@@ -288,11 +289,11 @@ def test_what_is_black_in_the_mask_does_not_reach_the_code(context: Context) -> 
     other = targets.clone()
     other[..., SIZE // 2 :] = 0.9
     for more in ({}, {"preview_steps": 2, "preview_px": 16, "preview_every": 1}):
-        told = preset({"loss": "mse", "resolution": 64, "mask": "half.png"}, **more)
-        one, two = (told.inverter.run(batch_of(x), context, told.options) for x in (targets, other))
+        method = preset({"loss": "mse", "resolution": 64, "mask": "half.png"}, **more)
+        one, two = (method.inverter.run(batch_of(x), context, method.options) for x in (targets, other))
         assert torch.equal(one.variables["ws"], two.variables["ws"])
-    told = preset({"loss": "mse", "resolution": 64})
-    one, two = (told.inverter.run(batch_of(x), context, told.options) for x in (targets, other))
+    method = preset({"loss": "mse", "resolution": 64})
+    one, two = (method.inverter.run(batch_of(x), context, method.options) for x in (targets, other))
     assert not torch.equal(one.variables["ws"], two.variables["ws"])
 
 
@@ -303,10 +304,10 @@ def test_a_missing_file_stops_the_run_before_any_work(context: Context) -> None:
 
     def counted(batch: Batch, *more: Any) -> Inversion:
         worked.extend(batch.image_ids)
-        return told.inverter.run(batch, *more)
+        return method.inverter.run(batch, *more)
 
-    told = preset(MASKED)
-    one = dataclasses.replace(told, inverter=Inverter(counted, told.inverter.options))
+    method = preset(MASKED)
+    one = dataclasses.replace(method, inverter=Inverter(counted, method.inverter.options))
     crops = [Crop(name, picture) for name, picture in zip("ab", to_pil(pair()[1]), strict=True)]
     with pytest.raises(InputError, match=r"each.b\.png"):
         invert_crops(crops, one, context, seed=0)
@@ -316,8 +317,8 @@ def test_a_missing_file_stops_the_run_before_any_work(context: Context) -> None:
 def test_names_of_stages_are_names_of_the_chain() -> None:
     stage = {"inverter": "optimise", "space": "wplus", "steps": 2, "lr": 0.05}
     first, second = ({**stage, "objective": [MASKED | more]} for more in ({}, {"picture": "white.png"}))
-    told = read_preset("mine", {"inverter": "chain", "stages": [first, second | {"init": "previous"}]})
-    assert told.inputs == ("each", "white.png")
+    chain = read_preset("mine", {"inverter": "chain", "stages": [first, second | {"init": "previous"}]})
+    assert chain.inputs == ("each", "white.png")
 
 
 def test_methods_without_names_need_no_folder(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:

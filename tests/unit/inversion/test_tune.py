@@ -16,7 +16,7 @@ from ganvert.discriminators import Discriminator, fresh
 from ganvert.generators import tuned as tuning
 from ganvert.generators.base import Generator
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
-from ganvert.inversion.methods.tune import tuned_names
+from ganvert.inversion.methods.pivot import tuned_names
 from ganvert.inversion.presets import Batch, Context, Inversion, read_preset
 from ganvert.spaces import make_space, prior
 
@@ -46,8 +46,8 @@ def batch_of(generator: Generator, space: str = "wplus") -> Batch:
 
 
 def tune(batch: Batch, context: Context, **options: Any) -> Inversion:
-    told = {"inverter": "tune", "steps": 30, "lr": 0.003, "objective": MSE, **options}
-    preset = read_preset("mine", told)
+    raw = {"inverter": "tune", "steps": 30, "lr": 0.003, "objective": MSE, **options}
+    preset = read_preset("mine", raw)
     return preset.inverter.run(batch, context, preset.options)
 
 
@@ -123,8 +123,8 @@ def test_stop(context: Context) -> None:
 def test_locality_keeps_pictures_nearby(context: Context) -> None:
     generator, batch = context.generator, batch_of(context.generator)
     pivot = batch.require_start().variables["ws"][:1]
-    ways = generator.map(normal(range(20, 28), (generator.z_dim,))) - pivot
-    ws = pivot + 2 * ways / ways.flatten(1).norm(dim=1)[:, None, None]
+    offsets = generator.map(normal(range(20, 28), (generator.z_dim,))) - pivot
+    ws = pivot + 2 * offsets / offsets.flatten(1).norm(dim=1)[:, None, None]
     old = generator.synthesize(ws=ws)
     free = tune(batch, context)
     local = tune(batch, context, locality={"objective": MSE, "distance": 2.0, "psi": 1.0})
@@ -135,7 +135,7 @@ def test_locality_keeps_pictures_nearby(context: Context) -> None:
         tune(feature, context, locality={"objective": MSE})
 
 
-def test_together_is_one_generator_for_all(context: Context) -> None:
+def test_joint_tuning_is_one_generator_for_all(context: Context) -> None:
     generator, batch = context.generator, batch_of(context.generator)
     done = tune(batch, context, together=True)
     assert done.weights[0] is done.weights[1]
@@ -153,7 +153,7 @@ def test_together_is_one_generator_for_all(context: Context) -> None:
     assert torch.equal(other.trace, done.trace.flip(0))
 
 
-def test_the_game_uses_the_discriminator_it_is_given_and_leaves_it_as_it_was(context: Context) -> None:
+def test_a_given_discriminator_is_used_and_stays_as_it_was(context: Context) -> None:
     batch = batch_of(context.generator).select(0)
     judge = fresh(64, channels_base=256, channels_max=8, seed=5)
     before = judge.fingerprint()
@@ -165,7 +165,7 @@ def test_the_game_uses_the_discriminator_it_is_given_and_leaves_it_as_it_was(con
     )
     assert any(not torch.equal(given.weights[0][name], value) for name, value in fresh_one.weights[0].items())
     grey = fresh(64, channels_base=256, channels_max=8, image_channels=1)
-    with pytest.raises(UnsupportedError, match="looks at 1 channels"):
+    with pytest.raises(UnsupportedError, match="takes 1 channels"):
         tune(batch, dataclasses.replace(context, discriminator=grey), **options)
 
 
@@ -182,15 +182,15 @@ class Bright(Discriminator):
         return 20 * images.mean(dim=(1, 2, 3)) + 0 * self.unused
 
 
-def test_what_the_games_want_of_the_generator(context: Context) -> None:
-    """Pictures that D takes for real: that of the code in the local game, those of random codes in the other."""
+def test_adversarial_losses_move_the_generator_towards_what_d_takes_for_real(context: Context) -> None:
+    """The local loss moves the picture of the code, the other one those of random codes."""
     generator, batch = context.generator, batch_of(context.generator).select(0)
-    told = dataclasses.replace(context, discriminator=Bright())
+    bright = dataclasses.replace(context, discriminator=Bright())
     ws = generator.map(normal(range(40, 56), (generator.z_dim,)))
     nothing = {"loss": "mse", "resolution": None, "weight": 0.0}
     for local, everywhere in ((1.0, 0.0), (0.0, 1.0)):
         game = {"local": local, "everywhere": everywhere, "samples": 2, "r1": 0.0}
-        done = tune(batch, told, steps=5, objective=(nothing,), adversarial=game)
+        done = tune(batch, bright, steps=5, objective=(nothing,), adversarial=game)
         code = float((draw(generator, done, 0) - generator.synthesize(ws=batch.require_start().variables["ws"])).mean())
         samples = float((draw(generator, done, 0, ws) - generator.synthesize(ws=ws)).mean())
         assert (code if local else samples) > 0.03
@@ -210,7 +210,7 @@ def test_a_photograph_that_diverges(context: Context) -> None:
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"share": 0.5}, "unless there is an adversarial game"),
+        ({"share": 0.5}, "unless there is an adversarial one"),
         ({"share": 0.0}, "share must be above 0"),
         ({"together": True, "stop": {"loss": "mse", "below": 0.1}}, "single photographs"),
         ({"adversarial": {"every": 0}}, "at least 1"),

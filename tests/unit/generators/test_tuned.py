@@ -369,6 +369,7 @@ def invert(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     invert_stage.main()
 
 
+@pytest.mark.slow
 def test_stages_store_and_draw_tuned_generators(
     project: Path, tiny_generator_file: Path, direction: Direction, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,142 @@
+"""The options of ``inverter: tune``: what tells one way of tuning a generator from another."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar, Literal
+
+from ganvert.base.errors import ParamsError
+from ganvert.generators.base import Generator
+from ganvert.inversion.objective import Term, inputs_of
+
+__all__ = ["Adversarial", "Locality", "StopAt", "TuneOptions"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StopAt:
+    """Stop as soon as this loss of the image is at most `below`.
+
+    Attributes:
+        loss, resolution: as in :class:`ganvert.inversion.objective.Term`.
+        below: the bound.
+    """
+
+    loss: str
+    below: float
+    resolution: int | None = None
+
+    def __post_init__(self) -> None:
+        Term(loss=self.loss, resolution=self.resolution)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Locality:
+    """PTI's locality regularisation (Roich et al. 2021, section 3.3): the tuned generator draws other codes as before.
+
+    Attributes:
+        objective: losses of the tuned generator's image against the old one's, at a code `distance` away.
+        distance: length of the step from the pivot towards a random code, over all rows of ws together.
+        psi: truncation of that random code.
+        every: once in so many steps.
+    """
+
+    objective: tuple[Term, ...]
+    distance: float = 30.0
+    psi: float = 0.5
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.objective or self.every < 1 or self.distance <= 0:
+            raise ParamsError("locality: objective must not be empty, every at least 1, distance above 0")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Adversarial:
+    """The two adversarial losses of near-perfect inversion, with the checkpoint's discriminator or a new one.
+
+    Attributes:
+        local: weight of ``softplus(-D(G(code)))`` beside the objective; D tells the photograph from G(code).
+        everywhere: weight of ``softplus(-D(G(random code)))``; D tells samples of the old generator from the tuned
+            one's.
+        every: the second loss acts once in so many steps.
+        samples: random codes each time.
+        lr: Adam's rate for D.
+        r1, r1_every: weight of the gradient penalty at the real images, and after how many steps it is applied.
+        resolution: of a new discriminator.
+        channels: of a new discriminator, at its widest.
+    """
+
+    local: float = 0.1
+    everywhere: float = 1.0
+    every: int = 1
+    samples: int = 4
+    lr: float = 1e-4
+    r1: float = 10.0
+    r1_every: int = 16
+    resolution: int = 256
+    channels: int = 512
+
+    def __post_init__(self) -> None:
+        if min(self.every, self.samples, self.r1_every) < 1 or min(self.local, self.everywhere, self.r1) < 0:
+            raise ParamsError("adversarial: counts must be at least 1 and weights not negative")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TuneOptions:
+    """params.yaml: invert.options.NAME with ``inverter: tune`` (a stage behind another one).
+
+    Attributes:
+        tuned: ``synthesis``, everything behind the mapping network, or ``features``: without the affine layers, so
+            that a direction keeps its meaning.
+        steps: at most so many.
+        lr: Adam's rate at full height.
+        betas: Adam's.
+        ramp_up, ramp_down: as in :class:`ganvert.inversion.methods.optimise_options.OptimiseOptions`.
+        objective: losses of the image against the photograph.
+        share: fraction of the steps in which the objective acts; the others are for the adversarial loss alone.
+        stop: when to stop early.
+        locality: see :class:`Locality`.
+        adversarial: see :class:`Adversarial`.
+        noise: maps of the ``previous`` stage, if it found any, or the generator's own, ``const``.
+        together: tune one generator for all photographs, which take turns in every step, instead of one for each.
+        keep: the ``last`` weights, or the ``best`` by the objective.
+    """
+
+    tuned: Literal["synthesis", "features"] = "synthesis"
+    steps: int
+    lr: float
+    betas: tuple[float, float] = (0.9, 0.999)
+    ramp_up: float = 0.0
+    ramp_down: float = 0.0
+    objective: tuple[Term, ...]
+    share: float = 1.0
+    stop: StopAt | None = None
+    locality: Locality | None = None
+    adversarial: Adversarial | None = None
+    noise: Literal["previous", "const"] = "previous"
+    together: bool = False
+    keep: Literal["last", "best"] = "last"
+    needs_encoder: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.lr <= 0 or not self.objective:
+            raise ParamsError("steps must be at least 1, lr above 0, and objective not empty")
+        if not 0 < self.share <= 1:
+            raise ParamsError(f"share must be above 0 and at most 1, got {self.share}")
+        if self.share < 1 and self.adversarial is None:
+            raise ParamsError("share below 1 leaves steps without any loss unless there is an adversarial one")
+        if self.together and (self.stop or self.adversarial):
+            raise ParamsError("together: stop and adversarial are for single photographs")
+
+    @property
+    def needs_discriminator(self) -> bool:
+        """Whether a discriminator takes part."""
+        return self.adversarial is not None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Masks and pictures that the objectives name."""
+        return inputs_of([*self.objective, *(self.locality.objective if self.locality else ())])
+
+    def check(self, generator: Generator) -> None:
+        """Do nothing: no option depends on the generator's architecture."""
