@@ -54,8 +54,8 @@ def make_project(folder: Path, photos: Path | None, method: str) -> Path:
     """A params.yaml beside the project's own stages: the default one, or one with a tiny generator."""
     project = folder / ("real" if photos else "tiny")
     project.mkdir(parents=True, exist_ok=True)
-    told = yaml.safe_load((ROOT / "params.yaml").read_text())
-    told["device"] = "cpu"
+    settings = yaml.safe_load((ROOT / "params.yaml").read_text())
+    settings["device"] = "cpu"
     if photos is None:
         from ganvert.generators.mobile_stylegan import MobileStyleGAN
 
@@ -66,17 +66,17 @@ def make_project(folder: Path, photos: Path | None, method: str) -> Path:
             project / "tiny.safetensors",
             {"format": "ganvert", "architecture": "mobile_stylegan"},
         )
-        told["generator"]["path"] = "tiny.safetensors"
-        told["align"] |= {"recipe": "center", "resolution": 64}
+        settings["generator"]["path"] = "tiny.safetensors"
+        settings["align"] |= {"recipe": "center", "resolution": 64}
         line = {"loss": "mse", "weight": 1.0, "resolution": None}
-        told["invert"]["options"] = {
+        settings["invert"]["options"] = {
             method: {"inverter": "optimise", "space": "wplus", "steps": 2, "lr": 0.05, "objective": [line]}
         }
-        told["invert"]["methods"] = {method: "tiny.safetensors"}
-        told["edit"]["method"] = method
-        told["evaluate"]["metrics"] = ["mse_64"]
-        told["discover"]["methods"] = {"ganspace": {"components": 2}}
-    (project / "params.yaml").write_text(yaml.safe_dump(told))
+        settings["invert"]["methods"] = {method: "tiny.safetensors"}
+        settings["edit"]["method"] = method
+        settings["evaluate"]["metrics"] = ["mse_64"]
+        settings["discover"]["methods"] = {"ganspace": {"components": 2}}
+    (project / "params.yaml").write_text(yaml.safe_dump(settings))
     if not (project / "data").exists():
         (project / "data").symlink_to(ROOT / "data")
     return project

@@ -102,37 +102,37 @@ def plain(target: Tensor, seed: int, preset: Preset, context: Context) -> dict[s
 # --- one process a loop ----------------------------------------------------------------------------------------------
 
 
-def prepared(told: argparse.Namespace, name: str, way: str) -> tuple[Preset, Context, list[Crop]]:
+def prepare(arguments: argparse.Namespace, name: str, way: str) -> tuple[Preset, Context, list[Crop]]:
     """The preset at so many steps, the models, and the photographs."""
-    strict_math(told.threads if way.startswith("plain") or told.workers == 1 else 1)
+    strict_math(arguments.threads if way.startswith("plain") or arguments.workers == 1 else 1)
     if way.startswith("plain"):
         kernels.ENABLED = False
     else:
         keep_freed_memory()
     raw = copy.deepcopy(params.load(Path("params.yaml"))["invert"]["options"][name])
     share = raw.get("preview_steps", 0) / raw["steps"]
-    raw |= {"steps": told.steps, "preview_steps": round(share * told.steps)}
-    for preset, steps, px, every in told.preview or ():
+    raw |= {"steps": arguments.steps, "preview_steps": round(share * arguments.steps)}
+    for preset, steps, px, every in arguments.preview or ():
         if preset == name:
             raw |= {"preview_steps": int(steps), "preview_px": int(px), "preview_every": int(every)}
     preset = read_preset(name, raw)
-    generator = load_generator(ASSETS / "mobile_stylegan.safetensors").to(resolve_device(told.device))
+    generator = load_generator(ASSETS / "mobile_stylegan.safetensors").to(resolve_device(arguments.device))
     context = make_context(preset, generator, shipped_encoders(preset), ASSETS)
-    compiled = {"false": False, "true": True, "graphs": "graphs"}[told.compile]
-    speed = Speed(precision=told.precision, compile=compiled)
+    compiled = {"false": False, "true": True, "graphs": "graphs"}[arguments.compile]
+    speed = Speed(precision=arguments.precision, compile=compiled)
     context = Context(
-        generator=generator, folder=ASSETS, encoder=context.encoder, side_by_side=told.side_by_side, speed=speed
+        generator=generator, folder=ASSETS, encoder=context.encoder, side_by_side=arguments.side_by_side, speed=speed
     )
     rows = tables.read(Path("data/aligned.parquet"), tables.ALIGNED).to_pylist()
-    share = range(told.worker, told.photos, 1 if way.startswith("plain") else told.workers)
+    share = range(arguments.worker, arguments.photos, 1 if way.startswith("plain") else arguments.workers)
     turns = [(rows[i % len(rows)], i // len(rows)) for i in share]
     return preset, context, [Crop(f"{row['image_id']}+{turn}", from_png(row["crop"])) for row, turn in turns]
 
 
-def child(told: argparse.Namespace) -> dict[str, Any]:
+def child(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run one loop over all photographs: seconds, and what every result is worth."""
-    name, way = told.child
-    preset, context, crops = prepared(told, name, way)
+    name, way = arguments.child
+    preset, context, crops = prepare(arguments, name, way)
     seeds, targets = seeds_for(crops, name, 0), targets_of(crops, context.generator)
     if way.endswith("profile"):
         return profile(way.startswith("plain"), preset, context, targets[:1], seeds[:1])
@@ -148,9 +148,9 @@ def child(told: argparse.Namespace) -> dict[str, Any]:
 
     warm = read_preset(name, {**preset.raw, "steps": 2, "preview_steps": min(1, preset.options.preview_steps)})
     invert(min(len(crops), context.side_by_side or 1), warm)
-    if told.meet:  # the workers begin together, and none has the machine for itself
-        (told.meet / str(told.worker)).touch()
-        while len(list(told.meet.iterdir())) < told.workers:
+    if arguments.meet:  # the workers begin together, and none has the machine for itself
+        (arguments.meet / str(arguments.worker)).touch()
+        while len(list(arguments.meet.iterdir())) < arguments.workers:
             time.sleep(0.01)
     start, busy = time.perf_counter(), time.process_time()
     found = invert(len(crops), preset)
@@ -261,8 +261,8 @@ def run_child(name: str, way: str, workers: int = 1) -> dict[str, Any]:
         meet.mkdir()
         own = [sys.executable, __file__, *sys.argv[1:], "--child", name, way]
         own += ["--meet", str(meet)] if workers > 1 else []
-        told = [[*own, "--worker", str(i), "--out", str(out)] for i, out in enumerate(outs)]
-        children = [subprocess.Popen(command) for command in told]
+        commands = [[*own, "--worker", str(i), "--out", str(out)] for i, out in enumerate(outs)]
+        children = [subprocess.Popen(command) for command in commands]
         ended = [child.wait() for child in children]
         if any(ended):
             sys.exit(f"{name}: a loop failed")
@@ -316,22 +316,22 @@ def main() -> None:
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--meet", type=Path, help=argparse.SUPPRESS)
-    told = parser.parse_args()
-    if told.photos < told.workers:
-        parser.error(f"--workers {told.workers}: there are {told.photos} --photos to share")
-    if told.child:
-        told.out.write_text(json.dumps(child(told)))
+    arguments = parser.parse_args()
+    if arguments.photos < arguments.workers:
+        parser.error(f"--workers {arguments.workers}: there are {arguments.photos} --photos to share")
+    if arguments.child:
+        arguments.out.write_text(json.dumps(child(arguments)))
         return
-    before = json.loads(told.plain.read_text()) if told.plain else {}
-    report: dict[str, Any] = {"torch": torch.__version__, "device": told.device, "threads": told.threads}
-    for name in told.presets:
+    before = json.loads(arguments.plain.read_text()) if arguments.plain else {}
+    report: dict[str, Any] = {"torch": torch.__version__, "device": arguments.device, "threads": arguments.threads}
+    for name in arguments.presets:
         found = report[name] = {"plain": before[name]["plain"] if before else run_child(name, "plain")}
         print(line(name, "plain", found["plain"]), flush=True)
-        found["ours"] = run_child(name, "ours", told.workers)
+        found["ours"] = run_child(name, "ours", arguments.workers)
         print(line(name, "ours", found["ours"]), flush=True)
         found["ratio"] = compared(found["plain"], found["ours"])
         print(f"{name:16} ratio  " + "  ".join(f"{what} {value:.3f}" for what, value in found["ratio"].items()))
-        if told.profile:
+        if arguments.profile:
             found["profile"] = run_child(name, "plain profile") | run_child(name, "our profile")
             for kind, facts in found["profile"].items():
                 shares = ", ".join(f"{group} {value:.0%}" for group, value in facts["share"].items())
@@ -340,8 +340,8 @@ def main() -> None:
                     f"{facts['of_peak']:4.0%} of {facts['peak_gflops']:.0f} GFLOP/s  ({shares})"
                 )
         sys.stdout.flush()
-    if told.out is not None:
-        told.out.write_text(json.dumps(report, indent=2) + "\n")
+    if arguments.out is not None:
+        arguments.out.write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -112,10 +112,10 @@ def read_files(folder: Path, images: int) -> float:
     return total
 
 
-def timed(read: Any, *told: Any) -> tuple[float, float]:
-    """Seconds and result."""
+def timed(read: Any, *values: Any) -> tuple[float, float]:
+    """Return the result and the seconds it took."""
     start = time.perf_counter()
-    return read(*told), time.perf_counter() - start
+    return read(*values), time.perf_counter() - start
 
 
 def main() -> None:
@@ -127,42 +127,42 @@ def main() -> None:
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=["ours"])
     parser.add_argument("--repeat", type=int, default=3, help="readings of the table; the median counts")
     parser.add_argument("--keep", action="store_true", help="leave the files there, and take those that are there")
-    told = parser.parse_args()
-    folder = told.folder or Path(tempfile.mkdtemp(prefix="ganvert-reading-"))
+    arguments = parser.parse_args()
+    folder = arguments.folder or Path(tempfile.mkdtemp(prefix="ganvert-reading-"))
     folder.mkdir(parents=True, exist_ok=True)
-    gigabytes = told.images * 4 * SHAPE[0] * SHAPE[1] / 1e9
-    print(f"{told.images} images, {SHAPE[0]} x {SHAPE[1]} float32 each, {gigabytes:.2f} GB of numbers, warm page cache")
+    gigabytes = arguments.images * 4 * SHAPE[0] * SHAPE[1] / 1e9
+    print(f"{arguments.images} images, {SHAPE[0]} x {SHAPE[1]} float32 each, {gigabytes:.2f} GB, warm page cache")
     try:
-        for kind in told.kind:
+        for kind in arguments.kind:
             files = folder / f"{kind}.files"
             if not files.exists():
-                write_files(files, told.images, kind)
-            expected, slow = timed(read_files, files, told.images)
+                write_files(files, arguments.images, kind)
+            expected, slow = timed(read_files, files, arguments.images)
             sizes = [file.stat() for file in files.iterdir()]
             weight = sum(size.st_size for size in sizes)
             print(
-                f"{kind}: .pt files {slow:.2f} s ({slow / told.images * 1e6:.0f} us an image), "
+                f"{kind}: .pt files {slow:.2f} s ({slow / arguments.images * 1e6:.0f} us an image), "
                 f"{weight / 1e9:.3f} GB ({sum(size.st_blocks for size in sizes) * 512 / 1e9:.3f} GB of disk blocks)",
                 flush=True,
             )
-            for name in told.settings:
+            for name in arguments.settings:
                 path = folder / f"{kind}-{name}.parquet"
                 if not path.exists():
                     start = time.perf_counter()
-                    write_table(path, told.images, kind, SETTINGS[name])
+                    write_table(path, arguments.images, kind, SETTINGS[name])
                     print(f"{kind}: Parquet ({name}) written in {time.perf_counter() - start:.1f} s")
-                runs = [timed(read_table, path) for _ in range(told.repeat)]
-                assert all(abs(found - expected) < 1e-6 * told.images for found, _ in runs), "they differ"
+                runs = [timed(read_table, path) for _ in range(arguments.repeat)]
+                assert all(abs(found - expected) < 1e-6 * arguments.images for found, _ in runs), "they differ"
                 fast, size = float(np.median([seconds for _, seconds in runs])), path.stat().st_size
                 print(
                     f"{kind}: Parquet ({name}) {fast:.2f} s ({', '.join(f'{seconds:.2f}' for _, seconds in runs)}), "
                     f"{size / 1e9:.3f} GB: {slow / fast:.1f} times as fast, {size / weight:.3f} of the size",
                     flush=True,
                 )
-            if not told.keep:
+            if not arguments.keep:
                 shutil.rmtree(files)
     finally:
-        if told.folder is None and not told.keep:
+        if arguments.folder is None and not arguments.keep:
             shutil.rmtree(folder)
 
 

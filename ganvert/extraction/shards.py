@@ -227,7 +227,6 @@ def plan(job: Job, inputs: Sequence[Path], work: Path, shard_size: int | None = 
     paths = [str(Path(path).absolute()) for path in inputs]
     name = hashlib.sha256("\0".join([str(Path.cwd()), *paths]).encode(errors="surrogateescape")).hexdigest()[:32]
     with storage_errors(work):
-        (work / "catalogues").mkdir(parents=True, exist_ok=True)
         catalogue = Catalogue(work / "catalogues" / f"{name}.sqlite")
         scan = catalogue.scan(inputs)
     store, total = Store(work, job), len(catalogue)

@@ -64,6 +64,8 @@ def run_shard(job: Job, shard: Shard, work: Path, on_progress: OnProgress = lamb
             return ShardResult(shard.key, len(shard.members), 0, time.monotonic() - start, skipped=True)
         name = job.to_json()
         if _session is None or _session[0] != name:
+            if _session is not None:
+                _session[1].reader.close()
             _session = None  # frees its memory before the next one is loaded
             _session = name, Session(job)
         tables = _session[1].run(shard.members, store.tuned, on_progress)

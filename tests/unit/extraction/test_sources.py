@@ -318,7 +318,9 @@ def test_zip_bomb_ends_at_the_size_it_promises(tmp_path: Path) -> None:
     assert str(found["a.jpg"]).startswith("damaged in the archive (Bad CRC-32") and peak < 1 << 20
 
 
-@pytest.mark.parametrize(("field", "value", "reason"), [(8, 1, "encrypted"), (10, 99, "method 99"), (10, 12, "method 12")])
+@pytest.mark.parametrize(
+    ("field", "value", "reason"), [(8, 1, "encrypted"), (10, 99, "method 99"), (10, 12, "method 12")]
+)
 def test_zip_members_that_cannot_be_unpacked(tmp_path: Path, field: int, value: int, reason: str) -> None:
     path = zipped(tmp_path, {"a.jpg": b"1"})
     data = bytearray(path.read_bytes())
