@@ -4,11 +4,11 @@
 
 Writes synthetic W+ codes (16 x 512 float32 an image) both ways, in pieces, then reads everything back: the table with
 ``ganvert.tables.batches``, the files one by one with ``torch.load(weights_only=True)``. Both end as numpy arrays; the
-last number of every image is looked at, and the sums of these must agree. The page cache is warm: the files have just
+last number of every image is used, and the sums of these must agree. The page cache is warm: the files have just
 been written (for cold ones, run with --keep, drop the caches as root, and run again). ``random`` codes are independent
 normal numbers; ``related`` ones are like real ones: a mean code and 64 common directions, rows of an image alike.
 
---settings tells how the vectors are stored: ours, or what was tried against it.
+--settings chooses how the vectors are stored: ours, or an alternative that was tried.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def pieces(images: int, kind: str) -> Iterator[np.ndarray]:
-    """Codes [at most PIECE, 16, 512], the same at every call."""
+    """Yield codes [at most PIECE, 16, 512], the same at every call."""
     source = np.random.default_rng(0)
     mean = source.standard_normal(SHAPE, np.float32)
     directions = 0.3 * source.standard_normal((64, 512), np.float32)
@@ -58,7 +58,7 @@ def pieces(images: int, kind: str) -> Iterator[np.ndarray]:
 
 
 def write_table(path: Path, images: int, kind: str, settings: dict[str, Any]) -> None:
-    """The table as ganvert writes it."""
+    """Write the table as ganvert does."""
     table, ours = tables.codes_table({"ws": SHAPE}), tables._settings
     fixed = dict.fromkeys(("method", "space", "status", "reason", "generator", "encoder", "config"), "ok")
     first = 0
@@ -85,7 +85,7 @@ def write_table(path: Path, images: int, kind: str, settings: dict[str, Any]) ->
 
 
 def write_files(folder: Path, images: int, kind: str) -> None:
-    """One .pt file an image, a tensor each."""
+    """Write one .pt file an image, a tensor each."""
     folder.mkdir()
     first = 0
     for codes in pieces(images, kind):
@@ -95,7 +95,7 @@ def write_files(folder: Path, images: int, kind: str) -> None:
 
 
 def read_table(path: Path) -> float:
-    """Everything as float arrays [rows, 16, 512]; the sum of the last numbers."""
+    """Read everything as float arrays [rows, 16, 512]; return the sum of the last numbers."""
     total = 0.0
     for part in tables.batches(path, "codes", ["ws"], 256):
         codes = tables.array(part, "ws").reshape(-1, *SHAPE)
@@ -104,7 +104,7 @@ def read_table(path: Path) -> float:
 
 
 def read_files(folder: Path, images: int) -> float:
-    """The same of the files."""
+    """Do the same with the files."""
     total = 0.0
     for i in range(images):
         code = torch.load(folder / f"{i:08}.pt", weights_only=True).numpy()
@@ -119,7 +119,7 @@ def timed(read: Any, *values: Any) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Run and print."""
+    """Write, read, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--folder", type=Path, help="where to write; by default a temporary folder")

@@ -119,7 +119,8 @@ class Job:
         if self.invert is not None:
             invert, preset = self.invert, self.invert.read()
             facts["invert"] = [
-                *(invert.method, fingerprint_of(preset.options), invert.label, invert.seed, dataclasses.asdict(invert.speed)),
+                *(invert.method, fingerprint_of(preset.options), invert.label, invert.seed),
+                dataclasses.asdict(invert.speed),
                 _code_of(preset),
                 _digest_of_inputs(preset, invert.inputs),
             ]
