@@ -1,4 +1,4 @@
-"""Extraction at scale, measured: equal tables, memory, a run with nothing to do, what a shard costs beside its work.
+"""Measures extraction at scale: equal tables, memory, a run with nothing to do, the overhead of a shard.
 
     python benchmarks/extraction.py identical FOLDER [--images 2000] [--photos FOLDER --method encoder]
     python benchmarks/extraction.py memory FOLDER [--images 1000 10000]
@@ -6,9 +6,9 @@
 
 `identical` runs threads, dask and ray with two workers each, and one process without Prefect, and compares the files.
 `memory` is the peak of a process that does everything itself, and the time of a second run that finds all of it done.
-`overhead` is what a shard costs beside its work: the same pictures in few shards and in many, by runner. Pictures are
-small ones of noise and the generator is a tiny one with random weights (only the plumbing counts), except where
---photos names some.
+`overhead` is what a shard costs besides its work: the same pictures in few shards and in many, by runner. Pictures are
+small ones of noise and the generator is a tiny one with random weights, so that only the plumbing counts, unless
+--photos names real ones.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def make_pictures(folder: Path, count: int) -> Path:
-    """`count` different PNGs, a thousand a folder; made once."""
+    """Make `count` different PNGs, a thousand a folder, unless they exist; return their folder."""
     done = folder / f"pictures-{count}"
     if done.exists():
         return done
@@ -51,11 +51,11 @@ def make_pictures(folder: Path, count: int) -> Path:
 
 
 def make_project(folder: Path, photos: Path | None, method: str) -> Path:
-    """A params.yaml beside the project's own stages: the default one, or one with a tiny generator."""
+    """Write a params.yaml, the default one or one with a tiny generator; return its folder."""
     project = folder / ("real" if photos else "tiny")
     project.mkdir(parents=True, exist_ok=True)
-    told = yaml.safe_load((ROOT / "params.yaml").read_text())
-    told["device"] = "cpu"
+    settings = yaml.safe_load((ROOT / "params.yaml").read_text())
+    settings["device"] = "cpu"
     if photos is None:
         from ganvert.generators.mobile_stylegan import MobileStyleGAN
 
@@ -66,24 +66,24 @@ def make_project(folder: Path, photos: Path | None, method: str) -> Path:
             project / "tiny.safetensors",
             {"format": "ganvert", "architecture": "mobile_stylegan"},
         )
-        told["generator"]["path"] = "tiny.safetensors"
-        told["align"] |= {"recipe": "center", "resolution": 64}
+        settings["generator"]["path"] = "tiny.safetensors"
+        settings["align"] |= {"recipe": "center", "resolution": 64}
         line = {"loss": "mse", "weight": 1.0, "resolution": None}
-        told["invert"]["options"] = {
+        settings["invert"]["options"] = {
             method: {"inverter": "optimise", "space": "wplus", "steps": 2, "lr": 0.05, "objective": [line]}
         }
-        told["invert"]["methods"] = {method: "tiny.safetensors"}
-        told["edit"]["method"] = method
-        told["evaluate"]["metrics"] = ["mse_64"]
-        told["discover"]["methods"] = {"ganspace": {"components": 2}}
-    (project / "params.yaml").write_text(yaml.safe_dump(told))
+        settings["invert"]["methods"] = {method: "tiny.safetensors"}
+        settings["edit"]["method"] = method
+        settings["evaluate"]["metrics"] = ["mse_64"]
+        settings["discover"]["methods"] = {"ganspace": {"components": 2}}
+    (project / "params.yaml").write_text(yaml.safe_dump(settings))
     if not (project / "data").exists():
         (project / "data").symlink_to(ROOT / "data")
     return project
 
 
 def run(command: list[str], project: Path) -> float:
-    """Seconds of a command."""
+    """Run a command; return its seconds."""
     start = time.monotonic()
     env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, cwd=project, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
@@ -94,15 +94,15 @@ def run(command: list[str], project: Path) -> float:
 
 
 def digest(folder: Path) -> str:
-    """Of all tables in a folder."""
-    found = hashlib.sha256()
+    """Return a digest of all tables in a folder."""
+    digest_of_all = hashlib.sha256()
     for path in sorted(folder.glob("*.parquet")):
-        found.update(f"{path.name}\n".encode() + path.read_bytes())
-    return found.hexdigest()[:16]
+        digest_of_all.update(f"{path.name}\n".encode() + path.read_bytes())
+    return digest_of_all.hexdigest()[:16]
 
 
 def commands(arguments: argparse.Namespace, pictures: Path, out: Path) -> dict[str, list[str]]:
-    """One process, and every runner with two workers; each has a work store of its own."""
+    """Return the command of one process, and of every runner with two workers."""
     method = arguments.method
     alone = [sys.executable, "-m", "stages.extract", str(pictures), "--method", method, "--workers", "1"]
     flow = [sys.executable, "-m", "flows.extract", str(pictures), "--method", method, "--workers", "2"]
@@ -113,24 +113,24 @@ def commands(arguments: argparse.Namespace, pictures: Path, out: Path) -> dict[s
 
 
 def identical(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Every runner's tables against those of one process."""
+    """Compare every runner's tables with those of one process."""
     pictures = arguments.photos or make_pictures(arguments.folder, arguments.images[0])
     project = make_project(arguments.folder, arguments.photos, arguments.method)
-    found = {}
+    figures = {}
     for name, command in commands(arguments, pictures, arguments.folder / "out").items():
         shutil.rmtree(project / ".work", ignore_errors=True)
         shutil.rmtree(arguments.folder / "out" / name, ignore_errors=True)
         seconds = run(command, project)
-        found[name] = {"seconds": round(seconds, 1), "tables": digest(arguments.folder / "out" / name)}
-        report(name, found[name])
-    same = len({row["tables"] for row in found.values()}) == 1
-    return {"identical": same, "runs": found}
+        figures[name] = {"seconds": round(seconds, 1), "tables": digest(arguments.folder / "out" / name)}
+        report(name, figures[name])
+    same = len({row["tables"] for row in figures.values()}) == 1
+    return {"identical": same, "runs": figures}
 
 
 def memory(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Peak memory by the number of pictures, and a second run with nothing to do."""
+    """Measure peak memory by the number of pictures, and a second run with nothing to do."""
     project = make_project(arguments.folder, None, arguments.method)
-    found = {}
+    figures = {}
     for count in arguments.images:
         pictures = make_pictures(arguments.folder, count)
         out = arguments.folder / "out" / f"memory-{count}"
@@ -152,16 +152,16 @@ def memory(arguments: argparse.Namespace) -> dict[str, Any]:
                 sys.exit(done.stderr[-3000:])
             peak = int(done.stdout.split("PEAK")[1]) / 1024
             rows[what] = {"seconds": round(time.monotonic() - start, 1), "peak_mib": round(peak)}
-        found[str(count)] = rows
+        figures[str(count)] = rows
         report(f"{count} pictures", rows)
-    return found
+    return figures
 
 
 def overhead(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Seconds a shard costs beside its work: the same pictures in few shards and in many, one worker."""
+    """Measure the seconds a shard costs besides its work: the same pictures in few shards and in many, one worker."""
     pictures = make_pictures(arguments.folder, arguments.images[0])
     project = make_project(arguments.folder, None, arguments.method)
-    found = {}
+    figures = {}
     for runner in arguments.runners:
         walls = {}
         for shards in arguments.shards:
@@ -176,19 +176,19 @@ def overhead(arguments: argparse.Namespace) -> dict[str, Any]:
             walls[shards] = seconds
         few, many = arguments.shards
         each = (walls[many] - walls[few]) / (many - few)
-        found[runner] = {"seconds_a_shard": round(each, 3), "walls": {str(k): round(v, 1) for k, v in walls.items()}}
-        report(runner, found[runner])
-    return found
+        figures[runner] = {"seconds_a_shard": round(each, 3), "walls": {str(k): round(v, 1) for k, v in walls.items()}}
+        report(runner, figures[runner])
+    return figures
 
 
 def report(name: str, figures: Any) -> None:
-    """One line, at once."""
+    """Print one line at once."""
     sys.stdout.write(f"{name}: {json.dumps(figures)}\n")
     sys.stdout.flush()
 
 
 def main() -> None:
-    """Parse and run."""
+    """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["identical", "memory", "overhead"])
     parser.add_argument("folder", type=Path, help="for pictures and results")
@@ -203,8 +203,8 @@ def main() -> None:
     arguments.photos = arguments.photos and arguments.photos.absolute()
     defaults = {"identical": [2000], "memory": [1000, 10_000], "overhead": [640]}
     arguments.images = arguments.images or defaults[arguments.what]
-    found = {"identical": identical, "memory": memory, "overhead": overhead}[arguments.what](arguments)
-    report(arguments.what, found)
+    figures = {"identical": identical, "memory": memory, "overhead": overhead}[arguments.what](arguments)
+    report(arguments.what, figures)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How fast a photograph is inverted, against the plainest loop: same steps, same start, same generator, one run.
+"""Measures how fast a photograph is inverted, against the plainest loop: same steps, start and generator, one run.
 
     python benchmarks/inversion.py [--photos 1] [--steps 60] [--presets encoder_wplus cpu_fzplus] [--device cuda]
                                    [--preview PRESET STEPS PX EVERY] [--precision bf16] [--compile graphs]
@@ -11,8 +11,8 @@ extract` starts them, which share the photographs; the plain one has all threads
 data/assets, the encoders that come with ganvert, and presets of params.yaml, whose preview steps keep their share. More
 photographs than there are begin again at the first, with another seed.
 
-Printed: seconds a photograph, what the result is worth (256 px), their ratios, and with --profile what the time goes
-into and how far from the machine's peak (a matrix product) that is. Quality is a loss: a ratio above 1 is worse.
+Prints seconds a photograph, quality (256 px), their ratios, and with --profile where the time goes and how far that is
+from the machine's peak (a matrix product). Quality is a loss: a ratio above 1 is worse.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ GROUPS = {
 def plain_step(
     target: Tensor, start: Mapping[str, Tensor], leaves: Mapping[str, Tensor], preset: Preset, context: Context
 ) -> Tensor:
-    """The objective of the present code, everything from scratch."""
+    """Return the objective of a code, with everything computed from scratch."""
     options = preset.options
     images = context.generator.synthesize(make_space(options.space, context.generator).decode(leaves))
     total = torch.zeros((), device=images.device)
@@ -80,7 +80,7 @@ def plain_step(
 
 
 def plain(target: Tensor, seed: int, preset: Preset, context: Context) -> dict[str, Tensor]:
-    """The code [1, ...] of one photograph [1, 3, h, w]."""
+    """Return the code [1, ...] of one photograph [1, 3, h, w]."""
     options = preset.options
     space = make_space(options.space, context.generator)
     if options.init == "encoder":
@@ -102,55 +102,57 @@ def plain(target: Tensor, seed: int, preset: Preset, context: Context) -> dict[s
 # --- one process a loop ----------------------------------------------------------------------------------------------
 
 
-def prepared(told: argparse.Namespace, name: str, way: str) -> tuple[Preset, Context, list[Crop]]:
-    """The preset at so many steps, the models, and the photographs."""
-    strict_math(told.threads if way.startswith("plain") or told.workers == 1 else 1)
-    if way.startswith("plain"):
+def prepare(arguments: argparse.Namespace, name: str, loop: str) -> tuple[Preset, Context, list[Crop]]:
+    """Return the preset with the number of steps asked for, the models, and the photographs."""
+    strict_math(arguments.threads if loop.startswith("plain") or arguments.workers == 1 else 1)
+    if loop.startswith("plain"):
         kernels.ENABLED = False
     else:
         keep_freed_memory()
     raw = copy.deepcopy(params.load(Path("params.yaml"))["invert"]["options"][name])
     share = raw.get("preview_steps", 0) / raw["steps"]
-    raw |= {"steps": told.steps, "preview_steps": round(share * told.steps)}
-    for preset, steps, px, every in told.preview or ():
+    raw |= {"steps": arguments.steps, "preview_steps": round(share * arguments.steps)}
+    for preset, steps, px, every in arguments.preview or ():
         if preset == name:
             raw |= {"preview_steps": int(steps), "preview_px": int(px), "preview_every": int(every)}
     preset = read_preset(name, raw)
-    generator = load_generator(ASSETS / "mobile_stylegan.safetensors").to(resolve_device(told.device))
+    generator = load_generator(ASSETS / "mobile_stylegan.safetensors").to(resolve_device(arguments.device))
     context = make_context(preset, generator, shipped_encoders(preset), ASSETS)
-    compiled = {"false": False, "true": True, "graphs": "graphs"}[told.compile]
-    speed = Speed(precision=told.precision, compile=compiled)
+    compiled = {"false": False, "true": True, "graphs": "graphs"}[arguments.compile]
+    speed = Speed(precision=arguments.precision, compile=compiled)
     context = Context(
-        generator=generator, folder=ASSETS, encoder=context.encoder, side_by_side=told.side_by_side, speed=speed
+        generator=generator, folder=ASSETS, encoder=context.encoder, side_by_side=arguments.side_by_side, speed=speed
     )
     rows = tables.read(Path("data/aligned.parquet"), tables.ALIGNED).to_pylist()
-    share = range(told.worker, told.photos, 1 if way.startswith("plain") else told.workers)
+    share = range(arguments.worker, arguments.photos, 1 if loop.startswith("plain") else arguments.workers)
     turns = [(rows[i % len(rows)], i // len(rows)) for i in share]
     return preset, context, [Crop(f"{row['image_id']}+{turn}", from_png(row["crop"])) for row, turn in turns]
 
 
-def child(told: argparse.Namespace) -> dict[str, Any]:
-    """Run one loop over all photographs: seconds, and what every result is worth."""
-    name, way = told.child
-    preset, context, crops = prepared(told, name, way)
+def child(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Run one loop over all photographs; return its seconds and the quality of every result."""
+    name, loop = arguments.child
+    preset, context, crops = prepare(arguments, name, loop)
     seeds, targets = seeds_for(crops, name, 0), targets_of(crops, context.generator)
-    if way.endswith("profile"):
-        return profile(way.startswith("plain"), preset, context, targets[:1], seeds[:1])
+    if loop.endswith("profile"):
+        return profile(loop.startswith("plain"), preset, context, targets[:1], seeds[:1])
     ids = [crop.image_id for crop in crops]
 
-    def invert(count: int, one: Preset) -> list[Inversion]:
-        if way == "plain":
-            codes = [plain(targets[i : i + 1], seeds[i], one, context) for i in range(count)]
-            return [Inversion(one.space, code, [], torch.zeros(1, 0), torch.zeros(1), ["ok"], [""]) for code in codes]
+    def invert(count: int, method: Preset) -> list[Inversion]:
+        if loop == "plain":
+            codes = [plain(targets[i : i + 1], seeds[i], method, context) for i in range(count)]
+            return [
+                Inversion(method.space, code, [], torch.zeros(1, 0), torch.zeros(1), ["ok"], [""]) for code in codes
+            ]
         batch = Batch(targets=targets[:count], seeds=seeds[:count], image_ids=ids[:count])
-        done = one.inverter.run(batch, context, one.options)
+        done = method.inverter.run(batch, context, method.options)
         return [done.select(i) for i in range(count)]
 
     warm = read_preset(name, {**preset.raw, "steps": 2, "preview_steps": min(1, preset.options.preview_steps)})
     invert(min(len(crops), context.side_by_side or 1), warm)
-    if told.meet:  # the workers begin together, and none has the machine for itself
-        (told.meet / str(told.worker)).touch()
-        while len(list(told.meet.iterdir())) < told.workers:
+    if arguments.meet:  # the workers begin together, and none has the machine for itself
+        (arguments.meet / str(arguments.worker)).touch()
+        while len(list(arguments.meet.iterdir())) < arguments.workers:
             time.sleep(0.01)
     start, busy = time.perf_counter(), time.process_time()
     found = invert(len(crops), preset)
@@ -176,7 +178,7 @@ def _wait(device: torch.device) -> None:
 
 
 def peak(device: torch.device, size: int = 2048) -> float:
-    """Floating-point operations a second of a square matrix product, the best of some."""
+    """Return the floating-point operations a second of a square matrix product, the best of five."""
     a = torch.randn(size, size, device=device)
     a @ a
     best = min(_seconds(lambda: a @ a, device) for _ in range(5))
@@ -192,7 +194,7 @@ def _seconds(work: Callable[[], object], device: torch.device) -> float:
 
 
 class _NoModules(contextlib.nullcontext[None]):
-    """In place of the counter's own tracker of modules, which fails on leaves that are seen under no_grad."""
+    """Stand-in for the counter's tracker of modules, which fails on leaves that are used under no_grad."""
 
     parents = frozenset({"Global"})
 
@@ -200,18 +202,18 @@ class _NoModules(contextlib.nullcontext[None]):
 def profile(
     of_plain: bool, preset: Preset, context: Context, target: Tensor, seeds: Sequence[int]
 ) -> dict[str, dict[str, Any]]:
-    """Kinds of steps: seconds, share of every group of operators, and operations a second against the peak."""
+    """Return, by kind of step, its seconds, the share of every group of operators, and its part of the peak."""
     from torch.utils.flop_counter import FlopCounterMode
 
     def ours(count: int, early: int = 0) -> Callable[[], object]:
         more = {"steps": count, "preview_steps": early, "preview_every": 100, "ramp_down": 0.0}
-        one = read_preset(preset.name, {**preset.raw, **more})
+        method = read_preset(preset.name, {**preset.raw, **more})
         batch = Batch(targets=target, seeds=seeds)
-        return lambda: one.inverter.run(batch, context, one.options)
+        return lambda: method.inverter.run(batch, context, method.options)
 
     def theirs(count: int) -> Callable[[], object]:
-        one = read_preset(preset.name, {**preset.raw, "steps": count, "preview_steps": 0, "ramp_down": 0.0})
-        return lambda: plain(target, seeds[0], one, context)
+        method = read_preset(preset.name, {**preset.raw, "steps": count, "preview_steps": 0, "ramp_down": 0.0})
+        return lambda: plain(target, seeds[0], method, context)
 
     # Runs of two lengths: what a step takes is the difference, so that starts and targets drop out.
     pairs = {"plain step": (theirs(1), theirs(3))} if of_plain else {"full step": (ours(1), ours(3))}
@@ -254,41 +256,43 @@ def profile(
 # --- the parent ------------------------------------------------------------------------------------------------------
 
 
-def run_child(name: str, way: str, workers: int = 1) -> dict[str, Any]:
-    """A loop in a process of its own, or in several that share the photographs."""
+def run_child(name: str, loop: str, workers: int = 1) -> dict[str, Any]:
+    """Run a loop in a process of its own, or in several that share the photographs; return its figures."""
     with tempfile.TemporaryDirectory() as folder:
         meet, outs = Path(folder) / "meet", [Path(folder) / f"{i}.json" for i in range(workers)]
         meet.mkdir()
-        own = [sys.executable, __file__, *sys.argv[1:], "--child", name, way]
+        own = [sys.executable, __file__, *sys.argv[1:], "--child", name, loop]
         own += ["--meet", str(meet)] if workers > 1 else []
-        told = [[*own, "--worker", str(i), "--out", str(out)] for i, out in enumerate(outs)]
-        children = [subprocess.Popen(command) for command in told]
+        commands = [[*own, "--worker", str(i), "--out", str(out)] for i, out in enumerate(outs)]
+        children = [subprocess.Popen(command) for command in commands]
         ended = [child.wait() for child in children]
         if any(ended):
             sys.exit(f"{name}: a loop failed")
         found = [json.loads(out.read_text()) for out in outs]
-    if way.endswith("profile"):
+    if loop.endswith("profile"):
         return found[0]
-    whole = {**found[0], **{what: [value for one in found for value in one[what]] for what in METRICS}}
+    whole = {**found[0], **{what: [value for part in found for value in part[what]] for what in METRICS}}
     photos = len(whole[METRICS[0]])
-    whole["seconds"] = max(one["seconds"] for one in found) / photos  # the longest of those that ran at once
-    whole["core_seconds"] = sum(one["core_seconds"] for one in found) / photos
+    whole["seconds"] = max(part["seconds"] for part in found) / photos  # the longest of those that ran at once
+    whole["core_seconds"] = sum(part["core_seconds"] for part in found) / photos
     return whole
 
 
-def line(name: str, way: str, found: Mapping[str, Any]) -> str:
-    """One line a run."""
+def line(name: str, loop: str, found: Mapping[str, Any]) -> str:
+    """Return the line to print for a run."""
     worth = "  ".join(f"{what} {sum(found[what]) / len(found[what]):.5f}" for what in METRICS)
     steps = found["options"]
     early = f"  ({steps['preview_steps']} of {steps['steps']} steps at {steps['preview_px']} px)"
     taken = f"{found['seconds']:8.2f} s ({found['core_seconds']:.1f} core s) a photograph"
-    return f"{name:16} {way:6} {taken}  {3600 / found['seconds']:7.1f} an hour  {worth}{early if way == 'ours' else ''}"
+    return (
+        f"{name:16} {loop:6} {taken}  {3600 / found['seconds']:7.1f} an hour  {worth}{early if loop == 'ours' else ''}"
+    )
 
 
 def compared(plain: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, float]:
-    """Ratios of two runs: how often as fast, and the loss of ours for each of the plain one's (means of photographs).
+    """Return ratios of two runs: how many times as fast ours is, and its losses by the plain loop's (means).
 
-    Seconds of cores count no time that other programs took from them.
+    Core-seconds leave out the time that other programs took.
     """
     worth = {what: sum(ours[what]) / sum(plain[what]) for what in METRICS}
     by_cores = plain["core_seconds"] / ours["core_seconds"]
@@ -296,7 +300,7 @@ def compared(plain: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, flo
 
 
 def main() -> None:
-    """Run both loops for every preset, print, write JSON."""
+    """Run both loops for every preset, print the figures, and write them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--presets", nargs="+", default=["encoder_wplus", "cpu_fzplus"])
     parser.add_argument("--photos", type=int, default=1)
@@ -316,22 +320,22 @@ def main() -> None:
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--meet", type=Path, help=argparse.SUPPRESS)
-    told = parser.parse_args()
-    if told.photos < told.workers:
-        parser.error(f"--workers {told.workers}: there are {told.photos} --photos to share")
-    if told.child:
-        told.out.write_text(json.dumps(child(told)))
+    arguments = parser.parse_args()
+    if arguments.photos < arguments.workers:
+        parser.error(f"--workers {arguments.workers}: there are {arguments.photos} --photos to share")
+    if arguments.child:
+        arguments.out.write_text(json.dumps(child(arguments)))
         return
-    before = json.loads(told.plain.read_text()) if told.plain else {}
-    report: dict[str, Any] = {"torch": torch.__version__, "device": told.device, "threads": told.threads}
-    for name in told.presets:
+    before = json.loads(arguments.plain.read_text()) if arguments.plain else {}
+    report: dict[str, Any] = {"torch": torch.__version__, "device": arguments.device, "threads": arguments.threads}
+    for name in arguments.presets:
         found = report[name] = {"plain": before[name]["plain"] if before else run_child(name, "plain")}
         print(line(name, "plain", found["plain"]), flush=True)
-        found["ours"] = run_child(name, "ours", told.workers)
+        found["ours"] = run_child(name, "ours", arguments.workers)
         print(line(name, "ours", found["ours"]), flush=True)
         found["ratio"] = compared(found["plain"], found["ours"])
         print(f"{name:16} ratio  " + "  ".join(f"{what} {value:.3f}" for what, value in found["ratio"].items()))
-        if told.profile:
+        if arguments.profile:
             found["profile"] = run_child(name, "plain profile") | run_child(name, "our profile")
             for kind, facts in found["profile"].items():
                 shares = ", ".join(f"{group} {value:.0%}" for group, value in facts["share"].items())
@@ -340,8 +344,8 @@ def main() -> None:
                     f"{facts['of_peak']:4.0%} of {facts['peak_gflops']:.0f} GFLOP/s  ({shares})"
                 )
         sys.stdout.flush()
-    if told.out is not None:
-        told.out.write_text(json.dumps(report, indent=2) + "\n")
+    if arguments.out is not None:
+        arguments.out.write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":

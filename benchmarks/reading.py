@@ -4,11 +4,11 @@
 
 Writes synthetic W+ codes (16 x 512 float32 an image) both ways, in pieces, then reads everything back: the table with
 ``ganvert.tables.batches``, the files one by one with ``torch.load(weights_only=True)``. Both end as numpy arrays; the
-last number of every image is looked at, and the sums of these must agree. The page cache is warm: the files have just
+last number of every image is used, and the sums of these must agree. The page cache is warm: the files have just
 been written (for cold ones, run with --keep, drop the caches as root, and run again). ``random`` codes are independent
 normal numbers; ``related`` ones are like real ones: a mean code and 64 common directions, rows of an image alike.
 
---settings tells how the vectors are stored: ours, or what was tried against it.
+--settings chooses how the vectors are stored: ours, or an alternative that was tried.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def pieces(images: int, kind: str) -> Iterator[np.ndarray]:
-    """Codes [at most PIECE, 16, 512], the same at every call."""
+    """Yield codes [at most PIECE, 16, 512], the same at every call."""
     source = np.random.default_rng(0)
     mean = source.standard_normal(SHAPE, np.float32)
     directions = 0.3 * source.standard_normal((64, 512), np.float32)
@@ -58,7 +58,7 @@ def pieces(images: int, kind: str) -> Iterator[np.ndarray]:
 
 
 def write_table(path: Path, images: int, kind: str, settings: dict[str, Any]) -> None:
-    """The table as ganvert writes it."""
+    """Write the table as ganvert does."""
     table, ours = tables.codes_table({"ws": SHAPE}), tables._settings
     fixed = dict.fromkeys(("method", "space", "status", "reason", "generator", "encoder", "config"), "ok")
     first = 0
@@ -85,7 +85,7 @@ def write_table(path: Path, images: int, kind: str, settings: dict[str, Any]) ->
 
 
 def write_files(folder: Path, images: int, kind: str) -> None:
-    """One .pt file an image, a tensor each."""
+    """Write one .pt file an image, a tensor each."""
     folder.mkdir()
     first = 0
     for codes in pieces(images, kind):
@@ -95,7 +95,7 @@ def write_files(folder: Path, images: int, kind: str) -> None:
 
 
 def read_table(path: Path) -> float:
-    """Everything as float arrays [rows, 16, 512]; the sum of the last numbers."""
+    """Read everything as float arrays [rows, 16, 512]; return the sum of the last numbers."""
     total = 0.0
     for part in tables.batches(path, "codes", ["ws"], 256):
         codes = tables.array(part, "ws").reshape(-1, *SHAPE)
@@ -104,7 +104,7 @@ def read_table(path: Path) -> float:
 
 
 def read_files(folder: Path, images: int) -> float:
-    """The same of the files."""
+    """Do the same with the files."""
     total = 0.0
     for i in range(images):
         code = torch.load(folder / f"{i:08}.pt", weights_only=True).numpy()
@@ -112,14 +112,14 @@ def read_files(folder: Path, images: int) -> float:
     return total
 
 
-def timed(read: Any, *told: Any) -> tuple[float, float]:
-    """Seconds and result."""
+def timed(read: Any, *values: Any) -> tuple[float, float]:
+    """Return the result and the seconds it took."""
     start = time.perf_counter()
-    return read(*told), time.perf_counter() - start
+    return read(*values), time.perf_counter() - start
 
 
 def main() -> None:
-    """Run and print."""
+    """Write, read, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--folder", type=Path, help="where to write; by default a temporary folder")
@@ -127,42 +127,42 @@ def main() -> None:
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=["ours"])
     parser.add_argument("--repeat", type=int, default=3, help="readings of the table; the median counts")
     parser.add_argument("--keep", action="store_true", help="leave the files there, and take those that are there")
-    told = parser.parse_args()
-    folder = told.folder or Path(tempfile.mkdtemp(prefix="ganvert-reading-"))
+    arguments = parser.parse_args()
+    folder = arguments.folder or Path(tempfile.mkdtemp(prefix="ganvert-reading-"))
     folder.mkdir(parents=True, exist_ok=True)
-    gigabytes = told.images * 4 * SHAPE[0] * SHAPE[1] / 1e9
-    print(f"{told.images} images, {SHAPE[0]} x {SHAPE[1]} float32 each, {gigabytes:.2f} GB of numbers, warm page cache")
+    gigabytes = arguments.images * 4 * SHAPE[0] * SHAPE[1] / 1e9
+    print(f"{arguments.images} images, {SHAPE[0]} x {SHAPE[1]} float32 each, {gigabytes:.2f} GB, warm page cache")
     try:
-        for kind in told.kind:
+        for kind in arguments.kind:
             files = folder / f"{kind}.files"
             if not files.exists():
-                write_files(files, told.images, kind)
-            expected, slow = timed(read_files, files, told.images)
+                write_files(files, arguments.images, kind)
+            expected, slow = timed(read_files, files, arguments.images)
             sizes = [file.stat() for file in files.iterdir()]
             weight = sum(size.st_size for size in sizes)
             print(
-                f"{kind}: .pt files {slow:.2f} s ({slow / told.images * 1e6:.0f} us an image), "
+                f"{kind}: .pt files {slow:.2f} s ({slow / arguments.images * 1e6:.0f} us an image), "
                 f"{weight / 1e9:.3f} GB ({sum(size.st_blocks for size in sizes) * 512 / 1e9:.3f} GB of disk blocks)",
                 flush=True,
             )
-            for name in told.settings:
+            for name in arguments.settings:
                 path = folder / f"{kind}-{name}.parquet"
                 if not path.exists():
                     start = time.perf_counter()
-                    write_table(path, told.images, kind, SETTINGS[name])
+                    write_table(path, arguments.images, kind, SETTINGS[name])
                     print(f"{kind}: Parquet ({name}) written in {time.perf_counter() - start:.1f} s")
-                runs = [timed(read_table, path) for _ in range(told.repeat)]
-                assert all(abs(found - expected) < 1e-6 * told.images for found, _ in runs), "they differ"
+                runs = [timed(read_table, path) for _ in range(arguments.repeat)]
+                assert all(abs(found - expected) < 1e-6 * arguments.images for found, _ in runs), "they differ"
                 fast, size = float(np.median([seconds for _, seconds in runs])), path.stat().st_size
                 print(
                     f"{kind}: Parquet ({name}) {fast:.2f} s ({', '.join(f'{seconds:.2f}' for _, seconds in runs)}), "
                     f"{size / 1e9:.3f} GB: {slow / fast:.1f} times as fast, {size / weight:.3f} of the size",
                     flush=True,
                 )
-            if not told.keep:
+            if not arguments.keep:
                 shutil.rmtree(files)
     finally:
-        if told.folder is None and not told.keep:
+        if arguments.folder is None and not arguments.keep:
             shutil.rmtree(folder)
 
 

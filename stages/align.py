@@ -1,4 +1,4 @@
-"""Photos to aligned crops: data/photos.parquet (one row per photo, whatever became of it) and data/aligned.parquet."""
+"""Photos to aligned crops: data/photos.parquet (one row per photo, usable or not) and data/aligned.parquet."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ log = logging.getLogger("align")
 
 def main() -> None:
     """Align every photo of the folders; photos that cannot be used become rows with a status and a reason."""
-    with stage("align") as told:
-        options, generator = told["align"].options(), generator_of(told)
+    with stage("align") as sections:
+        options, generator = sections["align"].options(), generator_of(sections)
         if options.resolution is None:
             options = dataclasses.replace(options, resolution=generator.resolution)
         job = make_job(align=options, invert=None, assets_folder=ASSETS, device="cpu", threads=1)
-        inputs = [Path(path) for path in told["align"].photos]
+        inputs = [Path(path) for path in sections["align"].photos]
         outputs = {"photos": PHOTOS, "aligned": ALIGNED}
-        found = extract(job, inputs, WORK, outputs, workers=default_workers("cpu", 1), what="align")
-        if not found.rows["aligned"]:
+        run = extract(job, inputs, WORK, outputs, workers=default_workers("cpu", 1), what="align")
+        if not run.rows["aligned"]:
             ALIGNED.unlink()  # nothing that could be mistaken for a result
             first = next(tables.rows(PHOTOS, tables.PHOTOS, ["reason"]))["reason"]
             raise InputError(
-                f"none of {found.rows['photos']} photos could be aligned (reasons: {PHOTOS}, column reason; the first: "
+                f"none of {run.rows['photos']} photos could be aligned (reasons: {PHOTOS}, column reason; the first: "
                 f"{first}); put photos {'with a frontal face ' if RECIPES[options.recipe].needs_face else ''}into "
-                f"{' or '.join(told['align'].photos)}"
+                f"{' or '.join(sections['align'].photos)}"
             )
-        good = sum(row["status"] == "ok" for row in tables.rows(PHOTOS, tables.PHOTOS, ["status"], 4096))
-        log.info("%d of %d photos gave %d crops", good, found.rows["photos"], found.rows["aligned"])
+        usable = sum(row["status"] == "ok" for row in tables.rows(PHOTOS, tables.PHOTOS, ["status"], 4096))
+        log.info("%d of %d photos gave %d crops", usable, run.rows["photos"], run.rows["aligned"])
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Photographs to codes at any scale: align, invert and evaluate in one pass; pictures are kept only if asked for.
+"""Photographs to codes at any scale: aligned, inverted and scored in one pass; images are kept on request.
 
     python -m stages.extract PHOTOS... --method METHOD --out FOLDER [--workers N]
 
-Not a stage of dvc.yaml: what it works on does not belong to the project. flows/extract.py maps the same shards over
-threads, Dask or Ray, and knows the library by what is named here.
+Not a stage of dvc.yaml: its photographs do not belong to the project. flows/extract.py maps the same shards over
+threads, Dask or Ray, and imports from the library only what is named here.
 """
 
 from __future__ import annotations
@@ -67,29 +67,29 @@ ASSETS = Path("data/assets")
 INPUTS = Path("data/inputs")
 WORK = Path(".work/extraction")
 log = logging.getLogger("extract")
-_NAMES = {"photos": "path", "codes": "image_id"}  # tables with a status, and what their rows are called
-_alone = threading.Lock()  # of a cluster worker: the models are there once, also where it has several threads
+_NAMES = {"photos": "path", "codes": "image_id"}  # tables with a status, and the column that names a row
+_one_at_a_time = threading.Lock()  # a cluster worker may have several threads, but has its models once
 
 
 def job_of(method: str, overrides: Mapping[str, Any] | None = None) -> Job:
-    """The job that params.yaml describes, for one of its methods.
+    """Return the job that params.yaml describes, for one of its methods.
 
     Args:
-        method: a preset of `invert.options`; one that is not in `invert.methods` starts from what comes with ganvert.
-        overrides: `device` and `threads` of a worker; `crops` and `reconstructions`, whether they are kept.
+        method: a preset of `invert.options`; one that is not in `invert.methods` starts from the shipped encoders.
+        overrides: `device` and `threads` of a worker; `crops` and `reconstructions`: whether to keep them.
 
     Raises:
         GanvertError: a parameter or model file is at fault.
     """
     given = dict(overrides or {})
     raw = params.load(PARAMS)
-    told = check(raw)
-    generator = load_generator(told["generator"].path, told["generator"].label)
-    check_for(generator, told)
-    invert = told["invert"].of(method, told["generator"], INPUTS)
+    sections = check(raw)
+    generator = load_generator(sections["generator"].path, sections["generator"].label)
+    check_for(generator, sections)
+    invert = sections["invert"].of(method, sections["generator"], INPUTS)
     invert.read().check(generator)
     kept = {name: given.pop(name) for name in ("crops", "reconstructions") if name in given}
-    align, options = told["align"].options(), told["extract"]
+    align, options = sections["align"].options(), sections["extract"]
     device, threads = given.pop("device", None) or raw["device"], given.pop("threads", 1)
     if given:
         raise ParamsError(f"extract: unknown overrides {sorted(given)}")
@@ -106,7 +106,7 @@ def job_of(method: str, overrides: Mapping[str, Any] | None = None) -> Job:
 
 
 def do_shard(job: str, key: str, shard: str, work: str) -> dict[str, Any]:
-    """Do a shard and store it, in a Dask or Ray worker; returns the fields of its `ShardResult`.
+    """Compute a shard and store it, in a Dask or Ray worker; return the fields of its `ShardResult`.
 
     Args:
         job: `Job` as JSON.
@@ -115,37 +115,37 @@ def do_shard(job: str, key: str, shard: str, work: str) -> dict[str, Any]:
         work: the work store, which every worker has to see under this path.
 
     Raises:
-        UnsupportedError: this worker's ganvert is another version, so its codes would be others.
+        UnsupportedError: this worker has another version of ganvert, whose codes would differ.
         StorageError: this worker does not see the work store.
         GanvertError: see `run_shard`.
     """
-    told = Job.from_json(job)
-    if told.key != key:
+    own = Job.from_json(job)
+    if own.key != key:
         raise UnsupportedError(
-            "this worker computes codes by other rules than the run was started with: install the same version of "
+            "this worker would compute other codes than the process that started the run: install the same version of "
             "ganvert there, and give it the same masks and pictures (data/inputs)"
         )
     if not (Path(work) / key).is_dir():
         raise StorageError(f"{work}: this worker does not see the work store; mount the folder there under this path")
-    with _alone:
-        return dataclasses.asdict(run_shard(told, Shard.from_json(shard), Path(work)))
+    with _one_at_a_time:
+        return dataclasses.asdict(run_shard(own, Shard.from_json(shard), Path(work)))
 
 
 def shard_size() -> int | None:
-    """Pictures of a shard as params.yaml has it; None leaves it to the job."""
+    """Return the number of pictures of a shard that params.yaml asks for; None leaves it to the job."""
     size: int | None = check(params.load(PARAMS))["extract"].shard
     return size
 
 
 def statuses(out: Path, most: int) -> tuple[dict[str, int], list[dict[str, str]]]:
-    """What became of the pictures of an extraction.
+    """Count the pictures of an extraction by status.
 
     Args:
         out: folder of its tables.
-        most: reasons at most.
+        most: number of reasons at most.
 
     Returns:
-        Rows by table and status (`photos: ok`), and the first rows of another status than ok with their reasons.
+        Numbers of rows by table and status (`photos: ok`), and the first rows that are not ok with their reasons.
     """
     counts, reasons = Counter[str](), list[dict[str, str]]()
     for table, name in _NAMES.items():
@@ -161,20 +161,20 @@ def statuses(out: Path, most: int) -> tuple[dict[str, int], list[dict[str, str]]
 
 
 def main() -> None:
-    """Run it on this machine."""
+    """Run an extraction on this machine."""
     parser = argparse.ArgumentParser(prog="python -m stages.extract", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("photos", nargs="+", type=Path, help="folders, pictures, .zip, .tar, .parquet, lists")
     parser.add_argument("--method", required=True, help="a preset of params.yaml")
     parser.add_argument("--out", required=True, type=Path, help="folder for the tables")
     parser.add_argument("--workers", type=int, help="processes; as many as this machine can feed if not given")
     arguments = parser.parse_args()
-    with stage("extract") as told:
-        job, size = job_of(arguments.method), told["extract"].shard
+    with stage("extract") as sections:
+        job, size = job_of(arguments.method), sections["extract"].shard
         workers = arguments.workers or default_workers(job.device, job.threads)
         outputs = outputs_of(job, arguments.out)
-        found = extract(job, arguments.photos, WORK, outputs, workers=workers, shard_size=size)
-        write_sample(found.plan, arguments.out / "sample.png")
-        log.info("%d pictures computed, %d were done before", found.computed, found.plan.total - found.computed)
+        run = extract(job, arguments.photos, WORK, outputs, workers=workers, shard_size=size)
+        write_sample(run.plan, arguments.out / "sample.png")
+        log.info("%d pictures computed, %d were done before", run.computed, run.plan.total - run.computed)
 
 
 if __name__ == "__main__":

@@ -23,25 +23,27 @@ log = logging.getLogger("invert")
 
 def main() -> None:
     """Run the stage for the method named on the command line."""
-    with stage("invert") as told:
+    with stage("invert") as sections:
         if len(sys.argv) != 2:
             raise InputError("usage: python -m stages.invert METHOD")
-        method, options = sys.argv[1], told["invert"]
-        generator_of(told)  # refuses parameters that do not go with it
+        method, options = sys.argv[1], sections["invert"]
+        generator_of(sections)  # refuses parameters that do not fit it
         job = make_job(
             align=None,
-            invert=options.of(method, told["generator"], INPUTS),
+            invert=options.of(method, sections["generator"], INPUTS),
             keep=Keep(reconstructions=True),
             assets_folder=ASSETS,
-            device=str(told["device"]),
+            device=str(sections["device"]),
         )
         codes = CODES / f"{method}.parquet"
         outputs = {"codes": codes, "reconstructions": RECONSTRUCTIONS / f"{method}.parquet"}
-        found = extract(job, [ALIGNED], WORK, outputs, shard_size=options.shard, what=method)
-        with atomic_path(CODES / f"{method}.tuned" / ".keep") as path:  # DVC wants the folder, and something in it
+        run = extract(job, [ALIGNED], WORK, outputs, shard_size=options.shard, what=method)
+        with atomic_path(
+            CODES / f"{method}.tuned" / ".keep"
+        ) as path:  # DVC needs the folder to exist and not to be empty
             path.touch()
-        good = sum(row["status"] == "ok" for row in tables.rows(codes, "codes", ["status"], 4096))
-        log.info("%s: %d of %d images inverted", method, good, found.rows["codes"])
+        inverted = sum(row["status"] == "ok" for row in tables.rows(codes, "codes", ["status"], 4096))
+        log.info("%s: %d of %d images inverted", method, inverted, run.rows["codes"])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The `ganvert` program: its commands, and how they end."""
+"""The `ganvert` program: how a function becomes a command, and how commands end."""
 
 from __future__ import annotations
 
@@ -27,11 +27,15 @@ app = typer.Typer(
 def command(*examples: str, name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a function as a command.
 
-    A parameter whose type is a dataclass of options (:mod:`ganvert.cli.options`) becomes one option for each field.
+    A parameter whose type is a dataclass of options (:mod:`ganvert.cli.options`) becomes one option per field, so that
+    options which several commands share are written once.
 
     Args:
-        examples: command lines that stand below the help text.
+        examples: command lines to show below the help text.
         name: the command's name; the function's own if not given.
+
+    Returns:
+        A decorator, which returns the function unchanged.
     """
     heading = "Examples" if len(examples) > 1 else "Example"
     epilog = f"{heading}: " + "   ".join(f"[bold]{example}[/bold]" for example in examples)
@@ -44,22 +48,15 @@ def command(*examples: str, name: str | None = None) -> Callable[[Callable[..., 
 
 
 def _flattened(function: Callable[..., None]) -> Callable[..., None]:
-    """Return the function with each dataclass parameter replaced by the fields of that dataclass."""
+    """Return the function with each dataclass parameter replaced by one parameter per field of the dataclass."""
     hints = typing.get_type_hints(function, include_extras=True)
-    parameters, groups = [], dict[str, Any]()
+    parameters, groups = list[inspect.Parameter](), dict[str, type]()
     for name, parameter in inspect.signature(function).parameters.items():
-        if not dataclasses.is_dataclass(hints[name]):
+        if dataclasses.is_dataclass(hints[name]):
+            groups[name] = typing.cast(type, hints[name])
+            parameters += _parameters_of(groups[name])
+        else:
             parameters.append(parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY))
-            continue
-        group = groups[name] = typing.cast(type, hints[name])
-        fields = typing.get_type_hints(group, include_extras=True)
-        for field in dataclasses.fields(group):
-            default = inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
-            parameters.append(
-                inspect.Parameter(
-                    field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=fields[field.name]
-                )
-            )
 
     @wraps(function)
     def run(**values: Any) -> None:
@@ -67,13 +64,31 @@ def _flattened(function: Callable[..., None]) -> Callable[..., None]:
             values[name] = group(**{field.name: values.pop(field.name) for field in dataclasses.fields(group)})
         function(**values)
 
+    # Typer builds the command line from these two.
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
 
 
+def _parameters_of(group: type) -> list[inspect.Parameter]:
+    """Return one parameter per field of a dataclass, inherited fields included."""
+    hints = typing.get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in dataclasses.fields(group)
+    ]
+
+
 def _guarded(function: Callable[..., None]) -> Callable[..., None]:
-    """Typed errors, a full disk and Ctrl-C end with one line on stderr and an exit code, not a traceback."""
+    """Return the function with errors as one line on stderr and an exit code, not a traceback.
+
+    Exit codes: 2 for wrong parameters and inputs, 1 for other errors, 130 for Ctrl-C.
+    """
 
     @wraps(function)
     def run(**values: Any) -> None:

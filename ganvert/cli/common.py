@@ -1,4 +1,4 @@
-"""What several commands do first: assets, generator, preset, faces."""
+"""The first steps of several commands: assets, generator, preset, faces."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from ganvert.base.errors import ParamsError
 from ganvert.cli.options import GeneratorOptions, InversionOptions
 
-__all__ = ["assets_folder", "cut_faces", "load", "read_method"]
+__all__ = ["assets_folder", "cut_faces", "generator_path", "load", "read_method"]
 
 
 def assets_folder(photos: Path | None = None) -> Path:
-    """The asset folder, fetched when something is missing."""
+    """Return the asset folder, after fetching what is missing; put the sample photographs into `photos` if given."""
     from ganvert import assets
 
     folder = assets.home()
@@ -20,19 +20,28 @@ def assets_folder(photos: Path | None = None) -> Path:
     return folder
 
 
+def generator_path(options: GeneratorOptions) -> Path:
+    """Return the checkpoint of --generator, or else of the FFHQ generator among the assets."""
+    return options.generator or assets_folder() / "mobile_stylegan.safetensors"
+
+
 def load(options: GeneratorOptions, device: Any) -> Any:
-    """The generator on its device; a conditional one needs its class before any work."""
+    """Return the generator on its device.
+
+    Raises:
+        ParamsError: the generator is conditional, and no class was chosen.
+    """
     from ganvert.generators import load_generator
 
-    found = options.generator or assets_folder() / "mobile_stylegan.safetensors"
-    generator = load_generator(found, options.label).to(device)
+    path = generator_path(options)
+    generator = load_generator(path, options.label).to(device)
     if generator.label_dim and options.label is None:
-        raise ParamsError(f"--label: {found} is conditional: choose a class, 0 to {generator.label_dim - 1}")
+        raise ParamsError(f"--label: {path} is conditional: choose a class, 0 to {generator.label_dim - 1}")
     return generator
 
 
 def read_method(options: InversionOptions) -> Any:
-    """The preset of --method, with --steps and --no-preview applied to it."""
+    """Return the preset of --method, with --steps and --no-preview applied to it."""
     from ganvert.base import params
     from ganvert.base.registry import lookup
     from ganvert.inversion.presets import read_preset
@@ -42,7 +51,7 @@ def read_method(options: InversionOptions) -> Any:
     if steps is not None:
         if "steps" not in raw:
             raise ParamsError(f"--steps: method {method!r} takes no steps")
-        # Preview steps keep their share, so that a shorter run still ends on the full picture.
+        # Preview steps keep their share of all steps, so that a shorter run still ends on the full picture.
         if "preview_steps" in raw:
             raw["preview_steps"] = round(raw["preview_steps"] * steps / raw["steps"])
         raw["steps"] = steps
@@ -52,6 +61,7 @@ def read_method(options: InversionOptions) -> Any:
 
 
 def _without_preview(raw: dict[str, Any]) -> None:
+    """Set the preview steps of a preset, and of its stages, to 0."""
     if "preview_steps" in raw:
         raw["preview_steps"] = 0
     for stage in raw.get("stages", ()):
@@ -61,10 +71,9 @@ def _without_preview(raw: dict[str, Any]) -> None:
 def cut_faces(
     paths: list[Path], recipe: str, resolution: int, every: bool, folder: Path
 ) -> tuple[list[dict[str, Any]], list[Any]]:
-    """Photo rows and crop rows of files and folders given on the command line."""
+    """Return rows of `photos` and `aligned` for files and folders; `every` face of a photograph, or the largest."""
     from ganvert.faces import RECIPES, AlignOptions, FaceDetector, align_photos, find_photos
 
-    found = find_photos(paths)
     options = AlignOptions(recipe=recipe, resolution=resolution, faces="all" if every else "largest")
     detector = FaceDetector(folder) if RECIPES[recipe].needs_face else None
-    return align_photos(found, Path(), options, detector)
+    return align_photos(find_photos(paths), Path(), options, detector)

@@ -1,4 +1,7 @@
-"""Options that several commands share."""
+"""Options that several commands share.
+
+A command takes a dataclass of options as one parameter; :func:`ganvert.cli.app.command` makes an option of each field.
+"""
 
 from __future__ import annotations
 
@@ -13,63 +16,70 @@ __all__ = [
     "CodesFile",
     "Device",
     "ExtractOptions",
-    "Faces",
+    "EveryFace",
     "GeneratorOptions",
+    "Inputs",
     "InversionOptions",
     "PartsOptions",
     "SheetPx",
 ]
 
-CodesFile = Annotated[Path | None, typer.Option(help="Table of codes to take images from, not photographs.")]
+CodesFile = Annotated[Path | None, typer.Option(help="Table of codes whose images are used instead of photographs.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Faces = Annotated[bool, typer.Option("--all-faces", help="Every face of a photograph, not the largest alone.")]
-SheetPx = Annotated[int, typer.Option(min=16, help="Side of a picture on the sheet.")]
+EveryFace = Annotated[bool, typer.Option("--all-faces", help="Use every face of a photograph, not only the largest.")]
+Inputs = Annotated[
+    list[Path], typer.Argument(help="Photographs, folders, .zip, .tar, .parquet, lists of paths (.txt, .csv, .jsonl).")
+]
+SheetPx = Annotated[int, typer.Option(min=16, help="Side of a picture on the sheet in pixels.")]
 #: The end of the help of options that name a part of a code.
 PARTS_HELP = "all, own (padding or feature map) or detail (rows of ws)."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GeneratorOptions:
-    """Which generator, and where it computes."""
+    """The generator, and the device it runs on."""
 
-    generator: Annotated[Path | None, typer.Option(help="Generator, any checkpoint; the FFHQ one if not given.")] = None
-    label: Annotated[int | None, typer.Option(help="Class that a conditional generator draws.")] = None
+    generator: Annotated[
+        Path | None, typer.Option(help="Checkpoint of any known format; the FFHQ generator if not given.")
+    ] = None
+    label: Annotated[int | None, typer.Option(help="Class for a conditional generator.")] = None
     device: Device = "auto"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InversionOptions(GeneratorOptions):
-    """How photographs are cut and inverted."""
+    """How photographs are cropped and inverted."""
 
     method: Annotated[str, typer.Option(help="Preset; `ganvert methods` lists them.")] = "encoder_wplus"
     encoder: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Encoder (safetensors); the shipped one if not given. May be repeated: each predicts its part."
+            help="Encoder (safetensors); the shipped one if not given. May be repeated: later override earlier ones."
         ),
     ] = None
     recipe: Annotated[
-        str, typer.Option(help="How photographs are cut: ffhq, celebahq, or center (no face needed).")
+        str, typer.Option(help="How photographs are cropped: ffhq, celebahq, or center (no face needed).")
     ] = "ffhq"
     steps: Annotated[int | None, typer.Option(min=1, help="Optimisation steps instead of the preset's.")] = None
     no_preview: Annotated[
-        bool, typer.Option("--no-preview", help="Every step sees the full picture (StyleGAN3 has no cheap stand-in).")
+        bool,
+        typer.Option("--no-preview", help="Draw the full picture in every step, not a cheaper preview in early ones."),
     ] = False
-    inputs: Annotated[Path, typer.Option(help="Folder of the masks and pictures a method names.")] = Path("data/inputs")
-    seed: Annotated[int, typer.Option(help="Seed of the run; every image has its own, made of it.")] = 0
+    inputs: Annotated[Path, typer.Option(help="Folder of the masks and pictures that a method names.")] = Path(
+        "data/inputs"
+    )
+    seed: Annotated[int, typer.Option(help="Seed of the run; each image's own seed is made of it.")] = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PartsOptions(InversionOptions):
-    """How photographs are inverted to codes with two parts."""
+    """How photographs are inverted to codes with two parts, such as rows of ws and padding."""
 
-    method: Annotated[str, typer.Option(help="Preset that photographs are inverted with: one of padding codes.")] = (
-        "padinv"
-    )
+    method: Annotated[str, typer.Option(help="Preset for photographs; its codes must have two parts.")] = "padinv"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExtractOptions(InversionOptions):
-    """How many photographs are inverted at once: by an encoder, unless another method is named."""
+    """How large numbers of photographs are inverted: by an encoder, unless another method is named."""
 
     method: Annotated[str, typer.Option(help="Preset; `ganvert methods` lists them.")] = "encoder"

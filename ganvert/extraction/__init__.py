@@ -1,9 +1,10 @@
-"""Any number of pictures through a job (align, invert, score), in shards that are never computed twice.
+"""Inverts any number of photographs: every command and stage that inverts photographs to tables calls :func:`extract`.
 
-The package may import `training` and what lies below.
+A job (align, invert, score) goes over the pictures of some inputs in shards, which are stored as they are done and
+never computed twice. The package may import `training` and what lies below.
 """
 
-from ganvert.extraction.assemble import assemble, outputs_of, write_sample
+from ganvert.extraction.assemble import assemble, outputs_of, stored_rows, write_sample
 from ganvert.extraction.job import Invert, Job, Keep, make_job
 from ganvert.extraction.pool import Pool, default_workers
 from ganvert.extraction.run import Extraction, extract
@@ -26,5 +27,6 @@ __all__ = [
     "outputs_of",
     "plan",
     "run_shard",
+    "stored_rows",
     "write_sample",
 ]

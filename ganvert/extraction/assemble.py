@@ -1,4 +1,4 @@
-"""Finished shards to the final tables, in the catalogue's order, a few rows in memory."""
+"""Finished shards to the final tables, in the catalogue's order, with a few rows in memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ganvert.extraction.job import Job
 from ganvert.extraction.shards import PICTURES, THUMBS, Plan, storage_errors
 from ganvert.images import contact_sheet, from_png
 
-__all__ = ["assemble", "outputs_of", "write_sample"]
+__all__ = ["assemble", "outputs_of", "stored_rows", "write_sample"]
 
 log = logging.getLogger(__name__)
 _THUMB = 256  # px
@@ -33,15 +33,15 @@ _THUMB = 256  # px
 def assemble(plan: Plan, outputs: Mapping[str, Path]) -> dict[str, int]:
     """Write the tables of a plan whose shards are all finished.
 
-    Their bytes follow from the job and the pictures alone: how these were divided into shards, and who computed them
-    when, does not show. Tables that are there already and were made of the same are left alone.
+    Their bytes follow from the job and the pictures alone, not from how these were divided into shards, or when and
+    where they were computed. Existing tables that were made from the same are left alone.
 
     Args:
         plan: with nothing left to do (:meth:`Plan.update`).
         outputs: table name to its Parquet file; tables of the job that are not named are left out.
 
     Returns:
-        Rows of every table.
+        Number of rows of every table.
 
     Raises:
         TableError: shards are missing, or a finished one is damaged (it is set aside: run again).
@@ -60,8 +60,9 @@ def assemble(plan: Plan, outputs: Mapping[str, Path]) -> dict[str, int]:
     with plan.store.assembling():
         for name, path in outputs.items():
             with storage_errors(path):
-                for left in path.parent.glob(f".{path.stem}.*.part{path.suffix}"):
-                    left.unlink()  # by a process that was killed while it assembled: nobody else is at it now
+                # Left by processes that were killed while they assembled: no other one assembles now.
+                for partial in path.parent.glob(f".{path.stem}.*.part{path.suffix}"):
+                    partial.unlink()
                 rows = _rows_if_same(path, content)
                 if rows is None:
                     rows = _write(plan, name, path, content, shard)
@@ -70,7 +71,7 @@ def assemble(plan: Plan, outputs: Mapping[str, Path]) -> dict[str, int]:
 
 
 def outputs_of(job: Job, folder: Path) -> dict[str, Path]:
-    """Every table of a job, as NAME.parquet in one folder."""
+    """Return the paths of all tables of a job, NAME.parquet in one folder."""
     names = ["photos"] if job.align is not None else []
     names += ["aligned"] if job.align is not None and (job.keep.crops or job.invert is None) else []
     if job.invert is not None:
@@ -80,15 +81,15 @@ def outputs_of(job: Job, folder: Path) -> dict[str, Path]:
 
 
 def write_sample(plan: Plan, path: Path, count: int = 12) -> bool:
-    """A sheet of some crops beside what their codes draw, a few of every shard, for a look.
+    """Write a sheet of some crops beside what their codes draw, a few from every shard.
 
     Args:
         plan: a finished one.
-        path: PNG.
-        count: of pairs at most.
+        path: the PNG to write.
+        count: number of pairs at most.
 
     Returns:
-        Whether there was anything to show.
+        Whether there was any crop to show.
     """
     if plan.job.invert is None:
         return False
@@ -106,7 +107,7 @@ def write_sample(plan: Plan, path: Path, count: int = 12) -> bool:
 
 
 def _content(plan: Plan) -> str:
-    """A digest of what the tables are made of."""
+    """Return a digest of what the tables are made from."""
     digest = hashlib.sha256(plan.job.key.encode())
     for photo_id, _ in plan.catalogue.done():
         digest.update(photo_id.encode())
@@ -114,18 +115,19 @@ def _content(plan: Plan) -> str:
 
 
 def _rows_if_same(path: Path, content: str) -> int | None:
-    """Rows of a table that was made of the same content, else None."""
+    """Return the number of rows of a table that was made from the same content, else None."""
     try:
-        found = pq.read_metadata(path)
+        metadata = pq.read_metadata(path)
     except (OSError, pa.ArrowInvalid):
         return None
-    if (found.metadata or {}).get(b"content", b"").decode() != content:
+    if (metadata.metadata or {}).get(b"content", b"").decode() != content:
         return None
-    log.info("%s: made of the same pictures by the same job, left as it is", path)
-    return int(found.num_rows)
+    log.info("%s: made from the same pictures by the same job, left as it is", path)
+    return int(metadata.num_rows)
 
 
 def _write(plan: Plan, name: str, path: Path, content: str, shard: str) -> int:
+    """Write one table, whose schema is that of `shard`, and link its tuned weights; return its number of rows."""
     schema = plan.store.read(shard, name).schema
     facts = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
     table = tables.Table(
@@ -133,7 +135,7 @@ def _write(plan: Plan, name: str, path: Path, content: str, shard: str) -> int:
     )
     rows, used = 0, set[str]()
     with tables.Writer(path, table, facts | {"content": content}) as out:
-        for part in _slices(plan, name):
+        for part in stored_rows(plan, name):
             out.add_table(part)
             rows += len(part)
             if name == "codes":
@@ -146,32 +148,42 @@ def _write(plan: Plan, name: str, path: Path, content: str, shard: str) -> int:
     return rows
 
 
-def _slices(plan: Plan, name: str) -> Iterator[pa.Table]:
-    """The rows of one table in the catalogue's order: neighbours in a shard come together."""
+def stored_rows(plan: Plan, name: str) -> Iterator[pa.Table]:
+    """Yield the rows of one table of a finished plan in the catalogue's order; neighbours in a shard come together.
 
-    @lru_cache(maxsize=4)  # pictures that came later stand between those of older shards
+    Args:
+        plan: a finished one.
+        name: any table of the job, also one that is not among the outputs.
+
+    Raises:
+        TableError: a shard is damaged (it is set aside: run again).
+    """
+
+    @lru_cache(maxsize=4)  # pictures that were added later stand between those of older shards
     def read(shard: str) -> tuple[pa.Table, dict[str, int], np.ndarray]:
         try:
             pictures, table = plan.store.read(shard, PICTURES), plan.store.read(shard, name)
         except (OSError, pa.ArrowInvalid) as error:
             plan.store.set_aside(shard, error)
-            raise TableError(f"{plan.store.path(shard)}: damaged and set aside; run again to make it anew") from error
+            raise TableError(
+                f"{plan.store.path(shard)}: damaged and set aside; run again to compute it again"
+            ) from error
         places = {photo_id: i for i, photo_id in enumerate(pictures.column("photo_id").to_pylist())}
         return table, places, np.cumsum([0, *pictures.column(name).to_pylist()])
 
     for shard, marks in groupby(plan.catalogue.done(), key=lambda mark: mark[1]):
         table, places, starts = read(shard)
-        at = [places[photo_id] for photo_id, _ in marks]
+        order = [places[photo_id] for photo_id, _ in marks]
         first = 0
-        for i in range(1, len(at) + 1):  # runs of neighbours
-            if i == len(at) or at[i] != at[i - 1] + 1:
-                begin, end = int(starts[at[first]]), int(starts[at[i - 1] + 1])
+        for i in range(1, len(order) + 1):
+            if i == len(order) or order[i] != order[i - 1] + 1:  # a run of neighbours ends
+                begin, end = int(starts[order[first]]), int(starts[order[i - 1] + 1])
                 yield table.slice(begin, end - begin)
                 first = i
 
 
 def _link(source: Path, target: Path, names: set[str]) -> None:
-    """Put files of tuned weights beside a table; they never change, so a hard link does where it can."""
+    """Put files of tuned weights beside a table: as hard links if possible, since they never change."""
     for name in sorted(names):
         with atomic_path(target / name) as temporary:
             try:

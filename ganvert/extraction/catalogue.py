@@ -1,4 +1,4 @@
-"""The pictures of some inputs, by content, on disk: millions of names are listed, sorted and marked without a list."""
+"""The pictures of some inputs, known by their content. The listing lies on disk, so that it may hold millions."""
 
 from __future__ import annotations
 
@@ -20,27 +20,29 @@ if TYPE_CHECKING:
 
 from ganvert.base.errors import InputError, PhotoError, StorageError
 from ganvert.compute.progress import progress_bar
-from ganvert.extraction.sources import SOURCES, Member, Source, content_id, fetch, kind_of, stamp_of
+from ganvert.extraction.members import Member
+from ganvert.extraction.sources import SOURCES, Source, content_id, fetch, kind_of, stamp_of
 from ganvert.faces.photo import SUFFIXES
 
 __all__ = ["Catalogue", "Scan"]
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-VERSION = 1  # of the file's tables; a file of another one is made anew
+VERSION = 1  # of the file's tables; a file of another version is made anew
 BATCH = 1024  # rows in memory
-THREADS = 8  # that read files: what they wait for is mostly the disk
-_SPOILT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+THREADS = 8  # that read files; they mostly wait for the disk
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
-# The file: what the bytes of a file, or of an archive's or table's entries, were when they were last read. It is a
-# cache, and nothing but a scan opens it. Names are blobs, because they need not be Unicode.
+# The file is a cache of content ids: those of single files, and those of the entries of an archive or table (a
+# `whole`), each with the stamp it had when it was read. Only a scan opens it. Names are blobs, because they need not be
+# Unicode.
 _STORED = {
     "files": "(path BLOB PRIMARY KEY, stamp TEXT, photo_id TEXT) WITHOUT ROWID",
     "wholes": "(id INTEGER PRIMARY KEY, kind TEXT, path BLOB, stamp TEXT, UNIQUE (path, kind))",
     "entries": """(whole INTEGER, place INTEGER, locator BLOB, name BLOB, image_id TEXT, photo_id TEXT, reason TEXT,
         PRIMARY KEY (whole, place)) WITHOUT ROWID""",
 }
-# This run's view, in a temporary database of SQLite's that no other run sees: `found` sorts by its key.
+# This run's listing, in a temporary database that no other run sees. `found` sorts by its key.
 _OWN = """
     PRAGMA cache_size = -32768; PRAGMA temp_store = FILE;
     CREATE TABLE found (key BLOB PRIMARY KEY, source INTEGER, path TEXT, locator BLOB, photo_id TEXT, image_id TEXT,
@@ -51,10 +53,10 @@ _OWN = """
 
 @dataclass(frozen=True)
 class Scan:
-    """What listing found.
+    """Counts of a listing.
 
     Attributes:
-        found: pictures in the inputs; one that two inputs name alike counts once.
+        found: pictures in the inputs; one that two inputs name in the same way counts once.
         unique: different contents.
         duplicates: pictures with the same bytes as one before them.
         unreadable: contents that could not be read.
@@ -73,7 +75,7 @@ class _Input(NamedTuple):
 
     number: int
     kind: str
-    shown: str  # what names in rows begin with
+    shown: str  # what the names of its pictures begin with
     source: Source
 
 
@@ -89,16 +91,16 @@ class _Listed(NamedTuple):
 
 
 class Catalogue:
-    """The pictures that :meth:`scan` found, and marks of which are done; both are this object's own.
+    """The pictures that :meth:`scan` found, and marks on those that are done; other objects see neither.
 
-    Several processes may share one file: one scans at a time, the others wait for it. A file that is damaged is set
-    aside and made anew. The sorted listing lies in SQLite's temporary folder (`SQLITE_TMPDIR`, `TMPDIR`, /var/tmp),
+    Several processes may share one file: one scans at a time, the others wait for it. A damaged file is set aside and
+    made anew. The sorted listing lies in SQLite's temporary folder (`SQLITE_TMPDIR`, `TMPDIR`, /var/tmp),
     about 350 bytes a picture.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self._inputs: list[tuple[str, str]] = []  # source and kind of members
+        self._inputs: list[tuple[str, str]] = []  # path and kind of each
         self._unique = 0
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.executescript(_OWN)
@@ -116,26 +118,29 @@ class Catalogue:
         kinds = [(kind_of(path), path) for path in map(Path, inputs)]  # all of them before any work
         with self._storage(), self._alone():
             ready = [(kind, path, SOURCES[kind].prepare(path, self.path.parent)) for kind, path in kinds]
-            self._inputs = [(str(at.absolute()), kind) for kind, _, at in ready]
-            told = [_Input(n, k, _shown(str(path)), SOURCES[k](str(at))) for n, (k, path, at) in enumerate(ready)]
+            self._inputs = [(str(file.absolute()), kind) for kind, _, file in ready]
+            listed = [
+                _Input(number, kind, _shown(str(path)), SOURCES[kind](str(file)))
+                for number, (kind, path, file) in enumerate(ready)
+            ]
             try:
-                hashed = self._scan(told)
+                hashed = self._scan(listed)
             except sqlite3.DatabaseError as error:
-                if error.sqlite_errorcode & 0xFF not in _SPOILT:
+                if error.sqlite_errorcode & 0xFF not in _DAMAGED:
                     raise
                 self._set_aside(error)
-                hashed = self._scan(told)
+                hashed = self._scan(listed)
             return self._settle(hashed, inputs)
 
     def members(self) -> Iterator[Member]:
-        """Pictures of different contents, sorted by the parts of their paths; rows of tables as they come."""
+        """Yield one picture of each content, sorted by the parts of its path; rows of tables in their order."""
         return self._members("")
 
     def __len__(self) -> int:
         return self._unique
 
     def clear_done(self) -> None:
-        """Take all marks away."""
+        """Remove all marks."""
         self._run("DELETE FROM done")
 
     def mark_done(self, shard: str, photo_ids: Iterable[str]) -> None:
@@ -145,22 +150,22 @@ class Catalogue:
             self._db.executemany("INSERT OR IGNORE INTO done VALUES (?, ?)", rows)
 
     def todo(self) -> Iterator[Member]:
-        """The members without a mark, in order."""
+        """Yield the members without a mark, in order."""
         return self._members("AND NOT EXISTS (SELECT 1 FROM done WHERE done.photo_id = found.photo_id)")
 
     def todo_count(self) -> int:
-        """How many :meth:`todo` yields."""
+        """Return how many members :meth:`todo` yields."""
         return self._unique - int(self._run("SELECT COUNT(*) FROM found CROSS JOIN done USING (photo_id)")[0][0])
 
     def done(self) -> Iterator[tuple[str, str]]:
-        """Content and shard of the members with a mark, in order."""
+        """Yield content and shard of the members with a mark, in order."""
         for _, photo_id, shard in self._pages(
             "SELECT key, photo_id, shard FROM found CROSS JOIN done USING (photo_id) WHERE key > ? ORDER BY key LIMIT ?"
         ):
             yield photo_id, shard
 
     def close(self) -> None:
-        """Forget the listing."""
+        """Discard the listing."""
         self._db.close()
 
     def __enter__(self) -> Self:
@@ -174,11 +179,11 @@ class Catalogue:
         for _, number, path, locator, *facts in self._pages(
             f"SELECT {columns} FROM found WHERE key > ? {condition} ORDER BY key LIMIT ?"
         ):
-            source, kind = self._inputs[number]
-            yield Member(source, kind, path, _text(locator), *facts)
+            path_of_input, kind = self._inputs[number]
+            yield Member(path_of_input, kind, path, _text(locator), *facts)
 
     def _pages(self, query: str) -> Iterator[tuple[Any, ...]]:
-        """Rows in the order of their key, which comes first, in pages: no cursor stays open between them."""
+        """Yield rows in the order of their key, the first column, in pages: no cursor stays open between them."""
         key = b""
         while rows := self._run(query, (key, BATCH)):
             yield from rows
@@ -200,7 +205,7 @@ class Catalogue:
 
     @contextmanager
     def _written(self) -> Iterator[None]:
-        """Everything or nothing."""
+        """Commit everything that the block writes, or nothing."""
         self._db.execute("BEGIN")
         try:
             yield
@@ -211,10 +216,10 @@ class Catalogue:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Wait until no other process scans into the file; SQLite's own lock, which ends with its holder."""
+        """Hold the file against other scans; SQLite's own lock, which is freed when its holder ends."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         lock = sqlite3.connect(f"{self.path}.lock", timeout=0.2, isolation_level=None)
-        told = False
+        warned = False
         try:
             while not lock.in_transaction:
                 try:
@@ -222,9 +227,9 @@ class Catalogue:
                 except sqlite3.OperationalError as error:
                     if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                         raise
-                    if not told:
+                    if not warned:
                         log.warning("%s: another run lists these pictures; waiting for it", self.path)
-                    told = True
+                    warned = True
             yield
         finally:
             lock.close()
@@ -236,7 +241,7 @@ class Catalogue:
         Path(f"{self.path}-journal").unlink(missing_ok=True)
 
     def _scan(self, inputs: Sequence[_Input]) -> int:
-        """Fill `found`; returns how many pictures were read."""
+        """Fill the table `found`; return how many pictures were read."""
         self._db.execute("DELETE FROM found")
         self._db.execute("ATTACH ? AS stored", (str(self.path),))
         try:
@@ -247,13 +252,13 @@ class Catalogue:
                         self._db.execute(f"CREATE TABLE stored.{name} {columns}")
                     self._db.execute(f"PRAGMA stored.user_version = {VERSION}")
             with progress_bar(0, "list") as bar:
-                hashed = sum(self._whole(told, bar) for told in inputs if told.source.whole)
-                return hashed + self._files([told for told in inputs if not told.source.whole], bar)
+                hashed = sum(self._whole(given, bar) for given in inputs if given.source.whole)
+                return hashed + self._files([given for given in inputs if not given.source.whole], bar)
         finally:
             self._db.execute("DETACH stored")
 
     def _settle(self, hashed: int, inputs: Sequence[Path]) -> Scan:
-        """Count, and keep the first member of every content."""
+        """Keep the first member of every content; return the counts."""
         found = self._db.execute("SELECT COUNT(*) FROM found").fetchone()[0]
         if not found:
             where = ", ".join(map(str, inputs)) or "no folder given"
@@ -264,42 +269,42 @@ class Catalogue:
         return Scan(found, self._unique, found - self._unique, unreadable, hashed)
 
     def _files(self, inputs: Sequence[_Input], bar: tqdm[NoReturn]) -> int:
-        """Pictures that are files: each is read again when its own stamp says so."""
-        entries = ((told, entry.locator) for told in inputs for entry in told.source.members())
+        """Add pictures that are files, reading those whose stamp changed; return how many were read."""
+        entries = ((given, entry.locator) for given in inputs for entry in given.source.members())
         known, hashed = "SELECT stamp, photo_id FROM stored.files WHERE path = ?", 0
         with ThreadPoolExecutor(THREADS) as pool:
             for batch in _batches(entries):
-                paths = [_blob(os.path.abspath(told.source.file(locator))) for told, locator in batch]  # noqa: PTH100
-                asked = [
-                    (told.source, locator, *(self._db.execute(known, (path,)).fetchone() or ("", "")))
-                    for (told, locator), path in zip(batch, paths)
+                paths = [_blob(os.path.abspath(given.source.file(locator))) for given, locator in batch]  # noqa: PTH100
+                files = [
+                    (given.source, locator, *(self._db.execute(known, (path,)).fetchone() or ("", "")))
+                    for (given, locator), path in zip(batch, paths)
                 ]
-                parts = [asked[i : i + BATCH // THREADS] for i in range(0, len(asked), BATCH // THREADS)]
-                looks = [look for part in pool.map(_look_at, parts) for look in part]
+                parts = [files[i : i + BATCH // THREADS] for i in range(0, len(files), BATCH // THREADS)]
+                checked = [file for part in pool.map(_check_all, parts) for file in part]
                 with self._written():
-                    new = [(path, look.stamp, look.photo_id) for path, look in zip(paths, looks) if look.stamp]
+                    new = [(path, file.stamp, file.photo_id) for path, file in zip(paths, checked) if file.stamp]
                     self._db.executemany("REPLACE INTO stored.files VALUES (?, ?, ?)", new)
-                    for (told, locator), look in zip(batch, looks):
-                        name = _shown(told.source.file(locator))
-                        self._add(told, _key(name), name, locator, None, look.photo_id, look.reason)
-                hashed += sum(look.read for look in looks)
+                    for (given, locator), file in zip(batch, checked):
+                        name = _shown(given.source.file(locator))
+                        self._add(given, _key(name), name, locator, None, file.photo_id, file.reason)
+                hashed += sum(file.read for file in checked)
                 bar.update(len(batch))
         return hashed
 
-    def _whole(self, told: _Input, bar: tqdm[NoReturn]) -> int:
-        """Pictures of an archive or table: read again, all of them, when its stamp says so."""
-        path, source = _blob(os.path.abspath(told.source.path)), told.source  # noqa: PTH100
+    def _whole(self, given: _Input, bar: tqdm[NoReturn]) -> int:
+        """Add the pictures of an archive or table, reading all if its stamp changed; return how many were read."""
+        path, source = _blob(os.path.abspath(given.source.path)), given.source  # noqa: PTH100
         try:
             stamp, settled = stamp_of(source.path, time.time_ns())
         except (OSError, PhotoError) as error:
-            raise InputError(f"{told.shown}: cannot be read: {error}") from error
+            raise InputError(f"{given.shown}: cannot be read: {error}") from error
         query = "SELECT id, stamp FROM stored.wholes WHERE path = ? AND kind = ?"
-        row, known = self._db.execute(query, (path, told.kind)).fetchone() or (0, "")
+        row, known = self._db.execute(query, (path, given.kind)).fetchone() or (0, "")
         if fresh := known != stamp:
-            with self._written():  # without a stamp until all of it is there
+            with self._written():  # no stamp until all of it is there: a killed run reads it again
                 self._db.execute("DELETE FROM stored.entries WHERE whole = ?", (row,))
-                self._db.execute("REPLACE INTO stored.wholes VALUES (?, ?, ?, '')", (row or None, told.kind, path))
-                row = self._db.execute(query, (path, told.kind)).fetchone()[0]
+                self._db.execute("REPLACE INTO stored.wholes VALUES (?, ?, ?, '')", (row or None, given.kind, path))
+                row = self._db.execute(query, (path, given.kind)).fetchone()[0]
         count = 0
         for batch in _batches(_read(source) if fresh else self._entries(row)):
             with self._written():
@@ -307,10 +312,10 @@ class Catalogue:
                     rows = ((row, *listed) for listed in batch)
                     self._db.executemany("INSERT INTO stored.entries VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
                 for place, locator, inner, image_id, photo_id, reason in batch:
-                    name, at = f"{told.shown}!{_text(inner)}", place.to_bytes(8, "big")
-                    # Of equal names in an archive every one counts.
-                    key = _key(told.shown) + b"\0" + at if source.by_row else _key(name) + b"\0\0" + at
-                    self._add(told, key, name, _text(locator), image_id, photo_id, reason)
+                    name, at = f"{given.shown}!{_text(inner)}", place.to_bytes(8, "big")
+                    # An archive may hold several members of one name: the place tells them apart.
+                    key = _key(given.shown) + b"\0" + at if source.by_row else _key(name) + b"\0\0" + at
+                    self._add(given, key, name, _text(locator), image_id, photo_id, reason)
             count += len(batch)
             bar.update(len(batch))
         if fresh and settled:
@@ -318,6 +323,7 @@ class Catalogue:
         return count if fresh else 0
 
     def _entries(self, whole: int) -> Iterator[_Listed]:
+        """Yield the entries of an archive or table as they were stored."""
         place = -1
         query = """SELECT place, locator, name, image_id, photo_id, reason FROM stored.entries
             WHERE whole = ? AND place > ? ORDER BY place LIMIT ?"""
@@ -327,7 +333,7 @@ class Catalogue:
 
     def _add(
         self,
-        told: _Input,
+        given: _Input,
         key: bytes,
         name: str,
         locator: str,
@@ -335,45 +341,46 @@ class Catalogue:
         photo_id: str | None,
         reason: str,
     ) -> None:
-        """One picture into `found`; a file that another input has named is there already."""
+        """Add one picture to `found`, unless another input named it before."""
         path = name if name.isascii() else name.encode(errors="backslashreplace").decode()  # Parquet wants Unicode
         status = "ok"
         if photo_id is None:
             photo_id = hashlib.sha256(f"unreadable:{path}".encode()).hexdigest()
             status, reason = PhotoError.status, f"{path}: {reason}"
-        row = (key, told.number, path, _blob(locator), photo_id, image_id, status, reason)
+        row = (key, given.number, path, _blob(locator), photo_id, image_id, status, reason)
         self._db.execute("INSERT OR IGNORE INTO found VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 
-class _Look(NamedTuple):
-    """What a file was found to be."""
+class _Checked(NamedTuple):
+    """A file whose stamp was compared with the stored one."""
 
     photo_id: str | None = None  # None: unreadable
     reason: str = ""
     read: bool = False
-    stamp: str = ""  # to be noted
+    stamp: str = ""  # to be stored; empty if it proves nothing
 
 
-def _look_at(files: Sequence[tuple[Source, str, str, str]]) -> list[_Look]:
-    """Source, locator, and the stamp and content that are known, of some files."""
-    return [_look(*file) for file in files]
+def _check_all(files: Sequence[tuple[Source, str, str, str]]) -> list[_Checked]:
+    """Check some files: source, locator, and the stamp and content id that are stored."""
+    return [_check(*file) for file in files]
 
 
-def _look(source: Source, locator: str, known: str, photo_id: str) -> _Look:
+def _check(source: Source, locator: str, known: str, photo_id: str) -> _Checked:
+    """Return a file's content id: the stored one if the stamp is the same, else that of its bytes."""
     now = time.time_ns()
     try:
         stamp, settled = stamp_of(source.file(locator), now)
         if stamp == known:
-            return _Look(photo_id)
-        return _Look(content_id(fetch(source, locator)), "", True, stamp if settled else "")
+            return _Checked(photo_id)
+        return _Checked(content_id(fetch(source, locator)), "", True, stamp if settled else "")
     except PhotoError as error:
-        return _Look(reason=str(error))
+        return _Checked(reason=str(error))
     except (OSError, ValueError) as error:
-        return _Look(reason=f"cannot be read: {getattr(error, 'strerror', None) or error}")
+        return _Checked(reason=f"cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
 def _read(source: Source) -> Iterator[_Listed]:
-    """List an archive or table, and read all of it."""
+    """List the pictures of an archive or table, reading every one."""
     try:
         for place, (locator, name, image_id) in enumerate(source.members()):
             photo_id, reason = None, ""
@@ -387,18 +394,18 @@ def _read(source: Source) -> Iterator[_Listed]:
 
 
 def _shown(path: str) -> str:
-    """What rows call a path: relative to the current folder if it lies below it, else as given."""
+    """Return what rows call a path: relative to the current folder if it lies below it, else as given."""
     here = os.getcwd().rstrip("/") + "/"  # noqa: PTH109 (for millions of names)
     return path.removeprefix(here)
 
 
 def _key(path: str) -> bytes:
-    """What sorts as a path's parts do: no part holds a zero byte, which comes before every other."""
+    """Return bytes that sort as a path's parts do: no part holds a zero byte, which sorts before all others."""
     return _blob(("/" if path.startswith("/") else "") + path.replace("/", "\0"))
 
 
 def _blob(text: str) -> bytes:
-    """Names that are not UTF-8 come from the system as lone surrogates, and pass."""
+    """Encode a name. One that is not UTF-8 comes from the system with lone surrogates, and passes."""
     return text.encode("utf-8", "surrogatepass")
 
 

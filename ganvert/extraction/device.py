@@ -1,4 +1,4 @@
-"""Which device a worker process takes: a GPU of its own where there are some."""
+"""The device of a worker process: on a machine with GPUs, one of its own."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ganvert.compute.memory import free_memory
 __all__ = ["claim_device", "default_workers", "images_at_once"]
 
 log = logging.getLogger(__name__)
-_BYTES_A_WORKER = 3 * 2**30  # forward + backward of one picture at 1024 px, LPIPS included, measured 2.1 GB
-_ON_A_GPU = 32  # images of 1024 px; how many really fit is measured
+_BYTES_A_WORKER = 3 * 2**30  # measured: 2.1 GB for forward and backward of one picture at 1024 px, LPIPS included
+_ON_A_GPU = 32  # images of 1024 px, for planning; how many fit is measured when the job runs
 _held: dict[str, int] = {}
 
 
 def claim_device(name: str) -> torch.device:
-    """The device of that name; for `auto` a GPU that no other worker of this user holds, or the CPU without GPUs.
+    """Return the device of that name; for `auto` a GPU that no other worker of this user holds, or else the CPU.
 
     A GPU is held by an exclusive flock for as long as the process lives; the kernel frees it after any kind of end.
     With more workers than GPUs a worker waits until one is free.
@@ -34,14 +34,14 @@ def claim_device(name: str) -> torch.device:
     device = resolve_device(name)
     if name != "auto" or device.type != "cuda":
         return device
-    if name in _held:  # this process has one
+    if name in _held:  # this process holds one already
         return torch.device("cuda", _held[name])
     waiting = False
     while True:
         for index in range(torch.cuda.device_count()):
-            # Its own name, not its number: CUDA_VISIBLE_DEVICES gives different GPUs the same one.
-            known_as = getattr(torch.cuda.get_device_properties(index), "uuid", index)
-            path = Path(tempfile.gettempdir()) / f"ganvert-gpu-{os.getuid()}-{known_as}.lock"
+            # Its UUID, not its number: with CUDA_VISIBLE_DEVICES different GPUs have the same number.
+            identity = getattr(torch.cuda.get_device_properties(index), "uuid", index)
+            path = Path(tempfile.gettempdir()) / f"ganvert-gpu-{os.getuid()}-{identity}.lock"
             slot = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             try:
                 fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -57,12 +57,12 @@ def claim_device(name: str) -> torch.device:
 
 
 def images_at_once(batch: int | None, device: str) -> int:
-    """How many images one worker has side by side at most, about: `batch`, or what a GPU may hold if that is None."""
+    """Return how many images one worker has side by side: `batch`, or an estimate for the device if that is None."""
     return batch or (1 if resolve_device(device).type == "cpu" else _ON_A_GPU)
 
 
 def default_workers(device: str, threads: int | None) -> int:
-    """How many workers suit this machine: one a GPU; on a CPU one for every `threads` cores that memory allows."""
+    """Return how many workers suit this machine: one a GPU; on a CPU one per `threads` cores, as memory allows."""
     if resolve_device(device).type == "cuda":
         return 1 if device.startswith("cuda") else torch.cuda.device_count()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""What becomes of every picture: align, invert, score. Plain data that travels to workers, and its key."""
+"""A job: what is done with every picture (align, invert, score). Plain data that travels to workers, and its key."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ __all__ = ["Invert", "Job", "Keep", "make_job"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Keep:
-    """What is stored beside the codes.
+    """What is stored.
 
     Attributes:
-        crops: the aligned pictures (table `aligned`), about 1.5 MB each at 1024 px.
-        reconstructions: what the generator draws for the codes (table `reconstructions`), as large.
+        crops: whether to keep the aligned pictures (table `aligned`), about 1.5 MB each at 1024 px.
+        reconstructions: whether to keep what the codes draw (table `reconstructions`), about as large.
         dtype: of the codes. float16 halves them; its rounding moves pixels less than their 8 bits can show.
         skip: variables that are not stored (`f`, the feature map of F spaces); such codes cannot be drawn.
     """
@@ -52,8 +52,8 @@ class Invert:
         label: class that a conditional generator draws.
         encoders: weights of the encoders it starts from; empty for methods without.
         inputs: folder of the masks and pictures that it names.
-        seed: of the run; every image has its own, made of it.
-        batch: images side by side at most; null measures how many fit.
+        seed: of the run; each image's own seed is made of it.
+        batch: images optimised side by side at most; null measures how many fit.
         speed: precision and compilation.
     """
 
@@ -68,22 +68,22 @@ class Invert:
     speed: Speed = dataclasses.field(default_factory=Speed)
 
     def read(self) -> Preset:
-        """The preset, checked."""
+        """Return the preset, checked."""
         return read_preset(self.method, self.preset)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
-    """What becomes of every picture; made by :func:`make_job`.
+    """What is done with every picture; made by :func:`make_job`.
 
     Attributes:
         align: how faces are cut out; None for pictures that are crops already (a table of aligned ones).
         invert: the method; None where crops are all that is wanted.
-        metrics: full names of what reconstructions are scored by.
+        metrics: full names of the metrics of reconstructions.
         keep: what is stored.
         assets: folder of the models.
-        device: auto, cpu, cuda or cuda:N; auto takes a free GPU where there is one.
-        threads: of one worker on a CPU; None is all. Sums depend on it in their last digits.
+        device: auto, cpu, cuda or cuda:N; auto takes a free GPU if there is one.
+        threads: of one worker on a CPU; None is all. The last digits of sums depend on it.
         digests: sha256 of every model file by its path, so that a worker with another file, or none, says so.
     """
 
@@ -100,7 +100,7 @@ class Job:
         if self.align is None and self.invert is None:
             raise ParamsError("job: wanted alignment, a method or both, got neither")
         if self.invert is None and (self.metrics or self.keep.reconstructions):
-            raise ParamsError("job: metrics and reconstructions are of a method, and there is none")
+            raise ParamsError("job: metrics and reconstructions need a method (invert), got none")
         if self.threads is not None and self.threads < 1:
             raise ParamsError(f"threads: wanted 1 or more, got {self.threads}")
         for name in self.metrics:
@@ -108,7 +108,7 @@ class Job:
 
     @cached_property
     def key(self) -> str:
-        """32 hex digits made of all that decides results, code included; not of device, threads or batch."""
+        """32 hex digits made of everything that decides results, code included; not of device, threads or batch."""
         facts: dict[str, Any] = {"keep": dataclasses.asdict(self.keep), "models": sorted(self.digests.values())}
         facts["rows"] = _code_of_rows()
         if self.align is not None:
@@ -117,37 +117,38 @@ class Job:
                 closure_digest("ganvert.faces.pipeline", without=PLUMBING),
             ]
         if self.invert is not None:
-            told, preset = self.invert, self.invert.read()
+            invert, preset = self.invert, self.invert.read()
             facts["invert"] = [
-                *(told.method, fingerprint_of(preset.options), told.label, told.seed, dataclasses.asdict(told.speed)),
+                *(invert.method, fingerprint_of(preset.options), invert.label, invert.seed),
+                dataclasses.asdict(invert.speed),
                 _code_of(preset),
-                _digest_of_inputs(preset, told.inputs),
+                _digest_of_inputs(preset, invert.inputs),
             ]
         if self.metrics:
             facts["metrics"] = [self.metrics, closure_digest("ganvert.scoring.score", without=PLUMBING)]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
     def check_files(self) -> None:
-        """AssetError unless every model file is here and is the one that the job was made with."""
+        """Raise AssetError unless every model file is here and is the one that the job was made with."""
         for path, digest in self.digests.items():
             if not Path(path).is_file():
                 raise AssetError(
                     f"{path}: this worker lacks the model file; wanted the file of sha256 {digest[:12]}; copy it "
                     "there, or share the folder with every worker"
                 )
-            if (found := sha256_of(Path(path))) != digest:
+            if (actual := sha256_of(Path(path))) != digest:
                 raise AssetError(
                     f"{path}: wanted the file of sha256 {digest[:12]} that the run was started with, "
-                    f"got {found[:12]}; give this worker the same file, or start the run again"
+                    f"got {actual[:12]}; give this worker the same file, or start the run again"
                 )
 
     def to_json(self) -> str:
-        """As one line of text."""
+        """Return the job as one line of text."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Job:
-        """Back from :meth:`to_json`."""
+        """Return the job that :meth:`to_json` wrote."""
         return params.build(cls, json.loads(text), "job")
 
 
@@ -161,7 +162,7 @@ def make_job(
     device: str = "auto",
     threads: int | None = None,
 ) -> Job:
-    """A job with absolute paths and the digests of its files.
+    """Return a job with absolute paths and the digests of its files.
 
     Args:
         align: see :class:`Job`; its resolution must be a number.
@@ -235,12 +236,12 @@ def _absolute(path: str | Path) -> str:
 
 
 def _digest_of_inputs(preset: Preset, folder: str | None) -> Mapping[str, str]:
-    """sha256 of the masks and pictures that the preset names; whose they are is known only after alignment."""
+    """Return the sha256 of the masks and pictures that the preset names, for all images: ids come with alignment."""
     root = Path(folder or ".")
-    found = {name: root / name for name in preset.inputs}
+    paths = [root / name for name in preset.inputs]
     files = {
         file.relative_to(root).as_posix(): file
-        for path in found.values()
+        for path in paths
         for file in (sorted(path.glob("*.png")) if path.is_dir() else [path])
     }
     return {name: sha256_of(file) for name, file in files.items() if file.is_file()}

@@ -1,4 +1,4 @@
-"""Worker processes on this machine: one shard at a time each, replaced when they are lost, gone when we are."""
+"""Worker processes on this machine: one shard at a time each, replaced when they are lost; they end when we do."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Pool:
     """`workers` child processes; :meth:`run` may be called from as many threads."""
 
     def __init__(self, job: Job, work: Path, workers: int) -> None:
-        """Children are started when they are first needed.
+        """Start no child yet: each is started when it is first needed.
 
         Args:
-            job: what they do.
+            job: what the children do.
             work: the work store.
             workers: how many at most.
         """
@@ -43,11 +43,11 @@ class Pool:
         self._closed = False
 
     def run(self, shard: Shard, on_progress: Callable[[float], None] = lambda _: None) -> ShardResult:
-        """Have a shard done; waits for an idle worker, then for the shard.
+        """Wait for an idle worker, have it compute a shard, and return how the shard ended.
 
         Raises:
             WorkerLostError: the worker was killed or crashed; its shard may be given to another.
-            GanvertError: what the worker says.
+            GanvertError: what the worker raised.
         """
         child = self._idle.get()
         try:
@@ -69,7 +69,7 @@ class Pool:
             self._idle.put(child)
 
     def close(self) -> None:
-        """End all children at once, also those at work."""
+        """Kill all children, also those at work."""
         with self._lock:
             self._closed = True
             for child in self._children:
@@ -86,6 +86,8 @@ class Pool:
 
 
 class _Child:
+    """A worker process and its two pipes."""
+
     def __init__(self, job: Job, work: Path) -> None:
         threads = {} if job.threads is None else {"OMP_NUM_THREADS": str(job.threads)}
         self.process = subprocess.Popen(
@@ -94,27 +96,28 @@ class _Child:
             stdout=subprocess.PIPE,
             env=os.environ | threads,
             text=True,
-            start_new_session=True,  # Ctrl-C is for us: it ends them by their standard input
+            start_new_session=True,  # Ctrl-C reaches this process only, which ends its children by their standard input
         )
         self._send(job.to_json())
 
     def run(self, shard: Shard, on_progress: Callable[[float], None]) -> ShardResult:
+        """Send a shard and read answers until it has ended."""
         self._send(shard.to_json())
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            told = json.loads(line)
-            if "progress" in told:
-                on_progress(told["progress"])
-            elif "result" in told:
-                return ShardResult(**told["result"])
+            answer = json.loads(line)
+            if "progress" in answer:
+                on_progress(answer["progress"])
+            elif "result" in answer:
+                return ShardResult(**answer["result"])
             else:
-                raise _error(told["error"], told["message"], shard)
+                raise _error(answer["error"], answer["message"], shard)
         code = self.process.wait()
         why = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
         raise WorkerLostError(f"shard {shard.key}: its worker {why}; out of memory? Fewer workers need less")
 
     def end(self) -> None:
-        """End it at once, whatever it does."""
+        """Kill the process, whatever it does."""
         self.process.kill()
         self.process.wait()
         self.close()
@@ -123,7 +126,7 @@ class _Child:
         """Close our ends of its pipes."""
         for pipe in (self.process.stdin, self.process.stdout):
             assert pipe is not None
-            with contextlib.suppress(BrokenPipeError):  # what was not yet sent has nobody to go to
+            with contextlib.suppress(BrokenPipeError):  # something was not sent, and the child is gone
                 pipe.close()
 
     def _send(self, line: str) -> None:
@@ -132,11 +135,11 @@ class _Child:
             self.process.stdin.write(line + "\n")
             self.process.stdin.flush()
         except (BrokenPipeError, ValueError):
-            pass  # it is gone: what it does not answer says so
+            pass  # the child is gone, which reading its answers shows
 
 
 def _error(name: str, message: str, shard: Shard) -> GanvertError:
-    """The worker's own error, if it is one of ours."""
+    """Return the error that a worker raised, of its own type if that is one of ganvert's."""
     kind = getattr(errors, name, None)
     if isinstance(kind, type) and issubclass(kind, GanvertError):
         return kind(message)

@@ -1,4 +1,4 @@
-"""A whole extraction on this machine: plan, shards, tables. Clusters map the same shards (flows/extract.py)."""
+"""A whole extraction on this machine: plan, shards, tables. Clusters map over the same shards (flows/extract.py)."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from ganvert.extraction.worker import ShardResult, run_shard
 __all__ = ["Extraction", "extract"]
 
 log = logging.getLogger(__name__)
-_TRIES = 3  # of a shard whose worker was lost
+_TRIES = 3  # for a shard whose worker was lost
 
 
 @dataclasses.dataclass(frozen=True)
 class Extraction:
-    """What a run did.
+    """The outcome of a run.
 
     Attributes:
-        plan: after the last shard.
-        computed: pictures that were computed by this run.
-        rows: rows of every table written.
+        plan: as it stands after the last shard.
+        computed: number of pictures that this run computed.
+        rows: number of rows of every table written.
     """
 
     plan: Plan
@@ -52,10 +52,10 @@ def extract(
     shard_size: int | None = None,
     what: str = "extract",
 ) -> Extraction:
-    """Bring the tables of a job over some pictures up to date; a run that was stopped goes on where it was.
+    """Bring the tables of a job over some pictures up to date; a run that was stopped resumes.
 
     Args:
-        job: what becomes of a picture.
+        job: what is done with a picture.
         inputs: folders, pictures, archives, tables, lists.
         work: the work store.
         outputs: table name to Parquet file.
@@ -64,42 +64,42 @@ def extract(
         what: name on the progress bar.
 
     Raises:
-        GanvertError: an input, parameter, model or the disk is at fault. Of several shards that fail, the others are
-            done first.
+        GanvertError: an input, parameter, model or the disk is at fault. If a shard fails in a worker process, the
+            others are done first.
     """
-    told = plan(job, inputs, work, shard_size)
-    if told.scan.duplicates:
-        log.info("%d pictures have the same bytes as another one and are left out", told.scan.duplicates)
-    if told.finished:
-        log.info("%d of %d pictures were done before", told.finished, told.total)
-    before = told.finished
-    # In steps where there are any: a picture may take minutes.
-    each = job.invert.read().steps if job.invert is not None else 1
-    with progress_bar(told.total * each, f"{what} ({told.total} pictures)", told.finished * each) as bar:
-        seen = _Progress(bar, told.finished, each)
-        if min(workers, told.shards_left) > 1:
-            _in_pool(told, workers, seen)
+    todo = plan(job, inputs, work, shard_size)
+    if todo.scan.duplicates:
+        log.info("%d pictures have the same bytes as another one and are left out", todo.scan.duplicates)
+    if todo.finished:
+        log.info("%d of %d pictures were done before", todo.finished, todo.total)
+    # The bar counts steps if there are any: a picture may take minutes.
+    steps = job.invert.read().steps if job.invert is not None else 1
+    with progress_bar(todo.total * steps, f"{what} ({todo.total} pictures)", todo.finished * steps) as bar:
+        progress = _Progress(bar, todo.finished, steps)
+        if min(workers, todo.shards_left) > 1:
+            _run_in_pool(todo, workers, progress)
         else:
-            for shard in told.shards():
-                run_shard(job, shard, told.work, seen.of(shard))
-                seen.finished(shard)
-    told = told.update()
-    return Extraction(told, told.finished - before, assemble(told, outputs))
+            for shard in todo.shards():
+                run_shard(job, shard, todo.work, progress.reporter(shard))
+                progress.finish(shard)
+    finished = todo.update()
+    return Extraction(finished, finished.finished - todo.finished, assemble(finished, outputs))
 
 
 class _Progress:
-    """Shards side by side on one bar, which moves `each` for a picture."""
+    """Shards side by side on one bar."""
 
-    def __init__(self, bar: tqdm[NoReturn], finished: int, each: int) -> None:
-        self.bar, self.whole, self.each = bar, finished, each
+    def __init__(self, bar: tqdm[NoReturn], finished: int, steps: int) -> None:
+        """Begin with `finished` pictures done; each moves the bar by `steps`."""
+        self.bar, self.whole, self.steps = bar, finished, steps
         self.parts, self.lock = dict[str, float](), threading.Lock()
 
-    def of(self, shard: Shard) -> Callable[[float], None]:
-        """What is told how many pictures of a shard are done."""
+    def reporter(self, shard: Shard) -> Callable[[float], None]:
+        """Return a function that receives how many pictures of a shard are done."""
         return lambda pictures: self._show(shard.key, pictures)
 
-    def finished(self, shard: Shard) -> None:
-        """A shard is."""
+    def finish(self, shard: Shard) -> None:
+        """Mark a shard as finished."""
         self.whole += len(shard.members)
         self._show(shard.key, None)
 
@@ -110,43 +110,43 @@ class _Progress:
             else:
                 self.parts[shard] = pictures
             done = self.whole + sum(self.parts.values())
-            self.bar.update(int(done * self.each) - self.bar.n)
+            self.bar.update(int(done * self.steps) - self.bar.n)
 
 
-def _in_pool(told: Plan, workers: int, seen: _Progress) -> None:
-    """All shards over some processes; never more in hand than twice as many."""
-    shards, failed = told.shards(), list[GanvertError]()
-    waiting: dict[Future[ShardResult], Shard] = {}
-    with Pool(told.job, told.work, workers) as pool, ThreadPoolExecutor(workers) as threads:
+def _run_in_pool(todo: Plan, workers: int, progress: _Progress) -> None:
+    """Compute all shards in worker processes; at most twice as many shards as workers are held at a time."""
+    shards, failures = todo.shards(), list[GanvertError]()
+    running: dict[Future[ShardResult], Shard] = {}
+    with Pool(todo.job, todo.work, workers) as pool, ThreadPoolExecutor(workers) as threads:
 
-        def do(shard: Shard) -> ShardResult:
+        def run(shard: Shard) -> ShardResult:
             for _ in range(_TRIES - 1):
                 try:
-                    return pool.run(shard, seen.of(shard))
+                    return pool.run(shard, progress.reporter(shard))
                 except WorkerLostError as error:
                     log.warning("%s; once more", error)
-            return pool.run(shard, seen.of(shard))
+            return pool.run(shard, progress.reporter(shard))
 
         try:
             while True:
-                while len(waiting) < 2 * workers and (shard := next(shards, None)) is not None:
-                    waiting[threads.submit(do, shard)] = shard
-                if not waiting:
+                while len(running) < 2 * workers and (shard := next(shards, None)) is not None:
+                    running[threads.submit(run, shard)] = shard
+                if not running:
                     break
-                ended, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                ended, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in ended:
-                    shard = waiting.pop(future)
+                    shard = running.pop(future)
                     try:
                         future.result()
                     except GanvertError as error:
                         log.error("%s", error)
-                        failed.append(error)
+                        failures.append(error)
                     else:
-                        seen.finished(shard)
+                        progress.finish(shard)
         except BaseException:
             pool.close()
-            for future in waiting:
+            for future in running:
                 future.cancel()
             raise
-    if failed:
-        raise failed[0]
+    if failures:
+        raise failures[0]

@@ -1,4 +1,4 @@
-"""What one worker process does: the models of a job, loaded once, and pictures through them."""
+"""The models of a job, loaded once per worker process, and the pictures of shards taken through them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from ganvert.codes import code_rows, code_table, codes_of_inversion
 from ganvert.compute.device import strict_math
 from ganvert.compute.memory import keep_freed_memory
 from ganvert.extraction.device import claim_device, images_at_once
-from ganvert.extraction.job import Job, Keep
+from ganvert.extraction.job import Invert, Job, Keep
+from ganvert.extraction.members import Member, Reader
 from ganvert.extraction.shards import PICTURES, THUMBS
-from ganvert.extraction.sources import Member, Reader
 from ganvert.faces import RECIPES, FaceDetector
 from ganvert.faces.pipeline import align_photo, photo_row
 from ganvert.generators import load_generator
@@ -38,21 +38,28 @@ __all__ = ["Session"]
 
 T = TypeVar("T")
 Row = dict[str, Any]
-#: Told how many pictures of a shard are done, in parts of one.
+#: Receives how many pictures of a shard are done, a fraction for the one in work.
 OnProgress = Callable[[float], None]
 log = logging.getLogger(__name__)
 _THUMB = 256  # px
-_CHUNK = 4  # batches that are inverted in one go: those that end early make room for the next
+_CHUNK = 4  # batches that are inverted in one call: an image that ends early makes room for the next one
 
 
 @dataclasses.dataclass
-class _Picture:
-    """One picture of a shard on its way."""
+class _Aligned:
+    """A picture of a shard, read and aligned.
+
+    Attributes:
+        member: where it came from.
+        photo: its row of `photos`; None for pictures that are crops already.
+        rows: its rows of `aligned`, one for each crop; an empty row for pictures that are crops already.
+        crops: what is inverted; empty where a job only aligns.
+    """
 
     member: Member
-    photo: Row | None  # its row of `photos`; None for pictures that are crops already
-    crops: list[Row]  # its rows of `aligned`, crops as PNG; of crops only their ids and pixels
-    images: list[Crop]
+    photo: Row | None
+    rows: list[Row]
+    crops: list[Crop]
 
 
 class Session:
@@ -70,118 +77,118 @@ class Session:
         keep_freed_memory()
         self.job = job
         self.device = claim_device(job.device)
-        assets = Path(job.assets)
+        self.reader = Reader()  # for all shards: opening a large archive takes seconds
         needs_face = job.align is not None and RECIPES[job.align.recipe].needs_face
-        self.detector = FaceDetector(assets) if needs_face else None
+        self.detector = FaceDetector(Path(job.assets)) if needs_face else None
         self.schemas: dict[str, pa.Schema] = {}
         if job.align is not None:
             facts = {"recipe": job.align.recipe, "resolution": str(job.align.resolution)}
             self.schemas["photos"] = tables.PHOTOS.schema(facts)
             if job.keep.crops or job.invert is None:
                 self.schemas["aligned"] = tables.ALIGNED.schema(facts)
-        if job.invert is None:
-            return
-        told = job.invert
-        self.preset = told.read()
-        generator = load_generator(told.generator, told.label).to(self.device)
-        inputs = None if told.inputs is None else Path(told.inputs)
-        encoders = [Path(path) for path in told.encoders]
-        self.context = make_context(self.preset, generator, encoders, assets, inputs, told.batch, told.speed)
-        check_sizes(job.metrics, generator.resolution)
-        self.metrics = asset_metrics(job.metrics, assets)
-        table, facts = code_table(self.preset, self.context, dtype=job.keep.dtype, skip=job.keep.skip)
+        if job.invert is not None:
+            self._load_method(job.invert, Path(job.assets))
+
+    def _load_method(self, invert: Invert, assets: Path) -> None:
+        """Load what inverts and scores, and add the schemas of the tables that come of it."""
+        self.preset = invert.read()
+        generator = load_generator(invert.generator, invert.label).to(self.device)
+        inputs = None if invert.inputs is None else Path(invert.inputs)
+        encoders = [Path(path) for path in invert.encoders]
+        self.context = make_context(self.preset, generator, encoders, assets, inputs, invert.batch, invert.speed)
+        metrics, keep = self.job.metrics, self.job.keep
+        check_sizes(metrics, generator.resolution)
+        self.metrics = asset_metrics(metrics, assets)
+        table, facts = code_table(self.preset, self.context, dtype=keep.dtype, skip=keep.skip)
         self.schemas["codes"] = table.schema(facts)
-        if job.keep.reconstructions:
+        if keep.reconstructions:
             facts = {"image_channels": str(generator.image_channels)}
             self.schemas["reconstructions"] = tables.RECONSTRUCTIONS.schema(facts)
-        if job.metrics:
+        if metrics:
             self.schemas["scores"] = tables.SCORES.schema()
         self.schemas[THUMBS] = pa.schema([pa.field("crop", pa.binary()), pa.field("drawn", pa.binary())])
 
     def run(
         self, members: Sequence[Member], tuned: Path, on_progress: OnProgress = lambda _: None
     ) -> dict[str, pa.Table]:
-        """Everything that the job wants of some pictures, each table in their order.
+        """Return the tables that the job makes of some pictures, each in their order.
 
         Args:
             members: the pictures.
             tuned: folder for the weights of tuned generators.
             on_progress: see `OnProgress`.
         """
-        self._thumbs = 1 + len(members) // 64  # drawing all would cost more than an encoder's look
+        self._thumbs = 1 + len(members) // 64  # drawing all of them would take longer than an encoder's inversion
         rows: dict[str, list[Row]] = {name: [] for name in self.schemas}
         codes: list[pa.Table] = []
-        counts = {member.photo_id: 0 for member in members}
+        crop_counts = {member.photo_id: 0 for member in members}
         done = 0
-        for pictures in self._chunks(members):
-            for picture in pictures:
-                counts[picture.member.photo_id] = len(picture.crops)
+        for chunk in self._chunks(members):
+            for picture in chunk:
+                crop_counts[picture.member.photo_id] = len(picture.rows)
                 if picture.photo is not None:
                     rows["photos"].append(picture.photo)
                 if "aligned" in rows:
-                    rows["aligned"] += picture.crops
-            if self.job.invert is not None and (crops := [crop for picture in pictures for crop in picture.images]):
+                    rows["aligned"] += picture.rows
+            if crops := [crop for picture in chunk for crop in picture.crops]:
 
-                def on_image(images: float, before: int = done, share: float = len(pictures) / len(crops)) -> None:
-                    on_progress(before + images * share)
+                def on_crops(count: float, before: int = done, share: float = len(chunk) / len(crops)) -> None:
+                    on_progress(before + count * share)
 
-                codes.append(self._invert(crops, tuned, rows, on_image))
-            done += len(pictures)
+                codes.append(self._invert(crops, tuned, rows, on_crops))
+            done += len(chunk)
             on_progress(done)
-        made = {name: pa.Table.from_pylist(found, schema=self.schemas[name]) for name, found in rows.items()}
+        made = {name: pa.Table.from_pylist(values, schema=self.schemas[name]) for name, values in rows.items()}
         if "codes" in made:
             made["codes"] = pa.concat_tables([made["codes"], *codes])
-        return made | {PICTURES: self._pictures(members, counts)}
+        return made | {PICTURES: self._row_counts([crop_counts[member.photo_id] for member in members], members)}
 
-    def _pictures(self, members: Sequence[Member], counts: dict[str, int]) -> pa.Table:
-        """What :data:`PICTURES` says: rows of each picture in every table."""
-        crops = [counts[member.photo_id] for member in members]
-        of_table = dict.fromkeys(self.schemas, crops) | {"photos": [1] * len(members)}
-        of_table["scores"] = [count * len(self.job.metrics) for count in crops]
+    def _row_counts(self, crops: Sequence[int], members: Sequence[Member]) -> pa.Table:
+        """Return the table :data:`PICTURES`: how many rows each picture has in every other table."""
+        counts = {name: list(crops) for name in self.schemas if name != THUMBS}
+        if "photos" in counts:
+            counts["photos"] = [1] * len(members)
+        if "scores" in counts:
+            counts["scores"] = [count * len(self.job.metrics) for count in crops]
         columns = {"photo_id": pa.array([member.photo_id for member in members], pa.string())}
-        names = [name for name in self.schemas if name != THUMBS]
-        return pa.table(columns | {name: pa.array(of_table[name], pa.int32()) for name in names})
+        return pa.table(columns | {name: pa.array(values, pa.int32()) for name, values in counts.items()})
 
-    def _chunks(self, members: Sequence[Member]) -> Iterator[list[_Picture]]:
-        """Pictures, read and aligned by a thread of their own while those before are inverted."""
+    def _chunks(self, members: Sequence[Member]) -> Iterator[list[_Aligned]]:
+        """Yield pictures in pieces to invert at once; a thread reads and aligns the next while one is inverted."""
         size, ahead = len(members), len(members)
-        if self.job.invert is not None and not self.preset.together:
-            size = _CHUNK * images_at_once(self.job.invert.batch, self.device.type)
-            ahead = 2 * size
         if self.job.invert is None:
             size, ahead = 1, 2
-        with Reader() as reader, ThreadPoolExecutor(1) as pool:
-            pictures = _ahead(pool, lambda member: self._picture(member, reader), members, ahead)
+        elif not self.preset.together:
+            size = _CHUNK * images_at_once(self.job.invert.batch, self.device.type)
+            ahead = 2 * size
+        with ThreadPoolExecutor(1) as pool:
+            pictures = _ahead(pool, self._align, members, ahead)
             while chunk := list(islice(pictures, size)):
                 yield chunk
 
-    def _picture(self, member: Member, reader: Reader) -> _Picture:
-        data, trouble = b"", PhotoError(member.reason) if member.status != "ok" else None
-        if trouble is None:
-            try:
-                data = reader.read(member)
-            except PhotoError as error:
-                trouble = error
-        if trouble is not None and self.job.align is None:
-            raise trouble  # a crop that ganvert itself has stored
-        if trouble is not None:
-            log.warning("%s", trouble)
-            return _Picture(member, photo_row(member.photo_id, member.path, trouble.status, str(trouble)), [], [])
+    def _align(self, member: Member) -> _Aligned:
+        """Read and align a picture. Trouble with it becomes its row, except with a crop that ganvert itself stored."""
+        try:
+            data = self.reader.read(member)
+        except PhotoError as error:
+            if self.job.align is None:
+                raise
+            log.warning("%s", error)
+            return _Aligned(member, photo_row(member.photo_id, member.path, error.status, str(error)), [], [])
         if self.job.align is None:
             assert member.image_id is not None
-            return _Picture(member, None, [{}], [Crop(member.image_id, from_png(data))])
-        photo, crops = align_photo(data, member.path, self.job.align, self.detector)
-        images = [Crop(row["image_id"], from_png(row["crop"])) for row in crops] if self.job.invert else []
-        return _Picture(member, photo, crops, images)
+            return _Aligned(member, None, [{}], [Crop(member.image_id, from_png(data))])
+        photo, rows = align_photo(data, member.path, self.job.align, self.detector)
+        crops = [Crop(row["image_id"], from_png(row["crop"])) for row in rows] if self.job.invert else []
+        return _Aligned(member, photo, rows, crops)
 
-    def _invert(self, crops: list[Crop], tuned: Path, rows: dict[str, list[Row]], on_image: OnProgress) -> pa.Table:
-        """Rows of `codes`; those of `reconstructions` and `scores` go into `rows`."""
-        told = self.job.invert
-        assert told is not None
-        inversion = invert_crops(crops, self.preset, self.context, seed=told.seed, on_images=on_image)
+    def _invert(self, crops: list[Crop], tuned: Path, rows: dict[str, list[Row]], on_crops: OnProgress) -> pa.Table:
+        """Return rows of `codes`; add those of `reconstructions` and `scores` to `rows`."""
+        invert, keep = self.job.invert, self.job.keep
+        assert invert is not None
+        inversion = invert_crops(crops, self.preset, self.context, seed=invert.seed, on_images=on_crops)
         ids = [crop.image_id for crop in crops]
-        seeds = seeds_for(crops, told.method, told.seed)
-        keep = self.job.keep
+        seeds = seeds_for(crops, invert.method, invert.seed)
         table = code_rows(
             self.preset, inversion, ids, seeds, self.context, tuned=tuned, dtype=keep.dtype, skip=keep.skip
         )
@@ -190,6 +197,7 @@ class Session:
         return table
 
     def _draw(self, crops: list[Crop], inversion: Inversion, rows: dict[str, list[Row]]) -> None:
+        """Draw the codes of some crops; add thumbnails, scores and reconstructions to `rows`."""
         assert self.job.invert is not None
         method, generator = self.job.invert.method, self.context.generator
         codes = codes_of_inversion(inversion, [crop.image_id for crop in crops], method, generator)
@@ -206,7 +214,7 @@ class Session:
 
 
 def _ahead(pool: ThreadPoolExecutor, work: Callable[[Member], T], items: Sequence[Member], ahead: int) -> Iterator[T]:
-    """Results in order; at most `ahead` of them are made before they are asked for."""
+    """Yield results in order; at most `ahead` of them are made before they are wanted."""
     waiting: deque[Future[T]] = deque()
     todo = iter(items)
     for item in islice(todo, ahead):
@@ -219,13 +227,14 @@ def _ahead(pool: ThreadPoolExecutor, work: Callable[[Member], T], items: Sequenc
 
 
 def _thumb(picture: Image.Image) -> bytes:
+    """Return a small JPEG."""
     buffer = io.BytesIO()
     picture.convert("RGB").resize((_THUMB, _THUMB), Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
 
 
 def _as_stored(inversion: Inversion, keep: Keep) -> Inversion:
-    """What is drawn and scored is what the table says."""
+    """Return the codes as the table holds them, rounded to its type: they are what is drawn and scored."""
     if keep.dtype == "float32":
         return inversion
 

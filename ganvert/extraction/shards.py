@@ -1,11 +1,11 @@
-"""The work store: finished shards by the key of their content, and the plan of what is still to be done.
+"""The work store: finished shards by the key of their content, and the plan of what is left to do.
 
-    WORK/catalogues/...          what pictures there are (:mod:`ganvert.extraction.catalogue`)
+    WORK/catalogues/...          the pictures of some inputs (:mod:`ganvert.extraction.catalogue`)
     WORK/JOB/shards/SHARD/       a finished shard: one Parquet file a table; the folder is renamed into place whole
     WORK/JOB/locks/SHARD         held (flock) by the process that works on a shard; the kernel frees it
     WORK/JOB/tuned/              weights of tuned generators, by content
 
-Nothing here asks a clock, and nothing has to be cleaned up after a crash.
+Nothing here depends on a clock, and nothing has to be cleaned up after a crash.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ganvert.base.errors import GanvertError, ParamsError, StorageError
 from ganvert.extraction.catalogue import Catalogue, Scan
 from ganvert.extraction.device import images_at_once
 from ganvert.extraction.job import Job
-from ganvert.extraction.sources import Member
+from ganvert.extraction.members import Member
 
 __all__ = ["PICTURES", "THUMBS", "Plan", "Shard", "Store", "default_shard_size", "plan"]
 
@@ -37,31 +37,31 @@ log = logging.getLogger(__name__)
 
 #: A shard's own table: its pictures in order, and how many rows each has in every other table.
 PICTURES = "pictures"
-#: A few of its crops beside what their codes draw, small, for a look.
+#: A shard's own table: a few of its crops and what their codes draw, as small JPEGs.
 THUMBS = "thumbs"
-_STEPS = 256  # of one shard: small enough to lose little, large enough that planning it costs nothing
+_STEPS = 256  # of one shard: few enough to lose little, many enough that storing them costs nothing
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """Some pictures that one worker deals with, and the key of them (32 hex digits)."""
+    """Some pictures that one worker computes, and their key (32 hex digits)."""
 
     key: str
     members: tuple[Member, ...]
 
     def to_json(self) -> str:
-        """As one line of text."""
+        """Return the shard as one line of text."""
         return json.dumps([dataclasses.asdict(member) for member in self.members])
 
     @classmethod
     def from_json(cls, text: str) -> Shard:
-        """Back from :meth:`to_json`."""
+        """Return the shard that :meth:`to_json` wrote."""
         return cls.of([Member(**facts) for facts in json.loads(text)])
 
     @classmethod
     def of(cls, members: Sequence[Member]) -> Shard:
-        """The shard of some pictures; equal contents in equal order have equal keys, wherever they lie."""
+        """Return the shard of some pictures. Equal contents in equal order have equal keys, wherever they lie."""
         digest = hashlib.sha256()
         for member in members:
             digest.update(f"{member.photo_id} {member.image_id or ''}\n".encode())
@@ -80,19 +80,19 @@ class Store:
                 folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, shard: str) -> Path:
-        """Where a finished shard lies."""
+        """Return the folder of a finished shard."""
         return self.shards / shard
 
     def finished(self) -> Iterator[str]:
-        """Keys of the finished shards, sorted."""
+        """Yield the keys of the finished shards, sorted."""
         with os.scandir(self.shards) as entries:
             yield from sorted(entry.name for entry in entries if not entry.name.startswith("."))
 
     @contextmanager
     def claim(self, shard: str) -> Iterator[bool]:
-        """Hold a shard against other processes and threads, waiting for one that works on it.
+        """Lock a shard, after waiting for any other process or thread that works on it.
 
-        Yields whether there is still something to do. What a killed process left half-written is removed.
+        Yields whether it is still to be done. What a killed process left half-written is removed.
         """
         path = self.folder / "locks" / shard
         with storage_errors(path), path.open("w") as lock:
@@ -105,14 +105,14 @@ class Store:
 
     @contextmanager
     def assembling(self) -> Iterator[None]:
-        """Hold the final tables against other processes."""
+        """Lock the final tables against other processes."""
         path = self.folder / "locks" / "tables"
         with storage_errors(path), path.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def put(self, shard: str, tables: Mapping[str, pa.Table]) -> None:
-        """Store a shard that is claimed: all of its tables, or nothing.
+        """Store all tables of a claimed shard, or nothing.
 
         Raises:
             StorageError: the disk is full, or the store cannot be written to.
@@ -122,7 +122,7 @@ class Store:
             with storage_errors(part):
                 part.mkdir()
                 for name, table in tables.items():
-                    # Fast to write; it is read once more, for the final tables.
+                    # Fast to write rather than small: it is read only once, for the final tables.
                     pq.write_table(table, part / f"{name}.parquet", compression="lz4", use_dictionary=False)
                 part.rename(self.path(shard))
         except BaseException:
@@ -130,11 +130,11 @@ class Store:
             raise
 
     def read(self, shard: str, table: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """A table of a finished shard."""
+        """Return a table of a finished shard."""
         return pq.read_table(self.path(shard) / f"{table}.parquet", columns=columns, memory_map=True)
 
     def set_aside(self, shard: str, reason: Exception) -> None:
-        """Forget a shard whose files are damaged, so that it is computed again."""
+        """Delete a shard whose files are damaged, so that it is computed again."""
         log.warning("%s: damaged (%s); it is computed again", self.path(shard), reason)
         shutil.rmtree(self.path(shard))
 
@@ -144,7 +144,7 @@ class Store:
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """A full disk, or a folder that cannot be written to, as StorageError."""
+    """Raise StorageError for a full disk or a folder that cannot be written to."""
     try:
         yield
     except OSError as error:
@@ -152,7 +152,7 @@ def storage_errors(path: Path) -> Iterator[None]:
             raise
         raise StorageError(
             f"{error.filename or path}: cannot be written: {error.strerror}; make room, or name another folder; "
-            "finished shards are whole: run it again to go on"
+            "finished shards are whole: run it again to resume"
         ) from error
 
 
@@ -161,11 +161,11 @@ class Plan:
     """What one run has to do.
 
     Attributes:
-        job: what becomes of a picture.
+        job: what is done with a picture.
         work: the work store.
         catalogue: the pictures.
         store: their finished shards.
-        scan: what listing found.
+        scan: counts of the listing.
         shard_size: pictures of a shard at most.
         total: different pictures.
         finished: those of them that are in finished shards.
@@ -181,7 +181,7 @@ class Plan:
     finished: int
 
     def shards(self) -> Iterator[Shard]:
-        """What is still to be done, in order, made as it is asked for."""
+        """Yield the shards that are left to do, in the catalogue's order."""
         members: list[Member] = []
         for member in self.catalogue.todo():
             members.append(member)
@@ -193,16 +193,16 @@ class Plan:
 
     @property
     def shards_left(self) -> int:
-        """How many :meth:`shards` yields."""
+        """Number of shards that :meth:`shards` yields."""
         return -(-(self.total - self.finished) // self.shard_size)
 
     def update(self) -> Plan:
-        """The same with shards that have been finished since."""
+        """Return the plan with the shards that have been finished since."""
         return dataclasses.replace(self, finished=_mark_finished(self.catalogue, self.store))
 
 
 def plan(job: Job, inputs: Sequence[Path], work: Path, shard_size: int | None = None) -> Plan:
-    """List the pictures, look up which are done, and divide the rest.
+    """List the pictures, find those that are done, and divide the rest.
 
     A picture that is in any finished shard of the job is done: more pictures, or another shard size, cost no second
     inversion.
@@ -215,11 +215,11 @@ def plan(job: Job, inputs: Sequence[Path], work: Path, shard_size: int | None = 
 
     Raises:
         InputError: an input is missing or holds no picture.
-        ParamsError: the shard size is not positive, or divides pictures that belong together.
+        ParamsError: the shard size is not positive, or was given to a method that takes all pictures at once.
         StorageError: the work store cannot be written to.
     """
-    together = job.invert is not None and job.invert.read().together
-    if shard_size is not None and (shard_size < 1 or together):
+    joint = job.invert is not None and job.invert.read().together
+    if shard_size is not None and (shard_size < 1 or joint):
         raise ParamsError(
             f"shard: wanted 1 or more pictures, and null for a method that takes all of them at once, got {shard_size}"
         )
@@ -227,16 +227,15 @@ def plan(job: Job, inputs: Sequence[Path], work: Path, shard_size: int | None = 
     paths = [str(Path(path).absolute()) for path in inputs]
     name = hashlib.sha256("\0".join([str(Path.cwd()), *paths]).encode(errors="surrogateescape")).hexdigest()[:32]
     with storage_errors(work):
-        (work / "catalogues").mkdir(parents=True, exist_ok=True)
         catalogue = Catalogue(work / "catalogues" / f"{name}.sqlite")
         scan = catalogue.scan(inputs)
     store, total = Store(work, job), len(catalogue)
-    size = shard_size or (max(total, 1) if together else default_shard_size(job))
+    size = shard_size or (max(total, 1) if joint else default_shard_size(job))
     return Plan(job, work, catalogue, store, scan, size, total, _mark_finished(catalogue, store))
 
 
 def default_shard_size(job: Job) -> int:
-    """Pictures of one shard: about 256 optimisation steps, whole batches, and 16 where pictures are stored."""
+    """Return the pictures of one shard: about 256 steps, whole batches, and at most 16 where images are kept."""
     if job.invert is None or job.keep.crops or job.keep.reconstructions:
         pictures = 16
     else:
@@ -248,6 +247,7 @@ def default_shard_size(job: Job) -> int:
 
 
 def _mark_finished(catalogue: Catalogue, store: Store) -> int:
+    """Mark the pictures of finished shards as done; return how many of the catalogue's are."""
     catalogue.clear_done()
     for shard in store.finished():
         try:

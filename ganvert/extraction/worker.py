@@ -1,9 +1,9 @@
-"""One shard after the other, in whatever process: a child of :class:`~ganvert.extraction.pool.Pool`, a Dask or Ray
-worker, or the only one there is.
+"""Computing shards, one after the other, in any process: a child of :class:`~ganvert.extraction.pool.Pool`, a Dask or
+Ray worker, or the only one.
 
 As a program (`python -m ganvert.extraction WORK`) it reads the job and then shards from standard input, a line of JSON
 each, and answers with lines of JSON: progress, and a result or an error for every shard. It ends when its standard
-input does, also in the middle of a shard: a worker never outlives whoever started it.
+input does, also in the middle of a shard, so that a worker never outlives the process that started it.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from ganvert.extraction.shards import Shard, Store
 
 __all__ = ["ShardResult", "main", "run_shard"]
 
-_session: tuple[str, Session] | None = None  # of the last job: loading models takes seconds
+_session: tuple[str, Session] | None = None  # the last job as JSON, and its models: loading them takes seconds
 
 
 @dataclasses.dataclass(frozen=True)
 class ShardResult:
-    """What became of a shard.
+    """How a shard ended.
 
     Attributes:
         shard: its key.
-        images: its pictures.
-        ok: those of them that gave codes (crops, where a job only aligns).
+        images: number of its pictures.
+        ok: number of codes of status ok (of photographs, where a job only aligns).
         seconds: of work, loading models included.
-        skipped: another run had finished it.
+        skipped: whether another run had finished it.
     """
 
     shard: str
@@ -46,13 +46,13 @@ class ShardResult:
 
 
 def run_shard(job: Job, shard: Shard, work: Path, on_progress: OnProgress = lambda _: None) -> ShardResult:
-    """Do a shard and store it, unless it is finished; waits while another process is at it.
+    """Compute a shard and store it, unless it is finished; wait if another process works on it.
 
     Args:
         job: see :class:`Job`.
         shard: its pictures.
         work: the work store.
-        on_progress: told how many of its pictures are done.
+        on_progress: receives how many of its pictures are done.
 
     Raises:
         GanvertError: a model is missing, the disk is full, ...; a bad photograph is a row instead.
@@ -64,7 +64,9 @@ def run_shard(job: Job, shard: Shard, work: Path, on_progress: OnProgress = lamb
             return ShardResult(shard.key, len(shard.members), 0, time.monotonic() - start, skipped=True)
         name = job.to_json()
         if _session is None or _session[0] != name:
-            _session = None  # makes room before the next one is loaded
+            if _session is not None:
+                _session[1].reader.close()
+            _session = None  # frees its memory before the next one is loaded
             _session = name, Session(job)
         tables = _session[1].run(shard.members, store.tuned, on_progress)
         store.put(shard.key, tables)
@@ -73,21 +75,21 @@ def run_shard(job: Job, shard: Shard, work: Path, on_progress: OnProgress = lamb
 
 
 def main() -> None:
-    """The program; see the module."""
+    """Run the program that the module describes."""
     from ganvert.compute.progress import log_to_stderr
 
     log_to_stderr()
-    answers, sys.stdout = sys.stdout, sys.stderr  # nothing else may write among the answers
+    answers, sys.stdout = sys.stdout, sys.stderr  # so that nothing else is written among the answers
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def listen() -> None:
         for line in sys.stdin:
             lines.put(line)
-        os._exit(0)  # whoever started it is gone, or has no more work
+        os._exit(0)  # the process that started this one is gone, or has no more work
 
-    work, told = Path(sys.argv[1]), sys.stdin.readline()
+    work, first = Path(sys.argv[1]), sys.stdin.readline()
     threading.Thread(target=listen, daemon=True).start()
-    job = Job.from_json(told)
+    job = Job.from_json(first)
 
     def answer(**facts: object) -> None:
         answers.write(json.dumps(facts) + "\n")
@@ -103,5 +105,5 @@ def main() -> None:
 
         try:
             answer(result=dataclasses.asdict(run_shard(job, shard, work, on_progress)))
-        except Exception as error:  # it is told where the shard was asked for
+        except Exception as error:  # it is raised again where the shard was asked for
             answer(error=type(error).__name__, message=str(error))

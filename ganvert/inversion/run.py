@@ -1,4 +1,4 @@
-"""Inverting a list of crops: batches, progress, and a work store so that nothing computed is lost."""
+"""From crops to an inversion: the models that a preset needs, targets and seeds, progress."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ganvert.base.errors import UnsupportedError
 from ganvert.base.seeds import item_seed
 from ganvert.compute.precision import Speed
 from ganvert.compute.progress import progress_bar
-from ganvert.discriminators import load_discriminator
+from ganvert.discriminators import Discriminator, load_discriminator
 from ganvert.encoders import load_encoder
 from ganvert.encoders.together import Encoders
 from ganvert.generators import Generator
@@ -24,33 +24,35 @@ from ganvert.images import as_drawn, from_pil
 from ganvert.inversion.inputs import input_files
 from ganvert.inversion.presets import Batch, Context, Inversion, Preset
 
-__all__ = ["Crop", "invert_crops", "make_context", "shipped_encoders", "targets_of"]
+__all__ = ["Crop", "invert_crops", "make_context", "seeds_for", "shipped_encoders", "targets_of"]
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Crop:
-    """An aligned picture and its id."""
+    """An aligned picture, RGB of any square size, and its id."""
 
     image_id: str
     image: Image.Image
 
 
 def shipped_encoders(preset: Preset) -> list[Path]:
-    """The weights that come with ganvert for what a method starts from: rows, and where they exist f0 or padding.
+    """Return the shipped encoders that a method starts from: of rows of ws, and of a feature map or padding if it can.
 
     Raises:
         UnsupportedError: no shipped encoder predicts codes of its space.
     """
     if not preset.needs_encoder:
         return []
-    prefix = preset.space.partition("/")[0] if "/" in preset.space else ""
+    prefix = preset.space.partition("/")[0] if "/" in preset.space else ""  # "f16" of f16/wplus, "" of wplus
     if prefix.startswith("fs"):
         raise UnsupportedError(
             f"method {preset.name!r}: no encoder for space {preset.space!r} comes with ganvert; "
             "train one (docs/encoders.md) and give its weights"
         )
+    # Padding was trained together with its rows; the feature map of f16 by an encoder of its own. Feature maps of
+    # other sizes start from what the generator draws for the rows.
     names = {"pad": ["padinv"], "f16": ["wplus", "basecode"]}.get(prefix, ["wplus"])
     return [shipped(f"{name}_ffhq.safetensors") for name in names]
 
@@ -64,16 +66,15 @@ def make_context(
     batch: int | None = 1,
     speed: Speed | None = None,
 ) -> Context:
-    """The generator with whatever else a preset needs.
+    """Return the generator together with everything else that a preset needs.
 
     Args:
         preset: the method.
         generator: on its device.
-        encoders: weights of the encoder, for methods that start from one; of several, the later ones are believed
-            where two say the same part of a code.
+        encoders: weights of the encoders that the method starts from. Later encoders override earlier ones.
         folder: the asset folder; None for the default one.
         inputs: folder of the masks and pictures that the preset names.
-        batch: images side by side at most; None is as many as fit, where that helps.
+        batch: images side by side at most; None is as many as fit, if batching helps.
         speed: precision and compilation of optimisations.
 
     Raises:
@@ -81,33 +82,47 @@ def make_context(
         UnsupportedError: the generator lacks what the preset uses.
     """
     preset.check(generator)
-    paths = [encoders] if isinstance(encoders, Path) else list(encoders or ())
-    encoder = None
-    if preset.needs_encoder and paths:
-        encoder = Encoders([load_encoder(path, generator, folder) for path in paths])
-    judge = None
-    if preset.needs_discriminator and generator.source:
-        judge = load_discriminator(generator.source, generator.label)
     return Context(
         generator=generator,
         folder=folder,
-        encoder=encoder,
+        encoder=_load_encoders(preset, generator, encoders, folder),
         inputs=inputs,
-        discriminator=judge and judge.to(generator.w_avg.device),
+        discriminator=_load_judge(preset, generator),
         side_by_side=batch,
         speed=speed or Speed(),
     )
 
 
+def _load_encoders(
+    preset: Preset, generator: Generator, encoders: Path | Sequence[Path] | None, folder: Path | None
+) -> Encoders | None:
+    """Return the encoders of a preset as one; None if it needs none, or none is given."""
+    paths = [encoders] if isinstance(encoders, Path) else list(encoders or ())
+    if not preset.needs_encoder or not paths:
+        return None
+    return Encoders([load_encoder(path, generator, folder) for path in paths])
+
+
+def _load_judge(preset: Preset, generator: Generator) -> Discriminator | None:
+    """Return the discriminator of the generator's checkpoint if the preset plays against one and the file has one."""
+    if not preset.needs_discriminator or not generator.source:
+        return None
+    judge = load_discriminator(generator.source, generator.label)
+    return judge and judge.to(generator.w_avg.device)
+
+
 def targets_of(crops: Sequence[Crop], generator: Generator) -> Tensor:
-    """Crops as the generator could draw them (:func:`as_drawn`), [-1, 1], on its device."""
+    """Return crops as the generator could draw them (:func:`as_drawn`): [N, 3, h, h] in [-1, 1], on its device."""
     size, channels = generator.resolution, generator.image_channels
     images = torch.cat([as_drawn(from_pil([crop.image]), channels, size) for crop in crops])
     return images.to(generator.w_avg.device)
 
 
 def seeds_for(crops: Sequence[Crop], method: str, seed: int) -> list[int]:
-    """One seed per image, made of the run's seed, the method and the image's id."""
+    """Return one seed per image, made of the run's seed, the method and the image's id.
+
+    An image therefore starts from the same code, whatever is inverted beside it.
+    """
     return [item_seed("invert", seed, method, crop.image_id) for crop in crops]
 
 
@@ -125,8 +140,8 @@ def invert_crops(
         crops: in the order of the result.
         preset: the method.
         context: see :func:`make_context`.
-        seed: of the run; every image has its own, made of it.
-        on_images: told how many images are done, in parts of one; None shows a progress bar.
+        seed: of the run; see :func:`seeds_for`.
+        on_images: receives how many images are done, a fraction for those in work; None shows a progress bar.
 
     Returns:
         One inversion with a row per crop.
@@ -134,31 +149,29 @@ def invert_crops(
     Raises:
         InputError: a mask or picture that the preset names is missing or does not fit.
     """
-    _check_inputs(preset, context, crops)  # a missing one stops the run before any work
-    told = Batch(
+    _check_inputs(preset, context, crops)
+    batch = Batch(
         targets=targets_of(crops, context.generator),
         seeds=seeds_for(crops, preset.name, seed),
         image_ids=[crop.image_id for crop in crops],
     )
     if on_images is not None:
-        return _run(preset, context, told, on_images)
+        return _run(preset, context, batch, on_images)
     with progress_bar(len(crops) * preset.steps, f"{preset.name} ({len(crops)} images)") as bar:
-
-        def show(images: float) -> None:
-            bar.update(round(images * preset.steps) - bar.n)
-
-        return _run(preset, context, told, show)
+        return _run(preset, context, batch, lambda images: bar.update(round(images * preset.steps) - bar.n))
 
 
-def _run(preset: Preset, context: Context, told: Batch, on_images: Callable[[float], None]) -> Inversion:
+def _run(preset: Preset, context: Context, batch: Batch, on_images: Callable[[float], object]) -> Inversion:
+    """Run the inverter, and turn its steps, which all images share, into images."""
+
     def on_step(step: float, steps: float, _: Tensor) -> None:
-        on_images(len(told) * step / steps)
+        on_images(len(batch) * step / steps)
 
-    return preset.inverter.run(told, context, preset.options, on_step)
+    return preset.inverter.run(batch, context, preset.options, on_step)
 
 
 def _check_inputs(preset: Preset, context: Context, crops: Sequence[Crop]) -> None:
-    """InputError unless the masks and pictures that the preset names are there for all crops."""
+    """Raise InputError before any work if a mask or picture that the preset names is missing for a crop."""
     ids = [crop.image_id for crop in crops]
     for name in preset.inputs:
         input_files(context.inputs, name, ids)

@@ -57,9 +57,9 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def job(tiny_generator_file: Path, tmp_path: Path) -> Callable[..., Job]:
-    def make(keep: Keep | None = None, metrics: tuple[str, ...] = (), **told: object) -> Job:
-        facts = {"method": "mine", "preset": preset(), "generator": str(tiny_generator_file)} | told
+def new_job(tiny_generator_file: Path, tmp_path: Path) -> Callable[..., Job]:
+    def make(keep: Keep | None = None, metrics: tuple[str, ...] = (), **invert: object) -> Job:
+        facts = {"method": "mine", "preset": preset(), "generator": str(tiny_generator_file)} | invert
         align = AlignOptions(recipe="center", resolution=64)
         kept = keep or Keep(crops=True, reconstructions=True)
         invert = Invert(**facts)  # type: ignore[arg-type]
@@ -72,16 +72,16 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*.parquet"))}
 
 
-def run(job: Job, inputs: list[Path], tmp_path: Path, name: str, work: str = "", **told: int) -> dict[str, bytes]:
-    extract(job, inputs, tmp_path / (work or f"work-{name}"), outputs_of(job, tmp_path / name), **told)
+def run(job: Job, inputs: list[Path], tmp_path: Path, name: str, work: str = "", **options: int) -> dict[str, bytes]:
+    extract(job, inputs, tmp_path / (work or f"work-{name}"), outputs_of(job, tmp_path / name), **options)
     return bytes_of(tmp_path / name)
 
 
 def test_the_table_is_what_the_library_computes_one_by_one(
-    photos: Path, job: Callable[..., Job], tmp_path: Path, tiny_generator_file: Path
+    photos: Path, new_job: Callable[..., Job], tmp_path: Path, tiny_generator_file: Path
 ) -> None:
-    told = job(metrics=("mse_64",))
-    run(told, [photos], tmp_path, "out", shard_size=4)
+    job = new_job(metrics=("mse_64",))
+    run(job, [photos], tmp_path, "out", shard_size=4)
     out = tmp_path / "out"
     rows, crops = align_photos(find_photos([photos]), Path(), AlignOptions(recipe="center", resolution=64), None)
     stored = tables.read(out / "photos.parquet", tables.PHOTOS).to_pylist()
@@ -107,53 +107,58 @@ def test_the_table_is_what_the_library_computes_one_by_one(
         assert score["value"] == pytest.approx(np.square((ours - theirs) / 127.5).mean(), rel=1e-4)
 
 
-def test_division_and_workers_do_not_show(photos: Path, job: Callable[..., Job], tmp_path: Path) -> None:
-    told = job()
-    first = run(told, [photos], tmp_path, "one", shard_size=100)
+@pytest.mark.slow
+def test_division_and_workers_do_not_show(photos: Path, new_job: Callable[..., Job], tmp_path: Path) -> None:
+    job = new_job()
+    first = run(job, [photos], tmp_path, "one", shard_size=100)
     assert set(first) == {"photos.parquet", "aligned.parquet", "codes.parquet", "reconstructions.parquet"}
-    assert run(told, [photos], tmp_path, "small", shard_size=2) == first
-    assert run(told, [photos], tmp_path, "pool", shard_size=3, workers=2) == first
+    assert run(job, [photos], tmp_path, "small", shard_size=2) == first
+    assert run(job, [photos], tmp_path, "pool", shard_size=3, workers=2) == first
 
 
 def test_a_finished_run_does_nothing_and_more_photographs_cost_only_themselves(
-    photos: Path, job: Callable[..., Job], tmp_path: Path
+    photos: Path, new_job: Callable[..., Job], tmp_path: Path
 ) -> None:
-    some, told, work = tmp_path / "some", job(), tmp_path / "work"
+    some, job, work = tmp_path / "some", new_job(), tmp_path / "work"
     shutil.copytree(photos, some)
     for name in ("00.png", "05.png", "13.png"):
         (some / name).unlink()
-    first = extract(told, [some], work, outputs_of(told, tmp_path / "out"), shard_size=4)
+    first = extract(job, [some], work, outputs_of(job, tmp_path / "out"), shard_size=4)
     assert first.computed == COUNT - 3 + 1
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir() if path.is_file()}
-    again = extract(told, [some], work, outputs_of(told, tmp_path / "out"), shard_size=4)
+    again = extract(job, [some], work, outputs_of(job, tmp_path / "out"), shard_size=4)
     assert again.computed == 0
     assert again.rows == first.rows
     assert {path: path.stat().st_mtime_ns for path in written} == written
     for name in ("00.png", "05.png", "13.png"):
         shutil.copy(photos / name, some)
-    more = extract(told, [some], work, outputs_of(told, tmp_path / "out"), shard_size=4)
+    more = extract(job, [some], work, outputs_of(job, tmp_path / "out"), shard_size=4)
     assert more.computed == 3
-    whole = extract(told, [some], tmp_path / "fresh", outputs_of(told, tmp_path / "whole"), shard_size=100)
+    whole = extract(job, [some], tmp_path / "fresh", outputs_of(job, tmp_path / "whole"), shard_size=100)
     assert whole.computed == COUNT + 1
     assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
     (some / "07.png").unlink()  # and one that is gone leaves the table
-    less = extract(told, [some], work, outputs_of(told, tmp_path / "out"), shard_size=4)
+    less = extract(job, [some], work, outputs_of(job, tmp_path / "out"), shard_size=4)
     assert (less.computed, less.rows["photos"]) == (0, COUNT)
 
 
-def test_options_of_a_method_invalidate_its_own_shards(photos: Path, job: Callable[..., Job], tmp_path: Path) -> None:
-    one, other, changed = job(), job(method="other"), job(method="other", preset=preset(steps=2))
-    for told in (one, other):
-        extract(told, [photos], tmp_path / "work", {}, shard_size=8)
-    assert len({told.key for told in (one, other, changed, job(seed=1), job(keep=Keep()))}) == 5
-    assert job(batch=3).key == one.key  # what cannot change a result has no say
+def test_options_of_a_method_invalidate_its_own_shards(
+    photos: Path, new_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    one, other, changed = new_job(), new_job(method="other"), new_job(method="other", preset=preset(steps=2))
+    for job in (one, other):
+        extract(job, [photos], tmp_path / "work", {}, shard_size=8)
+    assert len({job.key for job in (one, other, changed, new_job(seed=1), new_job(keep=Keep()))}) == 5
+    assert new_job(batch=3).key == one.key  # what cannot change a result has no say
     assert extract(one, [photos], tmp_path / "work", {}).computed == 0
     assert extract(changed, [photos], tmp_path / "work", {}).computed == COUNT + 1
 
 
-def test_archives_tables_and_folders_give_the_same_codes(photos: Path, job: Callable[..., Job], tmp_path: Path) -> None:
-    told = job(keep=Keep())
-    run(told, [photos], tmp_path, "folder")
+def test_archives_tables_and_folders_give_the_same_codes(
+    photos: Path, new_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    job = new_job(keep=Keep())
+    run(job, [photos], tmp_path, "folder")
     with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
         for path in sorted(photos.iterdir()):
             archive.write(path, f"in/{path.name}")
@@ -161,7 +166,7 @@ def test_archives_tables_and_folders_give_the_same_codes(photos: Path, job: Call
     place = damaged.index((photos / "06.png").read_bytes())
     damaged[place + 40] ^= 255
     (tmp_path / "faces.zip").write_bytes(damaged)
-    run(told, [tmp_path / "faces.zip"], tmp_path, "zip")
+    run(job, [tmp_path / "faces.zip"], tmp_path, "zip")
     ours, theirs = (tables.read(tmp_path / name / "codes.parquet", "codes") for name in ("folder", "zip"))
     keep = [i for i in range(COUNT) if i != 6]
     assert theirs.equals(ours.take(keep))
@@ -170,33 +175,33 @@ def test_archives_tables_and_folders_give_the_same_codes(photos: Path, job: Call
     assert "06.png" in next(row["reason"] for row in bad if row["path"].endswith("06.png"))
 
 
-def test_half_precision_and_left_out_variables(photos: Path, job: Callable[..., Job], tmp_path: Path) -> None:
-    run(job(keep=Keep()), [photos], tmp_path, "whole")
-    run(job(keep=Keep(dtype="float16")), [photos], tmp_path, "half")
+def test_half_precision_and_left_out_variables(photos: Path, new_job: Callable[..., Job], tmp_path: Path) -> None:
+    run(new_job(keep=Keep()), [photos], tmp_path, "whole")
+    run(new_job(keep=Keep(dtype="float16")), [photos], tmp_path, "half")
     whole, half = (tables.read(tmp_path / name / "codes.parquet", "codes") for name in ("whole", "half"))
     ours, theirs = tables.array(whole, "w"), tables.array(half, "w")
     assert theirs.dtype == np.float16
     assert np.array_equal(ours.astype(np.float16), theirs)
-    run(job(keep=Keep(skip=("w",))), [photos], tmp_path, "without")
+    run(new_job(keep=Keep(skip=("w",))), [photos], tmp_path, "without")
     assert "w" not in tables.read(tmp_path / "without/codes.parquet", "codes").column_names
     with pytest.raises(ParamsError, match="wings"):
-        run(job(keep=Keep(skip=("wings",))), [photos], tmp_path, "wrong")
+        run(new_job(keep=Keep(skip=("wings",))), [photos], tmp_path, "wrong")
 
 
 @pytest.mark.parametrize("together", [False, True])
 def test_tuned_generators_come_with_the_table(
-    photos: Path, job: Callable[..., Job], tmp_path: Path, tiny_generator_file: Path, together: bool
+    photos: Path, new_job: Callable[..., Job], tmp_path: Path, tiny_generator_file: Path, together: bool
 ) -> None:
     line = {"loss": "mse", "weight": 1.0, "resolution": None}
     tuning = {"inverter": "tune", "steps": 2, "lr": 0.01, "objective": [line], "together": together}
-    told = job(preset={"inverter": "chain", "stages": [preset(2), tuning]})
+    job = new_job(preset={"inverter": "chain", "stages": [preset(2), tuning]})
     inputs = [photos / f"{i:02}.png" for i in range(4)]
     if together:  # one generator for all of them: they cannot be divided
         with pytest.raises(ParamsError, match="all of them at once"):
-            plan(told, inputs, tmp_path / "work", 2)
-        run(told, inputs, tmp_path, "one")
+            plan(job, inputs, tmp_path / "work", 2)
+        run(job, inputs, tmp_path, "one")
     else:
-        assert run(told, inputs, tmp_path, "one") == run(told, inputs, tmp_path, "two", shard_size=2)
+        assert run(job, inputs, tmp_path, "one") == run(job, inputs, tmp_path, "two", shard_size=2)
     out = tmp_path / "one"
     names = tables.read(out / "codes.parquet", "codes").column("tuned").to_pylist()
     files = sorted(path.name for path in (out / "codes.tuned").iterdir())
@@ -208,17 +213,17 @@ def test_tuned_generators_come_with_the_table(
         assert np.array_equal(np.asarray(to_pil(codes.select(i).draw())[0]), np.asarray(from_png(row["png"])))
     (out / "codes.tuned" / "stale.safetensors").touch()  # of an earlier table of that name
     (out / "codes.parquet").unlink()
-    run(told, inputs, tmp_path, "one")
+    run(job, inputs, tmp_path, "one")
     assert sorted(path.name for path in (out / "codes.tuned").iterdir()) == files
 
 
-def test_bad_requests_stop_before_any_work(photos: Path, job: Callable[..., Job], tmp_path: Path) -> None:
+def test_bad_requests_stop_before_any_work(photos: Path, new_job: Callable[..., Job], tmp_path: Path) -> None:
     with pytest.raises(InputError):
-        run(job(), [tmp_path / "nowhere"], tmp_path, "a")
+        run(new_job(), [tmp_path / "nowhere"], tmp_path, "a")
     with pytest.raises(ParamsError, match="shard"):
-        plan(job(), [photos], tmp_path / "work", 0)
+        plan(new_job(), [photos], tmp_path / "work", 0)
     with pytest.raises(AssetError, match="no such model file"):
-        job(generator=str(tmp_path / "none.safetensors"))
+        new_job(generator=str(tmp_path / "none.safetensors"))
     with pytest.raises(ParamsError, match="neither"):
         make_job(align=None, invert=None, assets_folder=tmp_path)
 
@@ -240,21 +245,22 @@ def in_child(work: Callable[[], object]) -> int:
         os._exit(1)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_nothing_is_lost_and_nothing_done_twice(
-    photos: Path, job: Callable[..., Job], tmp_path: Path
+    photos: Path, new_job: Callable[..., Job], tmp_path: Path
 ) -> None:
-    told, source = job(preset=preset(steps=12)), random.Random(0)
+    job, source = new_job(preset=preset(steps=12)), random.Random(0)
     start = time.monotonic()
-    undisturbed = run(told, [photos], tmp_path, "undisturbed", shard_size=2)
+    undisturbed = run(job, [photos], tmp_path, "undisturbed", shard_size=2)
     whole = time.monotonic() - start
     work, out, kills, seen = tmp_path / "work", tmp_path / "out", 0, dict[str, int]()
     for _ in range(200):
-        child = in_child(lambda: extract(told, [photos], work, outputs_of(told, out), shard_size=2))
+        child = in_child(lambda: extract(job, [photos], work, outputs_of(job, out), shard_size=2))
         time.sleep(source.uniform(0, whole / 3))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         kills += os.WIFSIGNALED(status)
-        store = work / told.key / "shards"
+        store = work / job.key / "shards"
         found = {path.name: path.stat().st_ino for path in store.glob("[!.]*")} if store.exists() else {}
         assert {name: found.get(name) for name in seen} == seen  # finished shards are never touched again
         seen = found
@@ -267,18 +273,19 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_done_twice(
             shutil.rmtree(out)
             seen = {}
     assert kills >= 20
-    extract(told, [photos], work, outputs_of(told, out), shard_size=2)
+    extract(job, [photos], work, outputs_of(job, out), shard_size=2)
     assert bytes_of(out) == undisturbed
     assert sorted(path.name for path in out.iterdir()) == sorted(undisturbed)  # and nothing half-written is left
 
 
-def test_killed_workers_are_replaced(photos: Path, job: Callable[..., Job], tmp_path: Path) -> None:
-    told = job(preset=preset(steps=12))
-    undisturbed = run(told, [photos], tmp_path, "undisturbed", shard_size=2)
-    told_plan = plan(told, [photos], tmp_path / "work", 2)
+@pytest.mark.slow
+def test_killed_workers_are_replaced(photos: Path, new_job: Callable[..., Job], tmp_path: Path) -> None:
+    job = new_job(preset=preset(steps=12))
+    undisturbed = run(job, [photos], tmp_path, "undisturbed", shard_size=2)
+    whole_plan = plan(job, [photos], tmp_path / "work", 2)
     lost = 0
-    with Pool(told, tmp_path / "work", 1) as pool:
-        for i, shard in enumerate(told_plan.shards()):
+    with Pool(job, tmp_path / "work", 1) as pool:
+        for i, shard in enumerate(whole_plan.shards()):
 
             def kill(_: float) -> None:
                 (child,) = pool._children
@@ -290,30 +297,32 @@ def test_killed_workers_are_replaced(photos: Path, job: Callable[..., Job], tmp_
                 lost += 1
             pool.run(shard)
     assert lost == 2
-    assemble(told_plan.update(), outputs_of(told, tmp_path / "out"))
+    assemble(whole_plan.update(), outputs_of(job, tmp_path / "out"))
     assert bytes_of(tmp_path / "out") == undisturbed
 
 
-def test_a_worker_ends_with_whoever_started_it(photos: Path, job: Callable[..., Job], tmp_path: Path) -> None:
-    told = job(preset=preset(steps=100_000))
-    (shard, *_) = plan(told, [photos], tmp_path / "work", 2).shards()
+@pytest.mark.slow
+def test_a_worker_ends_with_whoever_started_it(photos: Path, new_job: Callable[..., Job], tmp_path: Path) -> None:
+    job = new_job(preset=preset(steps=100_000))
+    (shard, *_) = plan(job, [photos], tmp_path / "work", 2).shards()
     command = [sys.executable, "-m", "ganvert.extraction", str(tmp_path / "work")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdin is not None
         assert worker.stdout is not None
-        worker.stdin.write(f"{told.to_json()}\n{shard.to_json()}\n")
+        worker.stdin.write(f"{job.to_json()}\n{shard.to_json()}\n")
         worker.stdin.flush()
         assert "progress" in worker.stdout.readline()  # it is at work
         worker.stdin.close()
         assert worker.wait(timeout=60) == 0
 
 
-def test_two_runs_at_once_share_the_work(photos: Path, job: Callable[..., Job], tmp_path: Path) -> None:
-    told = job(preset=preset(steps=12))
-    undisturbed = run(told, [photos], tmp_path, "undisturbed", shard_size=2)
+@pytest.mark.slow
+def test_two_runs_at_once_share_the_work(photos: Path, new_job: Callable[..., Job], tmp_path: Path) -> None:
+    job = new_job(preset=preset(steps=12))
+    undisturbed = run(job, [photos], tmp_path, "undisturbed", shard_size=2)
 
     def one(name: str) -> None:
-        found = extract(told, [photos], tmp_path / "work", outputs_of(told, tmp_path / name), shard_size=2)
+        found = extract(job, [photos], tmp_path / "work", outputs_of(job, tmp_path / name), shard_size=2)
         assert found.plan.finished == found.plan.total
 
     children = [in_child(lambda name=name: one(name)) for name in ("a", "b", "a")]
@@ -322,9 +331,9 @@ def test_two_runs_at_once_share_the_work(photos: Path, job: Callable[..., Job], 
 
 
 def test_a_full_disk_leaves_whole_shards_and_a_clear_error(
-    photos: Path, job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: Path, new_job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told, written, real = job(), [], pq.write_table
+    job, written, real = new_job(), [], pq.write_table
 
     def fills_up(table: object, path: Path, **options: object) -> None:
         real(table, path, **options)
@@ -334,70 +343,73 @@ def test_a_full_disk_leaves_whole_shards_and_a_clear_error(
 
     monkeypatch.setattr(shards_module.pq, "write_table", fills_up)
     with pytest.raises(StorageError, match="No space left on device; make room"):
-        run(told, [photos], tmp_path, "out", work="work", shard_size=4)
+        run(job, [photos], tmp_path, "out", work="work", shard_size=4)
     monkeypatch.undo()
     assert bytes_of(tmp_path / "out") == {}
-    left = plan(told, [photos], tmp_path / "work", 4)
+    left = plan(job, [photos], tmp_path / "work", 4)
     assert left.finished == 4
     assert [path.name[0] for path in left.store.shards.iterdir()] != ["."]
-    assert run(told, [photos], tmp_path, "out", work="work", shard_size=4) == run(told, [photos], tmp_path, "whole")
+    assert run(job, [photos], tmp_path, "out", work="work", shard_size=4) == run(job, [photos], tmp_path, "whole")
 
 
+@pytest.mark.slow
 def test_a_worker_without_the_model_says_so(
-    photos: Path, job: Callable[..., Job], tmp_path: Path, tiny_generator_file: Path
+    photos: Path, new_job: Callable[..., Job], tmp_path: Path, tiny_generator_file: Path
 ) -> None:
-    mine = tmp_path / "mine.safetensors"
-    shutil.copy(tiny_generator_file, mine)
-    told = job(generator=str(mine))
-    (shard, *_) = plan(told, [photos], tmp_path / "work").shards()
-    mine.unlink()
-    with Pool(told, tmp_path / "work", 1) as pool, pytest.raises(AssetError, match="this worker lacks the model file"):
+    model = tmp_path / "mine.safetensors"
+    shutil.copy(tiny_generator_file, model)
+    job = new_job(generator=str(model))
+    (shard, *_) = plan(job, [photos], tmp_path / "work").shards()
+    model.unlink()
+    with Pool(job, tmp_path / "work", 1) as pool, pytest.raises(AssetError, match="this worker lacks the model file"):
         pool.run(shard)
-    mine.write_bytes(b"another one")
+    model.write_bytes(b"another one")
     with pytest.raises(AssetError, match="that the run was started with"):
-        run_shard(told, shard, tmp_path / "work")
+        run_shard(job, shard, tmp_path / "work")
 
 
 @pytest.mark.parametrize("name", ["pictures", "codes"])
-def test_a_damaged_shard_is_computed_again(photos: Path, job: Callable[..., Job], tmp_path: Path, name: str) -> None:
-    told = job()
-    whole = run(told, [photos], tmp_path, "whole", work="work", shard_size=4)
-    shard = next((tmp_path / "work" / told.key / "shards").iterdir())
+def test_a_damaged_shard_is_computed_again(
+    photos: Path, new_job: Callable[..., Job], tmp_path: Path, name: str
+) -> None:
+    job = new_job()
+    whole = run(job, [photos], tmp_path, "whole", work="work", shard_size=4)
+    shard = next((tmp_path / "work" / job.key / "shards").iterdir())
     (shard / f"{name}.parquet").write_bytes(b"PAR1")
     shutil.rmtree(tmp_path / "whole")
     if name == "codes":
         with pytest.raises(TableError, match="set aside; run again"):
-            run(told, [photos], tmp_path, "whole", work="work", shard_size=4)
-    assert run(told, [photos], tmp_path, "whole", work="work", shard_size=4) == whole
+            run(job, [photos], tmp_path, "whole", work="work", shard_size=4)
+    assert run(job, [photos], tmp_path, "whole", work="work", shard_size=4) == whole
 
 
 def test_the_clock_has_no_say(
-    photos: Path, job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: Path, new_job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = job()
-    whole = run(told, [photos], tmp_path, "whole")
+    job = new_job()
+    whole = run(job, [photos], tmp_path, "whole")
     jumps = random.Random(0)
     monkeypatch.setattr(time, "time", lambda: jumps.uniform(0, 4e9))
     monkeypatch.setattr(time, "time_ns", lambda: int(jumps.uniform(0, 4e18)))
-    assert run(told, [photos], tmp_path, "jumping", shard_size=2) == whole
-    assert run(told, [photos], tmp_path, "jumping", shard_size=2) == whole
+    assert run(job, [photos], tmp_path, "jumping", shard_size=2) == whole
+    assert run(job, [photos], tmp_path, "jumping", shard_size=2) == whole
 
 
 # --- what travels ----------------------------------------------------------------------------------------------------
 
 
-def test_jobs_and_shards_come_back_from_json(photos: Path, job: Callable[..., Job], tmp_path: Path) -> None:
-    told = job(metrics=("mse_64",), keep=Keep(dtype="float16"))
-    assert Job.from_json(told.to_json()) == told
-    assert Job.from_json(told.to_json()).key == told.key
-    (shard, *_) = plan(told, [photos], tmp_path / "work", 3).shards()
+def test_jobs_and_shards_come_back_from_json(photos: Path, new_job: Callable[..., Job], tmp_path: Path) -> None:
+    job = new_job(metrics=("mse_64",), keep=Keep(dtype="float16"))
+    assert Job.from_json(job.to_json()) == job
+    assert Job.from_json(job.to_json()).key == job.key
+    (shard, *_) = plan(job, [photos], tmp_path / "work", 3).shards()
     assert Shard.from_json(shard.to_json()) == shard
     assert len(shard.members) == 3
 
 
-def test_shards_are_as_long_as_their_steps(job: Callable[..., Job]) -> None:
+def test_shards_are_as_long_as_their_steps(new_job: Callable[..., Job]) -> None:
     def size(steps: int, batch: int = 1, keep: Keep | None = None) -> int:
-        return default_shard_size(job(preset=preset(steps=steps), batch=batch, keep=keep or Keep()))
+        return default_shard_size(new_job(preset=preset(steps=steps), batch=batch, keep=keep or Keep()))
 
     assert [size(1), size(100), size(1000), size(40, 8), size(1000, 8)] == [256, 2, 1, 8, 8]
     assert size(1, keep=Keep(crops=True)) == 16

@@ -21,12 +21,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from ganvert import tables
 from ganvert.base.errors import InputError, PhotoError
-from ganvert.extraction import sources
 from ganvert.extraction.catalogue import Catalogue
-from ganvert.extraction.sources import SOURCES, Member, Reader, Source, content_id, fetch, kind_of, stamp_of
+from ganvert.extraction.members import Member, Reader
+from ganvert.extraction.sources import SOURCES, Source, base, content_id, fetch, kind_of, stamp_of
 
 PICTURES = {f"{name}.jpg": name.encode() * size for name, size in (("a", 10), ("sub/b", 5000), ("sub/ü", 100_000))}
 
@@ -86,7 +87,7 @@ MAKE: dict[str, Callable[[Path, dict[str, bytes]], Path]] = {
     "tar": tarred,
     "parquet": parquet,
     "aligned": aligned,
-    "manifest": listed,
+    "list": listed,
 }
 
 
@@ -127,7 +128,7 @@ def test_bytes_come_back_from_every_kind_in_any_order(tmp_path: Path, kind: str)
     for member, data in zip(found, read, strict=True):
         before = b"" if member.image_id is None else f"{member.image_id}\0".encode()
         assert member.photo_id == hashlib.sha256(before + data).hexdigest()
-        assert (member.image_id is None) == (kind != "aligned") and Path(member.source).is_absolute()
+        assert (member.image_id is None) == (kind != "aligned") and Path(member.input).is_absolute()
 
 
 @pytest.mark.parametrize("kind", SOURCES)
@@ -186,6 +187,21 @@ def test_few_archives_stay_open(tmp_path: Path) -> None:
     assert open_files() == before
 
 
+def test_a_picture_without_a_known_ending_is_one(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "IMG_1234", "PNG")
+    assert kind_of(tmp_path / "IMG_1234") == "file"
+
+
+def test_an_archive_that_was_replaced_is_opened_anew(tmp_path: Path) -> None:
+    for suffix, make in ((".zip", zipped), (".tar", tarred), (".parquet", parquet)):
+        with Reader() as reader:
+            for data in (b"first", b"second one"):
+                path = make(tmp_path, {"a.jpg": data})
+                assert path.suffix == suffix
+                (member,) = members_of(path)
+                assert reader.read(member) == data
+
+
 def test_unknown_and_missing_inputs(tmp_path: Path) -> None:
     (tmp_path / "faces.rar").write_bytes(b"Rar!")
     with pytest.raises(InputError, match=r"faces\.rar: not an input of a known kind; wanted a folder"):
@@ -225,7 +241,7 @@ def test_names_that_are_not_unicode(tmp_path: Path) -> None:
 
 
 def test_larger_than_a_picture_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "MAX_BYTES", 1000)
+    monkeypatch.setattr(base, "MAX_BYTES", 1000)
     for make in (folder, zipped, tarred, parquet):
         path = make(tmp_path, {"a.jpg": b"1" * 1000, "b.jpg": b"2" * 1001})
         assert [member.status for member in members_of(path)] == ["ok", "unreadable"]
@@ -240,7 +256,7 @@ def replaced(path: Path, old: bytes, new: bytes) -> None:
     path.write_bytes(data.replace(old, new))
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_zip_methods_against_zipfile(tmp_path: Path, method: int) -> None:
     path = zipped(tmp_path, PICTURES, method)
     with zipfile.ZipFile(path) as archive:
@@ -286,7 +302,7 @@ def test_zip_damage_stays_with_its_member(tmp_path: Path) -> None:
     replaced(path, b"some bytes", b"some bugs!")
     assert contents(SOURCES["zip"](str(path))) == {
         "a.jpg": b"good",
-        "b.jpg": "damaged in the archive (wrong checksum)",
+        "b.jpg": "damaged in the archive (Bad CRC-32 for file 'b.jpg')",
         "c.jpg": b"fine",
     }
 
@@ -299,10 +315,12 @@ def test_zip_bomb_ends_at_the_size_it_promises(tmp_path: Path) -> None:
     found = contents(SOURCES["zip"](str(path)))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert found == {"a.jpg": "damaged in the archive (wrong checksum)"} and peak < 1 << 20
+    assert str(found["a.jpg"]).startswith("damaged in the archive (Bad CRC-32") and peak < 1 << 20
 
 
-@pytest.mark.parametrize(("field", "value", "reason"), [(8, 1, "encrypted"), (10, 99, "method 99")])
+@pytest.mark.parametrize(
+    ("field", "value", "reason"), [(8, 1, "encrypted"), (10, 99, "method 99"), (10, 12, "method 12")]
+)
 def test_zip_members_that_cannot_be_unpacked(tmp_path: Path, field: int, value: int, reason: str) -> None:
     path = zipped(tmp_path, {"a.jpg": b"1"})
     data = bytearray(path.read_bytes())
@@ -473,10 +491,10 @@ def test_equal_crops_of_an_aligned_table_stay_apart_and_in_its_order(tmp_path: P
     assert found[0].photo_id == content_id(b"same", "b-0") == hashlib.sha256(b"b-0\0same").hexdigest()
 
 
-# manifests
+# lists
 
 
-def manifests(path: Path, names: list[str]) -> list[Path]:
+def lists(path: Path, names: list[str]) -> list[Path]:
     (path / "list.txt").write_text("\ufeff" + "\r\n".join(names), encoding="utf-8")
     (path / "list.jsonl").write_text("\n\n".join(json.dumps({"path": name, "age": 3}) for name in names))
     with (path / "list.csv").open("w", newline="") as file:
@@ -485,11 +503,11 @@ def manifests(path: Path, names: list[str]) -> list[Path]:
     return [path / "list.txt", path / "list.jsonl", path / "list.csv"]
 
 
-def test_manifests_name_files_from_their_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_name_files_from_their_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder(tmp_path / "data", {"a, b.jpg": b"1", "no ending": b"2"})
     names = ["photos/a, b.jpg", str(tmp_path / "data/photos/no ending"), "./photos/gone.jpg", "photos"]
     monkeypatch.chdir(tmp_path)
-    for path in manifests(tmp_path / "data", names):
+    for path in lists(tmp_path / "data", names):
         found = members_of(path.relative_to(tmp_path))
         assert [(member.path, member.status) for member in found] == [
             ("data/photos", "unreadable"),
@@ -505,7 +523,7 @@ def test_manifests_name_files_from_their_own_folder(tmp_path: Path, monkeypatch:
     ("name", "text"),
     [("a.jsonl", "{"), ("b.jsonl", "[]"), ("c.jsonl", '{"file": "a"}'), ("d.csv", "file\na.jpg\n"), ("e.jsonl", "3")],
 )
-def test_manifests_of_no_known_form(tmp_path: Path, name: str, text: str) -> None:
+def test_lists_of_no_known_form(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match=f"{name}: cannot be read as a list after 0 names"):
         members_of(tmp_path / name)

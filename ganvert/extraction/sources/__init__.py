@@ -1,0 +1,44 @@
+"""Where pictures lie: folders, archives, tables, lists of names. A new kind is one file and one line in `SOURCES`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ganvert.base.errors import InputError
+from ganvert.extraction.sources.base import Entry, Source, content_id, fetch, stamp_of
+from ganvert.extraction.sources.folder import Folder, SingleFile
+from ganvert.extraction.sources.list import PathList
+from ganvert.extraction.sources.parquet import AlignedTable, Parquet
+from ganvert.extraction.sources.tar import Tar
+from ganvert.extraction.sources.zip import Zip
+from ganvert.faces.photo import SUFFIXES
+
+__all__ = ["SOURCES", "Entry", "Source", "content_id", "fetch", "kind_of", "stamp_of"]
+
+#: Kinds of inputs by name; the first one that takes a path reads it.
+SOURCES: dict[str, type[Source]] = {
+    "folder": Folder,
+    "zip": Zip,
+    "tar": Tar,
+    "aligned": AlignedTable,
+    "parquet": Parquet,
+    "list": PathList,
+    "file": SingleFile,
+}
+
+
+def kind_of(path: Path) -> str:
+    """Return the kind of an input, a name in `SOURCES`.
+
+    Raises:
+        InputError: it does not exist, or is of no known kind.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: there is no such photo folder, archive, table or file; make it or correct the path")
+    for kind, source in SOURCES.items():
+        if source.takes(path):
+            return kind
+    raise InputError(
+        f"{path}: not an input of a known kind; wanted a folder, .zip, .tar (.gz, .xz, .bz2), .parquet, a list of "
+        f"files (.txt, .csv, .jsonl), or a picture ({' '.join(sorted(SUFFIXES))})"
+    )

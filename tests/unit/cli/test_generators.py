@@ -1,0 +1,44 @@
+"""`ganvert sample`, `describe`, `import` and `methods`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from ganvert.assets.shipped import shipped
+from ganvert.base import params
+
+
+def test_methods_lists_every_preset(run) -> None:
+    done = run("methods")
+    assert done.exit_code == 0
+    for name in params.section(params.load(params.presets_path()), "invert.options"):
+        assert name in done.output
+
+
+def test_sample_draws_the_same_sheet_for_the_same_seed(run, tiny_generator_file: Path, tmp_path: Path) -> None:
+    sheets = {}
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        out = tmp_path / f"{name}.png"
+        done = run("sample", "--generator", tiny_generator_file, "--count", 2, "--seed", seed, "--px", 64, "--out", out)
+        assert done.exit_code == 0, done.output
+        sheets[name] = Image.open(out).tobytes()
+    assert sheets["a"] == sheets["b"] != sheets["c"]
+
+
+def test_describe_a_generator_and_a_table(run, assets: Path) -> None:
+    done = run("describe", assets / "mobile_stylegan.safetensors")
+    assert done.exit_code == 0
+    assert "1024 px" in done.output
+    assert "3000" in run("describe", shipped("scores_ffhq.parquet")).output
+
+
+def test_import_and_describe_a_generator(run, tiny_generator_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine.safetensors"
+    done = run("import", tiny_generator_file, out)
+    assert done.exit_code == 0, done.output
+    assert "64 px" in done.output
+    assert run("import", tiny_generator_file, out).exit_code == 2
+    assert run("import", tiny_generator_file, out, "--force").exit_code == 0
+    assert "8 rows of 16" in run("describe", out).output
