@@ -7,13 +7,17 @@ import sys
 from pathlib import Path
 
 from ganvert import tables
+from ganvert.base import params
 from ganvert.base.errors import InputError
 from ganvert.base.files import atomic_path
+from ganvert.base.registry import lookup
 from ganvert.extraction import Keep, extract, make_job
+from ganvert.inversion.presets import read_preset
 from stages.common import generator_of, stage
 
 ASSETS = Path("data/assets")
 INPUTS = Path("data/inputs")
+PRESETS = Path("data/presets")
 ALIGNED = Path("data/aligned.parquet")
 WORK = Path(".work/extraction")
 CODES = Path("data/codes")
@@ -23,21 +27,23 @@ log = logging.getLogger("invert")
 
 def main() -> None:
     """Run the stage for the method named on the command line."""
-    with stage("invert") as told:
+    with stage("invert") as settings:
         if len(sys.argv) != 2:
             raise InputError("usage: python -m stages.invert METHOD")
-        method, options = sys.argv[1], told["invert"]
-        generator_of(told)  # refuses parameters that do not go with it
+        method = sys.argv[1]
+        lookup(settings.invert.methods, method, "method in invert.methods")
+        preset = read_preset(method, params.load(PRESETS / f"{method}.yaml"))
+        generator_of(settings)  # refuses parameters that do not go with it
         job = make_job(
             align=None,
-            invert=options.of(method, told["generator"], INPUTS),
+            invert=settings.invert.job(preset, settings.generator, INPUTS),
             keep=Keep(reconstructions=True),
             assets_folder=ASSETS,
-            device=str(told["device"]),
+            device=settings.device,
         )
         codes = CODES / f"{method}.parquet"
         outputs = {"codes": codes, "reconstructions": RECONSTRUCTIONS / f"{method}.parquet"}
-        found = extract(job, [ALIGNED], WORK, outputs, shard_size=options.shard, what=method)
+        found = extract(job, [ALIGNED], WORK, outputs, shard_size=settings.invert.shard, what=method)
         with atomic_path(CODES / f"{method}.tuned" / ".keep") as path:  # DVC wants the folder, and something in it
             path.touch()
         good = sum(row["status"] == "ok" for row in tables.rows(codes, "codes", ["status"], 4096))
