@@ -8,8 +8,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
-from ganvert.base.errors import GanvertError
+from ganvert.base import params
+from ganvert.base.errors import GanvertError, InputError
 from ganvert.compute.device import resolve_device, strict_math
 from ganvert.compute.memory import keep_freed_memory
 from ganvert.compute.progress import log_to_stderr
@@ -44,3 +47,14 @@ def stage(name: str) -> Iterator[Settings]:
 def generator_of(settings: Settings) -> Generator:
     """Return the run's generator on its device, after a check of every parameter that depends on it."""
     return read_generator(settings).to(settings.device)
+
+
+def resolved_options(file: Path) -> dict[str, Any]:
+    """Return the options of a preset as the stage `presets` wrote them.
+
+    Stages read what DVC compares, not presets/ itself: a preset that is edited while the pipeline runs counts from the
+    next run on, and results are never recorded under options they were not made with.
+    """
+    if not file.exists():
+        raise InputError(f"{file}: there is no such file; run the stage that writes it first: python -m stages.presets")
+    return params.load(file)

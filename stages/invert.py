@@ -7,13 +7,12 @@ import sys
 from pathlib import Path
 
 from ganvert import tables
-from ganvert.base import params
 from ganvert.base.errors import InputError
 from ganvert.base.files import atomic_path
 from ganvert.base.registry import lookup
 from ganvert.extraction import Keep, extract, make_job
 from ganvert.inversion.presets import read_preset
-from stages.common import generator_of, stage
+from stages.common import generator_of, resolved_options, stage
 
 ASSETS = Path("data/assets")
 INPUTS = Path("data/inputs")
@@ -32,7 +31,7 @@ def main() -> None:
             raise InputError("usage: python -m stages.invert METHOD")
         method = sys.argv[1]
         lookup(settings.invert.methods, method, "method in invert.methods")
-        preset = read_preset(method, params.load(PRESETS / f"{method}.yaml"))
+        preset = read_preset(method, resolved_options(PRESETS / f"{method}.yaml"))
         generator_of(settings)  # refuses parameters that do not go with it
         job = make_job(
             align=None,

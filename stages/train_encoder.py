@@ -20,7 +20,7 @@ from ganvert.discriminators import load_discriminator
 from ganvert.report.plots import losses_figure, save_png
 from ganvert.training import Trained, TrainOptions, read_photos, train
 from ganvert.training.distributed import leave, world
-from stages.common import generator_of, stage
+from stages.common import generator_of, resolved_options, stage
 
 ASSETS = Path("data/assets")
 WORK = Path(".work/train_encoder")
@@ -39,7 +39,7 @@ def main() -> None:
         name, section = sys.argv[1], settings.train_encoder
         weights = lookup(section.encoders, name, "encoder in train_encoder.encoders")
         preset = PRESETS / f"{name}.yaml"
-        options = params.build(TrainOptions, params.load(preset), str(preset))
+        options = params.build(TrainOptions, resolved_options(preset), str(preset))
         generator, path = generator_of(settings), settings.generator.path
         start = None if weights == path else Path(weights)
         judged = options.adversary is not None and options.adversary.kind == "picture"

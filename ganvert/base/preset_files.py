@@ -115,6 +115,7 @@ class Presets:
         self.kind = kind
         self.inline = dict(inline or {})
         self.folders = [folder / kind.folder for folder in (preset_folders() if folders is None else folders)]
+        self._read: dict[Path, dict[str, Any]] = {}  # parents are shared by many
 
     @classmethod
     def of_project(cls, kind: PresetKind, file: Path = Path("params.yaml")) -> Presets:
@@ -158,7 +159,9 @@ class Presets:
         for rank, folder in enumerate(self.folders[first:], first):
             path = folder / f"{name}.yaml"
             if path.is_file():
-                return _Source(name, str(path), rank, params.load(path))
+                if path not in self._read:
+                    self._read[path] = params.load(path)
+                return _Source(name, str(path), rank, self._read[path])
         known = [path.relative_to(folder).with_suffix("") for folder in self.folders for path in folder.rglob("*.yaml")]
         close = difflib.get_close_matches(name, map(str, known), n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""

@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganvert.base import params
 from ganvert.base.errors import InputError, ParamsError, ShapeError, UnknownNameError, UnsupportedError
+from ganvert.base.preset_files import METHODS, Presets
 from ganvert.codes import codes_of_inversion, read_codes, write_codes
 from ganvert.compute.random import normal
 from ganvert.encoders import Encoder, EncoderSpec, Prediction, load_encoder
@@ -24,7 +24,6 @@ from ganvert.encoders.together import Encoders
 from ganvert.generators.base import Generator, SynthesisInput
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.images import to_pil
-from ganvert.inversion.methods.chain import ChainOptions
 from ganvert.inversion.methods.optimise import OptimiseOptions
 from ganvert.inversion.presets import INVERTERS, Batch, Context, Inversion, Preset, join, read_preset
 from ganvert.inversion.run import Crop, make_context, seeds_for, targets_of
@@ -35,7 +34,8 @@ from ganvert.spaces import make_space
 
 # The package has a function of that name too.
 optimise_module = importlib.import_module("ganvert.inversion.methods.optimise")
-PRESETS = params.section(params.load(Path(__file__).parents[2] / "params.yaml"), "invert.options")
+_FILES = Presets(METHODS, folders=[Path(__file__).parents[2] / "presets"])
+PRESETS = {name: _FILES.resolve(name).options for name in _FILES}
 MSE = ({"loss": "mse", "resolution": 64},)
 
 
@@ -143,7 +143,7 @@ def test_every_preset_runs_and_optimisers_lower_their_objective(name: str, conte
     assert done.trace.shape == (2, 0 if one_pass else preset.steps)
     if one_pass:
         return
-    first = preset.options.presets()[0] if isinstance(preset.options, ChainOptions) else preset
+    first = preset.stages[0]
     options = first.options
     assert isinstance(options, OptimiseOptions)
     start = options.preview_steps  # the two objectives are not comparable

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from ganvert.base.preset_files import ENCODERS, METHODS, Presets
 from ganvert.cli import app
 from ganvert.encoders import Encoder, EncoderSpec
 from ganvert.generators import load_generator
@@ -49,15 +50,27 @@ def test_every_command_has_help_with_an_example(run, command):
     assert f"ganvert {command}" in done.output
 
 
-def test_methods_lists_every_preset_of_params(run):
-    import yaml
-
-    from ganvert.base.params import presets_path
-
-    done = run("methods")
+@pytest.mark.parametrize("kind", [METHODS, ENCODERS])
+def test_methods_lists_every_preset(run, kind):
+    done = run("methods", *(["--encoders"] if kind is ENCODERS else []))
     assert done.exit_code == 0
-    for name in yaml.safe_load(presets_path().read_text())["invert"]["options"]:
-        assert name in done.output
+    listed = {line.split("│")[1].strip() for line in done.output.splitlines() if line.startswith("│")}
+    assert listed - {""} == set(Presets(kind))
+
+
+def test_methods_shows_a_preset_whole_and_as_a_file_of_its_own(run, tmp_path, monkeypatch):
+    done = run("methods", "cpu_fwplus_pn")
+    assert done.exit_code == 0
+    assert done.output.splitlines()[:2] == ["# presets/cpu_fwplus_pn.yaml", "# presets/cpu_fwplus.yaml"]
+    whole = Presets(METHODS).resolve("cpu_fwplus_pn")
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets/mine.yaml").write_text(done.output)
+    monkeypatch.chdir(tmp_path)
+    mine = Presets(METHODS).resolve("mine")
+    assert (mine.options, mine.description) == (whole.options, whole.description)
+    done = run("methods", "wplsu")
+    assert done.exit_code == 1
+    assert "unknown method 'wplsu'" in done.output and "Did you mean 'wplus'" in done.output
 
 
 def test_invert_writes_codes_scores_and_pictures(run, photo, tmp_path):
