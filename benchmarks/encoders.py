@@ -45,9 +45,9 @@ from torch import Tensor
 
 from ganvert import tables
 from ganvert.assets.shipped import shipped
-from ganvert.base import params
 from ganvert.base.errors import GanvertError
 from ganvert.base.files import atomic_path
+from ganvert.base.preset_files import METHODS, Presets
 from ganvert.codes import codes_of_inversion
 from ganvert.compute.device import resolve_device, strict_math
 from ganvert.compute.memory import keep_freed_memory
@@ -57,7 +57,7 @@ from ganvert.faces.detect import FaceDetector
 from ganvert.faces.pose import head_pose
 from ganvert.generators import Generator, load_generator
 from ganvert.images import area_resize, as_rgb, contact_sheet, from_png, to_pil
-from ganvert.inversion.presets import Context, Inversion, Preset, fingerprint_of, read_preset
+from ganvert.inversion.presets import Context, Inversion, Preset, read_preset
 from ganvert.inversion.run import Crop, invert_crops, make_context, targets_of
 from ganvert.scoring.metrics.pixel import mse
 from ganvert.scoring.score import asset_metrics, score_reconstructions
@@ -87,7 +87,7 @@ class Bench:
         self.generator: Generator = generator.to(resolve_device(told.device))
         self.fingerprint = generator.fingerprint()
         self.px = min(256, generator.resolution)  # what pictures are compared at
-        self.presets: dict[str, Any] = params.load(told.params)["invert"]["options"]
+        self.presets = Presets.of_project(METHODS, told.params)
         self._contexts: dict[tuple[str, Names], Context] = {}
         self._fingerprints: dict[int, str] = {}
 
@@ -97,7 +97,7 @@ class Bench:
 
     def context(self, preset: Preset, encoders: Names) -> Context:
         """What a preset needs, read once."""
-        key = (f"{preset.name} {fingerprint_of(preset.options)}", encoders)
+        key = (f"{preset.name} {preset.fingerprint}", encoders)
         if key not in self._contexts:
             paths = [self.weights(name) for name in encoders]
             self._contexts[key] = make_context(preset, self.generator, paths, self.assets)
@@ -115,7 +115,7 @@ class Bench:
         facts: Row = {"generator": self.fingerprint, "seed": self.told.seed, "px": self.px, **more}
         facts["crop"] = hashlib.sha256(crop.image.tobytes()).hexdigest()
         if preset is not None:
-            facts["options"] = fingerprint_of(preset.options)
+            facts["options"] = preset.fingerprint
         if context is not None and context.encoder is not None:
             if id(context.encoder) not in self._fingerprints:  # reads every weight: once is enough
                 self._fingerprints[id(context.encoder)] = context.encoder.fingerprint()
@@ -397,7 +397,7 @@ START = ("mse", "lpips_vgg", "lpips_alex", "identity_dlib")
 
 def start(bench: Bench) -> None:
     """INIT:STEPS against INIT:STEPS: the first arm less each of the others, paired by photograph."""
-    raw = bench.presets[bench.told.preset]
+    raw = bench.presets.resolve(bench.told.preset).options
     arms: dict[str, tuple[Preset, Context]] = {}
     for arm in bench.told.arms:
         init, _, steps = arm.partition(":")
@@ -463,9 +463,8 @@ def basecode(bench: Bench) -> None:
     for route in ("basecode", *told.against):
         init, encoders = ROUTES[route]
         # Without preview: every step's picture is the generator's, and their errors compare.
-        preset = read_preset(
-            told.preset, {**shortened(bench.presets[told.preset], told.steps, init=init), "preview_steps": 0}
-        )
+        raw = bench.presets.resolve(told.preset).options
+        preset = read_preset(told.preset, {**shortened(raw, told.steps, init=init), "preview_steps": 0})
         methods[route] = preset, bench.context(preset, encoders)
     found: dict[str, list[Row]] = {route: [] for route in methods}
     folder = bench.out / "basecode"
@@ -576,9 +575,9 @@ def robust(bench: Bench) -> None:
     steps = bench.told.steps
     told: dict[str, tuple[Row, Names]] = {
         "W+ encoder": ({"inverter": "feed_forward", "space": "wplus"}, ("wplus",)),
-        "W+ optimised": (shortened(bench.presets["cpu_wplus"], steps, init="encoder"), ("wplus",)),
-        "F/W+": (shortened(bench.presets["cpu_fwplus"], steps), ("basecode",)),
-        "F/Z+": (shortened(bench.presets["cpu_fzplus"], steps), ("basecode",)),
+        "W+ optimised": (shortened(bench.presets.resolve("cpu_wplus").options, steps, init="encoder"), ("wplus",)),
+        "F/W+": (shortened(bench.presets.resolve("cpu_fwplus").options, steps), ("basecode",)),
+        "F/Z+": (shortened(bench.presets.resolve("cpu_fzplus").options, steps), ("basecode",)),
     }
     methods: dict[str, tuple[Preset, Context]] = {}
     for name, (raw, encoders) in told.items():

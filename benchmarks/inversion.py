@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import copy
 import json
 import subprocess
 import sys
@@ -33,7 +32,7 @@ import torch
 from torch import Tensor
 
 from ganvert import tables
-from ganvert.base import params
+from ganvert.base.preset_files import METHODS, Presets
 from ganvert.codes import codes_of_inversion
 from ganvert.compute import kernels
 from ganvert.compute.device import resolve_device, strict_math
@@ -109,7 +108,7 @@ def prepare(arguments: argparse.Namespace, name: str, loop: str) -> tuple[Preset
         kernels.ENABLED = False
     else:
         keep_freed_memory()
-    raw = copy.deepcopy(params.load(Path("params.yaml"))["invert"]["options"][name])
+    raw = Presets.of_project(METHODS).resolve(name).options
     share = raw.get("preview_steps", 0) / raw["steps"]
     raw |= {"steps": arguments.steps, "preview_steps": round(share * arguments.steps)}
     for preset, steps, px, every in arguments.preview or ():

@@ -18,7 +18,7 @@ from PIL import Image
 
 from ganvert import tables
 from ganvert.assets.shipped import shipped
-from ganvert.base import params
+from ganvert.base.preset_files import METHODS, Presets
 from ganvert.codes import codes_of_inversion, write_codes
 from ganvert.compute.device import strict_math
 from ganvert.compute.memory import keep_freed_memory
@@ -68,14 +68,14 @@ def main() -> None:
     told = parser.parse_args()
     strict_math(threads=told.threads)
     keep_freed_memory()
-    options = params.load(told.params)["invert"]["options"]
+    presets = Presets.of_project(METHODS, told.params)
     rows = tables.read(Path("data/aligned.parquet"), tables.ALIGNED).to_pylist()[: told.count]
     crops = [Crop(row["image_id"], from_png(row["crop"])) for row in rows]
     found = {}
     # Photograph by photograph, so that an unfinished run compares whole rows.
     for crop in crops:
         for name in told.presets:
-            found[name, crop.image_id] = one(told.out, name, options[name], crop, told.seed)
+            found[name, crop.image_id] = one(told.out, name, presets.resolve(name).options, crop, told.seed)
             line = {k: round(v, 4) for k, v in found[name, crop.image_id].items() if isinstance(v, float)}
             print(name, crop.image_id, line, flush=True)
     print(f"{len(crops)} photographs; mean [95 % bootstrap interval]")

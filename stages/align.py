@@ -21,12 +21,12 @@ log = logging.getLogger("align")
 
 def main() -> None:
     """Align every photo of the folders; photos that cannot be used become rows with a status and a reason."""
-    with stage("align") as sections:
-        options, generator = sections["align"].options(), generator_of(sections)
+    with stage("align") as settings:
+        options, generator = settings.align.options(), generator_of(settings)
         if options.resolution is None:
             options = dataclasses.replace(options, resolution=generator.resolution)
         job = make_job(align=options, invert=None, assets_folder=ASSETS, device="cpu", threads=1)
-        inputs = [Path(path) for path in sections["align"].photos]
+        inputs = [Path(path) for path in settings.align.photos]
         outputs = {"photos": PHOTOS, "aligned": ALIGNED}
         run = extract(job, inputs, WORK, outputs, workers=default_workers("cpu", 1), what="align")
         if not run.rows["aligned"]:
@@ -35,7 +35,7 @@ def main() -> None:
             raise InputError(
                 f"none of {run.rows['photos']} photos could be aligned (reasons: {PHOTOS}, column reason; the first: "
                 f"{first}); put photos {'with a frontal face ' if RECIPES[options.recipe].needs_face else ''}into "
-                f"{' or '.join(sections['align'].photos)}"
+                f"{' or '.join(settings.align.photos)}"
             )
         usable = sum(row["status"] == "ok" for row in tables.rows(PHOTOS, tables.PHOTOS, ["status"], 4096))
         log.info("%d of %d photos gave %d crops", usable, run.rows["photos"], run.rows["aligned"])

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 DVC = Path("dvc.yaml")
 #: They import the whole library to check params.yaml, whichever stage runs. Of what they do for a stage, the strict
 #: arithmetic of `ganvert.compute.device` alone decides results; it counts for all stages.
-SHARED = ("stages.__init__", "stages.common", "stages.settings")
+SHARED = ("stages.__init__", "stages.common", "stages.sections", "stages.settings")
 #: What a stage imports with a package that it needs, but never runs.
 UNUSED = {
     "align": ("ganvert.codes", "ganvert.encoders", "ganvert.inversion", "ganvert.scoring"),  # its job has no method
@@ -30,6 +30,7 @@ UNUSED = {
 ENTRIES = {
     "evaluate": ("ganvert.report.plots",),
     "fetch": tuple(modules("ganvert.assets")),
+    "presets": ("ganvert.base.preset_files",),
     "train_encoder": ("ganvert.report.plots",),
 }
 _STAGE = re.compile(r"  (\w+):")

@@ -25,11 +25,11 @@ def figures(directions: list[Direction]) -> dict[str, Any]:
 
 def main() -> None:
     """Run every method that params.yaml lists, check all options before the first."""
-    with stage("discover") as told:
-        options = told["discover"].options()
+    with stage("discover") as settings:
+        options = settings.discover.options()
         samples = load_samples(SAMPLES)
         found = [one for name in options for one in DIRECTIONS[name].find(samples, options[name])]
-        facts = {"params": json.dumps(told["discover"].methods, sort_keys=True), "generator": samples.generator}
+        facts = {"params": json.dumps(settings.discover.methods, sort_keys=True), "generator": samples.generator}
         save_directions(OUT, found, facts)
         write_json(FIGURES, figures(found))
 

@@ -18,6 +18,7 @@ from ganvert.editing.render import EditSpec, draw_edit, paste_edit
 from ganvert.faces import open_photo
 from ganvert.images import from_png, to_png
 from stages.common import generator_of, stage
+from stages.sections import Settings
 
 ALIGNED = Path("data/aligned.parquet")
 CODES = Path("data/codes")
@@ -30,18 +31,18 @@ log = logging.getLogger("edit")
 def main() -> None:
     """Run the stage."""
     with stage("edit") as settings:
-        told = settings["edit"]
+        options = settings.edit
         generator = generator_of(settings)
         directions = load_directions(DIRECTIONS, generator)
-        table = CODES / f"{told.method}.parquet"
+        table = CODES / f"{options.method}.parquet"
         space = space_of(table, generator)
-        for spec in told.edits.values():
+        for spec in options.edits.values():
             choose(directions, spec.direction, space.direction_space)  # a wrong name stops before any work
         images, pictures = tables.count(table, "codes"), 0
         with (
             tables.Lookup(ALIGNED, tables.ALIGNED, "image_id", ["path", "quad"]) as faces,
             tables.Lookup(
-                RECONSTRUCTIONS / f"{told.method}.parquet", tables.RECONSTRUCTIONS, "image_id", ["png"]
+                RECONSTRUCTIONS / f"{options.method}.parquet", tables.RECONSTRUCTIONS, "image_id", ["png"]
             ) as drawn,
             tables.Writer(OUT, tables.EDITS) as out,
         ):
@@ -49,9 +50,9 @@ def main() -> None:
             for codes in progress(one_by_one, images, "edits"):
                 (image_id,) = codes.image_ids
                 face, reconstruction = faces[image_id], from_png(drawn[image_id]["png"])
-                for spec in told.edits.values():
+                for spec in options.edits.values():
                     for row in _edits(codes, directions, spec, face, reconstruction, settings):
-                        out.add([row | {"image_id": image_id, "method": told.method, "direction": spec.direction}])
+                        out.add([row | {"image_id": image_id, "method": options.method, "direction": spec.direction}])
                         pictures += 1
         log.info("%d edited pictures of %d images", pictures, images)
 
@@ -62,16 +63,16 @@ def _edits(
     spec: EditSpec,
     face: Mapping[str, Any],
     reconstruction: Image.Image,
-    settings: Mapping[str, Any],
+    settings: Settings,
 ) -> Iterator[dict[str, Any]]:
     """The pictures of one face along one direction: `amount`, `crop` and `pasted` of their rows."""
-    photo = open_photo(Path(face["path"]), settings["align"].max_pixels).image if spec.pasted else None
+    photo = open_photo(Path(face["path"]), settings.align.max_pixels).image if spec.pasted else None
     quad = np.array(face["quad"]).reshape(4, 2)
     for amount in spec.amounts:
         picture = draw_edit(codes, directions, spec, amount)
         pasted = None
         if photo is not None and amount in spec.pasted:
-            pasted = to_png(paste_edit(photo, picture, reconstruction, quad, settings["edit"].paste))
+            pasted = to_png(paste_edit(photo, picture, reconstruction, quad, settings.edit.paste))
         yield {"amount": amount, "crop": to_png(picture), "pasted": pasted}
 
 

@@ -36,12 +36,12 @@ log = logging.getLogger("evaluate")
 
 def main() -> None:
     """Run the stage."""
-    with stage("evaluate") as told:
-        options = told["evaluate"]
+    with stage("evaluate") as settings:
+        options = settings.evaluate
         metrics = asset_metrics(options.metrics, ASSETS)
         identity = next((metric for metric in metrics if metric.name == "identity_dlib"), None)
         scorer = AttributeScorer(ASSETS, options.attributes) if options.attributes else None
-        methods = list(told["invert"].methods)
+        methods = list(settings.invert.methods)
         with ExitStack() as stack:
 
             def lookup(path: Path, table: tables.Table, column: str) -> tables.Lookup:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from ganvert import tables
-from ganvert.base import params
 from ganvert.base.errors import GanvertError, InputError, ParamsError, StorageError, UnsupportedError, WorkerLostError
 from ganvert.compute.device import resolve_device
 from ganvert.extraction import (
@@ -36,9 +35,8 @@ from ganvert.extraction import (
     run_shard,
     write_sample,
 )
-from ganvert.generators import load_generator
 from stages.common import stage
-from stages.settings import PARAMS, check, check_for
+from stages.settings import load_settings, read_generator
 
 __all__ = [
     "GanvertError",
@@ -75,28 +73,26 @@ def job_of(method: str, overrides: Mapping[str, Any] | None = None) -> Job:
     """Return the job that params.yaml describes, for one of its methods.
 
     Args:
-        method: a preset of `invert.options`; one that is not in `invert.methods` starts from the shipped encoders.
+        method: a preset; one that is not in `invert.methods` starts from the shipped encoders.
         overrides: `device` and `threads` of a worker; `crops` and `reconstructions`: whether to keep them.
 
     Raises:
         GanvertError: a parameter or model file is at fault.
     """
     given = dict(overrides or {})
-    raw = params.load(PARAMS)
-    sections = check(raw)
-    generator = load_generator(sections["generator"].path, sections["generator"].label)
-    check_for(generator, sections)
-    invert = sections["invert"].of(method, sections["generator"], INPUTS)
-    invert.read().check(generator)
+    settings = load_settings()
+    generator = read_generator(settings)
+    preset = settings.invert.preset(method)
+    preset.check(generator)
     kept = {name: given.pop(name) for name in ("crops", "reconstructions") if name in given}
-    align, options = sections["align"].options(), sections["extract"]
-    device, threads = given.pop("device", None) or raw["device"], given.pop("threads", 1)
+    align, options = settings.align.options(), settings.extract
+    device, threads = given.pop("device", None) or settings.device, given.pop("threads", 1)
     if given:
         raise ParamsError(f"extract: unknown overrides {sorted(given)}")
     resolve_device(device)
     return make_job(
         align=dataclasses.replace(align, resolution=align.resolution or generator.resolution),
-        invert=invert,
+        invert=settings.invert.job(preset, settings.generator, INPUTS),
         metrics=options.metrics,
         keep=dataclasses.replace(options.keep, **kept),
         assets_folder=ASSETS,
@@ -133,8 +129,7 @@ def do_shard(job: str, key: str, shard: str, work: str) -> dict[str, Any]:
 
 def shard_size() -> int | None:
     """Return the number of pictures of a shard that params.yaml asks for; None leaves it to the job."""
-    size: int | None = check(params.load(PARAMS))["extract"].shard
-    return size
+    return load_settings().extract.shard
 
 
 def statuses(out: Path, most: int) -> tuple[dict[str, int], list[dict[str, str]]]:
@@ -164,12 +159,12 @@ def main() -> None:
     """Run an extraction on this machine."""
     parser = argparse.ArgumentParser(prog="python -m stages.extract", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("photos", nargs="+", type=Path, help="folders, pictures, .zip, .tar, .parquet, lists")
-    parser.add_argument("--method", required=True, help="a preset of params.yaml")
+    parser.add_argument("--method", required=True, help="a preset; `ganvert methods` lists them")
     parser.add_argument("--out", required=True, type=Path, help="folder for the tables")
     parser.add_argument("--workers", type=int, help="processes; as many as this machine can feed if not given")
     arguments = parser.parse_args()
-    with stage("extract") as sections:
-        job, size = job_of(arguments.method), sections["extract"].shard
+    with stage("extract") as settings:
+        job, size = job_of(arguments.method), settings.extract.shard
         workers = arguments.workers or default_workers(job.device, job.threads)
         outputs = outputs_of(job, arguments.out)
         run = extract(job, arguments.photos, WORK, outputs, workers=workers, shard_size=size)

@@ -17,9 +17,8 @@ PHOTOS = Path("data/sample_photos")
 def main() -> None:
     """Run the stage."""
     with stage("fetch") as settings:
-        told = settings["fetch"]
         PHOTOS.mkdir(parents=True, exist_ok=True)  # an out of the stage, with or without photos
-        written = assets.fetch(ASSETS, photos=PHOTOS if told.photos else None)
+        written = assets.fetch(ASSETS, photos=PHOTOS if settings.fetch.photos else None)
         log.info("fetch: %d files written, %d of the registry", len(written), len(assets.PRODUCTS))
 
 

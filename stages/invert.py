@@ -9,11 +9,14 @@ from pathlib import Path
 from ganvert import tables
 from ganvert.base.errors import InputError
 from ganvert.base.files import atomic_path
+from ganvert.base.registry import lookup
 from ganvert.extraction import Keep, extract, make_job
-from stages.common import generator_of, stage
+from ganvert.inversion.presets import read_preset
+from stages.common import generator_of, resolved_options, stage
 
 ASSETS = Path("data/assets")
 INPUTS = Path("data/inputs")
+PRESETS = Path("data/presets")
 ALIGNED = Path("data/aligned.parquet")
 WORK = Path(".work/extraction")
 CODES = Path("data/codes")
@@ -23,24 +26,24 @@ log = logging.getLogger("invert")
 
 def main() -> None:
     """Run the stage for the method named on the command line."""
-    with stage("invert") as sections:
+    with stage("invert") as settings:
         if len(sys.argv) != 2:
             raise InputError("usage: python -m stages.invert METHOD")
-        method, options = sys.argv[1], sections["invert"]
-        generator_of(sections)  # refuses parameters that do not fit it
+        method = sys.argv[1]
+        lookup(settings.invert.methods, method, "method in invert.methods")
+        preset = read_preset(method, resolved_options(PRESETS / f"{method}.yaml"))
+        generator_of(settings)  # refuses parameters that do not go with it
         job = make_job(
             align=None,
-            invert=options.of(method, sections["generator"], INPUTS),
+            invert=settings.invert.job(preset, settings.generator, INPUTS),
             keep=Keep(reconstructions=True),
             assets_folder=ASSETS,
-            device=str(sections["device"]),
+            device=settings.device,
         )
         codes = CODES / f"{method}.parquet"
         outputs = {"codes": codes, "reconstructions": RECONSTRUCTIONS / f"{method}.parquet"}
-        run = extract(job, [ALIGNED], WORK, outputs, shard_size=options.shard, what=method)
-        with atomic_path(
-            CODES / f"{method}.tuned" / ".keep"
-        ) as path:  # DVC needs the folder to exist and not to be empty
+        run = extract(job, [ALIGNED], WORK, outputs, shard_size=settings.invert.shard, what=method)
+        with atomic_path(CODES / f"{method}.tuned" / ".keep") as path:  # DVC needs the folder, and not empty
             path.touch()
         inverted = sum(row["status"] == "ok" for row in tables.rows(codes, "codes", ["status"], 4096))
         log.info("%s: %d of %d images inverted", method, inverted, run.rows["codes"])

@@ -1,9 +1,9 @@
-"""How the shipped files were made, from the project's folder::
+"""Make the shipped files, from the project's folder::
 
     python -m stages.make_weights scores
     python -m stages.make_weights wplus|basecode|padinv ALIGNED.parquet
 
-Hours on a CPU, minutes on a GPU. Pictures, features and checkpoints are kept in ``.work``; a stopped run goes on.
+Hours on a CPU, minutes on a GPU. Pictures, features and checkpoints are kept in ``.work``; a stopped run resumes.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ganvert.base import params
+from ganvert.base import params, preset_files
 from ganvert.base.errors import GanvertError
 from ganvert.base.files import atomic_path
+from ganvert.base.preset_files import Presets
 from ganvert.compute.device import resolve_device, strict_math
 from ganvert.compute.memory import keep_freed_memory
 from ganvert.compute.progress import log_to_stderr
@@ -32,8 +33,8 @@ ASSETS = Path("data/assets")
 OUT = Path("ganvert/weights")
 WORK = Path(".work")
 COUNT = 3000
-#: Encoder to the presets of params.yaml that it went through, one behind the other.
-ENCODERS = {
+#: Encoder to the presets that it is trained by, one after the other.
+PHASES = {
     "wplus": ("cpu_wplus_codes", "cpu_wplus_pictures"),
     "basecode": ("cpu_basecode",),
     "padinv": ("cpu_wplus_codes", "cpu_padinv"),
@@ -41,7 +42,7 @@ ENCODERS = {
 
 
 def make_scores() -> None:
-    """Attribute scores of seeds 0 .. COUNT - 1."""
+    """Draw and score seeds 0 .. COUNT - 1."""
     generator = load_generator(ASSETS / "mobile_stylegan.safetensors")
     options = SampleOptions(count=COUNT, known=None)
     rows = sample(generator, options, ASSETS, WORK / "sample").rows
@@ -53,12 +54,12 @@ def make_scores() -> None:
 
 
 def make_encoder(name: str, aligned: Path) -> None:
-    """An encoder, in its phases; `aligned` holds the photographs (stage align)."""
+    """Train an encoder, phase by phase; `aligned` is the table of its photographs (stage align)."""
     generator = load_generator(ASSETS / "mobile_stylegan.safetensors").to(resolve_device("auto"))
-    raw, start, notes = params.load(Path("params.yaml")), None, []
-    for preset in ENCODERS[name]:
-        path = f"train_encoder.options.{preset}"
-        options = params.build(TrainOptions, params.section(raw, path), path)
+    presets, start, notes = Presets.of_project(preset_files.ENCODERS), None, []
+    for preset in PHASES[name]:
+        resolved = presets.resolve(preset)
+        options = params.build(TrainOptions, resolved.options, resolved.where)
         photos = read_photos(aligned, options.data.px)
         trained = train(generator, options, WORK / "train_encoder", start=start, photos=photos, folder=ASSETS)
         notes.append({"preset": preset, "options": dataclasses.asdict(options), "photos": photos.fingerprint()})
@@ -73,7 +74,7 @@ def make_encoder(name: str, aligned: Path) -> None:
 
 
 def main() -> None:
-    """One file."""
+    """Make one file."""
     log_to_stderr()
     strict_math()
     keep_freed_memory()
@@ -81,10 +82,10 @@ def main() -> None:
         match sys.argv[1:]:
             case ["scores"]:
                 make_scores()
-            case [name, aligned] if name in ENCODERS:
+            case [name, aligned] if name in PHASES:
                 make_encoder(name, Path(aligned))
             case _:
-                sys.exit(f"usage: python -m stages.make_weights scores | {'|'.join(ENCODERS)} ALIGNED.parquet")
+                sys.exit(f"usage: python -m stages.make_weights scores | {'|'.join(PHASES)} ALIGNED.parquet")
     except GanvertError as error:
         sys.exit(f"make {' '.join(sys.argv[1:])}: {error}")
 

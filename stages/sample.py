@@ -19,9 +19,9 @@ log = logging.getLogger("sample")
 
 def main() -> None:
     """Run the stage."""
-    with stage("sample") as told:
-        generator = generator_of(told)
-        samples = sample(generator, told["sample"], ASSETS, WORK)
+    with stage("sample") as settings:
+        generator = generator_of(settings)
+        samples = sample(generator, settings.sample, ASSETS, WORK)
         write_samples(OUT, generator, samples)
         log.info("%d samples, %d drawn here, the others' scores taken from tables", len(samples.rows), samples.drawn)
         shown = contact_sheet(samples.pictures, columns=8, size=192, captions=samples.captions)

@@ -12,6 +12,7 @@ import statistics
 import sys
 from pathlib import Path
 
+from ganvert.base import params
 from ganvert.base.errors import InputError
 from ganvert.base.files import atomic_path
 from ganvert.base.registry import lookup
@@ -19,10 +20,11 @@ from ganvert.discriminators import load_discriminator
 from ganvert.report.plots import losses_figure, save_png
 from ganvert.training import Trained, TrainOptions, read_photos, train
 from ganvert.training.distributed import leave, world
-from stages.common import generator_of, stage
+from stages.common import generator_of, resolved_options, stage
 
 ASSETS = Path("data/assets")
 WORK = Path(".work/train_encoder")
+PRESETS = Path("data/presets/encoders")
 OUT = Path("data/encoders")
 REPORTS = Path("reports/train_encoder")
 log = logging.getLogger("train_encoder")
@@ -30,13 +32,15 @@ log = logging.getLogger("train_encoder")
 
 def main() -> None:
     """Train the encoder named on the command line."""
-    with stage("train_encoder") as told:
+    with stage("train_encoder") as settings:
         if len(sys.argv) != 2:
             raise InputError("usage: python -m stages.train_encoder NAME")
         here = world()  # before anything is moved: "cuda" is this process's own GPU from here on
-        name, section = sys.argv[1], told["train_encoder"]
-        options, generator, path = section.preset(name), generator_of(told), told["generator"].path
+        name, section = sys.argv[1], settings.train_encoder
         weights = lookup(section.encoders, name, "encoder in train_encoder.encoders")
+        preset = PRESETS / f"{name}.yaml"
+        options = params.build(TrainOptions, resolved_options(preset), str(preset))
+        generator, path = generator_of(settings), settings.generator.path
         start = None if weights == path else Path(weights)
         judged = options.adversary is not None and options.adversary.kind == "picture"
         trained = train(

@@ -1,4 +1,4 @@
-"""The only reader of params.yaml: frozen dataclasses out, an error with its path for anything unknown or mistyped."""
+"""Parameters from YAML: frozen dataclasses out, and an error with its path for anything unknown or mistyped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import yaml
 
 from ganvert.base.errors import ParamsError
 
-__all__ = ["build", "load", "presets_path", "section"]
+__all__ = ["build", "load", "section"]
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ def load(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(raw, dict):
-        raise ParamsError(f"{path}: wanted a mapping of sections, got {type(raw).__name__}")
+        raise ParamsError(f"{path}: wanted a mapping, got {type(raw).__name__}")
     return raw
 
 
@@ -51,7 +51,7 @@ def build(kind: type[T], raw: Any, path: str) -> T:
     Args:
         kind: a (frozen, keyword-only) dataclass; its field types may be scalars, Literal, Optional, list, tuple,
             dict or further dataclasses. ``__post_init__`` may raise ParamsError for values out of range.
-        raw: the parsed value.
+        raw: the parsed value; a part of it may be a finished dataclass.
         path: its dotted path, for messages.
 
     Raises:
@@ -114,22 +114,9 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
             for key, item in value.items()
         }
     if dataclasses.is_dataclass(hint):
-        return build(typing.cast(type, hint), value, path)
+        return value if isinstance(value, typing.cast(type, hint)) else build(typing.cast(type, hint), value, path)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ParamsError(f"{path}: wanted {hint.__name__}, got {value!r}")
     return value
-
-
-def presets_path() -> Path:
-    """The params.yaml whose presets the `ganvert` command offers.
-
-    The one of the current folder; else the copy in an installed package; else the repository's own.
-    """
-    package = Path(__file__).parents[1]
-    here, installed, repository = Path("params.yaml"), package / "params.yaml", package.parent / "params.yaml"
-    for path in (here, installed, repository):
-        if path.exists():
-            return path
-    raise ParamsError("there is no params.yaml, neither here nor in the installed package; install ganvert again")

@@ -29,6 +29,7 @@ PLUMBING = (
     "ganvert.base.errors",
     "ganvert.base.files",  # files are written whole
     "ganvert.base.params",  # reads options; keys hold the options that come of it
+    "ganvert.base.preset_files",  # merges presets; keys hold the options that come of it
     "ganvert.base.provenance",
     "ganvert.base.registry",  # looks names up
     "ganvert.compute.memory",  # how many images fit; they do not influence each other

@@ -42,12 +42,12 @@ def load(options: GeneratorOptions, device: Any) -> Any:
 
 def read_method(options: InversionOptions) -> Any:
     """Return the preset of --method, with --steps and --no-preview applied to it."""
-    from ganvert.base import params
-    from ganvert.base.registry import lookup
+    from ganvert.base.preset_files import METHODS, Presets
     from ganvert.inversion.presets import read_preset
 
     method, steps = options.method, options.steps
-    raw = dict(lookup(params.section(params.load(params.presets_path()), "invert.options"), method, "method"))
+    preset = Presets.of_project(METHODS).resolve(method)
+    raw = preset.options
     if steps is not None:
         if "steps" not in raw:
             raise ParamsError(f"--steps: method {method!r} takes no steps")
@@ -57,7 +57,7 @@ def read_method(options: InversionOptions) -> Any:
         raw["steps"] = steps
     if options.no_preview:
         _without_preview(raw)
-    return read_preset(method, raw)
+    return read_preset(method, raw, preset.where)
 
 
 def _without_preview(raw: dict[str, Any]) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ganvert.cli.app import command
 from ganvert.cli.common import assets_folder, load
 from ganvert.cli.options import GeneratorOptions, SheetPx
+
+if TYPE_CHECKING:
+    from ganvert.base.preset_files import ResolvedPreset
 
 __all__ = ["describe", "fetch", "import_", "methods", "sample"]
 
@@ -21,31 +25,54 @@ def fetch(photos: Annotated[Path | None, typer.Option(help="Also put the sample 
     print(f"everything is in {folder}")  # noqa: T201
 
 
-@command("ganvert methods")
-def methods() -> None:
-    """List the presets that --method takes."""
+@command("ganvert methods", "ganvert methods wplus", "ganvert methods --encoders", "ganvert methods psp --encoders")
+def methods(
+    name: Annotated[str | None, typer.Argument(help="Preset to show whole, as YAML; all are listed if none.")] = None,
+    encoders: Annotated[
+        bool, typer.Option("--encoders", help="Presets that encoders are trained by, not those of --method.")
+    ] = False,
+) -> None:
+    """List the presets that --method takes, or show one with its parents merged in."""
+    from ganvert.base.preset_files import ENCODERS, METHODS, Presets
+
+    presets = Presets.of_project(ENCODERS if encoders else METHODS)
+    if name is not None:
+        print(_whole(presets.resolve(name)), end="")  # noqa: T201
+        return
     from rich.console import Console
     from rich.table import Column, Table
+    from rich.text import Text
 
-    from ganvert.base import params
-    from ganvert.inversion.methods.chain import ChainOptions
-    from ganvert.inversion.presets import read_preset
-
-    path = params.presets_path()
-    names = [Column(title, no_wrap=True) for title in ("method", "space")]
-    table = Table(*names, "starts from", "steps", "objective", title=f"presets of {path}")
-    for name, raw in params.section(params.load(path), "invert.options").items():
-        preset = read_preset(name, raw)
-        stages = preset.options.presets() if isinstance(preset.options, ChainOptions) else [preset]
-        init = getattr(stages[0].options, "init", "encoder")
-        objectives = [_objective(stage) for stage in stages]
-        table.add_row(name, preset.space, init, str(preset.steps), ", then ".join(objectives))
+    names = Column(presets.kind.noun, no_wrap=True)
+    table = Table(names, "what it is", title=f"presets of {', '.join(presets.places)}")
+    facts_of = _facts_of_encoder if encoders else _facts_of_method
+    for preset in map(presets.resolve, presets):
+        table.add_row(preset.name, Text.assemble(preset.description, " ", (f"({facts_of(preset)})", "dim")))
     Console().print(table)
 
 
-def _objective(stage: Any) -> str:
-    terms = getattr(stage.options, "objective", ())
-    return " + ".join(f"{term.weight:g} {term.loss}@{term.resolution or 'full'}" for term in terms) or "one pass"
+def _whole(preset: ResolvedPreset) -> str:
+    """Return a preset as the text of a file: where it comes from, its description and its options."""
+    sources = "".join(f"# {source}\n" for source in preset.sources)
+    return f"{sources}description: {json.dumps(preset.description)}\n{preset.to_yaml()}"
+
+
+def _facts_of_method(resolved: ResolvedPreset) -> str:
+    """Return the space, the start and the steps of a method, for the list."""
+    from ganvert.inversion.presets import read_resolved
+
+    preset = read_resolved(resolved)
+    start = getattr(preset.stages[0].options, "init", "encoder")
+    return f"{preset.space}, from {start}, steps: {preset.steps}"
+
+
+def _facts_of_encoder(resolved: ResolvedPreset) -> str:
+    """Return the space of an encoder's codes and the steps of its training, for the list."""
+    from ganvert.base import params
+    from ganvert.training import TrainOptions
+
+    options = params.build(TrainOptions, resolved.options, resolved.where)
+    return f"{options.encoder.space}, steps: {options.steps}"
 
 
 @command("ganvert sample --count 16 --out faces.png")

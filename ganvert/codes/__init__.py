@@ -22,7 +22,7 @@ from ganvert.base.errors import ParamsError, TableError
 from ganvert.generators import tuned as tuning
 from ganvert.generators.base import Generator, SynthesisInput, check_owner
 from ganvert.generators.tuned import TunedGenerators
-from ganvert.inversion.presets import Context, Inversion, Preset, fingerprint_of
+from ganvert.inversion.presets import Context, Inversion, Preset
 from ganvert.spaces import Space, Variables, make_space
 
 __all__ = [
@@ -149,7 +149,7 @@ def code_table(
     }
     facts = {
         "shapes": json.dumps(kept),
-        "options": json.dumps(dataclasses.asdict(preset.options), sort_keys=True),
+        "options": json.dumps(preset.settings, sort_keys=True),
         "label": _label(context.generator),
         **_facts(preset, context),
     }
@@ -225,7 +225,7 @@ def _shapes(preset: Preset, generator: Generator) -> dict[str, tuple[int, ...]]:
 def _finds_noise(preset: Preset) -> bool:
     """Whether noise maps come with the codes: a stage optimises them, and none after it drops them."""
     found = False
-    for stage in preset.options.presets() if hasattr(preset.options, "presets") else [preset]:
+    for stage in preset.stages:
         noise = getattr(stage.options, "noise", None)  # an encoder knows no noise
         dropped = noise is None or (noise == "const" and not hasattr(stage.options, "space"))  # tuned with its own
         found = noise == "optimise" or (found and not dropped)
@@ -239,7 +239,7 @@ def _facts(preset: Preset, context: Context) -> dict[str, str]:
         "space": preset.space,
         "generator": context.generator.fingerprint(),
         "encoder": context.encoder.fingerprint() if preset.needs_encoder and context.encoder else "",
-        "config": fingerprint_of(preset.options),
+        "config": preset.fingerprint,
     }
 
 

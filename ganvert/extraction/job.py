@@ -18,7 +18,7 @@ from ganvert.base.provenance import PLUMBING, closure_digest
 from ganvert.compute.precision import Speed
 from ganvert.faces.detect import LANDMARKS_FILE
 from ganvert.faces.pipeline import RECIPES, AlignOptions
-from ganvert.inversion.presets import Preset, fingerprint_of, read_preset
+from ganvert.inversion.presets import Preset, read_preset
 from ganvert.scoring.metrics import check_name
 
 __all__ = ["Invert", "Job", "Keep", "make_job"]
@@ -47,7 +47,7 @@ class Invert:
 
     Attributes:
         method: name of the preset.
-        preset: the preset as params.yaml has it.
+        preset: its options as YAML has them, parents merged in.
         generator: checkpoint.
         label: class that a conditional generator draws.
         encoders: weights of the encoders it starts from; empty for methods without.
@@ -119,7 +119,7 @@ class Job:
         if self.invert is not None:
             invert, preset = self.invert, self.invert.read()
             facts["invert"] = [
-                *(invert.method, fingerprint_of(preset.options), invert.label, invert.seed),
+                *(invert.method, preset.fingerprint, invert.label, invert.seed),
                 dataclasses.asdict(invert.speed),
                 _code_of(preset),
                 _digest_of_inputs(preset, invert.inputs),

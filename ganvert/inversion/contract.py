@@ -184,6 +184,6 @@ def part_of(on_step: OnStep | None, done: int, size: int, total: int) -> OnStep 
 
 
 def fingerprint_of(options: Any) -> str:
-    """Return 16 hex digits that name a set of options."""
-    text = json.dumps(dataclasses.asdict(options), sort_keys=True)
+    """Return 16 hex digits that name a set of options: a dataclass, or a mapping of JSON values."""
+    text = json.dumps(options if isinstance(options, dict) else dataclasses.asdict(options), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganvert.base import params
 from ganvert.base.errors import InputError, ParamsError, ShapeError, UnsupportedError
+from ganvert.base.preset_files import METHODS, Presets
 from ganvert.codes import codes_of_inversion
 from ganvert.compute import side_by_side as queue
 from ganvert.compute.random import normal
@@ -29,7 +29,8 @@ from ganvert.losses import LOSSES
 from ganvert.losses.pixel import Mse
 from ganvert.spaces import SPACES
 
-PRESETS = params.section(params.load(Path(__file__).parents[2] / "params.yaml"), "invert.options")
+_FILES = Presets(METHODS, folders=[Path(__file__).parents[2] / "presets"])
+PRESETS = {name: _FILES.resolve(name).options for name in _FILES}
 MSE = ({"loss": "mse", "resolution": 64},)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from ganvert.encoders import Encoder, EncoderSpec, load_encoder
 from ganvert.generators import GENERATORS, FeaturePoint, SynthesisInput, load_generator
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
-from stages import align, discover, edit, evaluate, report, sample, train_encoder
+from stages import align, discover, edit, evaluate, presets, report, sample, train_encoder
 from stages import invert as invert_stage
 
 GOLDEN = Path(__file__).parents[1] / "golden/checkpoints"
@@ -141,7 +141,7 @@ def parameters(path: Path, label: int | None) -> dict[str, Any]:
 
 
 def run_all(methods: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    for stage in (align, sample):
+    for stage in (align, sample, presets):
         stage.main()
     monkeypatch.setattr(sys, "argv", ["train_encoder", "wplus"])
     train_encoder.main()
@@ -219,7 +219,7 @@ def test_settings_that_do_not_fit_the_generator_stop_the_first_stage(
         sections = parameters(odd_file, 1)["invert"]
         sections["options"]["wplus"][key] = value
         write(odd_file, 1, invert=sections)
-        with wrong(f"invert.options.wplus: .*{message}"):
+        with wrong(f"invert.methods.wplus: .*{message}"):
             align.main()
     assert not Path("data/photos.parquet").exists()
 
@@ -238,6 +238,7 @@ def test_files_of_another_generator_are_refused(
     with wrong("scores of generator .* set sample.known: null"):
         sample.main()
     align.main()
+    presets.main()
     monkeypatch.setattr(sys, "argv", ["train_encoder", "wplus"])
     with wrong("an encoder of generator .* generator's own file in train_encoder.encoders"):
         train_encoder.main()
@@ -252,7 +253,7 @@ def test_unknown_encoders_are_refused(
     write_params(**sections)
     for arguments, message in (
         ([], "usage: python -m stages.train_encoder NAME"),
-        (["wplsu"], "unknown preset in train_encoder.options 'wplsu'.* Did you mean 'wplus'"),
+        (["wplsu"], "unknown encoder in train_encoder.encoders 'wplsu'.* Did you mean 'wplus'"),
         (["spare"], "unknown encoder in train_encoder.encoders 'spare'"),
     ):
         monkeypatch.setattr(sys, "argv", ["train_encoder", *arguments])
@@ -260,6 +261,6 @@ def test_unknown_encoders_are_refused(
             train_encoder.main()
     sections["train_encoder"]["encoders"] = {"another": str(tiny_generator_file)}
     write_params(**sections)
-    with wrong("unknown preset in train_encoder.options 'another'"):  # before any work of any stage
+    with wrong("unknown encoder preset 'another'"):  # before any work of any stage
         align.main()
     assert not Path("data/photos.parquet").exists()

@@ -19,14 +19,14 @@ TINY = {
     # From scratch: the pipeline is tried, not the weights.
     "train_encoder": {
         "encoders": {"wplus": "data/assets/mobile_stylegan.safetensors"},
-        "options": {"wplus": {"steps": 1, "batch": 2, "data": {"samples": 2, "validation": 1}}},
+        "options": {"wplus": {"extends": "wplus", "steps": 1, "batch": 2, "data": {"samples": 2, "validation": 1}}},
     },
     "invert": {
         "methods": {
             "encoder": "data/encoders/wplus.safetensors",
             "w": "data/assets/mobile_stylegan.safetensors",
         },
-        "options": {"w": {"steps": 3, "preview_steps": 2}},
+        "options": {"w": {"extends": "w", "steps": 3, "preview_steps": 2}},
     },
     "edit": {"method": "w", "edits": {"smile": {"direction": "smile", "amounts": [1], "pasted": [1]}}},
 }
@@ -45,7 +45,7 @@ def project(tmp_path_factory, assets) -> Path:
     folder = tmp_path_factory.mktemp("project") / "ganvert"
     skip = shutil.ignore_patterns(".git", ".venv", ".work", "cache", "tmp", "__pycache__", "*.parquet.tmp", "reports")
     folder.mkdir()
-    for name in ("ganvert", "stages", ".dvc"):
+    for name in ("ganvert", "stages", "presets", ".dvc"):
         shutil.copytree(ROOT / name, folder / name, ignore=skip)
     for name in ("dvc.yaml", "params.yaml", ".dvcignore"):
         shutil.copy(ROOT / name, folder / name)
@@ -118,20 +118,24 @@ def test_second_run_does_nothing(ran):
 
 
 @pytest.mark.slow
-def test_changing_one_method_reruns_it_and_what_depends_on_it(ran):
-    path = ran / "params.yaml"
+@pytest.mark.parametrize(
+    ("file", "text", "started"),
+    [
+        ("presets/w.yaml", "lr: 0.04", {"presets", "invert@w", "edit", "evaluate", "report"}),
+        ("presets/cpu_wplus.yaml", "lr: 0.04", {"presets"}),  # a method that does not run
+    ],
+)
+def test_changing_one_method_reruns_it_and_what_depends_on_it(ran, file, text, started):
+    path = ran / file
     before = path.read_text()
-    params = yaml.safe_load(before)
-    params["invert"]["options"]["w"]["lr"] = 0.04
-    path.write_text(yaml.safe_dump(params))
+    path.write_text(f"{before}{text}\n")
     try:
         stale = json.loads(run("dvc", "status", "--json", cwd=ran).stdout)
         done = run("dvc", "repro", cwd=ran).stdout
     finally:
         path.write_text(before)
-    assert set(stale) == {"invert@w"}
-    started = {line.split("'")[1] for line in done.splitlines() if line.startswith("Running stage")}
-    assert started == {"invert@w", "edit", "evaluate", "report"}
+    assert set(stale) == {"presets"}
+    assert {line.split("'")[1] for line in done.splitlines() if line.startswith("Running stage")} == started
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ganvert.base.preset_files import ENCODERS, Presets
 from ganvert.base.provenance import PLUMBING, closure
 from stages import code_deps
 
@@ -22,6 +23,7 @@ def test_every_stage_module_stands_in_dvc_yaml_and_back():
     modules = {path.stem for path in (ROOT / "stages").glob("*.py")} - {
         "__init__",
         "common",
+        "sections",
         "settings",
         "extract",
         "make_weights",
@@ -107,11 +109,10 @@ def test_data_is_written_before_it_is_read(name):
 def test_methods_start_from_encoders_that_are_trained(full):
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     encoders, methods = dict(params["train_encoder"]["encoders"]), dict(params["invert"]["methods"])
-    options = params["train_encoder"]["options"]
     if full:
         more = yaml.safe_load((ROOT / "params.full.yaml").read_text())
         encoders |= more["train_encoder"]["encoders"]
         methods |= more["invert"]["methods"]
-    assert set(encoders) <= set(options)
+    assert set(encoders) <= set(Presets(ENCODERS, folders=[ROOT / "presets"]))
     files = {file for file in methods.values() if file.startswith("data/encoders/")}
     assert files and files <= {f"data/encoders/{name}.safetensors" for name in encoders}

@@ -4,17 +4,34 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from ganvert.assets.shipped import shipped
-from ganvert.base import params
+from ganvert.base.preset_files import ENCODERS, METHODS, Presets
 
 
-def test_methods_lists_every_preset(run) -> None:
-    done = run("methods")
+@pytest.mark.parametrize("kind", [METHODS, ENCODERS])
+def test_methods_lists_every_preset(run, kind) -> None:
+    done = run("methods", *(["--encoders"] if kind is ENCODERS else []))
     assert done.exit_code == 0
-    for name in params.section(params.load(params.presets_path()), "invert.options"):
-        assert name in done.output
+    listed = {line.split("│")[1].strip() for line in done.output.splitlines() if line.startswith("│")}
+    assert listed - {""} == set(Presets(kind))
+
+
+def test_methods_shows_a_preset_whole_and_as_a_file_of_its_own(run, tmp_path, monkeypatch) -> None:
+    done = run("methods", "cpu_fwplus_pn")
+    assert done.exit_code == 0
+    assert done.output.splitlines()[:2] == ["# presets/cpu_fwplus_pn.yaml", "# presets/cpu_fwplus.yaml"]
+    whole = Presets(METHODS).resolve("cpu_fwplus_pn")
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets/mine.yaml").write_text(done.output)
+    monkeypatch.chdir(tmp_path)
+    mine = Presets(METHODS).resolve("mine")
+    assert (mine.options, mine.description) == (whole.options, whole.description)
+    done = run("methods", "wplsu")
+    assert done.exit_code == 1
+    assert "unknown method 'wplsu'" in done.output and "Did you mean 'wplus'" in done.output
 
 
 def test_sample_draws_the_same_sheet_for_the_same_seed(run, tiny_generator_file: Path, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ from ganvert.images import from_png, to_pil, to_png
 from ganvert.inversion.presets import Context, Inversion, read_preset
 from ganvert.scoring.score import asset_metrics
 from ganvert.spaces import make_space, prior
-from stages import align, edit, evaluate
+from stages import align, edit, evaluate, presets
 from stages import invert as invert_stage
 
 #: tuned three times: b and d share a generator, c has the generator as it is
@@ -374,6 +374,7 @@ def test_stages_store_and_draw_tuned_generators(
     project: Path, tiny_generator_file: Path, direction: Direction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     align.main()
+    presets.main()
     for method in ("tuned", "plain"):
         invert(method, monkeypatch)
     assert files_of(Path("data/codes/plain.parquet")) == {".keep"}

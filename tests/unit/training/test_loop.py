@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-import yaml
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ganvert.base import params
 from ganvert.base.errors import CheckpointError, GanvertError, ParamsError, UnsupportedError
+from ganvert.base.preset_files import ENCODERS, Presets
 from ganvert.compute.random import normal
 from ganvert.encoders import BACKBONES, Encoder, load_encoder
 from ganvert.encoders.backbones import Backbone
@@ -30,9 +30,8 @@ from ganvert.training.adversary import Adversary
 from ganvert.training.distributed import leave, world
 from ganvert.training.regularisers import REGULARISERS
 
-PRESETS: dict[str, Any] = yaml.safe_load((Path(__file__).parents[3] / "params.yaml").read_text())["train_encoder"][
-    "options"
-]
+_FILES = Presets(ENCODERS, folders=[Path(__file__).parents[3] / "presets"])
+PRESETS: dict[str, Any] = {name: _FILES.resolve(name).options for name in _FILES}
 #: Every preset, and the parts that its loss has.
 PARTS = {
     "wplus": {"latent", "picture"},
@@ -104,7 +103,7 @@ def same(a: Trained, b: Trained) -> bool:
     return state.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in state.items())
 
 
-# --- what params.yaml publishes
+# --- the presets that come with ganvert
 
 
 def shrunk(preset: dict[str, Any]) -> dict[str, Any]:

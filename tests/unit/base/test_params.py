@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 
 from ganvert.base.errors import ParamsError
-from ganvert.base.params import build, load, presets_path, section
+from ganvert.base.params import build, load, section
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ def test_files(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="not valid YAML"):
         load(path)
     path.write_text("- a")
-    with pytest.raises(ParamsError, match="wanted a mapping of sections, got list"):
+    with pytest.raises(ParamsError, match="wanted a mapping, got list"):
         load(path)
     path.write_text("a: {b: {c: 1}}")
     assert load(path) == {"a": {"b": {"c": 1}}}
@@ -109,10 +109,3 @@ def test_sections() -> None:
         section(raw, "a.x.c")
     with pytest.raises(ParamsError, match=r"no 'a.b.c.d'; known there: nothing"):
         section(raw, "a.b.c.d")
-
-
-def test_presets_are_found_here_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert "invert" in load(presets_path())
-    (tmp_path / "params.yaml").write_text("a: 1")
-    assert load(presets_path()) == {"a": 1}

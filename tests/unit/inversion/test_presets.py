@@ -1,0 +1,82 @@
+"""Presets of methods: read into options, compared by them, and checked against the generator."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ganvert.base.errors import ParamsError, UnknownNameError
+from ganvert.base.preset_files import METHODS, Presets
+from ganvert.generators import Generator, load_generator
+from ganvert.inversion.presets import INVERTERS, read_preset, read_resolved
+
+SHIPPED = Presets(METHODS, folders=[Path(__file__).parents[3] / "presets"])
+MSE = [{"loss": "mse"}]
+OPTIMISE: dict[str, Any] = {"inverter": "optimise", "space": "w", "steps": 3, "lr": 0.1, "objective": MSE}
+TUNE: dict[str, Any] = {"inverter": "tune", "steps": 2, "lr": 0.1, "objective": MSE}
+
+
+@pytest.fixture(scope="module")
+def default_generator(assets: Path) -> Generator:
+    return load_generator(assets / "mobile_stylegan.safetensors")
+
+
+def test_every_shipped_preset_goes_with_the_default_generator(default_generator: Generator) -> None:
+    for name in SHIPPED:
+        preset = read_resolved(SHIPPED.resolve(name))
+        assert isinstance(preset.options, INVERTERS[preset.raw["inverter"]].options)
+        preset.check(default_generator)
+        assert preset.space
+
+
+def test_settings_hold_defaults_and_name_the_inverters_of_stages() -> None:
+    plain = read_preset("plain", OPTIMISE)
+    assert plain.stages == (plain,)
+    assert plain.settings == dataclasses.asdict(plain.options)
+    assert plain.settings["keep"] == "last"
+    chain = read_preset("both", {"inverter": "chain", "stages": [OPTIMISE, TUNE]})
+    assert [stage.name for stage in chain.stages] == ["both.stages[0]", "both.stages[1]"]
+    first, second = json.loads(json.dumps(chain.settings))["stages"]
+    assert first == json.loads(json.dumps({"inverter": "optimise", **plain.settings}))
+    assert (second["inverter"], second["tuned"]) == ("tune", "synthesis")
+    assert (chain.space, chain.steps) == ("w", 5)
+
+
+def test_fingerprints_follow_the_options_not_how_they_are_written() -> None:
+    spelled = read_preset("other", {**OPTIMISE, "keep": "last"})
+    assert read_preset("plain", OPTIMISE).fingerprint == spelled.fingerprint
+    chains = [
+        read_preset("both", {"inverter": "chain", "stages": [OPTIMISE, {**TUNE, **more}]})
+        for more in ({}, {"keep": "last"}, {"keep": "best"})
+    ]
+    assert chains[0].fingerprint == chains[1].fingerprint != chains[2].fingerprint
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ({"space": "w"}, r"here.yaml: wanted a mapping with the key 'inverter'"),
+        ({**OPTIMISE, "lrr": 1.0}, r"here.yaml: unknown keys \['lrr'\].*did you mean 'lr'"),
+        ({"inverter": "chain", "stages": []}, "here.yaml: stages: wanted at least one"),
+        ({"inverter": "chain", "stages": 3}, "here.yaml.stages: wanted a list, got 3"),
+        ({"inverter": "chain", "stages": [3]}, r"here.yaml.stages\[0\]: wanted a mapping"),
+        ({"inverter": "chain", "stages": [OPTIMISE], "steps": 1}, r"here.yaml: unknown keys \['steps'\]"),
+        ({"inverter": "chain", "stages": [{**OPTIMISE, "steps": "x"}]}, r"here.yaml.stages\[0\].steps: wanted int"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place(raw: Any, message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        read_preset("mine", raw, "here.yaml")
+
+
+def test_an_unknown_inverter_and_a_chain_without_codes() -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown inverter .*'optimize'.* Did you mean 'optimise'"):
+        read_preset("mine", {"inverter": "optimize"})
+    with pytest.raises(ParamsError, match="wanted one that finds codes"):
+        _ = read_preset("mine", {"inverter": "chain", "stages": [TUNE]}).space
+    with pytest.raises(ParamsError, match="put it behind another one"):
+        _ = read_preset("mine", TUNE).space
