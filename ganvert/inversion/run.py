@@ -18,7 +18,7 @@ from ganvert.compute.precision import Speed
 from ganvert.compute.progress import progress_bar
 from ganvert.discriminators import load_discriminator
 from ganvert.encoders import load_encoder
-from ganvert.encoders.together import Encoders
+from ganvert.encoders.joint import JointEncoder
 from ganvert.generators import Generator
 from ganvert.images import as_drawn, from_pil
 from ganvert.inversion.inputs import input_files
@@ -84,7 +84,7 @@ def make_context(
     paths = [encoders] if isinstance(encoders, Path) else list(encoders or ())
     encoder = None
     if preset.needs_encoder and paths:
-        encoder = Encoders([load_encoder(path, generator, folder) for path in paths])
+        encoder = JointEncoder([load_encoder(path, generator, folder) for path in paths])
     judge = None
     if preset.needs_discriminator and generator.source:
         judge = load_discriminator(generator.source, generator.label)

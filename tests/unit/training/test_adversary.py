@@ -136,11 +136,11 @@ def test_the_checkpoints_own_discriminator(tiny_generator: MobileStyleGAN) -> No
     for options, px in ((PICTURE, 16), (dataclasses.replace(PICTURE, px=64), 64)):
         assert Adversary(options, tiny_generator, own, 0).px == px
     assert Adversary(dataclasses.replace(PICTURE, px=None), tiny_generator, None, 0).px == 64
-    with pytest.raises(UnsupportedError, match="looks at 1 channels, its generator draws 3"):
+    with pytest.raises(UnsupportedError, match="takes 1 channels, its generator draws 3"):
         Adversary(dataclasses.replace(PICTURE, px=None), tiny_generator, fresh(64, image_channels=1), 0)
     with pytest.raises(ParamsError, match=r"adversary\.px is 128"):
         Adversary(dataclasses.replace(PICTURE, px=128), tiny_generator, None, 0)
-    with pytest.raises(ShapeError, match="pictures of 8 px cannot be judged at 16 px"):
+    with pytest.raises(ShapeError, match="images of 8 px cannot be judged at 16 px"):
         Adversary(PICTURE, tiny_generator, None, 0).update(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 64, 64), 0)
     with pytest.raises(ShapeError, match="needs photographs"):
         Adversary(PICTURE, tiny_generator, None, 0).update(None, torch.zeros(1, 3, 64, 64), 0)

@@ -264,7 +264,7 @@ def test_what_comes_new_each_time_is_not_kept(tiny_generator: MobileStyleGAN, tm
     for step in range(4):
         items = mixed.items(step, 4)[::-1] if step % 2 else mixed.items(step, 4)
         seen = mixed.pictures(items)[0]
-        wanted = mixed.encoder.look(area_resize(seen, 32))
+        wanted = mixed.encoder.features(area_resize(seen, 32))
         for side, value in mixed.taps(items, seen).items():
             torch.testing.assert_close(value, wanted[side], rtol=1e-3, atol=2e-3)
     assert len(list((tmp_path / "features").glob("photo*"))) == 0
@@ -292,7 +292,7 @@ def test_features_of_other_options_are_others(
         for step in range(6):
             items = made.items(step, 3)
             seen = made.pictures(items)[0]
-            for side, value in made.encoder.look(area_resize(seen, 32)).items():
+            for side, value in made.encoder.features(area_resize(seen, 32)).items():
                 torch.testing.assert_close(made.taps(items, seen)[side], value, rtol=1e-3, atol=2e-3)
 
 

@@ -17,8 +17,8 @@ from ganvert.training.optimisers import (
     OPTIMISERS,
     OptimiserOptions,
     Ranger,
+    decayed_learning_rate,
     flat_state,
-    learning_rate,
     load_flat_state,
     make_optimiser,
     set_learning_rate,
@@ -110,7 +110,7 @@ def run(options: OptimiserOptions, interrupted: bool, path: Path) -> dict[str, T
             network.load_state_dict(weights)
             optimiser = make_optimiser(network.parameters(), options)
             load_flat_state(optimiser, load_file(path))
-        set_learning_rate(optimiser, learning_rate(step, 20, options))
+        set_learning_rate(optimiser, decayed_learning_rate(step, 20, options))
         optimiser.zero_grad()
         network(normal([step], (4, 6))[0]).square().mean().backward()
         optimiser.step()
@@ -149,7 +149,7 @@ def test_states_of_something_else() -> None:
         with pytest.raises(CheckpointError, match=told):
             load_flat_state(optimiser, {name: value})
     optimiser.state[optimiser.param_groups[0]["params"][0]]["count"] = 3
-    with pytest.raises(UnsupportedError, match="keeps a int as count"):
+    with pytest.raises(UnsupportedError, match="keeps count as a int"):
         flat_state(optimiser)
 
 
@@ -159,7 +159,7 @@ def test_states_of_something_else() -> None:
 def test_schedules_in_closed_form() -> None:
     def rates(**told: object) -> list[float]:
         options = build(OptimiserOptions, {"lr": 2.0, **told}, "optimiser")
-        return [learning_rate(step, 100, options) for step in (0, 25, 50, 99, 100)]
+        return [decayed_learning_rate(step, 100, options) for step in (0, 25, 50, 99, 100)]
 
     assert rates() == [2.0] * 5
     assert rates(decay="cosine")[::2] == pytest.approx([2.0, 1.1, 0.2])

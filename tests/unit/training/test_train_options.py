@@ -45,7 +45,7 @@ def test_the_least_that_can_be_said() -> None:
         ({"objective": [{**MSE, "mask": "hair"}]}, "belong to inversion"),
         ({"objective": [{**MSE, "picture": "other"}]}, "belong to inversion"),
         ({"objective": [{"loss": "mes"}]}, "mse"),
-        ({"data": {"photos": 1.0}}, "photos: 1 leaves none"),
+        ({"data": {"photos": 1.0}}, "photos: 1 leaves no samples"),
         ({"objective": [MSE], "objective_on": "photos"}, "objective_on: photos: data.photos: 0 leaves none"),
         (
             {"latent": 0.0, "objective": [MSE], "objective_on": "samples", "data": {"photos": 1.0}},
