@@ -41,12 +41,12 @@ FITS: dict[str, tuple[dict[str, Any], dict[str, Any], int, float]] = {
         150,
         0.01,
     ),
-    "two passes": ({"heads": {"last": {"width": 16}}, "passes": 2}, {"latent": 1.0}, 120, 0.02),
+    "two passes": ({"heads": {"last": {"width": 32}}, "passes": 2}, {"latent": 1.0}, 150, 0.02),
     "feature": ({"space": "f4/wplus", "heads": {"feature": {"size": 4, "width": 64}}}, {"feature": 1.0}, 200, 0.005),
     "padding": (
         {"space": "pad/wplus", "heads": {"pooled": {"code": 64}, "padding": {"width": 16, "units": 0}}},
         {"latent": 1.0, "objective": [{"loss": "mse"}]},
-        150,
+        200,
         0.01,
     ),
 }
