@@ -244,9 +244,7 @@ def main() -> None:
     for resolution in options.resolution:
         base = 32768 if resolution >= 512 else 16384  # NVlabs' automatic configuration: half the channels below 512 px
         for batch in options.batch:
-            measured = measure(
-                resolution, 32768 if resolution >= 512 else 16384, batch, options.device, options.repeats
-            )
+            measured = measure(resolution, base, batch, options.device, options.repeats)
             sys.stdout.write("\n".join(map(show, measured)) + "\n")
             sys.stdout.flush()
             rows += measured

@@ -19,14 +19,16 @@ log = logging.getLogger("sample")
 
 def main() -> None:
     """Run the stage."""
-    with stage("sample") as told:
-        generator = generator_of(told)
-        samples = sample(generator, told["sample"], ASSETS, WORK)
+    with stage("sample") as params:
+        generator = generator_of(params)
+        samples = sample(generator, params["sample"], ASSETS, WORK)
         write_samples(OUT, generator, samples)
-        log.info("%d samples, %d drawn here, the others' scores taken from tables", len(samples.rows), samples.drawn)
-        shown = contact_sheet(samples.pictures, columns=8, size=192, captions=samples.captions)
+        log.info(
+            "%d samples, %d drawn here, the scores of the others read from tables", len(samples.rows), samples.drawn
+        )
+        sheet = contact_sheet(samples.pictures, columns=8, size=192, captions=samples.captions)
         with atomic_path(SHEET) as temporary:
-            shown.save(temporary)
+            sheet.save(temporary)
 
 
 if __name__ == "__main__":
