@@ -142,15 +142,16 @@ def until(ours: Sequence[float], theirs: Sequence[float]) -> tuple[int, int]:
 @contextmanager
 def watched(generator: Generator, target: Tensor, px: int) -> Iterator[list[float]]:
     """Record the mean squared error, at `px`, of every image [1, C, h, w] that the generator draws inside."""
-    draw, errors, wanted = generator.synthesize, [], area_resize(target, px)
+    run, errors, wanted = generator.run, [], area_resize(target, px)
 
-    def drawn(*args: Any, **more: Any) -> Tensor:
-        picture = draw(*args, **more)
-        errors.append(float(mse(area_resize(as_rgb(picture.detach()).clamp(-1, 1), px), wanted)))
-        return picture
+    def watched_run(*args: Any, **more: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        image, features = run(*args, **more)
+        if not more.get("stop"):  # otherwise features are read, and nothing is drawn
+            errors.append(float(mse(area_resize(as_rgb(image.detach()).clamp(-1, 1), px), wanted)))
+        return image, features
 
-    generator.synthesize = drawn  # type: ignore[method-assign]
+    generator.run = watched_run  # type: ignore[method-assign]
     try:
         yield errors
     finally:
-        del generator.synthesize
+        del generator.run

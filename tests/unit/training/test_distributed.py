@@ -92,7 +92,7 @@ def trained_encoder(out: Path, options: Callable[..., TrainOptions], waves: Call
         },
         optimiser={"kind": "ranger", "lr": 0.003, "betas": (0.95, 0.999)},
         objective=[{"loss": "mse"}],
-        objective_on="photos",  # in some steps one process has none
+        objective_on="photos",  # one or two a step: of one photograph one process has none
         adversary={"kind": "latent", "weight": 0.1, "lr": 0.001, "pool": 4, "r1_every": 2},
         regularise={"w_norm": 0.01},
         ema=0.9,
@@ -154,7 +154,7 @@ def test_two_processes_train_as_one(
 ) -> None:
     first, second = (torch.load(found / f"trained-{rank}.pt") for rank in (0, 1))
     alone = trained_encoder(tmp_path, options, waves)
-    assert {"picture" in record for record in alone.records} == {True, False}
+    assert all("picture" in record for record in alone.records)
     for record, a, b in zip(alone.records, first["records"], second["records"], strict=True):
         assert a == b
         assert a == pytest.approx(record, rel=1e-4, abs=1e-6)
