@@ -165,12 +165,12 @@ def test_two_processes_train_as_one(
 
 
 @pytest.mark.slow
-def test_what_processes_tell_each_other(found: Path) -> None:
+def test_what_processes_exchange(found: Path) -> None:
     for rank in (0, 1):
         assert json.loads((found / f"{rank}.json").read_text()) == {"both": 4.0, "only 0": 2.0, "only 1": 2.0}
-        told = torch.load(found / f"{rank}.pt")
-        assert torch.equal(told["collected"], torch.arange(7.0)[:, None].expand(7, 2))
-        assert told["uneven"].tolist() == [1, 1, 1]
+        collected = torch.load(found / f"{rank}.pt")
+        assert torch.equal(collected["collected"], torch.arange(7.0)[:, None].expand(7, 2))
+        assert collected["uneven"].tolist() == [1, 1, 1]
 
 
 def test_shares() -> None:

@@ -57,7 +57,7 @@ FITS: dict[str, tuple[dict[str, Any], dict[str, Any], int, float]] = {
 )
 def test_over_fits_eight_samples(name: str, tiny_generator: MobileStyleGAN, tmp_path: Path, options: Options) -> None:
     encoder, weights, steps, lr = FITS[name]
-    told = options(
+    training = options(
         encoder=encoder,
         **{"latent": 0.0, **weights},
         steps=steps,
@@ -66,7 +66,7 @@ def test_over_fits_eight_samples(name: str, tiny_generator: MobileStyleGAN, tmp_
         clip=0.0,
         checkpoint_every=1000,
     )
-    records = train(tiny_generator, told, tmp_path).records
+    records = train(tiny_generator, training, tmp_path).records
     first, last = (
         {part: float(np.mean([record[part] for record in some])) for part in some[0]}
         for some in (records[:2], records[-5:])
@@ -135,8 +135,8 @@ def test_a_killed_run_resumes_to_the_same_bits(
     options: Options,
     waves: Waves,
 ) -> None:
-    told, photos = options(**RESUMED[name]), waves(7)
-    whole = train(tiny_generator, told, tmp_path / "whole", photos=photos, folder=assets)
+    training, photos = options(**RESUMED[name]), waves(7)
+    whole = train(tiny_generator, training, tmp_path / "whole", photos=photos, folder=assets)
     original, steps = loop.train_step, []
 
     def dying(setup: Setup, step: int) -> dict[str, float]:
@@ -148,9 +148,9 @@ def test_a_killed_run_resumes_to_the_same_bits(
 
     monkeypatch.setattr(loop, "train_step", dying)
     with pytest.raises(KeyboardInterrupt):
-        train(tiny_generator, told, tmp_path / "killed", photos=photos, folder=assets)
+        train(tiny_generator, training, tmp_path / "killed", photos=photos, folder=assets)
     torch.manual_seed(5)  # nothing depends on where the process stands
-    resumed = train(tiny_generator, told, tmp_path / "killed", photos=photos, folder=assets)
+    resumed = train(tiny_generator, training, tmp_path / "killed", photos=photos, folder=assets)
     assert steps == [0, 1, 2, 3, 4, 3, 4, 5, 6]
     assert same(whole, resumed)
     assert resumed.records == whole.records and len(whole.records) == 7
@@ -161,9 +161,9 @@ def test_a_killed_run_resumes_to_the_same_bits(
     assert [key for key, value in state.items() if not torch.equal(value, again[key])] == []
     parts = {key.partition(".")[0] for key in state}
     wanted = {"model", "optimiser", "history"}
-    assert parts == wanted | ({"ema"} if told.ema else set()) | ({"adversary"} if told.adversary else set())
+    assert parts == wanted | ({"ema"} if training.ema else set()) | ({"adversary"} if training.adversary else set())
 
-    finished = train(tiny_generator, told, tmp_path / "killed", photos=photos, folder=assets)  # nothing is left to do
+    finished = train(tiny_generator, training, tmp_path / "killed", photos=photos, folder=assets)
     assert len(steps) == 9
     assert same(finished, whole) and finished.records == whole.records
     assert (finished.sheet is None) == (whole.sheet is None)
@@ -258,7 +258,7 @@ def test_steps_that_have_nothing_to_compare(
         return original(self, real, fake, step)
 
     monkeypatch.setattr(Adversary, "update", spying)
-    told = options(
+    training = options(
         steps=4,
         batch=2,
         latent=0.0,
@@ -267,7 +267,7 @@ def test_steps_that_have_nothing_to_compare(
         objective_on="photos",
         adversary={"kind": "picture", "weight": 0.1, "px": 16, "base": 64},
     )
-    records = train(tiny_generator, told, tmp_path, photos=waves(3)).records
+    records = train(tiny_generator, training, tmp_path, photos=waves(3)).records
     has = ["picture" in record for record in records]
     assert sorted(has) == [False, False, True, True]
     assert judged == [int(there) for there in has]  # photographs never play the part of drawn pictures
@@ -287,8 +287,8 @@ def of_other_rows(request: pytest.FixtureRequest) -> Iterator[MobileStyleGAN]:
 
 
 def test_other_numbers_of_rows(of_other_rows: MobileStyleGAN, tmp_path: Path, options: Options) -> None:
-    told = options(steps=2, batch=2, data={"samples": 2, "px": 64})
-    trained = train(of_other_rows, told, tmp_path)
+    training = options(steps=2, batch=2, data={"samples": 2, "px": 64})
+    trained = train(of_other_rows, training, tmp_path)
     assert trained.encoder.encode(torch.zeros(1, 3, 64, 64))["ws"].shape == (1, of_other_rows.num_ws, 8)
     assert len(trained.records) == 2
 

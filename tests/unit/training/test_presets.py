@@ -44,8 +44,8 @@ PARTS = {
 
 def shrunk(preset: dict[str, Any]) -> dict[str, Any]:
     """A preset on a tiny generator, narrow and short; everything that names a part of its loss stays."""
-    told = copy.deepcopy(preset)
-    encoder = told["encoder"]
+    small = copy.deepcopy(preset)
+    encoder = small["encoder"]
     encoder["backbone"] = {"ir50": "ir18", "ir50_all": "ir18", "plain": "plain_narrow"}.get(
         encoder["backbone"], encoder["backbone"]
     )
@@ -65,21 +65,21 @@ def shrunk(preset: dict[str, Any]) -> dict[str, Any]:
     }
     for name, head in encoder["heads"].items():
         head.update(narrow[name])
-    data = told["data"]
+    data = small["data"]
     data |= {"px": 64, "validation": 1}
     if data.get("samples"):
         data["samples"] = 8
-    told |= {
+    small |= {
         "steps": 2,
-        "batch": min(told["batch"], 4 if 0 < data.get("photos", 0) < 1 else 2),
+        "batch": min(small["batch"], 4 if 0 < data.get("photos", 0) < 1 else 2),
         "checkpoint_every": 1,
         "validate_every": 0,
     }
-    if told.get("fade"):
-        told["fade"] = 4
-    if told.get("adversary", {}).get("kind") == "picture":
-        told["adversary"] |= {"px": 32, "base": 128}
-    return told
+    if small.get("fade"):
+        small["fade"] = 4
+    if small.get("adversary", {}).get("kind") == "picture":
+        small["adversary"] |= {"px": 32, "base": 128}
+    return small
 
 
 def test_every_preset_is_tried() -> None:
@@ -88,10 +88,10 @@ def test_every_preset_is_tried() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets(name: str, tiny_generator: MobileStyleGAN, assets: Path, tmp_path: Path, waves: Waves) -> None:
-    told = params.build(TrainOptions, shrunk(PRESETS[name]), name)
-    before = Encoder(told.encoder, tiny_generator, assets, told.seed).fingerprint()
-    trained = train(tiny_generator, told, tmp_path, photos=waves(6), folder=assets)
-    assert [record["step"] for record in trained.records] == [told.first_step, told.first_step + 1]
+    training = params.build(TrainOptions, shrunk(PRESETS[name]), name)
+    before = Encoder(training.encoder, tiny_generator, assets, training.seed).fingerprint()
+    trained = train(tiny_generator, training, tmp_path, photos=waves(6), folder=assets)
+    assert [record["step"] for record in trained.records] == [training.first_step, training.first_step + 1]
     for record in trained.records:
         assert set(record) == {"step", *PARTS[name], "total", "gradient"}
         assert all(np.isfinite(value) for value in record.values())
@@ -101,4 +101,4 @@ def test_presets(name: str, tiny_generator: MobileStyleGAN, assets: Path, tmp_pa
     assert trained.sheet is not None and trained.sheet.size == (256, 512)
     trained.encoder.save(tmp_path / "encoder.safetensors", name)
     loaded = load_encoder(tmp_path / "encoder.safetensors", tiny_generator, assets)
-    assert loaded.spec == told.encoder
+    assert loaded.spec == training.encoder
