@@ -79,6 +79,6 @@ def test_refused_options(more: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["steps", "batch", "data", "optimiser", "encoder"])
-def test_what_must_be_said(name: str) -> None:
+def test_required_options(name: str) -> None:
     with pytest.raises(ParamsError, match=f"x: missing keys .*'{name}'"):
         params.build(TrainOptions, {key: value for key, value in LEAST.items() if key != name}, "x")
