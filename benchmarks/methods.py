@@ -1,9 +1,10 @@
-"""Presets against each other on aligned photographs: error at 256 px, seconds, and a sheet of pictures.
+"""Presets on aligned photographs: errors at 256 px and seconds, as ratios to the first preset, and a sheet of images.
 
     python benchmarks/methods.py OUT PRESET [PRESET ...] [--count 4] [--params params.yaml] [--threads 1]
 
-Reads data/aligned.parquet, data/assets and the presets of params.yaml; every (preset, photograph) is a folder of its
-own under OUT and is not computed again. Prints the table at the end, means over photographs with bootstrap intervals.
+Reads data/aligned.parquet, data/assets and the presets of params.yaml. Every pair of preset and photograph has a folder
+under OUT and is not computed again. Prints means over photographs with 95 % bootstrap intervals, and the mean ratio to
+the first preset, the baseline, paired by photograph.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ ASSETS = Path("data/assets")
 METRICS = ("mse_256", "ssim_256", "lpips_vgg_256", "identity_dlib")
 
 
-def one(out: Path, name: str, raw: dict, crop: Crop, seed: int) -> dict:
-    """Invert one photograph by one preset, or read what an earlier run found."""
+def invert_one(out: Path, name: str, raw: dict, crop: Crop, seed: int) -> dict:
+    """Invert one photograph by one preset, or read the result of an earlier run."""
     folder = out / name / crop.image_id
     done = folder / "scores.json"
     if done.exists():
@@ -50,14 +51,14 @@ def one(out: Path, name: str, raw: dict, crop: Crop, seed: int) -> dict:
     picture = to_pil(codes_of_inversion(inversion, [crop.image_id], name, generator).draw())[0]
     picture.save(folder / "picture.png")
     pair = from_pil([picture]), from_pil([crop.image])
-    scores = {what: float(metric(what, ASSETS)(*pair)[0]) for what in METRICS}
+    scores = {measure: float(metric(measure, ASSETS)(*pair)[0]) for measure in METRICS}
     facts = {**scores, "seconds": seconds, "status": inversion.status[0], "trace": inversion.trace[0].tolist()}
     done.write_text(json.dumps(facts))
     return facts
 
 
 def main() -> None:
-    """Run and print."""
+    """Invert every photograph by every preset, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("presets", nargs="+")
@@ -65,36 +66,42 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--threads", type=int, default=None)
-    told = parser.parse_args()
-    strict_math(threads=told.threads)
+    options = parser.parse_args()
+    strict_math(threads=options.threads)
     keep_freed_memory()
-    presets = Presets.of_project(METHODS, told.params)
-    rows = tables.read(Path("data/aligned.parquet"), tables.ALIGNED).to_pylist()[: told.count]
+    presets = Presets.of_project(METHODS, options.params)
+    rows = tables.read(Path("data/aligned.parquet"), tables.ALIGNED).to_pylist()[: options.count]
     crops = [Crop(row["image_id"], from_png(row["crop"])) for row in rows]
-    found = {}
+    results = {}
     # Photograph by photograph, so that an unfinished run compares whole rows.
     for crop in crops:
-        for name in told.presets:
-            found[name, crop.image_id] = one(told.out, name, presets.resolve(name).options, crop, told.seed)
-            line = {k: round(v, 4) for k, v in found[name, crop.image_id].items() if isinstance(v, float)}
+        for name in options.presets:
+            results[name, crop.image_id] = invert_one(
+                options.out, name, presets.resolve(name).options, crop, options.seed
+            )
+            line = {k: round(v, 4) for k, v in results[name, crop.image_id].items() if isinstance(v, float)}
             print(name, crop.image_id, line, flush=True)
-    print(f"{len(crops)} photographs; mean [95 % bootstrap interval]")
-    for name in told.presets:
-        text = []
-        for what in (*METRICS, "seconds"):
-            values = np.array([found[name, crop.image_id][what] for crop in crops])
+    print(f"{len(crops)} photographs; mean [95 % bootstrap interval], mean ratio to {options.presets[0]}")
+    for name in options.presets:
+        cells = []
+        for measure in (*METRICS, "seconds"):
+            values, baseline = (
+                np.array([results[preset, crop.image_id][measure] for crop in crops])
+                for preset in (name, options.presets[0])
+            )
             low, high = bootstrap_mean(values)
-            text.append(f"{what} {np.nanmean(values):.4f} [{low:.4f}, {high:.4f}]")
-        print(f"{name:24}", "  ".join(text))
+            ratio = np.nanmean(values / baseline)
+            cells.append(f"{measure} {np.nanmean(values):.4f} [{low:.4f}, {high:.4f}] x{ratio:.3f}")
+        print(f"{name:24}", "  ".join(cells))
     pictures = [crop.image.resize((256, 256), Image.Resampling.LANCZOS) for crop in crops]
     labels = [crop.image_id for crop in crops]
-    for name in told.presets:
+    for name in options.presets:
         for crop in crops:
-            picture = Image.open(told.out / name / crop.image_id / "picture.png")
+            picture = Image.open(options.out / name / crop.image_id / "picture.png")
             pictures.append(picture.resize((256, 256), Image.Resampling.LANCZOS))
-            labels.append(f"{name} {found[name, crop.image_id]['mse_256']:.4f}")
+            labels.append(f"{name} {results[name, crop.image_id]['mse_256']:.4f}")
     columns = len(crops) if len(crops) > 1 else 5
-    contact_sheet(pictures, columns, 256, labels).save(told.out / "sheet.jpg", quality=88)
+    contact_sheet(pictures, columns, 256, labels).save(options.out / "sheet.jpg", quality=88)
 
 
 if __name__ == "__main__":

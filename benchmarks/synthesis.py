@@ -1,9 +1,9 @@
-"""How fast StyleGAN2 draws and differentiates, against the plainest way to write it down.
+"""Speed of StyleGAN2, forward and backward, as a ratio to a plain implementation of the same formulas.
 
     python benchmarks/synthesis.py [--quick] [--device cuda] [--out synthesis.json]
 
-Weights are random: only sizes matter. The plain network is kept here, as the tests compare pictures with it too. It
-modulates and demodulates weights, one set for each sample of a grouped convolution, and filters as upfirdn does: zeros
+Weights are random: only sizes matter. The plain network is the baseline, and tests compare images with it too. It
+modulates and demodulates weights, one set per sample of a grouped convolution, and filters as upfirdn does: zeros
 between the pixels, padding, convolution. Its up-convolution is a transposed one, as in NVlabs' reference path for CPUs.
 """
 
@@ -35,7 +35,7 @@ SQRT2 = math.sqrt(2)
 
 
 def upfirdn(x: Tensor, up: int, pad: tuple[int, int, int, int], gain: float) -> Tensor:
-    """Zeros between the pixels of [N, C, h, w], padding (left, right, top, bottom), the filter [1, 3, 3, 1]."""
+    """Insert zeros between the pixels of [N, C, h, w], pad (left, right, top, bottom), and filter by [1, 3, 3, 1]."""
     n, c, h, w = x.shape
     x = F.pad(x.reshape(n, c, h, 1, w, 1), (0, up - 1, 0, 0, 0, up - 1)).reshape(n, c, h * up, w * up)
     taps = x.new_tensor([1, 3, 3, 1])
@@ -44,7 +44,7 @@ def upfirdn(x: Tensor, up: int, pad: tuple[int, int, int, int], gain: float) -> 
 
 
 def plain_conv(x: Tensor, weight: Tensor, style: Tensor, up: bool, epsilon: float = 1e-8) -> Tensor:
-    """Modulated, demodulated 3x3 convolution by a grouped one with weights of every sample's own."""
+    """Convolve 3x3 with modulated and demodulated weights, one set per sample, as a grouped convolution."""
     n, c, h, w = x.shape
     own = weight * style[:, None, :, None, None]
     own = own * (own.square().sum(dim=(2, 3, 4), keepdim=True) + epsilon).rsqrt()
@@ -58,7 +58,7 @@ def plain_conv(x: Tensor, weight: Tensor, style: Tensor, up: bool, epsilon: floa
 def plain_synthesis(
     state: Mapping[str, Tensor], ws: Tensor, clamp: float | None = None, scaled: bool = False
 ) -> Tensor:
-    """Pictures [N, C, R, R] of ws [N, num_ws, w_dim]: StyleGAN2 in NVlabs' names, stored noise, any architecture."""
+    """Draw ws [N, num_ws, w_dim] to [N, C, R, R]: StyleGAN2 with NVlabs' names, stored noise, any architecture."""
 
     def affine(name: str, row: int) -> Tensor:
         weight, bias = state[f"{name}.affine.weight"], state[f"{name}.affine.bias"]
@@ -111,7 +111,7 @@ def random_state(
     colours: int = 3,
     architecture: str = "skip",
 ) -> dict[str, Tensor]:
-    """Random weights, by the names of our StyleGAN2; `architecture` is skip, resnet or orig."""
+    """Return random weights with the names of our StyleGAN2; `architecture` is skip, resnet or orig."""
     source = torch.Generator().manual_seed(0)
 
     def normal(*shape: int) -> Tensor:
@@ -141,7 +141,7 @@ def random_state(
 
 
 def seconds(draw: Callable[[Tensor], Tensor], ws: Tensor, backward: bool, repeats: int) -> float:
-    """The fastest of some runs: of the picture, or of it and the gradient of its sum of squares to ws."""
+    """Return the seconds of the fastest of `repeats` runs: drawing, with `backward` also the gradient to ws."""
     best = math.inf
     for _ in range(repeats):
         at = ws.clone().requires_grad_(backward)
@@ -156,34 +156,35 @@ def seconds(draw: Callable[[Tensor], Tensor], ws: Tensor, backward: bool, repeat
 
 
 def _now(device: torch.device) -> float:
+    """Return the time when the device has finished its work, in seconds."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         return time.perf_counter()
-    # One thread computes: processor time, which other processes on the machine do not lengthen.
+    # With one thread, processor time: other processes on the machine do not lengthen it.
     return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
 def measure(
     resolution: int, channel_base: int, batch: int, device: torch.device, repeats: int
 ) -> list[dict[str, object]]:
-    """Rows of the table for one network and batch size."""
+    """Return the rows of the table for one network and batch size."""
     state = {name: value.to(device) for name, value in random_state(resolution, channel_base).items()}
     generator = StyleGAN2.for_state(state, {}).to(device)
     generator.load_state_dict(state)
     generator.eval().requires_grad_(False)
     ws = torch.randn(batch, generator.num_ws, W_DIM, generator=torch.Generator().manual_seed(1)).to(device)
-    ways: dict[str, Callable[[Tensor], Tensor]] = {
+    networks: dict[str, Callable[[Tensor], Tensor]] = {
         "plain": lambda at: plain_synthesis(state, at),
         "ours": lambda at: generator.synthesize(ws=at),
     }
     with torch.no_grad():
-        pictures = [draw(ws[:1]) for draw in ways.values()]
-    differ = float((pictures[0] - pictures[1]).abs().max() / pictures[0].abs().max())
-    assert differ < 1e-3, f"the two networks draw different pictures ({differ})"
+        pictures = [draw(ws[:1]) for draw in networks.values()]
+    difference = float((pictures[0] - pictures[1]).abs().max() / pictures[0].abs().max())
+    assert difference < 1e-3, f"the two networks draw different images ({difference})"
     rows = []
     for backward in (False, True):
         taken: dict[str, float | None] = {}
-        for name, draw in ways.items():
+        for name, draw in networks.items():
             try:
                 taken[name] = seconds(draw, ws, backward, repeats)
             except (MemoryError, RuntimeError) as error:
@@ -206,7 +207,7 @@ def measure(
 
 
 def show(row: Mapping[str, object]) -> str:
-    """One line of the table."""
+    """Return one line of the table."""
     cells = [f"{row['resolution']} px", f"base {row['channel_base']}", f"batch {row['batch']}", str(row["pass"])]
     for name, unit in (("plain_seconds", "s"), ("ours_seconds", "s"), ("ratio", "x")):
         value = row[name]
@@ -215,14 +216,14 @@ def show(row: Mapping[str, object]) -> str:
 
 
 def _limit_memory() -> None:
-    """Let an allocation that does not fit fail, rather than have the kernel end some process for it."""
+    """Make an allocation that does not fit fail, so that the kernel does not end a process for it."""
     facts = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
     available = int(facts["MemAvailable"].split()[0]) * 1024
     resource.setrlimit(resource.RLIMIT_DATA, (available, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
 def main() -> None:
-    """Measure, print a table, write JSON."""
+    """Measure, print the table, and write JSON if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="256 px and batch 1 only, one run each")
     parser.add_argument("--device", default="cpu", type=torch.device)
@@ -231,25 +232,25 @@ def main() -> None:
     parser.add_argument("--resolution", default=[256, 1024], type=int, nargs="+")
     parser.add_argument("--repeats", default=3, type=int)
     parser.add_argument("--out", type=Path, help="write the rows as JSON")
-    told = parser.parse_args()
-    strict_math(told.threads)
+    options = parser.parse_args()
+    strict_math(options.threads)
     keep_freed_memory()  # as the stages do; both networks gain from it
     _limit_memory()
-    if told.quick:
-        told.batch, told.resolution, told.repeats = [1], [256], 1
+    if options.quick:
+        options.batch, options.resolution, options.repeats = [1], [256], 1
     heads = ("picture", "channels", "batch", "pass", "plain", "ours", "ratio")
     sys.stdout.write(" | ".join(f"{head:>18}" for head in heads) + "\n")
     rows = []
-    for resolution in told.resolution:
-        # NVlabs' automatic configuration: half the channels below 512 px.
-        for batch in told.batch:
-            found = measure(resolution, 32768 if resolution >= 512 else 16384, batch, told.device, told.repeats)
-            sys.stdout.write("\n".join(map(show, found)) + "\n")
+    for resolution in options.resolution:
+        base = 32768 if resolution >= 512 else 16384  # NVlabs' automatic configuration: half the channels below 512 px
+        for batch in options.batch:
+            measured = measure(resolution, base, batch, options.device, options.repeats)
+            sys.stdout.write("\n".join(map(show, measured)) + "\n")
             sys.stdout.flush()
-            rows += found
-    if told.out is not None:
-        facts = {"device": str(told.device), "threads": told.threads, "torch": torch.__version__, "rows": rows}
-        told.out.write_text(json.dumps(facts, indent=2) + "\n")
+            rows += measured
+    if options.out is not None:
+        facts = {"device": str(options.device), "threads": options.threads, "torch": torch.__version__, "rows": rows}
+        options.out.write_text(json.dumps(facts, indent=2) + "\n")
 
 
 if __name__ == "__main__":

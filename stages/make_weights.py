@@ -1,9 +1,9 @@
-"""Make the shipped files, from the project's folder::
+"""Make the shipped files of ganvert/weights, from the root of the project::
 
     python -m stages.make_weights scores
     python -m stages.make_weights wplus|basecode|padinv ALIGNED.parquet
 
-Hours on a CPU, minutes on a GPU. Pictures, features and checkpoints are kept in ``.work``; a stopped run resumes.
+Takes hours on a CPU, minutes on a GPU. Images, features and checkpoints are kept in ``.work``; a stopped run resumes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from ganvert.base import params, preset_files
 from ganvert.base.errors import GanvertError
-from ganvert.base.files import atomic_path
+from ganvert.base.files import atomic_path, write_json
 from ganvert.base.preset_files import Presets
 from ganvert.compute.device import resolve_device, strict_math
 from ganvert.compute.memory import keep_freed_memory
@@ -42,7 +42,7 @@ PHASES = {
 
 
 def make_scores() -> None:
-    """Draw and score seeds 0 .. COUNT - 1."""
+    """Write the attribute scores of seeds 0 .. COUNT - 1."""
     generator = load_generator(ASSETS / "mobile_stylegan.safetensors")
     options = SampleOptions(count=COUNT, known=None)
     rows = sample(generator, options, ASSETS, WORK / "sample").rows
@@ -54,7 +54,7 @@ def make_scores() -> None:
 
 
 def make_encoder(name: str, aligned: Path) -> None:
-    """Train an encoder, phase by phase; `aligned` is the table of its photographs (stage align)."""
+    """Train an encoder in its phases and write it; `aligned` is the table of photographs (stage align)."""
     generator = load_generator(ASSETS / "mobile_stylegan.safetensors").to(resolve_device("auto"))
     presets, start, notes = Presets.of_project(preset_files.ENCODERS), None, []
     for preset in PHASES[name]:
@@ -68,13 +68,12 @@ def make_encoder(name: str, aligned: Path) -> None:
         save_png(losses_figure(trained.records), start.with_suffix(".png"))
         if trained.sheet is not None:
             trained.sheet.save(start.with_name(f"{preset}_held_out.png"))
-        with atomic_path(start.with_suffix(".json")) as temporary:
-            temporary.write_text(json.dumps({"training": trained.records, "validation": trained.validation}))
+        write_json(start.with_suffix(".json"), {"training": trained.records, "validation": trained.validation})
     trained.encoder.save(OUT / f"{name}_ffhq.safetensors", json.dumps(notes, sort_keys=True))
 
 
 def main() -> None:
-    """Make one file."""
+    """Make the file that the command line names."""
     log_to_stderr()
     strict_math()
     keep_freed_memory()
@@ -87,7 +86,7 @@ def main() -> None:
             case _:
                 sys.exit(f"usage: python -m stages.make_weights scores | {'|'.join(PHASES)} ALIGNED.parquet")
     except GanvertError as error:
-        sys.exit(f"make {' '.join(sys.argv[1:])}: {error}")
+        sys.exit(f"make_weights {' '.join(sys.argv[1:])}: {error}")
 
 
 if __name__ == "__main__":

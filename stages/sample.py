@@ -23,10 +23,12 @@ def main() -> None:
         generator = generator_of(settings)
         samples = sample(generator, settings.sample, ASSETS, WORK)
         write_samples(OUT, generator, samples)
-        log.info("%d samples, %d drawn here, the others' scores taken from tables", len(samples.rows), samples.drawn)
-        shown = contact_sheet(samples.pictures, columns=8, size=192, captions=samples.captions)
+        log.info(
+            "%d samples, %d drawn here, the scores of the others read from tables", len(samples.rows), samples.drawn
+        )
+        sheet = contact_sheet(samples.pictures, columns=8, size=192, captions=samples.captions)
         with atomic_path(SHEET) as temporary:
-            shown.save(temporary)
+            sheet.save(temporary)
 
 
 if __name__ == "__main__":

@@ -14,13 +14,14 @@ from ganvert.checkpoints.weights import read_weights
 from ganvert.encoders.backbones import BACKBONES
 from ganvert.encoders.base import Encoder, EncoderSpec
 from ganvert.encoders.heads import HEADS, Prediction
+from ganvert.encoders.joint import JointEncoder
 from ganvert.generators.base import Generator, check_owner
 
-__all__ = ["BACKBONES", "HEADS", "Encoder", "EncoderSpec", "Prediction", "load_encoder"]
+__all__ = ["BACKBONES", "HEADS", "Encoder", "EncoderSpec", "JointEncoder", "Prediction", "load_encoder"]
 
 
 def load_encoder(path: Path, generator: Generator, folder: Path | None = None) -> Encoder:
-    """Read an encoder's weights and refuse those of another generator.
+    """Read an encoder's weights, frozen and in eval mode, on the generator's device; refuse another generator's.
 
     Raises:
         CheckpointError: missing, damaged, not an encoder, or made for another generator.

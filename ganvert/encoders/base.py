@@ -1,4 +1,4 @@
-"""An encoder: a backbone, a neck and heads, as a line of ``params.yaml`` says; one look at a picture gives a code."""
+"""An encoder: a backbone, a neck and heads, as described in ``params.yaml``. It predicts a code from an image."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ __all__ = ["Encoder", "EncoderSpec"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncoderSpec:
-    """What an encoder is made of; stands in params.yaml and in every weights file.
+    """The architecture of an encoder, as it stands in params.yaml and in every weights file.
 
     Attributes:
-        space: what its prediction is a code of: ``wplus``, ``f16/wplus``, ``pad/wplus``, ...
+        space: the space of the predicted code: ``wplus``, ``f16/wplus``, ``pad/wplus``, ...
         backbone: name in ``ganvert.encoders.backbones.BACKBONES``.
         neck: ``fpn`` for a feature pyramid between backbone and heads.
         heads: names in ``ganvert.encoders.heads.HEADS``, each with its options.
-        input_px: side of the pictures it looks at; None is the backbone's own.
-        passes: how often it looks. Above 1 it sees the photograph beside the picture drawn so far, and corrects the
-            rows of the last pass (ReStyle, Alaluf et al. 2021, arXiv 2104.02699, section 3).
+        input_px: side of its input images; None is the backbone's default.
+        passes: number of passes. Above 1 the input is the photograph and the reconstruction of the pass before, and
+            each pass corrects the rows of that one (ReStyle, Alaluf et al. 2021, arXiv 2104.02699, section 3).
     """
 
     space: str = "wplus"
@@ -56,16 +56,16 @@ class EncoderSpec:
 
 
 class Encoder(nn.Module):
-    """Pictures to a prediction of a code."""
+    """Predicts a code from images."""
 
     w_avg: Tensor  # [w_dim]
 
     def __init__(self, spec: EncoderSpec, generator: Generator, folder: Path | None = None, seed: int = 0) -> None:
-        """Make one with weights from `seed`.
+        """Build an encoder with new weights.
 
         Args:
-            spec: what it is made of.
-            generator: decides the sizes; needed later only with several passes.
+            spec: its architecture.
+            generator: decides the sizes. It is kept to draw what several passes compare.
             folder: the asset folder, for backbones whose weights are an asset.
             seed: of the weights.
 
@@ -76,7 +76,7 @@ class Encoder(nn.Module):
         self.spec, self.space = spec, spec.space
         self.num_ws, self.w_dim = generator.num_ws, generator.w_dim
         self.generator_fingerprint = generator.fingerprint()
-        self._generator = [generator]  # kept out of the module tree: its weights are not the encoder's
+        self._generator = [generator]  # in a list, and so out of the module tree: its weights are not the encoder's
         kind = lookup(BACKBONES, spec.backbone, "backbone")
         self.input_px = spec.input_px or kind.default_px
         with torch.random.fork_rng(devices=[]):
@@ -85,7 +85,7 @@ class Encoder(nn.Module):
             self.neck = FPN(self.backbone.taps) if spec.neck == "fpn" else None
             taps = self.neck.taps if self.neck else self.backbone.taps
             self.heads = nn.ModuleDict()
-            for name, options in sorted(spec.heads.items()):  # seeded weights must not depend on their order
+            for name, options in sorted(spec.heads.items()):  # the order in params.yaml must not change the weights
                 try:
                     self.heads[name] = lookup(HEADS, name, "head")(generator, taps, **options)
                 except TypeError as error:
@@ -94,63 +94,67 @@ class Encoder(nn.Module):
         self.to(generator.w_avg.device)
 
     def at_step(self, step: int) -> None:
-        """Tell heads that grow where training is."""
+        """Pass the number of the training step to heads that change with it (e4e's progressive training)."""
         for head in self.heads.values():
             head.at_step(step)  # type: ignore[operator]
 
-    def look(self, images: Tensor) -> dict[int, Tensor]:
-        """The backbone's feature maps of pictures [N, 3 or 6, input_px, input_px]."""
+    def features(self, images: Tensor) -> dict[int, Tensor]:
+        """Return the backbone's feature maps, side -> [N, c, side, side], of images [N, 3 or 6, input_px, input_px]."""
         return self.backbone(images)
 
-    def say(self, taps: dict[int, Tensor]) -> Prediction:
-        """What the heads make of feature maps; "ws" as offsets from w_avg (or from the last pass)."""
-        seen = self.neck(taps) if self.neck else taps
+    def predict_offsets(self, taps: dict[int, Tensor]) -> Prediction:
+        """Return the heads' prediction; "ws" are offsets from w_avg, or from the rows of the pass before."""
+        taps = self.neck(taps) if self.neck else taps
         prediction: Prediction = {}
         for head in self.heads.values():
-            prediction |= head(seen)
+            prediction |= head(taps)
         return prediction
 
     def predict(self, taps: dict[int, Tensor]) -> Prediction:
-        """The prediction of feature maps, for encoders of one pass."""
-        prediction = self.say(taps)
+        """Return the prediction from the backbone's feature maps, for encoders of one pass."""
+        prediction = self.predict_offsets(taps)
         return {**prediction, "ws": prediction["ws"] + self.w_avg} if "ws" in prediction else prediction
 
     def correct(self, images: Tensor, before: Prediction) -> Prediction:
-        """One more pass: photographs [N, 3, px, px] beside the picture of `before`, whose rows are corrected.
+        """Run one more pass, which corrects the rows of the prediction `before` (ReStyle, section 3).
 
-        Only the new offsets have gradients: earlier passes are not trained through (ReStyle, section 3).
+        Only the new offsets have gradients: as in the release, reconstruction and rows of earlier passes are detached.
+
+        Args:
+            images: photographs [N, 3, input_px, input_px] in [-1, 1].
+            before: the prediction of the pass before, or :meth:`mean` before the first.
         """
-        # Drawn in full precision, whatever the encoder is trained in.
+        # The reconstruction is drawn in full precision, even where autocast is on for the encoder.
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
             drawn = area_resize(as_rgb(self.draw(before)).clamp(-1, 1), self.input_px)
-        prediction = self.say(self.look(torch.cat([images, drawn], dim=1)))
+        prediction = self.predict_offsets(self.features(torch.cat([images, drawn], dim=1)))
         return {**prediction, "ws": prediction["ws"] + before["ws"].detach()}
 
     def mean(self, n: int) -> Prediction:
-        """The mean code n times, where refinement starts."""
+        """Return w_avg in all rows of n codes, where the first of several passes starts."""
         return {"ws": self.w_avg.expand(n, self.num_ws, -1)}
 
     def draw(self, prediction: Prediction) -> Tensor:
-        """The generator's pictures [N, C, resolution, resolution] of a prediction, in the encoder's own space."""
+        """Return the reconstructions [N, C, resolution, resolution] of a prediction in the encoder's own space."""
         space = make_space(self.space if set(prediction) != {"ws"} else "wplus", self._generator[0])
         n = len(next(iter(prediction.values())))
         return self._generator[0].synthesize(space.decode(space.adopt(prediction, [0] * n)))
 
     def passes(self, images: Tensor) -> list[Prediction]:
-        """The prediction of every pass over pictures [N, 3, input_px, input_px]."""
+        """Return the prediction of every pass over images [N, 3, input_px, input_px]."""
         if self.spec.passes == 1:
-            return [self.predict(self.look(images))]
+            return [self.predict(self.features(images))]
         predictions = [self.mean(len(images))]
         for _ in range(self.spec.passes):
             predictions.append(self.correct(images, predictions[-1]))
         return predictions[1:]
 
     def forward(self, images: Tensor) -> Prediction:
-        """The prediction of pictures [N, 3, input_px, input_px] in [-1, 1]."""
+        """Return the prediction of the last pass over images [N, 3, input_px, input_px] in [-1, 1]."""
         return self.passes(images)[-1]
 
     def rows(self, images: Tensor) -> Tensor:
-        """The ws [N, num_ws, w_dim] of pictures [N, 3, input_px, input_px]; UnsupportedError if it predicts none."""
+        """Return the ws [N, num_ws, w_dim] of images [N, 3, input_px, input_px]; UnsupportedError if there are none."""
         prediction = self(images)
         if "ws" not in prediction:
             raise UnsupportedError(f"this encoder predicts {', '.join(prediction)}, not ws: choose another one")
@@ -158,16 +162,16 @@ class Encoder(nn.Module):
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Prediction:
-        """The prediction of RGB pictures of any square size (smaller ones are enlarged), in eval mode."""
+        """Return the prediction of square RGB images of any size in [-1, 1], in eval mode and without gradients."""
         self.eval()
         return self(area_resize(images, self.input_px))
 
     def trained_state(self) -> dict[str, Tensor]:
-        """What a weights file holds: everything that training moves."""
+        """Return the tensors of a weights file: everything that training changes."""
         return {name: value for name, value in self.state_dict().items() if name != "w_avg"}
 
     def fingerprint(self) -> str:
-        """sha256 of what it is made of and of its trained weights."""
+        """Return the sha256 of its architecture and its trained weights."""
         digest = hashlib.sha256(json.dumps(dataclasses.asdict(self.spec), sort_keys=True).encode())
         for name, value in sorted(self.trained_state().items()):
             digest.update(name.encode())
@@ -175,9 +179,12 @@ class Encoder(nn.Module):
         return digest.hexdigest()
 
     def save(self, path: Path, note: str) -> None:
-        """Half-precision safetensors that say what they are, which generator they belong to and how they were made.
+        """Write half-precision safetensors; equal encoders give equal bytes.
 
-        Equal encoders give equal bytes.
+        Args:
+            path: of the file.
+            note: how the weights were made. It stands in the metadata beside the architecture and the generator's
+                fingerprint.
         """
         state = {
             name: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()

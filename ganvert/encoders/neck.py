@@ -1,4 +1,4 @@
-"""The feature pyramid between backbone and heads (Lin et al. 2017, as in pSp and PadInv's Table S1)."""
+"""The feature pyramid between backbone and heads (Lin et al. 2017, arXiv 1612.03144; pSp; PadInv, Table S1)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ __all__ = ["FPN"]
 
 
 class FPN(nn.Module):
-    """Every tap at one width, each with what the coarser ones saw.
+    """Brings every tap to one width and adds the coarser levels to it.
 
-    The coarsest passes as it is where it has that width already: pSp's pyramid has no projection there.
+    The coarsest tap is not projected where it has that width already: pSp's pyramid has no projection there.
     """
 
     def __init__(self, taps: dict[int, int], width: int | None = None) -> None:
-        """`taps`: side [px] to channels, fine to coarse; `width` is the coarsest one's own where none is given."""
+        """Build it for `taps`, side [px] to channels, fine to coarse; `width` None is that of the coarsest tap."""
         super().__init__()
         *finer, (last, channels) = taps.items()
         width = width or channels
@@ -25,10 +25,11 @@ class FPN(nn.Module):
         self.taps = dict.fromkeys(taps, width)
 
     def forward(self, taps: dict[int, Tensor]) -> dict[int, Tensor]:
-        """Side -> [N, c, side, side] to side -> [N, width, side, side]."""
+        """Map side -> [N, c, side, side] to side -> [N, width, side, side]."""
         x = self.top(taps[self.last])
         out = {self.last: x}
         for side in sorted(int(name) for name in self.lateral):
+            # Aligned corners, as in the releases of pSp and e4e.
             up = F.interpolate(x, size=(side, side), mode="bilinear", align_corners=True)
             x = up + self.lateral[str(side)](taps[side])
             out[side] = x

@@ -17,7 +17,7 @@ from ganvert.base.errors import InputError, ParamsError, ShapeError, Unsupported
 from ganvert.compute.precision import Engine, Speed
 from ganvert.discriminators import Discriminator
 from ganvert.encoders.base import Encoder
-from ganvert.encoders.together import Encoders
+from ganvert.encoders.joint import JointEncoder
 from ganvert.generators.base import Generator
 from ganvert.spaces import Variables
 
@@ -44,7 +44,7 @@ class Context:
 
     generator: Generator
     folder: Path | None = None
-    encoder: Encoder | Encoders | None = None
+    encoder: Encoder | JointEncoder | None = None
     inputs: Path | None = None
     discriminator: Discriminator | None = None
     side_by_side: int | None = None
@@ -64,7 +64,7 @@ class Context:
         """The generator at the speed that is asked for; made once, so that what it measures holds for all batches."""
         return Engine(self.generator, self.speed)
 
-    def require_encoder(self) -> Encoder | Encoders:
+    def require_encoder(self) -> Encoder | JointEncoder:
         """Return the encoder; raise UnsupportedError where there is none."""
         if self.encoder is None:
             raise UnsupportedError("this method starts from an encoder: give its weights (params: invert.methods.NAME)")

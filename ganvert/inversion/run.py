@@ -18,7 +18,7 @@ from ganvert.compute.precision import Speed
 from ganvert.compute.progress import progress_bar
 from ganvert.discriminators import Discriminator, load_discriminator
 from ganvert.encoders import load_encoder
-from ganvert.encoders.together import Encoders
+from ganvert.encoders.joint import JointEncoder
 from ganvert.generators import Generator
 from ganvert.images import as_drawn, from_pil
 from ganvert.inversion.inputs import input_files
@@ -95,12 +95,12 @@ def make_context(
 
 def _load_encoders(
     preset: Preset, generator: Generator, encoders: Path | Sequence[Path] | None, folder: Path | None
-) -> Encoders | None:
+) -> JointEncoder | None:
     """Return the encoders of a preset as one; None if it needs none, or none is given."""
     paths = [encoders] if isinstance(encoders, Path) else list(encoders or ())
     if not preset.needs_encoder or not paths:
         return None
-    return Encoders([load_encoder(path, generator, folder) for path in paths])
+    return JointEncoder([load_encoder(path, generator, folder) for path in paths])
 
 
 def _load_judge(preset: Preset, generator: Generator) -> Discriminator | None:

@@ -1,4 +1,4 @@
-"""A discriminator that is trained along with an encoder: of pictures (IDInvert, PadInv) or of rows of ws (e4e)."""
+"""A discriminator that is trained along with an encoder: of images (IDInvert, PadInv) or of rows of ws (e4e)."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ class AdversaryOptions:
     """params.yaml: train_encoder.options.NAME.adversary.
 
     Attributes:
-        kind: ``picture`` judges drawn pictures against photographs; ``latent`` judges rows of ws against w's that the
-            mapping network makes.
-        weight: of the encoder's part of the game beside its other losses.
+        kind: ``picture`` judges reconstructions against photographs; ``latent`` judges rows of ws against w's of the
+            mapping network.
+        weight: of the adversarial loss in the encoder's total.
         lr, betas: Adam's, for the discriminator.
         r1: weight gamma of the gradient penalty gamma / 2 * |grad D|^2 at the real ones; 0 for none.
-        r1_every: once in so many steps and as many times as strong (Karras et al. 2020, section 4.1). With 1 it is
-            part of the loss (IDInvert). Otherwise it has a step of its own; PadInv makes up for these with the rate
-            and the betas, which stand for 16 of 17 steps.
-        pool: ``latent``: codes remembered from earlier steps.
-        px: ``picture``: pictures are judged at this size. The checkpoint's own discriminator plays if it is of that
-            size, otherwise a new one; None takes the own one at its size, a new one at 256 px or the generator's size.
+        r1_every: steps between penalties, which are as many times stronger (lazy regularisation, Karras et al. 2020,
+            section 4.1). With 1 the penalty is part of the loss (IDInvert). Otherwise it has an Adam step of its own;
+            PadInv corrects for the 17 steps in 16 by lr * 16/17 and betas ** (16/17).
+        pool: ``latent``: number of codes remembered from earlier steps.
+        px: ``picture``: images are judged at this size. The checkpoint's own discriminator is used if it has that
+            size, otherwise a new one. None is the size of the own one, or for a new one 256 px or the generator's.
         base: ``picture``: a new discriminator has ``base / r`` channels at r px, at most 512; None is 16384.
     """
 
@@ -61,17 +61,17 @@ class AdversaryOptions:
         if self.r1_every < 1 or self.pool < 0:
             raise ParamsError("r1_every must be at least 1, pool not negative")
         if self.kind == "latent" and (self.px is not None or self.base is not None):
-            raise ParamsError("px and base are of a discriminator of pictures")
+            raise ParamsError("px and base are options of a discriminator of images (kind: picture)")
 
 
 class LatentDiscriminator(nn.Module):
-    """Whether a w came from the mapping network: four dense layers (e4e, Tov et al. 2021, section 3.3).
+    """Judges whether a w came from the mapping network: four dense layers (e4e, Tov et al. 2021, section 3.3).
 
-    The three hidden ones are as wide as w.
+    The three hidden layers are as wide as w.
     """
 
     def __init__(self, w_dim: int, seed: int) -> None:
-        """PyTorch's initial weights from `seed`."""
+        """Build it with PyTorch's initial weights from `seed`."""
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -79,24 +79,24 @@ class LatentDiscriminator(nn.Module):
             self.layers = nn.Sequential(*hidden, nn.Linear(w_dim, 1))
 
     def forward(self, w: Tensor) -> Tensor:
-        """[..., w_dim] to logits [...], larger for real ones."""
+        """Map w [..., w_dim] to logits [...], larger for real ones."""
         return self.layers(w).squeeze(-1)
 
 
 class ReplayPool:
     """Codes of earlier steps, so that a discriminator does not forget them (Shrivastava et al. 2017, section 2.3).
 
-    Once it is full, a code is judged itself in half of all cases. In the others it takes the place of a remembered
-    one, which is judged instead. Who goes where is decided by seed, step and place in the batch, so that the codes are
-    all there is to save.
+    Once it is full, half of the new codes are judged themselves. Each of the others replaces a remembered code, which
+    is judged instead. The choices follow from seed, step and place in the batch, so that a checkpoint needs to hold the
+    codes only.
     """
 
     def __init__(self, size: int, seed: int) -> None:
-        """Room for `size` codes; 0 remembers nothing."""
+        """Start empty, with room for `size` codes; 0 remembers nothing."""
         self.size, self.seed, self.codes = size, seed, torch.empty(0, 0)
 
     def swap(self, codes: Tensor, step: int) -> Tensor:
-        """What to judge in place of new codes [N, w_dim]: [N, w_dim]."""
+        """Remember new codes [N, w_dim], and return those to judge in their place, [N, w_dim]."""
         known, judged = list(self.codes.to(codes)), []
         for i, code in enumerate(codes.detach()):
             source = torch.Generator("cpu").manual_seed(item_seed("pool", self.seed, step, i))
@@ -112,23 +112,23 @@ class ReplayPool:
 
 
 class Adversary:
-    """The discriminator's side of a game, and what the game costs the encoder.
+    """A discriminator with its optimiser, and the adversarial loss of the encoder.
 
-    Under ``torchrun`` it plays as one process would with the whole batch (:mod:`ganvert.training.distributed`).
+    Under ``torchrun`` its steps are those of one process with the whole batch (:mod:`ganvert.training.distributed`).
     """
 
     def __init__(self, options: AdversaryOptions, generator: Generator, own: Discriminator | None, seed: int) -> None:
-        """Set up the game.
+        """Build or copy the discriminator.
 
         Args:
             options: see there.
             generator: frozen; real rows come from its mapping network.
-            own: the discriminator of the generator's checkpoint, which is copied.
-            seed: of new weights, of real rows and of the pool.
+            own: the discriminator of the generator's checkpoint, which is copied; None without one.
+            seed: of new weights, real rows and the pool.
 
         Raises:
-            ParamsError: there is no discriminator of that size.
-            UnsupportedError: the own one judges pictures of other channels than the generator draws.
+            ParamsError: the generator draws fewer pixels than ``options.px``.
+            UnsupportedError: the own one takes images of other channels than the generator draws.
         """
         self.options, self.generator, self.seed, self.world = options, generator, seed, world()
         judge = _judge(options, generator, own, seed)
@@ -141,17 +141,17 @@ class Adversary:
 
     @property
     def of_pictures(self) -> bool:
-        """Whether it judges pictures, not rows."""
+        """Whether it judges images, not rows of ws."""
         return self.options.kind == "picture"
 
     def generator_loss(self, fake: Tensor) -> Tensor:
-        """What the discriminator's verdict costs, ``softplus(-D)``; not yet weighted.
+        """Return the encoder's non-saturating loss ``softplus(-D)``, before its weight.
 
         Args:
-            fake: pictures [N, C, h, w] about [-1, 1], or ws [N, rows, w_dim]: every row is judged.
+            fake: reconstructions [N, C, h, w] about [-1, 1], or ws [N, rows, w_dim], whose rows are all judged.
 
         Returns:
-            [N], with gradients for `fake` and none for the discriminator; of rows the mean.
+            [N], with gradients for `fake` and none for the discriminator; for ws the mean over rows.
         """
         self.judge.requires_grad_(False)
         try:
@@ -162,31 +162,31 @@ class Adversary:
         return loss if self.of_pictures else loss.mean(dim=1)
 
     def update(self, real: Tensor | None, fake: Tensor, step: int) -> float:
-        """Train the discriminator by one step.
+        """Train the discriminator for one step.
 
         Args:
-            real: photographs [N, C, h, w], at least as large as they are judged; or ws [N, rows, w_dim], or None for
-                new ones of the generator.
-            fake: pictures [N, C, h, w] or ws [N, rows, w_dim]. Of ws one random row is judged, or an old one.
-            step: its number, from 0 on.
+            real: photographs [N, C, h, w] of at least `px`; or ws [N, rows, w_dim], None for new ones of the generator.
+            fake: reconstructions [N, C, h, w], or ws [N, rows, w_dim], of which one random row is judged, or a row
+                from the pool in its place.
+            step: number of the step, from 0 on.
 
         Returns:
-            Its logistic loss before the step: of several processes this one's part of the sum.
+            The discriminator's logistic loss before the step; with several processes this one's part of the sum.
 
         Raises:
-            ShapeError: photographs are smaller than the discriminator's pictures.
+            ShapeError: photographs are smaller than the discriminator's images.
         """
         fake = fake.detach()
         if self.of_pictures:
             if real is None:
-                raise ShapeError("adversary: a discriminator of pictures needs photographs")
+                raise ShapeError("adversary: a discriminator of images needs photographs")
             real, fake = self._resized(real.detach()), self._resized(fake)
         else:
-            # Few numbers: every process judges the rows of all of them, and all do the same step.
+            # Rows are small: every process judges those of all processes, and all take the same step.
             fake = self.pool.swap(self._one_row(collect(fake, self.world), "fake", step), step)
             ws = self._drawn(len(fake), step) if real is None else collect(real, self.world)
             real = self._one_row(ws, "real", step)
-        # Every process asks for the sums, whatever it has itself.
+        # Every process takes part in the sums, even one without images: the others would wait for it.
         counts = [self._count(len(real)), self._count(len(fake))]
         loss = logistic_generator(self._logits(real)).sum() / counts[0]
         loss = loss + logistic_generator(-self._logits(fake)).sum() / counts[1]
@@ -200,25 +200,27 @@ class Adversary:
         return float(loss.detach()) / (1 if self.of_pictures else self.world.size)
 
     def _count(self, mine: int) -> int:
-        """How many there are in the whole batch."""
+        """Return the number of items in the whole batch, at least 1."""
         there = int(sum_(self.generator.w_avg.new_tensor(mine), self.world)) if self.of_pictures else mine
         return max(there, 1)
 
     def _descend(self, loss: Tensor) -> None:
         self.adam.zero_grad(set_to_none=True)
-        if loss.requires_grad:  # a process may have no pictures
+        if loss.requires_grad:  # a process may have no images
             loss.backward()
         if self.of_pictures:
             sum_gradients(self.judge.parameters(), self.world)
         self.adam.step()
 
     def _r1(self, real: Tensor) -> Tensor:
-        """The sum of the gradient penalties, as strong as their rarity asks for."""
+        """Return the sum of the gradient penalties, times ``r1_every`` for the steps without one."""
         if not len(real):
             return real.new_zeros(())
-        # r1_penalty is of pictures: a w is one of 1 x 1 px.
-        each = r1_penalty(self.judge, real) if self.of_pictures else r1_penalty(self._of_pixels, real[..., None, None])
-        return self.options.r1 / 2 * self.options.r1_every * each.sum()
+        if self.of_pictures:
+            penalties = r1_penalty(self.judge, real)
+        else:  # r1_penalty takes images: a w is one of 1 x 1 px
+            penalties = r1_penalty(self._of_pixels, real[..., None, None])
+        return self.options.r1 / 2 * self.options.r1_every * penalties.sum()
 
     def _of_pixels(self, w: Tensor) -> Tensor:
         return self.judge(w[..., 0, 0])
@@ -229,14 +231,14 @@ class Adversary:
         return self.judge(self._as_judged(judged) if self.of_pictures else judged)
 
     def _as_judged(self, images: Tensor) -> Tensor:
-        """Pictures of the discriminator's channels and size."""
+        """Return images with the discriminator's channels and size."""
         return area_resize(images[:, : self.channels], self.px)
 
     def _resized(self, images: Tensor) -> Tensor:
         if images.shape[-1] < self.px:
             raise ShapeError(
-                f"adversary: pictures of {images.shape[-1]} px cannot be judged at {self.px} px, where enlarged ones "
-                "give themselves away; give larger ones, or adversary.px"
+                f"adversary: images of {images.shape[-1]} px cannot be judged at {self.px} px: an enlarged photograph "
+                "is recognised by its blur; use larger ones, or set adversary.px"
             )
         return self._as_judged(images) if len(images) else images
 
@@ -245,7 +247,7 @@ class Adversary:
         return ws
 
     def _one_row(self, ws: Tensor, name: str, step: int) -> Tensor:
-        """A row of each [N, rows, w_dim] at random: [N, w_dim]."""
+        """Return a random row of each of ws [N, rows, w_dim], [N, w_dim]."""
         rows = self._rows(ws).shape[1]
         sources = (
             torch.Generator().manual_seed(item_seed("adversary", name, self.seed, step, i)) for i in range(len(ws))
@@ -255,12 +257,12 @@ class Adversary:
 
     @torch.no_grad()
     def _drawn(self, count: int, step: int) -> Tensor:
-        """New ws of the generator, without truncation."""
+        """Return the ws of `count` new seeds, without truncation."""
         seeds = [item_seed("adversary", self.seed, step, i) for i in range(count)]
         return self.generator.map(normal(seeds, (self.generator.z_dim,)).to(self.generator.w_avg))
 
     def state(self) -> dict[str, Tensor]:
-        """Copies on the CPU for a checkpoint: "judge.NAME", "adam.INDEX.NAME", "pool"."""
+        """Return copies on the CPU for a checkpoint: "judge.NAME", "adam.INDEX.NAME", "pool"."""
         judge = {
             name: value.detach().to("cpu", copy=True).contiguous() for name, value in self.judge.state_dict().items()
         }
@@ -271,10 +273,10 @@ class Adversary:
         return state
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from :meth:`state`, bit for bit.
+        """Resume from :meth:`state`, bit for bit.
 
         Raises:
-            CheckpointError: it is of another adversary.
+            CheckpointError: the state is of another adversary.
         """
         parts: dict[str, dict[str, Tensor]] = {"judge": {}, "adam": {}, "pool": {}}
         for key, value in state.items():
@@ -284,7 +286,7 @@ class Adversary:
             parts[part][name] = value
         wanted = {name: value.shape for name, value in self.judge.state_dict().items()}
         if {name: value.shape for name, value in parts["judge"].items()} != wanted:
-            raise CheckpointError("adversary state: it is of a discriminator of other sizes")
+            raise CheckpointError("adversary state: its discriminator has other sizes")
         self.judge.load_state_dict(parts["judge"])
         load_flat_state(self.adam, parts["adam"])
         codes = parts["pool"].get("", torch.empty(0, 0))
@@ -294,14 +296,14 @@ class Adversary:
 
 
 def _judge(options: AdversaryOptions, generator: Generator, own: Discriminator | None, seed: int) -> nn.Module:
-    """The discriminator as the game begins."""
+    """Return the discriminator that training starts with."""
     seed, channels = item_seed("adversary", seed), generator.image_channels
     if options.kind == "latent":
         return LatentDiscriminator(generator.w_dim, seed)
     if own is not None and options.px in (None, own.resolution):
         if own.image_channels != channels:
             raise UnsupportedError(
-                f"the checkpoint's discriminator looks at {own.image_channels} channels, its generator draws {channels}"
+                f"the checkpoint's discriminator takes {own.image_channels} channels, its generator draws {channels}"
             )
         return copy.deepcopy(own)
     px = options.px or min(256, generator.resolution)

@@ -1,4 +1,4 @@
-"""Random changes of training pictures: moved pictures teach alignment, spoilt ones what photographs look like."""
+"""Random changes of training images: moved ones teach alignment, spoilt ones what photographs look like."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ganvert.images import area_resize, as_drawn
 
 __all__ = ["Augment", "augment"]
 
-#: Every change has numbers of its own, so that switching one on or off leaves the others as they are.
+#: Every change has random numbers of its own, so that switching one on or off leaves the others as they are.
 _DRAWS = (
     "mirror",
     *("shift_x", "shift_y", "turn", "zoom"),
@@ -31,21 +31,21 @@ _DRAWS = (
 class Augment:
     """params.yaml: data.augment. Zero (or false) is off; the default changes nothing.
 
-    The first four move the picture: the one that an encoder sees and the one that its drawing is compared with. The
-    others spoil only what it sees, so that it learns to draw the clean one.
+    The first four move both the image that the encoder sees and the one that its reconstruction is compared with. The
+    others spoil only what it sees, so that it learns to reconstruct the clean image.
 
     Attributes:
-        mirror: every other picture is mirrored.
-        translate: largest shift along each axis, as a fraction of the side; what comes in is a reflection.
+        mirror: mirror each image with probability one half.
+        translate: largest shift along each axis, as a fraction of the side; the border is reflected.
         rotate: largest angle, degrees either way.
         scale: a side grows or shrinks by up to this fraction: 0.25 is 0.8 to 1.25 times.
         colour: strength s of changed light: brightness, contrast and saturation by factors of e^-s to e^s, a quarter of
             that between red and blue, and hue by up to s / 4 radians. At most 1; 0.3 is a bad camera.
-        grey: fraction of pictures that lose their colour.
-        blur: largest standard deviation of a Gaussian, in px of a picture of 256 px.
-        resample: largest factor by which a picture is made smaller and then large again; 0, or from 1 on.
+        grey: fraction of images that lose their colour.
+        blur: largest standard deviation of a Gaussian, in px of an image of 256 px.
+        resample: largest factor by which an image is shrunk and enlarged again; 0, or from 1 on.
         noise: largest standard deviation of white noise, on the scale of [-1, 1].
-        degrade_target: spoil the picture to compare with in the same way: the encoder then draws what it sees.
+        degrade_target: spoil the target in the same way: the encoder then reconstructs what it sees.
     """
 
     mirror: bool = False
@@ -71,39 +71,39 @@ class Augment:
 
     @property
     def moves(self) -> bool:
-        """Whether pictures are moved: the code that a sample was drawn from then no longer belongs to it."""
+        """Whether images are moved: the code that a sample was drawn from then no longer belongs to it."""
         return self.mirror or max(self.translate, self.rotate, self.scale) > 0
 
     @property
     def spoils(self) -> bool:
-        """Whether what the encoder sees is worse than the photograph."""
+        """Whether the encoder sees a worse image than the photograph."""
         return max(self.colour, self.grey, self.blur, self.noise) > 0 or self.resample > 1
 
 
 @torch.no_grad()
 def augment(images: Tensor, seeds: Sequence[int], options: Augment) -> tuple[Tensor, Tensor]:
-    """Change pictures at random.
+    """Change images at random.
 
     Args:
         images: [N, 3, p, p], RGB about [-1, 1].
-        seeds: one per picture, N of them; give the same picture another one each time it comes up.
-        options: what may change.
+        seeds: one per image, N of them; pass another one each time the same image is used.
+        options: which changes, and how strong.
 
     Returns:
-        What the encoder sees and what its drawing is compared with, [N, 3, p, p] each, in [-1, 1]. Picture i depends on
-        ``images[i]`` and ``seeds[i]`` alone, to the bit.
+        The encoder's inputs and the targets of its reconstructions, [N, 3, p, p] each, in [-1, 1]. Those of image i
+        depend on ``images[i]`` and ``seeds[i]`` alone, to the bit.
 
     Raises:
-        ShapeError: other pictures, or not one seed for each.
+        ShapeError: images of another shape, or not one seed for each.
     """
     check_shape(images, (None, 3, images.shape[-1], images.shape[-1]), "images")
     if len(images) != len(seeds):
-        raise ShapeError(f"seeds: wanted one for each of {len(images)} pictures, got {len(seeds)}")
+        raise ShapeError(f"seeds: wanted one for each of {len(images)} images, got {len(seeds)}")
     clamped = images.clamp(-1, 1)
     if not (options.moves or options.spoils) or not len(seeds):
         return clamped, clamped
     seen, targets = [], []
-    # One by one: convolutions may add in another order where a batch has another size.
+    # One by one: convolutions may sum in another order in batches of another size.
     for image, seed in zip(clamped.split(1), seeds, strict=True):
         draw = _draws(seed)
         moved = _moved(image, draw, options)
@@ -114,13 +114,13 @@ def augment(images: Tensor, seeds: Sequence[int], options: Augment) -> tuple[Ten
 
 
 def _draws(seed: int) -> dict[str, float]:
-    """One number in [0, 1) for every name, the same on every machine."""
+    """Return one number in [0, 1) for every name, the same on every machine."""
     source = torch.Generator("cpu").manual_seed(item_seed("augment", seed))
     return dict(zip(_DRAWS, torch.rand(len(_DRAWS), generator=source, dtype=torch.float64).tolist(), strict=True))
 
 
 def _either_way(number: float) -> float:
-    """[0, 1) to [-1, 1)."""
+    """Map [0, 1) to [-1, 1)."""
     return 2 * number - 1
 
 
@@ -128,14 +128,14 @@ def _moved(image: Tensor, draw: dict[str, float], options: Augment) -> Tensor:
     if options.mirror and draw["mirror"] < 0.5:
         image = image.flip(3)
     if max(options.translate, options.rotate, options.scale) == 0:
-        return image  # sampling between pixels would blur it
+        return image  # resampling would blur it
     shift = options.translate * _either_way(draw["shift_x"]), options.translate * _either_way(draw["shift_y"])
     angle = math.radians(options.rotate) * _either_way(draw["turn"])
     return _affine(image, shift, angle, (1 + options.scale) ** _either_way(draw["zoom"]))
 
 
 def _affine(image: Tensor, shift: tuple[float, float], angle: float, zoom: float) -> Tensor:
-    """Turn anticlockwise and enlarge about the centre, then shift right and down.
+    """Rotate anticlockwise and enlarge about the centre, then shift right and down.
 
     Args:
         image: [1, 3, p, p] in [-1, 1].
@@ -146,7 +146,7 @@ def _affine(image: Tensor, shift: tuple[float, float], angle: float, zoom: float
     Returns:
         [1, 3, p, p] in [-1, 1], sampled bicubically.
     """
-    # grid_sample asks where each new pixel comes from, on a picture from -1 to 1 along each axis, y downwards.
+    # grid_sample takes the inverse map, from new to old positions, on axes from -1 to 1 with y downwards.
     c, s = math.cos(angle) / zoom, math.sin(angle) / zoom
     x, y = 2 * shift[0], 2 * shift[1]
     back = [[c, -s, s * y - c * x], [s, c, -s * x - c * y]]
@@ -156,7 +156,7 @@ def _affine(image: Tensor, shift: tuple[float, float], angle: float, zoom: float
 
 
 def _spoilt(image: Tensor, draw: dict[str, float], seed: int, options: Augment) -> Tensor:
-    """In the order in which it happens to a photograph: light, lens, size, sensor."""
+    """Spoil an image in the order in which it happens to a photograph: light, lens, size, sensor."""
     px = image.shape[-1]
     if options.colour:
         image = _recoloured(image, draw, options.colour)
@@ -173,7 +173,7 @@ def _spoilt(image: Tensor, draw: dict[str, float], seed: int, options: Augment) 
 
 
 def _recoloured(image: Tensor, draw: dict[str, float], strength: float) -> Tensor:
-    """Other light on a picture [1, 3, p, p]; see :class:`Augment`."""
+    """Change the light of an image [1, 3, p, p]; see :class:`Augment`."""
 
     def amount(name: str) -> float:
         return strength * _either_way(draw[name])
@@ -192,7 +192,7 @@ def _about(centre: Tensor, values: Tensor, factor: float) -> Tensor:
 
 
 def _hue_turn(angle: float) -> Tensor:
-    """The rotation [3, 3] of RGB about the axis of greys (Rodrigues' formula)."""
+    """Return the rotation [3, 3] of RGB about the axis of greys (Rodrigues' formula)."""
     c, s, third = math.cos(angle), math.sin(angle) / math.sqrt(3), (1 - math.cos(angle)) / 3
     return torch.tensor(
         [[c + third, third - s, third + s], [third + s, c + third, third - s], [third - s, third + s, c + third]]
@@ -200,7 +200,7 @@ def _hue_turn(angle: float) -> Tensor:
 
 
 def _blurred(image: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of [1, 3, p, p], reflected at the border; the kernel ends at three standard deviations."""
+    """Blur [1, 3, p, p] by a Gaussian, reflected at the border; the kernel ends at three standard deviations."""
     radius = min(math.ceil(3 * sigma), image.shape[-1] - 1)
     if radius < 1:
         return image

@@ -1,4 +1,4 @@
-"""Everything a killed training needs to go on, in one safetensors file: nothing in it can be executed."""
+"""The state of a training, and its checkpoint: one safetensors file, in which nothing can be executed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import save_file
@@ -15,20 +14,46 @@ from torch import Tensor
 from ganvert.base.files import atomic_path
 from ganvert.base.provenance import PLUMBING, closure_digest
 from ganvert.checkpoints.weights import read_weights
+from ganvert.encoders import Encoder
 from ganvert.generators.base import Generator
+from ganvert.training.adversary import Adversary
+from ganvert.training.ema import Ema
 from ganvert.training.optimisers import flat_state, load_flat_state
 from ganvert.training.options import TrainOptions
 
-if TYPE_CHECKING:
-    from ganvert.training.loop import _Run
+__all__ = ["Checkpoint", "TrainingState"]
 
-__all__ = ["Checkpoint"]
+
+@dataclasses.dataclass
+class TrainingState:
+    """Everything that a step changes.
+
+    Attributes:
+        encoder: on its device.
+        optimiser: of its parameters.
+        ema: running mean of its weights.
+        adversary: the discriminator; None without one.
+        records: one per finished step: step, every loss, total, and the gradient's norm.
+        validation: one per validation: step, mse_256, lpips_alex_256.
+    """
+
+    encoder: Encoder
+    optimiser: torch.optim.Optimizer
+    ema: Ema
+    adversary: Adversary | None
+    records: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    validation: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+    @property
+    def done(self) -> int:
+        """Number of finished steps."""
+        return len(self.records)
 
 
 class Checkpoint:
-    """Weights, running means, optimiser, discriminator and records of one run.
+    """The file of one run.
 
-    The file is named by everything that decides the result: a run with other options starts from nothing.
+    It is named by everything that decides the result: a run with other options never finds it.
     """
 
     def __init__(self, folder: Path, generator: Generator, options: TrainOptions, start: str, photos: str) -> None:
@@ -40,47 +65,49 @@ class Checkpoint:
         name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
         self.path = folder / f"{name}.safetensors"
 
-    def save(self, run: _Run) -> None:
-        """Write it whole."""
-        groups = {"model": run.encoder.trained_state(), "ema": run.ema.state(), "optimiser": flat_state(run.optimiser)}
-        if run.adversary:
-            groups["adversary"] = run.adversary.state()
-        # As tensors: the header of such a file has a limit, which the records of a long run would reach.
-        groups["told"] = {"records": _packed(run.records), "validation": _packed(run.validation)}
+    def save(self, state: TrainingState) -> None:
+        """Write the state, whole or not at all."""
+        groups = {
+            "model": state.encoder.trained_state(),
+            "ema": state.ema.state(),
+            "optimiser": flat_state(state.optimiser),
+            "adversary": state.adversary.state() if state.adversary else {},
+            # As tensors: the header of a safetensors file has a limit, which the records of a long run would reach.
+            "history": {"records": _packed(state.records), "validation": _packed(state.validation)},
+        }
+        # Clones: safetensors refuses tensors that share memory.
+        tensors = {
+            f"{group}.{name}": value.detach().cpu().clone().contiguous()
+            for group, part in groups.items()
+            for name, value in part.items()
+        }
         with atomic_path(self.path) as temporary:
-            # Clones: safetensors refuses tensors that share memory.
-            save_file(
-                {
-                    f"{g}.{n}": v.detach().cpu().clone().contiguous()
-                    for g, part in groups.items()
-                    for n, v in part.items()
-                },
-                temporary,
-            )
+            save_file(tensors, temporary)
 
-    def restore(self, run: _Run) -> None:
-        """Take everything up again, if there is something."""
+    def restore(self, state: TrainingState) -> None:
+        """Resume a state in place, if there is a checkpoint."""
         if not self.path.exists():
             return
-        state, _ = read_weights(self.path)
-        groups: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "optimiser": {}, "adversary": {}, "told": {}}
-        for name, value in state.items():
-            group, _, rest = name.partition(".")
-            groups[group][rest] = value
-        run.encoder.load_state_dict(groups["model"], strict=False)
-        run.ema.load_state(groups["ema"])
-        load_flat_state(run.optimiser, groups["optimiser"])
-        if run.adversary:
-            run.adversary.load_state(groups["adversary"])
-        run.records = _unpacked(groups["told"]["records"])
-        run.validation = _unpacked(groups["told"]["validation"])
+        tensors, _ = read_weights(self.path)
+        groups: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "optimiser": {}, "adversary": {}, "history": {}}
+        for key, value in tensors.items():
+            group, _, name = key.partition(".")
+            groups[group][name] = value
+        state.encoder.load_state_dict(groups["model"], strict=False)  # w_avg is the generator's, and not saved
+        state.ema.load_state(groups["ema"])
+        load_flat_state(state.optimiser, groups["optimiser"])
+        if state.adversary:
+            state.adversary.load_state(groups["adversary"])
+        state.records = _unpacked(groups["history"]["records"])
+        state.validation = _unpacked(groups["history"]["validation"])
 
 
 def _packed(records: list[dict[str, float]]) -> Tensor:
-    """JSON as bytes."""
+    """Return records as the bytes of their JSON."""
     return torch.frombuffer(bytearray(json.dumps(records).encode()), dtype=torch.uint8)
 
 
 def _unpacked(data: Tensor) -> list[dict[str, float]]:
-    found: list[dict[str, float]] = json.loads(data.numpy().tobytes())
-    return found
+    """Return the records of such bytes."""
+    records: list[dict[str, float]] = json.loads(data.numpy().tobytes())
+    return records

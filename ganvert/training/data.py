@@ -1,6 +1,6 @@
-"""The pictures an encoder is trained on: samples drawn by seed, aligned photographs, or a mix of both.
+"""The images an encoder is trained on: samples drawn by seed, aligned photographs, or a mix of both.
 
-What a step sees is decided by its number alone, so that a resumed run sees what an uninterrupted one would have seen.
+The images of a step follow from its number and the seed, so that a resumed run sees those of an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ganvert.compute.progress import progress
 from ganvert.encoders.base import Encoder
 from ganvert.generators.base import Generator
 from ganvert.images import area_resize, from_bytes, from_pil, from_png, to_pil
-from ganvert.sampling import PictureStore, picture_of, prior_of, ws_of
+from ganvert.sampling import PictureStore, generator_key, picture_of, ws_of
 from ganvert.training.augment import Augment, augment
 from ganvert.training.options import DataOptions
 
@@ -34,7 +34,7 @@ Kind = Literal["sample", "photo"]
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """One picture of a step: what it is, its seed or place, and which changed version of it."""
+    """One image of a step: its kind, its seed or place, and which changed version of it."""
 
     kind: Kind
     index: int
@@ -49,11 +49,14 @@ class Photos:
     pixels: np.ndarray
 
     def get(self, places: Sequence[int]) -> Tensor:
-        """float32 [N, 3, px, px] in [-1, 1]."""
+        """Return the photographs at `places`, float32 [N, 3, px, px] in [-1, 1]."""
         return from_bytes(self.pixels[list(places)])
 
     def split(self, held_out: int) -> tuple[Photos, Photos]:
-        """Those to train on, and `held_out` others whose ids' digests come first: adding photos moves few of them."""
+        """Return those to train on, and `held_out` others: those whose ids' digests come first.
+
+        Adding photographs changes few of the held-out ones.
+        """
         digests = [hashlib.sha256(name.encode()).hexdigest() for name in self.ids]
         order = sorted(range(len(self.ids)), key=lambda place: digests[place])
         out, rest = order[:held_out], sorted(order[held_out:])
@@ -63,22 +66,22 @@ class Photos:
         return Photos(tuple(self.ids[place] for place in places), self.pixels[list(places)])
 
     def fingerprint(self) -> str:
-        """sha256 of the ids and pixels."""
+        """Return the sha256 of the ids and pixels."""
         digest = hashlib.sha256("\n".join(self.ids).encode())
         digest.update(self.pixels.tobytes())
         return digest.hexdigest()
 
 
 def read_photos(path: Path, px: int) -> Photos:
-    """The crops of an aligned table at px x px, in the order of their ids.
+    """Read the crops of an aligned table at px x px, in the order of their ids.
 
     Raises:
-        InputError: there are none.
+        InputError: the table is empty.
     """
     crops: list[tuple[str, np.ndarray]] = []
     for row in tables.rows(path, tables.ALIGNED, ("image_id", "crop")):
-        picture = area_resize(from_pil([from_png(row["crop"])]), px)
-        crops.append((row["image_id"], np.asarray(to_pil(picture)[0])))
+        image = area_resize(from_pil([from_png(row["crop"])]), px)
+        crops.append((row["image_id"], np.asarray(to_pil(image)[0])))
     if not crops:
         raise InputError(f"{path}: holds no aligned photographs to train on")
     crops.sort(key=lambda crop: crop[0])
@@ -86,14 +89,14 @@ def read_photos(path: Path, px: int) -> Photos:
 
 
 class _Stream:
-    """Places 0 .. count - 1 for ever, a new order every epoch; with count 0 the numbers go on without end."""
+    """An endless sequence of places 0 .. count - 1, in a new order every epoch; with count 0 all numbers in order."""
 
     def __init__(self, name: str, seed: int, count: int, variants: int) -> None:
         self.name, self.seed, self.count, self.variants = name, seed, count, variants
         self._orders: dict[int, list[int]] = {}
 
     def __getitem__(self, position: int) -> tuple[int, int]:
-        """The place at a position of the stream, and its variant."""
+        """Return the place at a position of the stream, and its variant."""
         if not self.count:
             return position, 0
         epoch, offset = divmod(position, self.count)
@@ -104,13 +107,13 @@ class _Stream:
 
 
 class Data:
-    """What every step of a run sees, and the features of a frozen backbone, computed once."""
+    """The images of every step of a run, and the features of a frozen backbone, computed once."""
 
     def __init__(
         self, generator: Generator, encoder: Encoder, options: DataOptions, photos: Photos | None, seed: int, work: Path
     ) -> None:
         if options.photos and photos is None:
-            raise InputError("data.photos: this training wants photographs: align some first (stage align)")
+            raise InputError("data.photos: this training needs photographs: align some first (stage align)")
         self.generator, self.encoder, self.options, self.seed, self.work = generator, encoder, options, seed, work
         self.device = generator.w_avg.device
         self.photos: Photos | None = None
@@ -131,70 +134,70 @@ class Data:
         self._features = self._caches()
 
     def items(self, step: int, batch: int) -> list[Item]:
-        """What a step sees: photographs first, as many as keeps their share over the steps."""
+        """Return the images of a step: photographs first, as many as keep their share over the steps."""
         share = self.options.photos
         before, after = (round(share * batch * count) for count in (step, step + 1))
-        pictures = [Item("photo", *self._photos[position]) for position in range(before, after)]
+        photos = [Item("photo", *self._photos[position]) for position in range(before, after)]
         start = step * batch - before
-        samples = [Item("sample", *self._samples[start + i]) for i in range(batch - len(pictures))]
-        return pictures + samples
+        samples = [Item("sample", *self._samples[start + i]) for i in range(batch - len(photos))]
+        return photos + samples
 
     def prepare(self, steps: Sequence[int], batch: int) -> None:
-        """Draw the samples that these steps see, and compute the features that can be kept, with progress bars."""
+        """Draw the samples of these steps, and compute the features that are cached, with progress bars."""
         if not (self.store or self._features):
             return
         seeds: set[int] = set()
-        kept: dict[Item, None] = {}  # a set in order; long runs see few different items that can be kept
+        cached: dict[Item, None] = {}  # an ordered set: long runs repeat few different items
         for item in (item for step in steps for item in self.items(step, batch)):
             if item.kind == "sample" and self.store:
                 seeds.add(item.index)
             if item.kind in self._features:
-                kept[item] = None
+                cached[item] = None
         if self.store:
             self.store.fill(sorted(seeds))
         for cache in self._features.values():
-            cache.fill(list(kept))
+            cache.fill(list(cached))
 
     def _caches(self) -> dict[Kind, _FeatureCache]:
-        """A file of features for every kind of picture that comes in a limited number of versions."""
+        """Return a file of features for every kind of image that has a limited number of versions."""
         spec, options = self.encoder.spec, self.options
-        found: dict[Kind, _FeatureCache] = {}
+        caches: dict[Kind, _FeatureCache] = {}
         if not self.encoder.backbone.frozen or spec.passes > 1:
-            return found
+            return caches
         if self.store and options.sample_variants:
-            facts = f"{_still(options.augment)} {prior_of(self.generator)} {options.psi} {options.cutoff}"
-            found["sample"] = _FeatureCache(self, "sample", options.samples, options.sample_variants, facts)
+            facts = f"{_still(options.augment)} {generator_key(self.generator)} {options.psi} {options.cutoff}"
+            caches["sample"] = _FeatureCache(self, "sample", options.samples, options.sample_variants, facts)
         if self.photos and options.photos and options.photo_variants:
             facts = f"{options.augment} {self.photos.fingerprint()}"
-            found["photo"] = _FeatureCache(self, "photo", len(self.photos.ids), options.photo_variants, facts)
-        return found
+            caches["photo"] = _FeatureCache(self, "photo", len(self.photos.ids), options.photo_variants, facts)
+        return caches
 
     def keeps(self, item: Item) -> bool:
-        """Whether the features of this picture are kept, so that it is not looked at again."""
+        """Return whether the features of this image are cached, so that the backbone does not run on it again."""
         return item.kind in self._features
 
     def pictures(self, items: Sequence[Item], *, spoilt: bool = True) -> tuple[Tensor, Tensor]:
-        """What the encoder sees and what its pictures are compared with: two of [N, 3, px, px] in [-1, 1].
+        """Return the encoder's inputs and the targets of its reconstructions, [N, 3, px, px] each, in [-1, 1].
 
-        Without `spoilt` the first is only moved, for items whose features are kept: spoiling takes time.
+        Without `spoilt` the inputs are moved only, which is cheaper: for items whose features are cached.
         """
         plain = self._plain(items)
         options = self.options.augment
         if not (spoilt or options.degrade_target):
             options = dataclasses.replace(options, colour=0.0, grey=0.0, blur=0.0, resample=0.0, noise=0.0)
         still = _still(options)
-        # Variants of a picture are seeded by it alone, visits of one without variants by their number in the stream.
+        # With variants, an image and its variant give the seed. Without, the variant is the epoch: each visit differs.
         seeds = [item_seed("augment", self.seed, item.kind, item.index, item.variant) for item in items]
         seen, target = plain.clone(), plain.clone()
-        for kind, told in (("photo", options), ("sample", still)):
+        for kind, changes in (("photo", options), ("sample", still)):
             places = [i for i, item in enumerate(items) if item.kind == kind]
             if places:
-                changed = augment(plain[places], [seeds[i] for i in places], told)
+                changed = augment(plain[places], [seeds[i] for i in places], changes)
                 seen[places], target[places] = changed[0], changed[1]
         return seen, target
 
     def taps(self, items: Sequence[Item], seen: Tensor) -> dict[int, Tensor]:
-        """The backbone's feature maps of some items: from the cache where they are kept."""
+        """Return the backbone's feature maps of items, from the cache where there is one; `seen` are their inputs."""
         groups: dict[Kind | None, list[int]] = {}
         for i, item in enumerate(items):
             groups.setdefault(item.kind if self.keeps(item) else None, []).append(i)
@@ -205,16 +208,16 @@ class Data:
                 continue
             small = area_resize(seen[places], self.encoder.input_px).to(self.device)
             with torch.set_grad_enabled(not self.encoder.backbone.frozen):
-                parts.append(self.encoder.look(small))
+                parts.append(self.encoder.features(small))
         order = torch.tensor([i for places in groups.values() for i in places]).argsort().to(self.device)
         return {side: torch.cat([part[side] for part in parts])[order] for side in parts[0]}
 
     def ws_of(self, seeds: Sequence[int]) -> Tensor:
-        """The ws [N, num_ws, w_dim] that samples are drawn from."""
+        """Return the ws [N, num_ws, w_dim] that samples are drawn from."""
         return ws_of(self.generator, seeds, self.options.psi, self.options.cutoff)
 
     def _plain(self, items: Sequence[Item]) -> Tensor:
-        """The pictures as they are, [N, 3, px, px]."""
+        """Return the unchanged images, [N, 3, px, px]."""
         px = self.options.px
         plain = torch.empty(len(items), 3, px, px)
         for kind in ("photo", "sample"):
@@ -227,18 +230,18 @@ class Data:
                 plain[places] = self.photos.get(indices)
             elif self.store:
                 plain[places] = self.store.get(indices)
-            else:  # eight bits, as those that are kept
+            else:  # rounded to eight bits, as stored ones are
                 plain[places] = from_pil(to_pil(picture_of(self.generator, self.ws_of(indices), px)))
         return plain
 
 
 def _still(options: Augment) -> Augment:
-    """The changes that leave every pixel where it is."""
+    """Return the changes that leave every pixel where it is."""
     return dataclasses.replace(options, mirror=False, translate=0.0, rotate=0.0, scale=0.0)
 
 
 class _FeatureCache:
-    """Feature maps of a frozen backbone in half precision, a file for each kind of picture: once is enough."""
+    """Feature maps of a frozen backbone in half precision, in one file per kind of image."""
 
     def __init__(self, data: Data, kind: Kind, count: int, variants: int, facts: str) -> None:
         self.data, self.kind, self.variants = data, kind, variants
@@ -249,14 +252,14 @@ class _FeatureCache:
         stem.parent.mkdir(parents=True, exist_ok=True)
         width = sum(channels * side * side for side, channels in self.taps.items())
         self._values = open_memmap(stem.with_suffix(".npy"), np.float16, (count * variants, width))
-        self._there = open_memmap(stem.with_suffix(".there.npy"), np.uint8, (count * variants,))
+        self._computed = open_memmap(stem.with_suffix(".there.npy"), np.uint8, (count * variants,))
 
     def fill(self, items: Sequence[Item], batch: int = 8) -> None:
-        """Compute what is missing of some pictures of this kind."""
-        missing = [item for item in items if item.kind == self.kind and not self._there[self._place(item)]]
+        """Compute the missing features of the items of this kind."""
+        missing = [item for item in items if item.kind == self.kind and not self._computed[self._place(item)]]
         batches = [missing[i : i + batch] for i in range(0, len(missing), batch)]
         for places in progress(self._compute(batches), len(batches), f"features of {self.kind}s"):
-            self._there[places] = 1
+            self._computed[places] = 1
 
     def _place(self, item: Item) -> int:
         return item.index * self.variants + item.variant
@@ -266,13 +269,13 @@ class _FeatureCache:
         encoder = self.data.encoder
         for part in batches:
             seen = area_resize(self.data.pictures(part)[0], encoder.input_px).to(self.data.device)
-            flat = torch.cat([value.flatten(1) for value in encoder.look(seen).values()], dim=1)
+            flat = torch.cat([value.flatten(1) for value in encoder.features(seen).values()], dim=1)
             places = [self._place(item) for item in part]
             self._values[places] = flat.cpu().numpy().astype(np.float16)
             yield places
 
     def get(self, items: Sequence[Item]) -> dict[int, Tensor]:
-        """Side -> [N, c, side, side], float32."""
+        """Return side -> [N, c, side, side], float32."""
         flat = torch.from_numpy(np.stack([self._values[self._place(item)] for item in items]))
         parts = flat.to(self.data.device).float().split([c * s * s for s, c in self.taps.items()], dim=1)
         return {s: part.unflatten(1, (c, s, s)) for (s, c), part in zip(self.taps.items(), parts, strict=True)}

@@ -1,8 +1,8 @@
 """Training on several GPUs or machines, started by ``torchrun``: every process has all weights and a share of a batch.
 
-There is no wrapper around modules. A process computes the losses of its images, *sums* them and divides by the size of
-the whole batch; gradients are summed over the processes. The step is then that of one process with the whole batch, up
-to the order of sums.
+Modules are not wrapped. A process computes the losses of its images, *sums* them and divides by the size of the whole
+batch; gradients are summed over the processes. The step is then that of one process with the whole batch, up to the
+order of sums.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from ganvert.base.errors import UnsupportedError
 
 __all__ = [
     "World",
-    "broadcast_",
     "collect",
     "leave",
     "share",
@@ -33,41 +32,41 @@ __all__ = [
 
 T = TypeVar("T")
 
-#: Numbers that are sent at once: enough to keep a line busy, little beside the weights.
+#: Numbers that are sent at once: large enough for full bandwidth, small beside the weights.
 _BUCKET = 1 << 24
-#: One process may draw samples or validate for long while the others wait.
+#: One process may draw samples or validate for hours while the others wait.
 _PATIENCE = timedelta(hours=4)
 
 
 @dataclasses.dataclass(frozen=True)
 class World:
-    """Which of how many processes this is."""
+    """The number of this process, and of how many."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def is_main(self) -> bool:
-        """Whether this one writes files and messages."""
+        """Whether this process writes files and messages."""
         return self.rank == 0
 
     def wait(self) -> None:
-        """Until all processes are here, e.g. before reading a file that the main one writes."""
+        """Wait until all processes get here, for example before reading a file that the main one writes."""
         if self.size > 1:
             dist.barrier()
 
     def sum(self, record: Mapping[str, float]) -> dict[str, float]:
-        """Numbers by name, each summed over the processes that have it; the same in all of them."""
+        """Return numbers by name, each summed over the processes that have it; the same in all of them."""
         if self.size == 1:
             return dict(record)
         records: list[dict[str, float]] = [{} for _ in range(self.size)]
         dist.all_gather_object(records, dict(record))
-        names = dict.fromkeys(name for each in records for name in each)
-        return {name: sum(each[name] for each in records if name in each) for name in names}
+        names = dict.fromkeys(name for part in records for name in part)
+        return {name: sum(part[name] for part in records if name in part) for name in names}
 
 
 def world() -> World:
-    """The processes that ``torchrun`` started; one, where it did not.
+    """Return the processes that ``torchrun`` started; one process without it.
 
     The first call joins the others and, where there are GPUs, makes the one of this process's number current (so that
     "cuda" means it). CPU tensors then go through gloo, those on a GPU through NCCL.
@@ -76,13 +75,13 @@ def world() -> World:
         UnsupportedError: WORLD_SIZE is set without the rest of what torchrun sets, or there are fewer GPUs than
             processes on this machine.
     """
-    told = os.environ.get("WORLD_SIZE", "1")
-    if told == "1":
+    size = os.environ.get("WORLD_SIZE", "1")
+    if size == "1":
         return World()
     if not dist.is_initialized():
         missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
         if missing:
-            raise UnsupportedError(f"WORLD_SIZE is {told} but there is no {', '.join(missing)}: start with torchrun")
+            raise UnsupportedError(f"WORLD_SIZE is {size} but there is no {', '.join(missing)}: start with torchrun")
         gpus = torch.cuda.device_count()
         if gpus:
             local = int(os.environ.get("LOCAL_RANK", os.environ["RANK"]))
@@ -95,25 +94,25 @@ def world() -> World:
 
 
 def leave() -> None:
-    """Part from the other processes at the end; nothing where there are none."""
+    """Leave the other processes at the end; does nothing in a single process."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 def share(items: Sequence[T], world: World) -> list[T]:
-    """This process's part of a batch: every `size`-th item, so that shares differ by at most one."""
+    """Return this process's part of a batch: every `size`-th item, so that shares differ by at most one."""
     return list(items[world.rank :: world.size])
 
 
 def sum_(tensor: Tensor, world: World) -> Tensor:
-    """The sum over all processes, in place."""
+    """Sum a tensor over all processes in place, and return it."""
     if world.size > 1:
         dist.all_reduce(tensor)
     return tensor
 
 
 def collect(part: Tensor, world: World) -> Tensor:
-    """The shares of all processes in the order in which :func:`share` dealt them, without gradients.
+    """Return the shares of all processes in the order of the batch, the inverse of :func:`share`, without gradients.
 
     Args:
         part: [n, ...]; n may differ between processes.
@@ -130,7 +129,7 @@ def collect(part: Tensor, world: World) -> Tensor:
     dealt = part.new_zeros(longest, world.size, *part.shape[1:])
     dealt[: len(part), world.rank] = part.detach()
     there = torch.arange(longest, device=part.device)[:, None] < counts
-    return sum_(dealt, world)[there]  # every sum has one term that is not zero: nothing is rounded
+    return sum_(dealt, world)[there]  # each sum has only one term that is not zero: exact
 
 
 def sum_gradients(parameters: Iterable[nn.Parameter], world: World) -> None:
@@ -152,7 +151,7 @@ def sum_gradients(parameters: Iterable[nn.Parameter], world: World) -> None:
 
 
 def _buckets(parameters: Sequence[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
-    """Parameters of one type and device in a row, together not much above the limit."""
+    """Yield runs of parameters of one type and device, together not much above the limit."""
     bucket: list[nn.Parameter] = []
     for p in parameters:
         alike = not bucket or (p.dtype, p.device) == (bucket[0].dtype, bucket[0].device)
@@ -164,18 +163,8 @@ def _buckets(parameters: Sequence[nn.Parameter]) -> Iterator[list[nn.Parameter]]
         yield bucket
 
 
-@torch.no_grad()
-def broadcast_(module: nn.Module, world: World) -> None:
-    """Give all processes the main one's parameters and buffers."""
-    if world.size > 1:
-        for value in (*module.parameters(), *module.buffers()):
-            sent = value.detach().contiguous()
-            dist.broadcast(sent, src=0)
-            value.copy_(sent)
-
-
 def synchronised(module: nn.Module, world: World) -> nn.Module:
-    """The module with batch normalisation over the whole batch, not over a share of it.
+    """Return the module with batch normalisation over the whole batch, not over a share of it.
 
     Returns:
         The module itself in one process or without such layers. Otherwise its layers are replaced by

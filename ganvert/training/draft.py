@@ -1,8 +1,8 @@
-"""A draft of the picture: a small network draws it from an early activation, for training encoders without a GPU.
+"""Draft reconstructions: a small network draws an image from an early activation, to train encoders without a GPU.
 
-Nine tenths of a synthesis step at 1024 px are spent behind the 64 px activation, in layers that add detail to what is
-already there. The draft network sees that activation and the mean of the rows of ws that act behind it, and is
-trained on the generator's own pictures. It is used while an encoder is trained, never for a result.
+Nine tenths of a synthesis step at 1024 px are spent after the 64 px activation, in layers that add detail to what is
+already there. The draft network sees that activation and the mean of the rows of ws that act after it, and is trained
+on the generator's own images. It is used while an encoder is trained, never for a result.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _WIDTH = 96
 
 
 class Draft(nn.Module):
-    """Draws pictures of twice the side of the generator's last feature of `size` pixels or less."""
+    """Draws images of twice the side of the generator's last feature of at most `size` px."""
 
     w_avg: Tensor  # [w_dim]
 
@@ -55,18 +55,19 @@ class Draft(nn.Module):
         self.to(generator.w_avg.device)
 
     def forward(self, feature: Tensor, ws: Tensor) -> Tensor:
-        """Pictures [N, 3, resolution, resolution] of the activation [N, *point.shape] and ws [N, num_ws, w_dim]."""
+        """Draw images [N, 3, resolution, resolution] of the activation [N, *point.shape] and ws [N, num_ws, w_dim]."""
         late = ws[:, self.point.first_row :].mean(dim=1) - self.w_avg
         x = feature * (1 + self.style(late))[:, :, None, None]
         x = F.leaky_relu(self.squeeze(x), 0.2)
         x = x + F.leaky_relu(self.shape(x), 0.2)
         return F.pixel_shuffle(self.out(x), 2)
 
-    def draw(self, generator: Generator, told: SynthesisInput) -> Tensor:
-        """What the network thinks the generator would draw."""
-        if told.ws is None:
+    def draw(self, generator: Generator, synthesis_input: SynthesisInput) -> Tensor:
+        """Return the drafts [N, 3, resolution, resolution] of what the generator would draw."""
+        if synthesis_input.ws is None:
             raise UnsupportedError("draft: needs ws; draw in full")
-        return self(generator.features(told, [self.point.name])[self.point.name], told.ws)
+        feature = generator.features(synthesis_input, [self.point.name])[self.point.name]
+        return self(feature, synthesis_input.ws)
 
     def train_(
         self,
@@ -80,13 +81,24 @@ class Draft(nn.Module):
         batch: int = 8,
         lr: float = 1e-3,
     ) -> list[float]:
-        """Learn from samples 0 .. count - 1: MSE and half of LPIPS-alex. Returns the loss of every step."""
+        """Train on samples 0 .. count - 1 by MSE and half of LPIPS-alex; return the loss of every step.
+
+        Args:
+            generator: whose images the drafts imitate.
+            ws_of: returns the ws of seeds.
+            pictures_of: returns the images of seeds, [N, 3, h, h] in [-1, 1].
+            count: number of samples.
+            folder: the asset folder, for LPIPS.
+            epochs: passes over the samples.
+            batch: samples a step.
+            lr: Adam's at the start; it falls linearly to a tenth.
+        """
         device = generator.w_avg.device
         lpips = LOSSES["lpips_alex"](folder, device)
         adam = torch.optim.Adam(self.parameters(), lr=lr)
         batch = min(batch, count)
         per_epoch, losses = count // batch, []
-        for step in progress(range(epochs * per_epoch), epochs * per_epoch, "learning to draft pictures"):
+        for step in progress(range(epochs * per_epoch), epochs * per_epoch, "training the draft network"):
             epoch, place = divmod(step, per_epoch)
             order = torch.randperm(count, generator=torch.Generator().manual_seed(item_seed("draft", epoch)))
             seeds = order[place * batch : (place + 1) * batch].tolist()
@@ -105,13 +117,13 @@ class Draft(nn.Module):
         return losses
 
     def save(self, path: Path) -> None:
-        """Safetensors of its weights."""
+        """Write its weights as safetensors."""
         with atomic_path(path) as temporary:
             save_file({name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}, temporary)
 
     @staticmethod
     def load(path: Path, generator: Generator, size: int = 64) -> Draft:
-        """The network that :meth:`save` wrote for this generator."""
+        """Return the network that :meth:`save` wrote for this generator."""
         draft = Draft(generator, size)
         state, _ = read_weights(path)
         draft.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""An average of the weights of the last steps, which is steadier than the last weights."""
+"""A running mean of the weights, which varies less than the last weights."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class Ema:
     """Exponential moving average of a module's parameters.
 
     After step t = 1, 2, ... the average a becomes ``d * a + (1 - d) * weights`` with ``d = min(decay, t / (t + 9))``.
-    That begins at 0.1 and reaches 0.999 after 8,991 steps: with `decay` from the first step on, the average
-    would for thousands of steps be mostly the random weights of the start.
+    That starts at 0.1 and reaches 0.999 after 8,991 steps. With a constant `decay` the average would mostly be the
+    random initial weights for thousands of steps.
 
     Buffers (running statistics) are averages already: under :meth:`applied` they are the module's own.
 
-    A decay of 0 is off: nothing is kept, and :meth:`applied` changes nothing.
+    With a decay of 0 nothing is kept, and :meth:`applied` changes nothing.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
-        """Begin at the module's weights; ParamsError unless `decay` is from 0 to below 1."""
+        """Start at the module's weights; ParamsError unless `decay` is from 0 to below 1."""
         if not 0 <= decay < 1:
             raise ParamsError(f"ema: a decay must be from 0 to below 1, got {decay}")
         self.module, self.decay, self.count = module, decay, 0
@@ -37,7 +37,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Call after every step of the optimiser."""
+        """Update the average; call it after every step of the optimiser."""
         self.count += 1
         decay = min(self.decay, self.count / (self.count + 9))
         for name, parameter in self._parameters().items():
@@ -45,7 +45,7 @@ class Ema:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The module has the averaged weights while inside, and its own, bit for bit, afterwards."""
+        """Give the module the averaged weights inside the context, and its own, bit for bit, afterwards."""
         own = {name: p.detach().clone() for name, p in self._parameters().items()}
         self._put(self.average)
         try:
@@ -59,14 +59,14 @@ class Ema:
             parameter.copy_(values[name])
 
     def state(self) -> dict[str, Tensor]:
-        """Copies on the CPU for a checkpoint: "count", "average.NAME"; nothing where it is off."""
+        """Return copies on the CPU for a checkpoint: "count", "average.NAME"; nothing with a decay of 0."""
         if not self.decay:
             return {}
         state = {f"average.{name}": value.to("cpu", copy=True).contiguous() for name, value in self.average.items()}
         return {"count": torch.tensor(self.count), **state}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from :meth:`state`; CheckpointError if it is of another module."""
+        """Resume from :meth:`state`; CheckpointError if it is of another module."""
         shapes = {name: value.shape for name, value in self.state().items()}
         if {name: value.shape for name, value in state.items()} != shapes:
             raise CheckpointError("averaged weights: these are not of this encoder")

@@ -1,4 +1,4 @@
-"""Optimisers of encoder training, how their learning rate falls, and their state as plain tensors."""
+"""Optimisers of encoder training, the decay of their learning rate, and their state as plain tensors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = [
     "OptimiserOptions",
     "Ranger",
     "flat_state",
-    "learning_rate",
+    "decayed_learning_rate",
     "load_flat_state",
     "make_optimiser",
     "set_learning_rate",
@@ -27,17 +27,17 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimiserOptions:
-    """Which optimiser, and how fast it goes.
+    """params.yaml: train_encoder.options.NAME.optimiser.
 
     Attributes:
         kind: name in :data:`OPTIMISERS`.
-        lr: learning rate at full height.
+        lr: learning rate before its decay.
         betas: decay of the means of gradients and of their squares.
         eps: added to the root of the latter.
         weight_decay: of the squared weights in ``adam``, decoupled from the gradient in the other two.
-        decay: how the rate falls, see :func:`learning_rate`.
-        decay_factor: by this in ``decay_every`` steps, with ``step`` and ``exponential``.
-        decay_every: need not be whole with ``exponential``: IDInvert's is a quarter of all steps.
+        decay: of the learning rate, see :func:`decayed_learning_rate`.
+        decay_factor: of the rate in ``decay_every`` steps, with ``step`` and ``exponential``.
+        decay_every: steps; need not be whole with ``exponential``: IDInvert's is a quarter of all steps.
     """
 
     kind: str = "adam"
@@ -62,17 +62,17 @@ class OptimiserOptions:
             if not 0 < (self.decay_factor or 0) <= 1 or (self.decay_every or 0) <= 0:
                 raise ParamsError("decay_factor must be above 0 and at most 1, decay_every above 0")
         elif any(given):
-            raise ParamsError(f"decay_factor and decay_every are of decay step and exponential, not of {self.decay}")
+            raise ParamsError(f"decay_factor and decay_every belong to decay step and exponential, not to {self.decay}")
 
 
-def learning_rate(step: int, steps: int, options: OptimiserOptions) -> float:
-    """The rate at a step.
+def decayed_learning_rate(step: int, steps: int, options: OptimiserOptions) -> float:
+    """Return the learning rate at a step.
 
     Args:
         step: from 0 on.
-        steps: of the whole run; only ``cosine`` asks.
+        steps: of the whole run; used by ``cosine`` only.
         options: ``none`` stays at ``lr``. ``cosine`` falls to a tenth over the run. ``step`` multiplies by
-            ``decay_factor`` once in ``decay_every`` steps (BDInvert); ``exponential`` gets there without jumps
+            ``decay_factor`` every ``decay_every`` steps (BDInvert); ``exponential`` reaches the same without jumps
             (IDInvert).
     """
     if options.decay == "none":
@@ -107,7 +107,7 @@ class Ranger(torch.optim.RAdam):
         alpha: float = 0.5,
         centre: bool = True,
     ) -> None:
-        """Args of RAdam, and: `k`, `alpha` of Lookahead; `centre` for gradients without their mean."""
+        """Take the arguments of RAdam, `k` and `alpha` of Lookahead, and `centre` for centred gradients."""
         super().__init__(parameters, lr, betas, eps, weight_decay, decoupled_weight_decay=True)
         self.k, self.alpha, self.centre = k, alpha, centre
 
@@ -117,20 +117,20 @@ class Ranger(torch.optim.RAdam):
     def step(self, closure: Callable[[], float]) -> float: ...
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step of the fast weights; every k-th one ends at the slow ones."""
+        """Take one step with the fast weights; every k-th step ends at the slow weights."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        moving = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
-        # RAdam makes its state in an empty dict only: slow weights enter it afterwards.
-        started = {p: p.clone() for p in moving if "slow" not in self.state[p]}
+        updated = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        # RAdam initialises its state only where the dict is empty: slow weights are added afterwards.
+        started = {p: p.clone() for p in updated if "slow" not in self.state[p]}
         if self.centre:
-            for p in moving:
+            for p in updated:
                 if p.ndim > 1:
                     p.grad.sub_(p.grad.mean(dim=tuple(range(1, p.ndim)), keepdim=True))
         super().step()
-        for p in moving:
+        for p in updated:
             state = self.state[p]
             if p in started:
                 state["slow"] = started[p]
@@ -160,39 +160,39 @@ OPTIMISERS: dict[str, Callable[[Iterable[nn.Parameter], OptimiserOptions], torch
 
 
 def make_optimiser(parameters: Iterable[nn.Parameter], options: OptimiserOptions) -> torch.optim.Optimizer:
-    """The optimiser that options name, over parameters."""
+    """Return the optimiser that `options` name, over `parameters`."""
     return lookup(OPTIMISERS, options.kind, "optimiser")(parameters, options)
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
-    """The same rate for all parameters from now on."""
+    """Set the learning rate of all parameters."""
     for group in optimiser.param_groups:
         group["lr"] = lr
 
 
 def flat_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """All that an optimiser has gathered, as tensors that safetensors can hold: no pickle is needed to resume.
+    """Return the state of an optimiser as tensors that safetensors can hold: no pickle is needed to resume.
 
     Returns:
-        "INDEX.NAME" for what is kept of a parameter ("0.exp_avg"); copies on the CPU. Empty before the first step.
-        Options such as the learning rate are not among them: who resumes makes the optimiser with the same ones.
+        "INDEX.NAME" -> state of a parameter ("0.exp_avg"), copies on the CPU; empty before the first step. Options such
+        as the learning rate are not included: the resuming run builds its optimiser with the same ones.
 
     Raises:
-        UnsupportedError: it keeps something that is no tensor.
+        UnsupportedError: a part of the state is not a tensor.
     """
     flat: dict[str, Tensor] = {}
     for index, kept in optimiser.state_dict()["state"].items():
         for name, value in kept.items():
             if not isinstance(value, Tensor):
                 raise UnsupportedError(
-                    f"{type(optimiser).__name__} keeps a {type(value).__name__} as {name}: no tensor"
+                    f"{type(optimiser).__name__} keeps {name} as a {type(value).__name__}, not as a tensor"
                 )
             flat[f"{index}.{name}"] = value.detach().to("cpu", copy=True).contiguous()
     return flat
 
 
 def load_flat_state(optimiser: torch.optim.Optimizer, flat: Mapping[str, Tensor]) -> None:
-    """Go on from :func:`flat_state` of an optimiser of the same kind over the same parameters, bit for bit.
+    """Resume from :func:`flat_state` of an optimiser of the same kind over the same parameters, bit for bit.
 
     Raises:
         CheckpointError: these tensors are not of such an optimiser.
@@ -206,5 +206,6 @@ def load_flat_state(optimiser: torch.optim.Optimizer, flat: Mapping[str, Tensor]
         wanted = list(parameters[int(index)].shape)
         if value.ndim and list(value.shape) != wanted:
             raise CheckpointError(f"optimiser state: {key} has shape {list(value.shape)}, wanted {wanted}")
-        state.setdefault(int(index), {})[name] = value.clone()  # torch would go on writing into the caller's tensors
+        # A copy: the optimiser updates its state in place, which must not change the caller's tensors.
+        state.setdefault(int(index), {})[name] = value.clone()
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})

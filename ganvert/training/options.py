@@ -1,4 +1,4 @@
-"""What params.yaml can say about the training of an encoder."""
+"""The options of encoder training, as they stand in params.yaml."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from ganvert.inversion.objective import Term
 from ganvert.training.adversary import AdversaryOptions
 from ganvert.training.augment import Augment
 from ganvert.training.optimisers import OptimiserOptions
-from ganvert.training.regularisers import REGULARISERS
+from ganvert.training.penalties import PREDICTION_PENALTIES
 
 __all__ = ["DataOptions", "TrainOptions"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """Which pictures are seen.
+    """params.yaml: train_encoder.options.NAME.data: which images the encoder is trained on.
 
     Attributes:
-        samples: seeds 0 .. samples - 1 of the generator are drawn once and kept; 0 takes new ones for ever (a GPU
+        samples: seeds 0 .. samples - 1 of the generator are drawn once and kept; 0 draws new ones without end (a GPU
             draws faster than a disk fills).
         psi, cutoff: truncation of the samples' codes (``Generator.map``).
         photos: share of every batch that is photographs, 0 to 1; the rest is samples.
-        validation: how many photographs are held out and looked at; those whose ids' digests come first.
-        px: side of the pictures that are kept, and the most that losses see.
-        augment: changes of what is seen (:class:`ganvert.training.augment.Augment`). Samples are never moved or
+        validation: number of photographs that are held out for validation; those whose ids' digests come first.
+        px: side of the images that are kept, and the largest that losses compare.
+        augment: random changes of the images (:class:`ganvert.training.augment.Augment`). Samples are never moved or
             mirrored: their codes would no longer be right.
-        sample_variants, photo_variants: how many differently changed versions of a picture there are; 0 makes a new
+        sample_variants, photo_variants: how many differently changed versions of an image there are; 0 makes a new
             one each time. With few of them the features of a frozen backbone are computed once and kept.
     """
 
@@ -56,29 +56,29 @@ class TrainOptions:
     """params.yaml: train_encoder.options.NAME.
 
     Attributes:
-        encoder: what it is made of.
-        first_step: steps already behind the weights it starts from; decides which pictures come next.
+        encoder: its architecture.
+        first_step: steps that the starting weights have been trained for; decides which images come next.
         steps: optimiser steps of this run.
-        batch: pictures a step, over all devices.
-        seed: of everything that is drawn.
-        data: which pictures are seen.
-        optimiser: how the weights move.
+        batch: images a step, over all devices.
+        seed: of everything that is random.
+        data: which images the encoder is trained on.
+        optimiser: which one, and its learning rate.
         clip: largest norm of the gradient; 0 for none.
         latent: weight of the squared error of ws over the variance of w, on samples.
         feature: weight of the squared error of a predicted feature over its mean square, on samples.
         own_feature: weight of the squared distance of a predicted feature from the generator's own feature of the
             predicted rows (FeatureStyleEncoder).
-        objective: image losses of the picture drawn from the prediction.
-        objective_on: which pictures they look at.
-        also: a second space whose picture the objective compares too (FeatureStyleEncoder: ``wplus``).
-        fade: steps over which a predicted feature takes the place of the generator's own (FeatureStyleEncoder).
-        regularise: weights of penalties of the prediction (``ganvert.training.regularisers.REGULARISERS``).
-        adversary: a discriminator of pictures or of rows that is trained along.
-        picture: ``full`` draws pictures with the generator; ``draft`` with a stand-in that is trained first
+        objective: image losses of the reconstruction.
+        objective_on: which images are reconstructed and compared.
+        also: a second space whose reconstruction the objective compares too (FeatureStyleEncoder: ``wplus``).
+        fade: steps over which a predicted feature replaces the generator's own (FeatureStyleEncoder).
+        regularise: weights of penalties of the prediction (``ganvert.training.penalties.PREDICTION_PENALTIES``).
+        adversary: a discriminator of images or of rows, trained along with the encoder.
+        picture: ``full`` reconstructs with the generator; ``draft`` with a stand-in that is trained first
             (``ganvert.training.draft``), ten times cheaper.
         precision: of the encoder's forward pass; ``bf16`` is for GPUs.
-        ema: decay of the running mean of the weights, which is what is kept; 0 keeps the last ones.
-        validate_every: steps between looks at the held-out photographs; 0 looks at the end only.
+        ema: decay of the running mean of the weights, which is what is saved; 0 saves the last weights.
+        validate_every: steps between validations on the held-out photographs; 0 validates at the end only.
         checkpoint_every: steps between checkpoints in the work folder.
     """
 
@@ -105,9 +105,20 @@ class TrainOptions:
     validate_every: int = 0
     checkpoint_every: int = 100
 
+    @property
+    def draws(self) -> bool:
+        """Whether a step draws reconstructions: for the objective, or for a discriminator of images."""
+        return bool(self.objective) or (self.adversary is not None and self.adversary.kind == "picture")
+
+    @property
+    def subject(self) -> Literal["all", "sample", "photo"]:
+        """Which images reconstructions are of."""
+        subjects: dict[str, Literal["all", "sample", "photo"]] = {"samples": "sample", "photos": "photo"}
+        return subjects.get(self.objective_on, "all")
+
     def __post_init__(self) -> None:
         for name in self.regularise:
-            lookup(REGULARISERS, name, "regulariser of encoders")
+            lookup(PREDICTION_PENALTIES, name, "penalty of predictions")
         if min(self.steps, self.batch, self.checkpoint_every) < 1:
             raise ParamsError("steps, batch and checkpoint_every must be at least 1")
         if min(self.clip, self.latent, self.feature, self.own_feature, self.fade, self.validate_every) < 0:
@@ -119,10 +130,10 @@ class TrainOptions:
         if 0 < self.data.samples < self.batch * (1 - self.data.photos):
             raise ParamsError(f"data.samples ({self.data.samples}) must fill a batch ({self.batch})")
         if any(term.mask or term.picture for term in self.objective):
-            raise ParamsError("objective: masks and second pictures belong to inversion, not to training")
+            raise ParamsError("objective: masks and second images belong to inversion, not to training")
         if (self.latent or self.feature) and self.data.photos == 1:
-            raise ParamsError("latent and feature compare with what samples were drawn from: photos: 1 leaves none")
+            raise ParamsError("latent and feature compare with the codes of samples: data.photos: 1 leaves no samples")
         if self.objective and self.data.photos == {"samples": 1.0, "photos": 0.0, "all": -1.0}[self.objective_on]:
             raise ParamsError(f"objective_on: {self.objective_on}: data.photos: {self.data.photos:g} leaves none")
         if self.picture == "draft" and self.adversary and self.adversary.kind == "picture":
-            raise ParamsError("a discriminator of pictures cannot judge drafts: picture: full")
+            raise ParamsError("a discriminator of images cannot judge drafts: picture: full")

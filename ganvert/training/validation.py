@@ -1,4 +1,4 @@
-"""How well an encoder does on photographs it was not trained on, in numbers and as a picture."""
+"""Validation of an encoder on photographs it was not trained on, as numbers and as an image."""
 
 from __future__ import annotations
 
@@ -19,10 +19,15 @@ _SIZE = 256
 
 @torch.no_grad()
 def validate(encoder: Encoder, photos: Photos, folder: Path | None) -> tuple[dict[str, float], Image.Image]:
-    """Encode and draw photographs.
+    """Encode and reconstruct photographs.
+
+    Args:
+        encoder: of one generator, which draws the reconstructions in full.
+        photos: the held-out ones, at least one.
+        folder: the asset folder, for LPIPS.
 
     Returns:
-        Mean mse_256 and lpips_alex_256, and a sheet: photographs above, what is drawn from their codes below.
+        Means of mse_256 and lpips_alex_256, and a sheet with the photographs above their reconstructions.
     """
     device = encoder.w_avg.device
     mse, lpips = LOSSES["mse"](folder, device), LOSSES["lpips_alex"](folder, device)

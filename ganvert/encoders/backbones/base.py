@@ -1,4 +1,4 @@
-"""The backbone contract: a picture in, feature maps at several sizes out."""
+"""The contract of a backbone: an image in, feature maps of several sizes out."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["Backbone"]
 
 
 class Backbone(nn.Module, ABC):
-    """Features of a picture, or of a photograph and the picture drawn so far, one above the other (6 channels).
+    """Features of an image, or of a photograph and its reconstruction stacked along the channels (6 of them).
 
     Attributes:
-        frozen: no weight of it is trained, so that its features can be computed once per picture.
-        default_px: side of the pictures it looks at where nothing else is said.
-        px: side of the pictures it looks at.
-        channels: 3, or 6 for two pictures.
+        frozen: none of its weights is trained, so that its features can be computed once per image.
+        default_px: side of the input images unless the encoder's options give one.
+        px: side of the input images.
+        channels: 3, or 6 for two images.
         taps: side [px] of every feature map to its channels, fine to coarse.
     """
 
@@ -27,11 +27,11 @@ class Backbone(nn.Module, ABC):
     taps: dict[int, int]
 
     def __init__(self, *, channels: int, px: int, folder: Path | None) -> None:
-        """`folder` is the asset folder, for backbones whose weights are an asset."""
+        """Keep the sizes; `folder` is the asset folder, for backbones whose weights are an asset."""
         super().__init__()
         del folder
         self.channels, self.px = channels, px
 
     @abstractmethod
     def forward(self, images: Tensor) -> dict[int, Tensor]:
-        """Pictures [N, channels, px, px] in [-1, 1] to side -> [N, c, side, side]."""
+        """Map images [N, channels, px, px] in [-1, 1] to side -> [N, c, side, side]."""

@@ -14,16 +14,17 @@ __all__ = ["Plain", "PlainNarrow", "conv_bn"]
 
 
 def conv_bn(c_in: int, c_out: int) -> nn.Sequential:
-    """3x3 convolution (Kaiming's normal numbers for the fan out, as BDInvert starts), BN, leaky ReLU 0.2."""
+    """Return a 3x3 convolution (Kaiming normal, fan out, as in BDInvert's release), BN, leaky ReLU 0.2."""
     conv = nn.Conv2d(c_in, c_out, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(conv.weight, a=0.2, mode="fan_out")
     return nn.Sequential(conv, nn.BatchNorm2d(c_out), nn.LeakyReLU(0.2))
 
 
 class Plain(Backbone):
-    """Three stages of three convolutions, each stage ends in a pool; one tap, at an eighth of the side.
+    """Three stages of three convolutions, each followed by an average pool; one tap, at an eighth of the side.
 
-    128 px give 512 x 16². Fully convolutional: the head ``base_code`` stands on it.
+    Fully convolutional, and so the input's size decides the base code's: BDInvert feeds 8 s px for a base code of s px,
+    128 px for 16 px and 64 px for 8 px. The head ``base_code`` reads this backbone.
     """
 
     default_px = 128
@@ -46,6 +47,6 @@ class Plain(Backbone):
 
 
 class PlainNarrow(Plain):
-    """Our own for CPUs: a quarter as wide, about a fourteenth of the work."""
+    """Our own, for CPUs: a quarter as wide, about a fourteenth of the work."""
 
     widths = (32, 64, 128)

@@ -1,4 +1,4 @@
-"""The residual encoder of IDInvert (Zhu et al. 2020, arXiv 2004.00049), which halves a picture down to 4 px."""
+"""The residual encoder of IDInvert (Zhu et al. 2020, arXiv 2004.00049), which halves an image down to 4 px."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Residual"]
 
 
 def _conv(c_in: int, c_out: int, kernel: int, *, active: bool = True) -> nn.Sequential:
-    """Convolution with weights of gain 1, leaky ReLU 0.2 (unless not `active`), BN: the order of the first release."""
+    """Return a convolution of gain 1, leaky ReLU 0.2 if `active`, and BN, in the order of the TensorFlow release."""
     conv = nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2, bias=active)
     nn.init.normal_(conv.weight, std=1 / math.sqrt(c_in * kernel**2))
     if conv.bias is not None:
@@ -25,7 +25,7 @@ def _conv(c_in: int, c_out: int, kernel: int, *, active: bool = True) -> nn.Sequ
 
 
 class _Block(nn.Module):
-    """Average pool by 2, then two convolutions; a 1x1 convolution goes around them where the width changes."""
+    """Average pool by 2, then two convolutions; the shortcut is a 1x1 convolution where the width changes."""
 
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class _Block(nn.Module):
 class Residual(Backbone):
     """A 5x5 convolution to 64 channels, then a block per halving; widths double up to 512.
 
-    Taps are the last three maps: 16, 8 and 4 px. IDInvert's own head is ``dense``, which reads the last.
+    Taps are the last three maps: 16, 8 and 4 px. IDInvert's own head is ``dense``, which reads the last one.
     """
 
     first: ClassVar[int] = 64
@@ -62,8 +62,8 @@ class Residual(Backbone):
         self.taps = dict(taps[-3:])
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
-        x, seen = self.stem(images), {}
+        x, maps = self.stem(images), {}
         for block in self.blocks:
             x = block(x)
-            seen[x.shape[-1]] = x
-        return {side: seen[side] for side in self.taps}
+            maps[x.shape[-1]] = x
+        return {side: maps[side] for side in self.taps}

@@ -17,7 +17,7 @@ __all__ = ["IR18", "IR50", "IR50All", "ResNetIR"]
 class ResNetIR(Backbone):
     """A convolution at full size, then four stages, each of which begins with a unit of stride 2.
 
-    Weights start at random. The papers start from face recognition or ImageNet.
+    Weights start at random; the papers start from ArcFace (faces) or ImageNet.
     """
 
     stem_width: ClassVar[int]
@@ -37,18 +37,18 @@ class ResNetIR(Backbone):
         c_in, side, taps = self.stem_width, px, []
         for count, c in self.stage_sizes:
             self.stages.append(nn.Sequential(*(IRUnit(c if i else c_in, c, 1 if i else 2) for i in range(count))))
-            c_in, side = c, -(-side // 2)
+            c_in, side = c, -(-side // 2)  # a convolution of stride 2 rounds odd sides up
             taps.append((side, c))
         if px < 2 ** len(taps):
             raise ParamsError(f"input_px: {px} px are too few for {len(taps)} halvings")
         self.taps = dict(taps[-self.tapped :])
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
-        x, seen = self.stem(images), {}
+        x, maps = self.stem(images), {}
         for stage in self.stages:
             x = stage(x)
-            seen[x.shape[-1]] = x
-        return {side: seen[side] for side in self.taps}
+            maps[x.shape[-1]] = x
+        return {side: maps[side] for side in self.taps}
 
 
 class IR50(ResNetIR):
@@ -59,7 +59,7 @@ class IR50(ResNetIR):
 
 
 class IR50All(IR50):
-    """The same network, whose first stage is tapped too: 64 x 128² (FeatureStyleEncoder).
+    """The same network with its first stage tapped too: 64 x 128² (FeatureStyleEncoder).
 
     FeatureStyleEncoder's own backbone is ArcFace's iresnet50: these units without squeeze-excitation.
     """
@@ -68,7 +68,7 @@ class IR50All(IR50):
 
 
 class IR18(ResNetIR):
-    """Our own for CPUs: two units a stage, half as wide; 256 px give 64 x 64², 128 x 32², 256 x 16²."""
+    """Our own, for CPUs: two units a stage, half as wide; 256 px give 64 x 64², 128 x 32², 256 x 16²."""
 
     stem_width = 32
     stage_sizes = ((2, 32), (2, 64), (2, 128), (2, 256))

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 __all__ = ["IRUnit", "SqueezeExcitation"]
 
-#: Channels of a picture's summary in squeeze-excitation are this many times fewer.
+#: Squeeze-excitation has this many times fewer hidden channels.
 REDUCTION = 16
 
 
 class SqueezeExcitation(nn.Module):
-    """Every channel times a number between 0 and 1 that follows from the means of all channels."""
+    """Scales every channel by a number in (0, 1) that is computed from the means of all channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -28,7 +28,8 @@ class SqueezeExcitation(nn.Module):
 class IRUnit(nn.Module):
     """BN, convolution, PReLU, convolution with the stride, BN, squeeze-excitation; nothing after the sum.
 
-    The way around it drops pixels where the width stays, and is a 1x1 convolution with BN where it changes.
+    The shortcut subsamples where the width stays (a max pool of one pixel with the stride, as in the release), and is
+    a 1x1 convolution with BN where it changes.
     """
 
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
@@ -46,5 +47,5 @@ class IRUnit(nn.Module):
             self.around = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride=stride, bias=False), nn.BatchNorm2d(c_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, c_in, h, w] to [N, c_out, h / stride, w / stride], odd sides rounded up."""
+        """Map [N, c_in, h, w] to [N, c_out, h / stride, w / stride], odd sides rounded up."""
         return self.branch(x) + self.around(x)

@@ -1,7 +1,7 @@
 """The frozen VGG16 trunk of LPIPS as a backbone.
 
-It has seen photographs, which generator samples alone cannot teach, and its features can be computed once per picture,
-so that an hour on a CPU is enough to train what stands on it.
+It is trained on photographs, which generator samples alone cannot replace, and its features can be computed once per
+image, so that an hour on a CPU is enough to train heads on it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ganvert.losses.lpips import load_lpips
 
 __all__ = ["VGGBackbone"]
 
-#: RMS of the three taps over 64 samples of the shipped generator: divided by it, they weigh the same.
+#: RMS of the three taps over 64 samples of the shipped generator: divided by it, they have equal scale.
 _RMS = (3.657, 2.766, 0.789)
 
 
 class VGGBackbone(Backbone):
-    """relu3_3 (pooled) and relu4_3 side by side at px / 8, relu5_3 at px / 16; 128 px pictures give 16 and 8 px."""
+    """relu3_3 (pooled) and relu4_3 concatenated at px / 8, relu5_3 at px / 16; 128 px give 16 and 8 px."""
 
     frozen = True
     default_px = 128
@@ -30,12 +30,12 @@ class VGGBackbone(Backbone):
     def __init__(self, *, channels: int, px: int, folder: Path | None) -> None:
         super().__init__(channels=channels, px=px, folder=folder)
         self._folder = folder
-        load_lpips("vgg", folder, torch.device("cpu"))  # missing weights are an error now, not at the first picture
-        pictures = channels // 3
-        self.taps = {px // 8: 768 * pictures, px // 16: 512 * pictures}
+        load_lpips("vgg", folder, torch.device("cpu"))  # fails here where weights are missing, not at the first image
+        images = channels // 3
+        self.taps = {px // 8: 768 * images, px // 16: 512 * images}
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
-        # Kept out of the module tree: the trunk is an asset, not part of an encoder's weights. One copy per device.
+        # Outside of the module tree: the trunk is an asset, not part of an encoder's weights. One copy per device.
         model = load_lpips("vgg", self._folder, images.device).model
         fine, coarse = [], []
         for part in images.split(3, dim=1):

@@ -14,10 +14,13 @@ __all__ = ["BaseCodeHead"]
 
 
 class BaseCodeHead(Head):
-    """Convolution, BN, leaky ReLU, and a bare convolution to the feature; stands on the backbone ``plain``."""
+    """Convolution, BN, leaky ReLU, and a bare convolution to the feature; reads the backbone ``plain``.
+
+    The last convolution has neither BN nor an activation: the generator's activations are of either sign and any size.
+    """
 
     def __init__(self, generator: Generator, taps: dict[int, int], *, size: int = 16, width: int = 0) -> None:
-        """`size` [px] of the feature; `width`: channels inside, 0 for the tap's own (as in the paper).
+        """Build it for a feature of `size` px; `width`: hidden channels, 0 for the tap's (as in the paper).
 
         Raises:
             UnsupportedError: the generator has no feature of that size.

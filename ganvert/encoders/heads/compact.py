@@ -1,4 +1,4 @@
-"""Rows of W+ from a few million numbers: one code for all rows, and a narrow one for their differences."""
+"""Rows of W+ with a few million parameters: one code for all rows, and a narrow one for their differences."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["CompactHead"]
 
 
 class CompactHead(Head):
-    """Our own, sized for a frozen backbone on a CPU. The two coarsest taps go in; the first is twice the second."""
+    """Our own, sized for a frozen backbone on a CPU; reads the two coarsest taps, one twice as large as the other."""
 
     def __init__(
         self,
@@ -25,9 +25,9 @@ class CompactHead(Head):
         narrow: int = 32,
         drop: float = 0.1,
     ) -> None:
-        """`width` channels at 4 px, `code` numbers behind them, `narrow` of which the rows' differences are made.
+        """Build it with `width` channels at 4 px, a code of `code` numbers, and `narrow` for the rows' differences.
 
-        `drop` of the features are left out in training.
+        `drop` is the share of features that dropout removes in training.
         """
         super().__init__(generator, taps)
         (self._fine, fine), (self._coarse, coarse) = list(taps.items())[-2:]
@@ -44,7 +44,7 @@ class CompactHead(Head):
         for layer in (self.fine, self.coarse, self.mix, self.down, self.code, self.narrow):
             nn.init.kaiming_normal_(layer.weight, a=0.2)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-        # The differences of the rows start at zero, so that training starts in W.
+        # All offsets start at zero: training starts at w_avg, and the differences of the rows in W.
         for layer in (self.rows, self.common):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)

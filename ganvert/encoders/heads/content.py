@@ -13,10 +13,10 @@ __all__ = ["ContentHead"]
 
 
 class ContentHead(Head):
-    """BN, convolution, BN, PReLU, convolution of stride 2, BN; reads the tap twice as large as the feature."""
+    """BN, convolution, BN, PReLU, convolution of stride 2, BN; reads the tap of twice the feature's side."""
 
     def __init__(self, generator: Generator, taps: dict[int, int], *, size: int = 16, width: int = 512) -> None:
-        """`size` [px] of the feature, `width`: channels inside.
+        """Build it for a feature of `size` px; `width`: hidden channels.
 
         Raises:
             UnsupportedError: the generator has no feature of that size.

@@ -1,4 +1,4 @@
-"""IDInvert's head (Zhu et al. 2020, arXiv 2004.00049): one dense layer behind the coarsest map."""
+"""IDInvert's head (Zhu et al. 2020, arXiv 2004.00049): one dense layer on the coarsest map."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["DenseHead"]
 
 
 class DenseHead(Head):
-    """The coarsest tap, flattened (4 px of the backbone ``residual``), to all rows at once, then BN.
+    """One layer from the flattened coarsest tap (4 px of the backbone ``residual``) to all rows, then BN.
 
-    BN gives every number of an offset from w_avg the same spread over a batch; its bias learns the mean.
+    BN gives every coordinate of the offsets the same spread over a batch; its bias learns their mean.
     """
 
     def __init__(self, generator: Generator, taps: dict[int, int], *, norm: bool = True, code: int = 0) -> None:
-        """`norm`: end in BN; `code`: numbers between the map and the rows, 0 for none (as in the paper)."""
+        """`norm` ends in BN; `code` is the width of a bottleneck before the rows, 0 for none (as in the paper)."""
         super().__init__(generator, taps)
         self.side = min(taps)
         self.rows = Rows(generator, taps[self.side] * self.side**2, code=code, norm=norm)

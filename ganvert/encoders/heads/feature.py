@@ -1,4 +1,4 @@
-"""A feature map of the generator from a feature map of any backbone."""
+"""Our head for a feature map of the generator, on any backbone."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["FeatureHead"]
 
 
 class FeatureHead(Head):
-    """Our own: a 1x1 convolution, then BDInvert's tail without BN; reads the tap nearest to the feature's size."""
+    """A 1x1 convolution, then BDInvert's tail without BN; reads the tap whose size is nearest to the feature's."""
 
     def __init__(self, generator: Generator, taps: dict[int, int], *, size: int = 16, width: int = 512) -> None:
-        """`size` [px] of the feature (see :func:`ganvert.spaces.feature.point_of_size`), `width`: channels inside.
+        """Build it for a feature of `size` px (:func:`ganvert.spaces.feature.point_of_size`); `width`: hidden channels.
 
         Raises:
             UnsupportedError: the generator has no feature of that size.

@@ -13,10 +13,13 @@ __all__ = ["LastHead"]
 
 
 class LastHead(Head):
-    """One block per row, on the coarsest tap; stands on a backbone without a pyramid."""
+    """One block per row on the coarsest tap; for a backbone without a pyramid.
+
+    ReStyle drops pSp's pyramid: several passes correct what one of the coarsest map misses, at lower cost.
+    """
 
     def __init__(self, generator: Generator, taps: dict[int, int], *, width: int = 512) -> None:
-        """`width`: channels inside of the blocks."""
+        """Build it with blocks of `width` hidden channels."""
         super().__init__(generator, taps)
         self.side = min(taps)
         self.blocks = nn.ModuleList(

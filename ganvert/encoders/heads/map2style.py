@@ -13,10 +13,10 @@ __all__ = ["Map2StyleHead"]
 
 
 class Map2StyleHead(Head):
-    """One block per row: the first three rows read the coarsest tap, the next four the one before, others the third."""
+    """One block per row: coarse rows 0 to 2 read the coarsest tap, 3 to 6 the next finer one, the others the third."""
 
     def __init__(self, generator: Generator, taps: dict[int, int], *, width: int = 512) -> None:
-        """`width`: channels inside of the blocks."""
+        """Build it with blocks of `width` hidden channels."""
         super().__init__(generator, taps)
         self.sides = side_of_rows(taps, generator.num_ws)
         self.blocks = nn.ModuleList(StyleBlock(taps[side], side, width, generator.w_dim) for side in self.sides)

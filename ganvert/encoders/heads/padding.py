@@ -17,7 +17,7 @@ __all__ = ["PaddingHead"]
 
 
 def _centre(x: Tensor, size: int) -> Tensor:
-    """The middle [..., size, size] of maps."""
+    """Return the middle [..., size, size] of maps."""
     before = (x.shape[-1] - size) // 2
     return x[..., before : before + size, before : before + size]
 
@@ -25,19 +25,19 @@ def _centre(x: Tensor, size: int) -> Tensor:
 class PaddingHead(Head):
     """One map for everything: its middle is the learned input, and each padded convolution has a projection of it.
 
-    The map is enlarged by two pixels before it is projected, as the finest padding needs; coarser ones are crops from
-    the middle. Training starts at the generator's own input and zero padding, which is our choice: projections start
-    at zero, and the middle of the map is added to the own input with a gain per channel that starts at zero. PadInv
-    takes the middle as it is.
+    The map is enlarged by two pixels before it is projected, one for either border of the finest padding (32 to 34 px);
+    coarser paddings are crops from the middle. Training starts at the generator's own input and zero padding, which is
+    our choice: projections start at zero, and the middle of the map is added to the own input with a gain per channel
+    that starts at zero. PadInv uses the middle as the input.
 
     Attributes:
-        own: the generator's learned input; a constant, so that it is not kept in weights files.
+        own: the generator's learned input; a constant, and so not saved in weights files.
     """
 
     own: Tensor  # [1, c, h, w]
 
     def __init__(self, generator: Generator, taps: dict[int, int], *, units: int = 2, width: int = 0) -> None:
-        """`units`: residual units behind the tap; `width`: channels of the map, 0 for those of the learned input.
+        """Build it with `units` residual units after the tap and a map of `width` channels, 0 for the input's.
 
         Raises:
             UnsupportedError: the generator has no padding or no learned input.
@@ -62,10 +62,10 @@ class PaddingHead(Head):
         self.register_buffer("own", space.from_ws(mean)["const"].detach().clone(), persistent=False)
 
     def forward(self, taps: dict[int, Tensor]) -> Prediction:
-        seen = resized(self.units(taps[self.side]), self.size)
-        wide = F.interpolate(seen, size=(self.size + 2,) * 2, mode="bicubic", align_corners=True)
-        prediction = {"const": self.own + self.gain * self.project(_centre(seen, self.middle))}
+        whole = resized(self.units(taps[self.side]), self.size)
+        wide = F.interpolate(whole, size=(self.size + 2,) * 2, mode="bicubic", align_corners=True)
+        prediction = {"const": self.own + self.gain * self.project(_centre(whole, self.middle))}
         for conv, layer in zip(self.convs, self.extract, strict=True):
-            # A 1x1 convolution: cropping before it gives the same as cropping behind it.
+            # The convolution is 1x1: cropping before it gives the same as cropping after it, and is cheaper.
             prediction[f"pad.{conv.name}"] = ring_of(layer(_centre(wide, conv.resolution + 2)))
         return prediction

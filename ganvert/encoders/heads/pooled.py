@@ -12,7 +12,7 @@ from ganvert.generators.base import Generator
 
 __all__ = ["PooledHead"]
 
-#: Pixels of a side that every tap is pooled to.
+#: Side of the grid that every tap is pooled to, px.
 SIDE = 3
 
 
@@ -20,7 +20,7 @@ class PooledHead(Head):
     """Means of all taps over 3 x 3 areas, and one linear layer per row."""
 
     def __init__(self, generator: Generator, taps: dict[int, int], *, code: int = 0) -> None:
-        """`code`: numbers between the means and the rows, 0 for none (as in the paper)."""
+        """`code` is the width of a bottleneck before the rows, 0 for none (as in the paper)."""
         super().__init__(generator, taps)
         self.rows = Rows(generator, SIDE**2 * sum(taps.values()), code=code)
 

@@ -1,4 +1,4 @@
-"""e4e's head (Tov et al. 2021, arXiv 2102.02766, section 4): one w, and offsets of the rows that are learned later."""
+"""e4e's head (Tov et al. 2021, arXiv 2102.02766, section 4): one w, and offsets of the rows, enabled one by one."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ __all__ = ["ProgressiveHead"]
 
 
 class ProgressiveHead(Head):
-    """Blocks as in ``map2style``; the first row is w, every other one w and its own offset.
+    """Blocks as in ``map2style``; row 0 is w, every other row w plus its own offset.
 
-    Offsets are switched on one after the other, so that training starts in W. The offset of row i from w is
-    ``ws[:, i] - ws[:, 0]`` of the prediction, which is what a penalty acts on.
+    Offsets are enabled one after the other from coarse to fine, so that training starts in W and leaves it slowly
+    (e4e, section 4, progressive training: the first at step 20,000, then one every 2,000). Rows that are not enabled
+    equal w, and the penalty ``delta`` of ``ws[:, i] - ws[:, 0]`` is zero for them.
 
     Attributes:
-        enabled: how many offsets act; kept in weights files.
+        enabled: number of enabled offsets; saved in weights files.
     """
 
     enabled: Tensor  # integer
@@ -28,7 +29,7 @@ class ProgressiveHead(Head):
     def __init__(
         self, generator: Generator, taps: dict[int, int], *, width: int = 512, first: int = 20000, every: int = 2000
     ) -> None:
-        """The offset of row 1 acts from training step `first` on, then one more `every` so many steps."""
+        """Enable the offset of row 1 from training step `first` on, and one more every `every` steps."""
         super().__init__(generator, taps)
         if first < 0 or every < 1:
             raise ParamsError(f"head progressive: wanted first from 0 and every from 1 on, got {first} and {every}")
@@ -39,7 +40,7 @@ class ProgressiveHead(Head):
 
     def at_step(self, step: int) -> None:
         wanted = min(1 + (step - self.first) // self.every, len(self.blocks) - 1) if step >= self.first else 0
-        # Never fewer than before: training that goes on from a weights file counts its steps from zero.
+        # Never fewer than before: training that starts from a weights file may count its steps from zero.
         self.enabled.clamp_(min=wanted)
 
     def forward(self, taps: dict[int, Tensor]) -> Prediction:

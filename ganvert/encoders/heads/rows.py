@@ -1,4 +1,4 @@
-"""The linear layer at the end of heads that make all rows of W+ at once."""
+"""The linear layer at the end of heads that predict all rows of W+ at once."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ __all__ = ["Rows"]
 
 
 class Rows(nn.Module):
-    """One linear layer per row, kept as a single one: [N, inputs] to [N, num_ws, w_dim].
+    """One linear layer per row, stored as a single one: [N, inputs] to [N, num_ws, w_dim].
 
-    With `code` above 0 all rows are made of as many numbers only, so that the layer is small (ours; papers have none).
+    With `code` above 0 all rows share a bottleneck of that many numbers, which keeps the layer small (our choice; the
+    papers have none).
     """
 
     def __init__(self, generator: Generator, inputs: int, *, code: int = 0, norm: bool = False) -> None:
-        """`norm` ends in batch normalisation of every number."""
+        """Build it; `norm` ends in batch normalisation of every coordinate."""
         super().__init__()
         self.num_ws, self.w_dim = generator.num_ws, generator.w_dim
         outputs = self.num_ws * self.w_dim

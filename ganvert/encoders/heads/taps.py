@@ -1,4 +1,4 @@
-"""Which feature map a head reads, and how it gets the size it needs."""
+"""Choosing the feature map that a head reads, and resizing it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["nearest", "resized"]
 
 
 def nearest(sides: Iterable[int], size: int) -> int:
-    """The side that is `size`, or else the one with the ratio closest to it; the finer of two that are as close."""
+    """Return the side whose ratio to `size` is closest to 1; the finer of two that are equally close."""
     return min(sides, key=lambda side: (abs(math.log2(side / size)), -side))
 
 
 def resized(x: Tensor, size: int) -> Tensor:
-    """Maps [N, c, side, side] as [N, c, size, size]: means of areas where that is smaller, bilinear where larger."""
+    """Return maps [N, c, side, side] as [N, c, size, size]: area means to shrink, bilinear to enlarge."""
     side = x.shape[-1]
     if side == size:
         return x

@@ -20,7 +20,7 @@ from ganvert.losses import LOSSES
 from ganvert.scoring.metrics import METRICS
 from ganvert.spaces import SPACES
 from ganvert.training.optimisers import OPTIMISERS
-from ganvert.training.regularisers import REGULARISERS as TRAINING_REGULARISERS
+from ganvert.training.penalties import PREDICTION_PENALTIES
 
 REGISTRIES = {
     "generator": GENERATORS,
@@ -32,7 +32,7 @@ REGISTRIES = {
     "backbone": BACKBONES,
     "head": HEADS,
     "optimiser": OPTIMISERS,
-    "regulariser of encoders": TRAINING_REGULARISERS,
+    "penalty of predictions": PREDICTION_PENALTIES,
     "discriminator": DISCRIMINATORS,
     "direction finder": DIRECTIONS,
     "edit": EDITS,

@@ -130,7 +130,7 @@ def test_heads_of_table_s1(large: StyleGAN2) -> None:
         out = neck(meta_taps(TABLE_S1))
         wide: list[tuple[int, ...]] = []
         for layer in padding.extract:
-            layer.register_forward_hook(lambda _, told, __: wide.append(tuple(told[0].shape[1:])))
+            layer.register_forward_hook(lambda _, inputs, __: wide.append(tuple(inputs[0].shape[1:])))
         ws, pad = style(out), padding(out)
     assert shapes_of(out) == {side: (512, side, side) for side in (64, 32, 16)}
     assert isinstance(neck.top, nn.Identity)
@@ -196,7 +196,7 @@ def test_other_published_sizes(largest: StyleGAN2) -> None:
         assert shapes_of(last(twice(torch.empty(1, 6, 256, 256)))) == {"ws": (18, 512)}
 
 
-def test_one_look_at_256_px() -> None:
+def test_one_pass_at_256_px() -> None:
     with torch.no_grad():
         out = IR50(channels=3, px=256, folder=None).eval()(normal([0], (3, 256, 256)))
     assert shapes_of(out) == {side: (c, side, side) for side, c in TABLE_S1.items()}
@@ -394,9 +394,9 @@ def test_padding_is_the_middle_of_one_map(tiny_generator: MobileStyleGAN) -> Non
     own = head.own
     assert torch.equal(own, tiny_generator.const)
     m = normal([0], (channels, 32, 32))
-    told = head({32: m})
-    assert torch.equal(told["const"], own)
-    rings = {name: value for name, value in told.items() if name != "const"}
+    prediction = head({32: m})
+    assert torch.equal(prediction["const"], own)
+    rings = {name: value for name, value in prediction.items() if name != "const"}
     assert len(rings) == 4 and all(not value.any() for value in rings.values())
     # The crops themselves.
     nn.init.ones_(head.gain)
@@ -404,8 +404,8 @@ def test_padding_is_the_middle_of_one_map(tiny_generator: MobileStyleGAN) -> Non
     assert len(copies) >= 3
     for layer in copies:
         layer.weight.data.copy_(torch.eye(channels)[:, :, None, None])
-    told = head({32: m})
-    torch.testing.assert_close(told["const"], own + m[:, :, 14:18, 14:18])
+    prediction = head({32: m})
+    torch.testing.assert_close(prediction["const"], own + m[:, :, 14:18, 14:18])
     wide = F.interpolate(m, size=(34, 34), mode="bicubic", align_corners=True)
     torch.testing.assert_close(wide[..., 0, 0], m[..., 0, 0])  # corners stay
     for conv in head.convs:
@@ -413,7 +413,7 @@ def test_padding_is_the_middle_of_one_map(tiny_generator: MobileStyleGAN) -> Non
             r, first = conv.resolution, (32 - conv.resolution) // 2
             crop = wide[:, :, first : first + r + 2, first : first + r + 2].clone()
             crop[:, :, 1:-1, 1:-1] = 0
-            torch.testing.assert_close(map_of(told[f"pad.{conv.name}"]), crop)
+            torch.testing.assert_close(map_of(prediction[f"pad.{conv.name}"]), crop)
 
 
 def test_padding_from_other_sizes(tiny_generator: MobileStyleGAN) -> None:
@@ -425,9 +425,9 @@ def test_padding_from_other_sizes(tiny_generator: MobileStyleGAN) -> None:
         nn.init.ones_(head.gain)
         for layer in head.extract:
             nn.init.normal_(layer.weight)
-        told = head(taps)
-        assert told["const"].shape == (2, *tiny_generator.const.shape[1:])
-        assert {name: value.shape[1] for name, value in told.items() if name != "const"} == {
+        prediction = head(taps)
+        assert prediction["const"].shape == (2, *tiny_generator.const.shape[1:])
+        assert {name: value.shape[1] for name, value in prediction.items() if name != "const"} == {
             f"pad.{conv.name}": conv.channels for conv in head.convs
         }
     assert "own" not in head.state_dict()

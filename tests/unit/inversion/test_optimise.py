@@ -16,7 +16,7 @@ from ganvert.base.errors import ParamsError, UnknownNameError, UnsupportedError
 from ganvert.codes import codes_of_inversion, read_codes, write_codes
 from ganvert.compute.random import normal
 from ganvert.encoders import Encoder, EncoderSpec, Prediction, load_encoder
-from ganvert.encoders.together import Encoders
+from ganvert.encoders.joint import JointEncoder
 from ganvert.generators.base import Generator, SynthesisInput
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.inversion.methods.optimise_options import OptimiseOptions
@@ -169,14 +169,14 @@ def test_what_an_encoder_predicts_is_where_a_method_starts(context: Context, tar
     free = run(optimiser(space="f16/wplus", init="encoder"), targets, alone)
     assert (held.variables["f"] - f0).abs().amax() < 0.3 * (free.variables["f"] - f0).abs().amax()
 
-    both = Encoders([MeanEncoder(generator), MeanEncoder(generator, f16=f0)])
+    both = JointEncoder([MeanEncoder(generator), MeanEncoder(generator, f16=f0)])
     together = dataclasses.replace(context, encoder=both)
     found = run(optimiser(space="f16/wplus", regularise={"encoder": 1.0}, **still), targets, together)
     rows = (generator.w_avg + both.members[0].offset)[-found.variables["ws"].shape[1] :]  # type: ignore[operator]
     torch.testing.assert_close(found.variables["ws"], rows.expand(2, -1, -1))
     torch.testing.assert_close(found.variables["f"], f0.expand(2, *shape))
-    assert both.fingerprint() != Encoders(both.members[::-1]).fingerprint()
-    assert Encoders(both.members[:1]).fingerprint() == both.members[0].fingerprint()
+    assert both.fingerprint() != JointEncoder(both.members[::-1]).fingerprint()
+    assert JointEncoder(both.members[:1]).fingerprint() == both.members[0].fingerprint()
 
     for preset in (read_preset("mine", {"inverter": "feed_forward"}), optimiser(init="encoder")):
         with pytest.raises(UnsupportedError, match="predicts f16; space 'wplus' needs ws"):
@@ -190,9 +190,9 @@ def test_what_an_encoder_predicts_is_where_a_method_starts(context: Context, tar
     with pytest.raises(UnsupportedError, match="predicts f16, not ws"):
         run(optimiser(regularise={"encoder": 1.0}), targets, alone)
     with pytest.raises(UnsupportedError, match="predicts f16, not ws"):
-        Encoders([alone.require_encoder()]).rows(targets)  # type: ignore[list-item]
+        JointEncoder([alone.require_encoder()]).rows(targets)  # type: ignore[list-item]
     with pytest.raises(ParamsError, match="at least one"):
-        Encoders([])
+        JointEncoder([])
 
 
 def test_schedule_of_the_stylegan2_projector() -> None:

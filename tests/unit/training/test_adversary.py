@@ -65,11 +65,11 @@ def test_r1_of_a_linear_discriminator(tiny_generator: MobileStyleGAN, kind: str)
     """Its penalty is gamma / 2 * |weight|^2, so weight decay: w - lr * (slope + every * gamma * w)."""
     if kind == "latent":
         real, fake = (normal(seeds, (1, 16)) for seeds in (range(4), range(4, 8)))
-        weight, drop, told = 0.1 * normal([9], (16,))[0], (slice(None), 0), LATENT
+        weight, drop, base = 0.1 * normal([9], (16,))[0], (slice(None), 0), LATENT
     else:
         real, fake = (normal(seeds, (3, 16, 16)) for seeds in (range(4), range(4, 7)))
-        weight, drop, told = 0.1 * normal([9], (3, 16, 16))[0], (slice(None),), PICTURE
-    options = dataclasses.replace(told, r1=3.0, r1_every=1, pool=0)
+        weight, drop, base = 0.1 * normal([9], (3, 16, 16))[0], (slice(None),), PICTURE
+    options = dataclasses.replace(base, r1=3.0, r1_every=1, pool=0)
     game = linear_game(tiny_generator, options, weight, 0.01)
     loss = game.update(real, fake, 0)
     gradient = slope(weight, real[drop], fake[drop])
@@ -136,11 +136,11 @@ def test_the_checkpoints_own_discriminator(tiny_generator: MobileStyleGAN) -> No
     for options, px in ((PICTURE, 16), (dataclasses.replace(PICTURE, px=64), 64)):
         assert Adversary(options, tiny_generator, own, 0).px == px
     assert Adversary(dataclasses.replace(PICTURE, px=None), tiny_generator, None, 0).px == 64
-    with pytest.raises(UnsupportedError, match="looks at 1 channels, its generator draws 3"):
+    with pytest.raises(UnsupportedError, match="takes 1 channels, its generator draws 3"):
         Adversary(dataclasses.replace(PICTURE, px=None), tiny_generator, fresh(64, image_channels=1), 0)
     with pytest.raises(ParamsError, match=r"adversary\.px is 128"):
         Adversary(dataclasses.replace(PICTURE, px=128), tiny_generator, None, 0)
-    with pytest.raises(ShapeError, match="pictures of 8 px cannot be judged at 16 px"):
+    with pytest.raises(ShapeError, match="images of 8 px cannot be judged at 16 px"):
         Adversary(PICTURE, tiny_generator, None, 0).update(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 64, 64), 0)
     with pytest.raises(ShapeError, match="needs photographs"):
         Adversary(PICTURE, tiny_generator, None, 0).update(None, torch.zeros(1, 3, 64, 64), 0)
@@ -230,7 +230,7 @@ def test_it_learns_what_the_mapping_network_makes(tiny_generator: MobileStyleGAN
 
 
 @pytest.mark.parametrize(
-    "told",
+    "given",
     [
         {"weight": 0.0},
         {"lr": -1.0},
@@ -241,9 +241,9 @@ def test_it_learns_what_the_mapping_network_makes(tiny_generator: MobileStyleGAN
         {"kind": "latent", "px": 64},
     ],
 )
-def test_refusals(told: dict[str, object]) -> None:
+def test_refusals(given: dict[str, object]) -> None:
     with pytest.raises(ParamsError):
-        AdversaryOptions(**{"kind": "picture", "weight": 1.0, **told})
+        AdversaryOptions(**{"kind": "picture", "weight": 1.0, **given})
 
 
 def test_rows_of_another_width(tiny_generator: MobileStyleGAN) -> None:

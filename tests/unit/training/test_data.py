@@ -72,28 +72,28 @@ def data(
     **more: Any,
 ) -> Data:
     spec = EncoderSpec(backbone=backbone, heads={"compact": {"width": 8, "code": 8}})
-    told = params.build(DataOptions, {"px": 64, "validation": 0, **more}, "data")
-    return Data(generator, Encoder(spec, generator), told, of, seed, work)
+    built = params.build(DataOptions, {"px": 64, "validation": 0, **more}, "data")
+    return Data(generator, Encoder(spec, generator), built, of, seed, work)
 
 
 # --- which pictures
 
 
 def test_a_step_is_decided_by_its_number(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
-    told: dict[str, Any] = {"samples": 10, "photos": 0.3, "photo_variants": 2, "validation": 2}
-    one = data(tiny_generator, tmp_path / "one", photos(9), **told)
-    other = data(tiny_generator, tmp_path / "other", photos(9), **told)
+    settings: dict[str, Any] = {"samples": 10, "photos": 0.3, "photo_variants": 2, "validation": 2}
+    one = data(tiny_generator, tmp_path / "one", photos(9), **settings)
+    other = data(tiny_generator, tmp_path / "other", photos(9), **settings)
     forward = [one.items(step, 5) for step in range(30)]
     back = [other.items(step, 5) for step in reversed(range(30))][::-1]
     assert forward == back
-    reseeded = data(tiny_generator, tmp_path / "one", photos(9), seed=1, **told)
+    reseeded = data(tiny_generator, tmp_path / "one", photos(9), seed=1, **settings)
     assert forward != [reseeded.items(step, 5) for step in range(30)]
 
 
 @pytest.mark.parametrize(("share", "batch"), [(0.0, 4), (0.1, 4), (0.334, 24), (0.5, 1), (0.7, 3), (1.0, 4)])
 def test_photographs_keep_their_share(share: float, batch: int, tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
-    told = data(tiny_generator, tmp_path, photos(7), samples=40, photos=share)
-    steps = [told.items(step, batch) for step in range(60)]
+    mixed = data(tiny_generator, tmp_path, photos(7), samples=40, photos=share)
+    steps = [mixed.items(step, batch) for step in range(60)]
     assert {len(items) for items in steps} == {batch}
     counts = np.cumsum([sum(item.kind == "photo" for item in items) for items in steps])
     assert np.abs(counts - share * batch * np.arange(1, 61)).max() <= 0.5 + 1e-6
@@ -108,15 +108,15 @@ def test_photographs_keep_their_share(share: float, batch: int, tiny_generator: 
 
 def test_held_out_photographs_are_not_seen(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
     given = photos(12)
-    told = data(tiny_generator, tmp_path, given, photos=1.0, validation=4)
-    assert told.photos is not None and told.held_out is not None
-    assert len(told.held_out.ids) == 4
-    assert sorted(told.photos.ids + told.held_out.ids) == list(given.ids)
-    for part in (told.photos, told.held_out):
+    split = data(tiny_generator, tmp_path, given, photos=1.0, validation=4)
+    assert split.photos is not None and split.held_out is not None
+    assert len(split.held_out.ids) == 4
+    assert sorted(split.photos.ids + split.held_out.ids) == list(given.ids)
+    for part in (split.photos, split.held_out):
         for name, pixels in zip(part.ids, part.pixels, strict=True):
             assert np.array_equal(pixels, given.pixels[given.ids.index(name)])
-    items = [item for step in range(20) for item in told.items(step, 4)]
-    assert {told.photos.ids[item.index] for item in items} == set(told.photos.ids)
+    items = [item for step in range(20) for item in split.items(step, 4)]
+    assert {split.photos.ids[item.index] for item in items} == set(split.photos.ids)
 
 
 def test_more_photographs_leave_most_of_those_held_out() -> None:
@@ -170,8 +170,8 @@ def test_samples_are_the_pictures_of_their_seeds(tiny_generator: MobileStyleGAN,
     ws = kept.ws_of([5, 0, 3])
     torch.testing.assert_close(ws, ws_of(tiny_generator, [5, 0, 3]))
     wanted = from_pil(to_pil(picture_of(tiny_generator, ws, 64)))
-    for told in (kept, new):
-        seen, target = told.pictures(items)
+    for source in (kept, new):
+        seen, target = source.pictures(items)
         assert torch.equal(seen, target)
         assert float((seen - wanted).abs().max()) <= 1.01 / 127.5  # rounding to eight bits, in other batches
     assert [item.index for step in range(3) for item in new.items(step, 2)] == list(range(6))  # for ever new
@@ -180,8 +180,8 @@ def test_samples_are_the_pictures_of_their_seeds(tiny_generator: MobileStyleGAN,
 def test_truncated_samples_are_others(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
     plain = data(tiny_generator, tmp_path, samples=4)
     truncated = data(tiny_generator, tmp_path, samples=4, psi=0.5, cutoff=3)
-    for told in (plain, truncated):
-        told.prepare(range(1), 4)
+    for source in (plain, truncated):
+        source.prepare(range(1), 4)
     items = plain.items(0, 4)
     assert not torch.equal(plain.pictures(items)[0], truncated.pictures(items)[0])
     half = (truncated.ws_of([1]) - tiny_generator.w_avg) / (plain.ws_of([1]) - tiny_generator.w_avg)
@@ -192,10 +192,10 @@ def test_truncated_samples_are_others(tiny_generator: MobileStyleGAN, tmp_path: 
 
 def test_samples_are_never_moved_and_photographs_are(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
     """A moved sample no longer belongs to its code; only what the encoder sees of it may be spoilt."""
-    told: dict[str, Any] = {"samples": 4, "photos": 0.5, "photo_variants": 3, "sample_variants": 3}
-    plain = data(tiny_generator, tmp_path, photos(4), **told)
-    moved = data(tiny_generator, tmp_path, photos(4), **told, augment={"mirror": True, "rotate": 10.0})
-    changed = data(tiny_generator, tmp_path, photos(4), **told, augment=AUGMENT)
+    settings: dict[str, Any] = {"samples": 4, "photos": 0.5, "photo_variants": 3, "sample_variants": 3}
+    plain = data(tiny_generator, tmp_path, photos(4), **settings)
+    moved = data(tiny_generator, tmp_path, photos(4), **settings, augment={"mirror": True, "rotate": 10.0})
+    changed = data(tiny_generator, tmp_path, photos(4), **settings, augment=AUGMENT)
     plain.prepare(range(4), 4)
     samples = [Item("sample", i, variant) for i in range(4) for variant in range(3)]
     pictures = [Item("photo", i, variant) for i in range(4) for variant in range(3)]
@@ -212,13 +212,19 @@ def test_samples_are_never_moved_and_photographs_are(tiny_generator: MobileStyle
 
 
 def test_variants_can_be_made_again(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
-    told: dict[str, Any] = {"samples": 4, "photos": 0.5, "photo_variants": 2, "sample_variants": 0, "augment": AUGMENT}
-    one = data(tiny_generator, tmp_path, photos(4), **told)
+    settings: dict[str, Any] = {
+        "samples": 4,
+        "photos": 0.5,
+        "photo_variants": 2,
+        "sample_variants": 0,
+        "augment": AUGMENT,
+    }
+    one = data(tiny_generator, tmp_path, photos(4), **settings)
     one.prepare(range(20), 4)
     items = [item for step in range(20) for item in one.items(step, 4)]
     assert {item.variant for item in items if item.kind == "photo"} == {0, 1}
     assert {item.variant for item in items if item.kind == "sample"} == set(range(10))  # as many as epochs
-    other = data(tiny_generator, tmp_path, photos(4), **told)
+    other = data(tiny_generator, tmp_path, photos(4), **settings)
     mixed = [items[i] for i in (3, 0, 17, 40, 41, 79)]
     for part, again in zip(one.pictures(mixed), other.pictures(mixed), strict=True):
         assert torch.equal(part, again)
@@ -226,7 +232,7 @@ def test_variants_can_be_made_again(tiny_generator: MobileStyleGAN, tmp_path: Pa
         assert torch.equal(other.pictures([item])[0][0], one.pictures(mixed)[0][i])
     versions = one.pictures([Item("photo", 1, 0), Item("photo", 1, 1), Item("photo", 2, 0)])[0]
     assert not torch.equal(versions[0], versions[1])
-    reseeded = data(tiny_generator, tmp_path, photos(4), seed=1, **told)
+    reseeded = data(tiny_generator, tmp_path, photos(4), seed=1, **settings)
     assert not torch.equal(reseeded.pictures(mixed)[0], one.pictures(mixed)[0])
 
 
@@ -234,12 +240,18 @@ def test_variants_can_be_made_again(tiny_generator: MobileStyleGAN, tmp_path: Pa
 
 
 def test_kept_features_are_those_of_the_pictures(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
-    told: dict[str, Any] = {"samples": 6, "photos": 0.4, "photo_variants": 2, "sample_variants": 2, "augment": AUGMENT}
-    kept = data(tiny_generator, tmp_path, photos(5), "still", **told)
+    settings: dict[str, Any] = {
+        "samples": 6,
+        "photos": 0.4,
+        "photo_variants": 2,
+        "sample_variants": 2,
+        "augment": AUGMENT,
+    }
+    kept = data(tiny_generator, tmp_path, photos(5), "still", **settings)
     kept.prepare(range(8), 5)
     different = {item for step in range(8) for item in kept.items(step, 5)}
     assert Still.seen == len(different)  # each once
-    fresh = data(tiny_generator, tmp_path, photos(5), "moving", **told)
+    fresh = data(tiny_generator, tmp_path, photos(5), "moving", **settings)
     for step in range(8):
         items = kept.items(step, 5)
         assert items == fresh.items(step, 5)
@@ -250,7 +262,7 @@ def test_kept_features_are_those_of_the_pictures(tiny_generator: MobileStyleGAN,
             assert given[side].dtype == torch.float32
             torch.testing.assert_close(given[side], value, rtol=1e-3, atol=2e-3)
     Still.seen = 0
-    again = data(tiny_generator, tmp_path, photos(5), "still", **told)
+    again = data(tiny_generator, tmp_path, photos(5), "still", **settings)
     again.prepare(range(8), 5)
     again.taps(kept.items(0, 5), kept.pictures(kept.items(0, 5))[0])
     assert Still.seen == 0
@@ -258,13 +270,13 @@ def test_kept_features_are_those_of_the_pictures(tiny_generator: MobileStyleGAN,
 
 def test_what_comes_new_each_time_is_not_kept(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
     """Photographs without variants are looked at afresh beside samples that are kept, each in its place."""
-    told: dict[str, Any] = {"samples": 6, "photos": 0.5, "photo_variants": 0, "augment": {"noise": 0.2}}
-    mixed = data(tiny_generator, tmp_path, photos(3), "still", **told)
+    settings: dict[str, Any] = {"samples": 6, "photos": 0.5, "photo_variants": 0, "augment": {"noise": 0.2}}
+    mixed = data(tiny_generator, tmp_path, photos(3), "still", **settings)
     mixed.prepare(range(4), 4)
     for step in range(4):
         items = mixed.items(step, 4)[::-1] if step % 2 else mixed.items(step, 4)
         seen = mixed.pictures(items)[0]
-        wanted = mixed.encoder.look(area_resize(seen, 32))
+        wanted = mixed.encoder.features(area_resize(seen, 32))
         for side, value in mixed.taps(items, seen).items():
             torch.testing.assert_close(value, wanted[side], rtol=1e-3, atol=2e-3)
     assert len(list((tmp_path / "features").glob("photo*"))) == 0
@@ -285,14 +297,14 @@ def test_what_comes_new_each_time_is_not_kept(tiny_generator: MobileStyleGAN, tm
 def test_features_of_other_options_are_others(
     more: dict[str, Any], tiny_generator: MobileStyleGAN, tmp_path: Path
 ) -> None:
-    told: dict[str, Any] = {"samples": 6, "augment": {"noise": 0.2}}
-    for each in (told, {**told, **more}):
+    settings: dict[str, Any] = {"samples": 6, "augment": {"noise": 0.2}}
+    for each in (settings, {**settings, **more}):
         made = data(tiny_generator, tmp_path, None, "still", **each)
         made.prepare(range(6), 3)
         for step in range(6):
             items = made.items(step, 3)
             seen = made.pictures(items)[0]
-            for side, value in made.encoder.look(area_resize(seen, 32)).items():
+            for side, value in made.encoder.features(area_resize(seen, 32)).items():
                 torch.testing.assert_close(made.taps(items, seen)[side], value, rtol=1e-3, atol=2e-3)
 
 
@@ -300,6 +312,6 @@ def test_long_runs_are_not_listed_for_nothing(
     tiny_generator: MobileStyleGAN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where nothing is kept there is nothing to prepare, were it for 14 million pictures."""
-    told = data(tiny_generator, tmp_path, photos(4), photos=0.5)
-    monkeypatch.setattr(told, "items", lambda *_: pytest.fail("asked for a step"))
-    told.prepare(range(109375), 128)
+    endless = data(tiny_generator, tmp_path, photos(4), photos=0.5)
+    monkeypatch.setattr(endless, "items", lambda *_: pytest.fail("asked for a step"))
+    endless.prepare(range(109375), 128)

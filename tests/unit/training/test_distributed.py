@@ -1,4 +1,4 @@
-"""Two processes on the CPU do what one does; this file is also what they run."""
+"""Two processes on the CPU do what one does; this file is also the program that they run."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from ganvert.base.errors import UnsupportedError
 from ganvert.compute.random import normal
+from ganvert.encoders import BACKBONES
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
+from ganvert.training import Photos, Trained, TrainOptions, train
 from ganvert.training.adversary import Adversary, AdversaryOptions
-from ganvert.training.distributed import World, broadcast_, collect, leave, share, sum_gradients, synchronised, world
+from ganvert.training.distributed import World, collect, leave, share, sum_gradients, synchronised, world
 
 BATCH, STEPS = 5, 12  # shares of three and two
 GAMES = {
@@ -34,9 +36,6 @@ def filled(module: nn.Module, seed: int) -> nn.Module:
 def trained(here: World) -> dict[str, Tensor]:
     """A small network after some steps of Adam, each process with its share of every batch."""
     network = filled(nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2), nn.Linear(2, 2)), 0)
-    network.register_buffer("noted", torch.tensor([float(here.rank)]))
-    broadcast_(network, here)
-    assert float(network.noted) == 0
     adam = torch.optim.Adam(network.parameters(), lr=0.01)
     for step in range(STEPS):
         mine = share(range(step * BATCH, (step + 1) * BATCH), here)
@@ -75,8 +74,36 @@ def small_generator() -> MobileStyleGAN:
     return generator.eval().requires_grad_(False)  # type: ignore[return-value]
 
 
-def all_of_it(here: World) -> dict[str, Tensor]:
+def game_and_network(here: World) -> dict[str, Tensor]:
     return {**trained(here), **played(here, small_generator())}
+
+
+def trained_encoder(out: Path, options: Callable[..., TrainOptions], waves: Callable[..., Photos]) -> Trained:
+    """A training in which the processes have uneven shares, and in some steps nothing to compare."""
+    training = options(
+        encoder={"heads": {"compact": {"width": 8, "code": 16, "drop": 0.0}}},
+        batch=5,  # shares of three and two
+        steps=6,
+        data={
+            "px": 32,
+            "photos": 0.3,
+            "photo_variants": 2,
+            "augment": {"mirror": True, "colour": 0.3, "noise": 0.1},
+        },
+        optimiser={"kind": "ranger", "lr": 0.003, "betas": (0.95, 0.999)},
+        objective=[{"loss": "mse"}],
+        objective_on="photos",  # one or two a step: of one photograph one process has none
+        adversary={"kind": "latent", "weight": 0.1, "lr": 0.001, "pool": 4, "r1_every": 2},
+        regularise={"w_norm": 0.01},
+        ema=0.9,
+        clip=0.5,
+    )
+    generator = MobileStyleGAN([8, 8, 8], z_dim=8, w_dim=8, mapping_layers=1)
+    with torch.no_grad():
+        for i, (name, value) in enumerate(generator.state_dict().items()):
+            value.copy_(0.3 * normal([i], value.shape)[0] + float(name.endswith("bias") and "affine" in name))
+    generator = generator.eval().requires_grad_(False)
+    return train(generator, training, out / "work", photos=waves(5, 32))
 
 
 def process(out: Path) -> None:
@@ -84,7 +111,7 @@ def process(out: Path) -> None:
     torch.set_num_threads(1)
     here = world()
     assert world() == here and here.size == 2
-    found = all_of_it(here)
+    found = game_and_network(here)
     mine = torch.tensor(share(range(7), here))
     found["collected"] = collect(mine[:, None] * torch.ones(2), here)
     found["uneven"] = collect(torch.full((3 * here.rank,), here.rank), here)
@@ -92,6 +119,13 @@ def process(out: Path) -> None:
     (out / f"{here.rank}.json").write_text(json.dumps(record))
     here.wait()
     torch.save(found, out / f"{here.rank}.pt")
+
+    import conftest  # the one beside this file, which is a program here
+
+    BACKBONES["tiny"] = conftest.Tiny
+    encoder = trained_encoder(out, conftest.make_options, conftest.make_waves)
+    state = {"state": encoder.encoder.state_dict(), "records": encoder.records}
+    torch.save(state, out / f"trained-{here.rank}.pt")
     leave()
 
 
@@ -105,7 +139,7 @@ def found(tmp_path_factory: pytest.TempPathFactory, in_two_processes: Callable[[
 
 @pytest.mark.slow
 def test_two_processes_are_as_one(found: Path) -> None:
-    one = all_of_it(World())
+    one = game_and_network(World())
     first, second = (torch.load(found / f"{rank}.pt") for rank in (0, 1))
     for name, value in one.items():
         assert torch.equal(first[name], second[name]), name
@@ -115,12 +149,28 @@ def test_two_processes_are_as_one(found: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_processes_tell_each_other(found: Path) -> None:
+def test_two_processes_train_as_one(
+    found: Path, tmp_path: Path, options: Callable[..., TrainOptions], waves: Callable[..., Photos]
+) -> None:
+    first, second = (torch.load(found / f"trained-{rank}.pt") for rank in (0, 1))
+    alone = trained_encoder(tmp_path, options, waves)
+    assert all("picture" in record for record in alone.records)
+    for record, a, b in zip(alone.records, first["records"], second["records"], strict=True):
+        assert a == b
+        assert a == pytest.approx(record, rel=1e-4, abs=1e-6)
+    for name, value in alone.encoder.state_dict().items():
+        assert torch.equal(first["state"][name], second["state"][name]), name
+        torch.testing.assert_close(first["state"][name], value, rtol=1e-5, atol=1e-5)
+    assert len(list((found / "work/checkpoints").iterdir())) == 1
+
+
+@pytest.mark.slow
+def test_what_processes_exchange(found: Path) -> None:
     for rank in (0, 1):
         assert json.loads((found / f"{rank}.json").read_text()) == {"both": 4.0, "only 0": 2.0, "only 1": 2.0}
-        told = torch.load(found / f"{rank}.pt")
-        assert torch.equal(told["collected"], torch.arange(7.0)[:, None].expand(7, 2))
-        assert told["uneven"].tolist() == [1, 1, 1]
+        collected = torch.load(found / f"{rank}.pt")
+        assert torch.equal(collected["collected"], torch.arange(7.0)[:, None].expand(7, 2))
+        assert collected["uneven"].tolist() == [1, 1, 1]
 
 
 def test_shares() -> None:
@@ -136,7 +186,6 @@ def test_one_process_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     network = nn.Linear(2, 2)
     sum_gradients(network.parameters(), here)
     assert network.weight.grad is None
-    broadcast_(network, here)
     here.wait()
     assert here.sum({"a": 1.0}) == {"a": 1.0}
     assert torch.equal(collect(network.weight, here), network.weight)

@@ -17,8 +17,8 @@ from ganvert.training.optimisers import (
     OPTIMISERS,
     OptimiserOptions,
     Ranger,
+    decayed_learning_rate,
     flat_state,
-    learning_rate,
     load_flat_state,
     make_optimiser,
     set_learning_rate,
@@ -110,7 +110,7 @@ def run(options: OptimiserOptions, interrupted: bool, path: Path) -> dict[str, T
             network.load_state_dict(weights)
             optimiser = make_optimiser(network.parameters(), options)
             load_flat_state(optimiser, load_file(path))
-        set_learning_rate(optimiser, learning_rate(step, 20, options))
+        set_learning_rate(optimiser, decayed_learning_rate(step, 20, options))
         optimiser.zero_grad()
         network(normal([step], (4, 6))[0]).square().mean().backward()
         optimiser.step()
@@ -141,15 +141,15 @@ def test_a_state_is_a_copy_both_ways() -> None:
 
 def test_states_of_something_else() -> None:
     optimiser = make_optimiser([nn.Parameter(torch.ones(3))], OptimiserOptions(lr=0.1))
-    for name, value, told in (
+    for name, value, message in (
         ("1.exp_avg", torch.ones(3), "none of its 1 parameters"),
         ("exp_avg", torch.ones(3), "none of its"),
         ("0.exp_avg", torch.ones(4), r"shape \[4\], wanted \[3\]"),
     ):
-        with pytest.raises(CheckpointError, match=told):
+        with pytest.raises(CheckpointError, match=message):
             load_flat_state(optimiser, {name: value})
     optimiser.state[optimiser.param_groups[0]["params"][0]]["count"] = 3
-    with pytest.raises(UnsupportedError, match="keeps a int as count"):
+    with pytest.raises(UnsupportedError, match="keeps count as a int"):
         flat_state(optimiser)
 
 
@@ -157,9 +157,9 @@ def test_states_of_something_else() -> None:
 
 
 def test_schedules_in_closed_form() -> None:
-    def rates(**told: object) -> list[float]:
-        options = build(OptimiserOptions, {"lr": 2.0, **told}, "optimiser")
-        return [learning_rate(step, 100, options) for step in (0, 25, 50, 99, 100)]
+    def rates(**given: object) -> list[float]:
+        options = build(OptimiserOptions, {"lr": 2.0, **given}, "optimiser")
+        return [decayed_learning_rate(step, 100, options) for step in (0, 25, 50, 99, 100)]
 
     assert rates() == [2.0] * 5
     assert rates(decay="cosine")[::2] == pytest.approx([2.0, 1.1, 0.2])
@@ -169,7 +169,7 @@ def test_schedules_in_closed_form() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "given",
     [
         {"lr": 0.0},
         {"lr": math.nan},
@@ -183,9 +183,9 @@ def test_schedules_in_closed_form() -> None:
         {"lr": 1.0, "decay": "linear"},
     ],
 )
-def test_refusals(told: dict[str, object]) -> None:
+def test_refusals(given: dict[str, object]) -> None:
     with pytest.raises(ParamsError, match="optimiser"):
-        build(OptimiserOptions, told, "optimiser")
+        build(OptimiserOptions, given, "optimiser")
 
 
 def test_unknown_kinds() -> None:

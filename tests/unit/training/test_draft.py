@@ -1,4 +1,4 @@
-"""The stand-in that draws pictures from an early activation."""
+"""The network that draws drafts from an early activation."""
 
 from __future__ import annotations
 
@@ -34,14 +34,18 @@ def learning(draft: Draft, generator: MobileStyleGAN, assets: Path, epochs: int)
 
 
 @pytest.fixture(scope="module")
-def learned(tiny_generator: MobileStyleGAN, assets: Path) -> tuple[Draft, list[float]]:
+def trained(tiny_generator: MobileStyleGAN, assets: Path) -> Draft:
+    """A network after one epoch: no layer is as it started."""
+    draft = Draft(tiny_generator)
+    learning(draft, tiny_generator, assets, 1)
+    return draft.eval()
+
+
+@pytest.mark.slow
+def test_learns(tiny_generator: MobileStyleGAN, assets: Path) -> None:
     draft = Draft(tiny_generator)
     losses = learning(draft, tiny_generator, assets, 16)
-    return draft.eval(), losses
-
-
-def test_learns(learned: tuple[Draft, list[float]], tiny_generator: MobileStyleGAN) -> None:
-    draft, losses = learned
+    draft.eval()
     assert len(losses) == 16 * 6
     assert sum(losses[-6:]) < 0.1 * sum(losses[:6])
     for seeds, most in ((range(16), 0.4), (range(1000, 1016), 0.9)):  # it has not seen the latter
@@ -64,25 +68,23 @@ def test_learns_the_same_again(tiny_generator: MobileStyleGAN, assets: Path) -> 
     assert all(torch.equal(*pair) for pair in zip(*(draft.state_dict().values() for draft in drafts), strict=True))
 
 
-def test_files(learned: tuple[Draft, list[float]], tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
-    draft, _ = learned
-    draft.save(tmp_path / "draft.safetensors")
+def test_files(trained: Draft, tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    trained.save(tmp_path / "draft.safetensors")
     loaded = Draft.load(tmp_path / "draft.safetensors", tiny_generator)
-    told = SynthesisInput(ws=ws_of(tiny_generator, range(3)))
-    assert torch.equal(loaded.draw(tiny_generator, told), draft.draw(tiny_generator, told))
+    synthesis_input = SynthesisInput(ws=ws_of(tiny_generator, range(3)))
+    assert torch.equal(loaded.draw(tiny_generator, synthesis_input), trained.draw(tiny_generator, synthesis_input))
     with pytest.raises(CheckpointError, match="no such file"):
         Draft.load(tmp_path / "none.safetensors", tiny_generator)
 
 
-def test_everything_in_a_code_has_gradients(learned: tuple[Draft, list[float]], tiny_generator: MobileStyleGAN) -> None:
-    draft, _ = learned
+def test_everything_in_a_code_has_gradients(trained: Draft, tiny_generator: MobileStyleGAN) -> None:
     ws = ws_of(tiny_generator, [0]).clone().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(draft.draw(tiny_generator, SynthesisInput(ws=ws)).square().sum(), ws)
+    (gradient,) = torch.autograd.grad(trained.draw(tiny_generator, SynthesisInput(ws=ws)).square().sum(), ws)
     assert (gradient.abs().sum(dim=2) > 0).all()  # late rows through their mean
     point = next(p for p in tiny_generator.feature_points if p.first_row and p.shape[1] == 8)
     feature = torch.zeros(1, *point.shape, requires_grad=True)
-    told = SynthesisInput(ws=ws.detach(), features={point.name: feature})
-    (gradient,) = torch.autograd.grad(draft.draw(tiny_generator, told).sum(), feature)
+    synthesis_input = SynthesisInput(ws=ws.detach(), features={point.name: feature})
+    (gradient,) = torch.autograd.grad(trained.draw(tiny_generator, synthesis_input).sum(), feature)
     assert gradient.any()
 
 

@@ -1,4 +1,4 @@
-"""Samples: drawn by seed, drawn once, scored by tables and people's own functions."""
+"""Samples are scored by face models, by tables and by users' own functions."""
 
 from __future__ import annotations
 
@@ -12,27 +12,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 from PIL import Image
 
 from ganvert import faces, tables
-from ganvert import sampling as samples
 from ganvert.base.errors import InputError, ParamsError, TableError, UnknownNameError
-from ganvert.compute.random import normal
 from ganvert.faces import ATTRIBUTES
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.sampling import (
     PictureStore,
     SampleOptions,
     codes_of,
-    draw,
     load_callable,
-    prior_of,
     read_score_table,
     sample,
-    w_of,
     write_samples,
-    ws_of,
 )
 
 
@@ -55,23 +48,14 @@ class FakeScorer:
         return [dict.fromkeys(self.names, value if value > 60 else None) for value in values]
 
 
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Seeds in the order they are drawn."""
-    seen: list[int] = []
-
-    def counted(generator: MobileStyleGAN, seeds: Sequence[int], *more: Any) -> Any:
-        seen.extend(seeds)
-        return draw(generator, seeds, *more)
-
+@pytest.fixture(autouse=True)
+def fake_faces(monkeypatch: pytest.MonkeyPatch) -> None:
     FakeScorer.scored = 0
-    monkeypatch.setattr(samples, "draw", counted)
     monkeypatch.setattr(faces, "AttributeScorer", FakeScorer)
-    return seen
 
 
 def known_table(path: Path, generator: MobileStyleGAN, seeds: Sequence[int], shift: float = 0.0) -> str:
-    """What FakeScorer says about `seeds`, as a table made earlier; `shift` makes it wrong."""
+    """Write the scores of FakeScorer of `seeds`, as a table made earlier; `shift` makes it wrong."""
     columns: dict[str, Any] = {"seed": pa.array(seeds, pa.int32())}
     store = PictureStore(generator, path.parent / "known", 64, 64)
     store.fill(seeds)
@@ -81,29 +65,6 @@ def known_table(path: Path, generator: MobileStyleGAN, seeds: Sequence[int], shi
     pq.write_table(pa.table(columns).replace_schema_metadata({"generator": generator.fingerprint()}), path)
     FakeScorer.scored = 0
     return str(path)
-
-
-def test_pictures_depend_on_their_seed_alone(tiny_generator: MobileStyleGAN) -> None:
-    one = dict(draw(tiny_generator, [5, 6, 7, 8, 9], 32, batch=2))
-    other = dict(draw(tiny_generator, [9, 5], 32, batch=4))
-    assert list(one) == [5, 6, 7, 8, 9]
-    for seed, image in other.items():
-        assert image.shape == (3, 32, 32)
-        torch.testing.assert_close(image, one[seed], rtol=1e-4, atol=1e-5)
-    z, w = codes_of(tiny_generator, [9, 5])
-    assert torch.equal(z, normal([9, 5], (16,)))
-    torch.testing.assert_close(w, tiny_generator.map_to_w(z))
-    assert [part.shape for part in codes_of(tiny_generator, [])] == [(0, 16), (0, 16)]
-
-
-def test_store_draws_what_is_missing(tiny_generator: MobileStyleGAN, tmp_path: Path, drawn: list[int]) -> None:
-    PictureStore(tiny_generator, tmp_path, 10, 32).fill([1, 2])
-    store = PictureStore(tiny_generator, tmp_path, 10, 32)
-    store.fill([1, 2, 3])
-    assert drawn == [1, 2, 3]
-    images = torch.stack([image for _, image in draw(tiny_generator, [3, 1], 32)]).clamp(-1, 1)
-    torch.testing.assert_close(store.get([3, 1]), images, rtol=0, atol=1 / 250)
-    assert store.picture(3).size == (32, 32)
 
 
 def test_sample_without_a_known_table(tiny_generator: MobileStyleGAN, tmp_path: Path, drawn: list[int]) -> None:
@@ -150,14 +111,14 @@ def test_own_tables_and_callables(
     module.light = lambda pictures: [{"light": brightness(picture)} for picture in pictures]  # type: ignore[attr-defined]
     module.number = 3  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "own_scorers", module)
-    told = {"count": 3, "px": 64, "tables": (str(tmp_path / "own.csv"),)}
-    options = SampleOptions(**told, callables=("own_scorers:light",))  # type: ignore[arg-type]
+    options_given = {"count": 3, "px": 64, "tables": (str(tmp_path / "own.csv"),)}
+    options = SampleOptions(**options_given, callables=("own_scorers:light",))  # type: ignore[arg-type]
     got = sample(tiny_generator, options, tmp_path, tmp_path / "work")
     assert got.attributes == [*ATTRIBUTES, "beard", "light"]
     assert [row["beard"] for row in got.rows] == [1.5, None, 3.0]
     assert [row["light"] for row in got.rows] == [brightness(picture) for picture in got.pictures]
 
-    twice = SampleOptions(**{**told, "tables": told["tables"] * 2})  # type: ignore[operator, arg-type]
+    twice = SampleOptions(**{**options_given, "tables": options_given["tables"] * 2})  # type: ignore[operator, arg-type]
     with pytest.raises(TableError, match="'beard' is scored already"):
         sample(tiny_generator, twice, tmp_path, tmp_path / "work")
     with pytest.raises(ParamsError, match="own_scorers:dark"):
@@ -215,20 +176,3 @@ def test_other_attributes_than_faces_have(tiny_generator: MobileStyleGAN, tmp_pa
     assert sample(tiny_generator, few, tmp_path, tmp_path / "work").attributes == ["smile"]
     with pytest.raises(UnknownNameError, match="smiel"):
         SampleOptions(count=3, attributes=("smiel",))
-
-
-def test_a_class_and_rows_that_differ(
-    tiny_generator: MobileStyleGAN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = prior_of(tiny_generator)
-    monkeypatch.setattr(tiny_generator, "label", 4)
-    assert prior_of(tiny_generator) == before + "-4"
-    monkeypatch.undo()
-    z, plain = codes_of(tiny_generator, range(3))
-    assert torch.equal(ws_of(tiny_generator, range(3)), plain.unsqueeze(1).expand(-1, 8, -1))
-    factors = torch.linspace(0, 2, 8).unsqueeze(1)
-    mapping = type(tiny_generator)._mapping
-    monkeypatch.setattr(tiny_generator, "rows_differ", True)
-    monkeypatch.setattr(tiny_generator, "_mapping", lambda z, c: mapping(tiny_generator, z, c).unsqueeze(1) * factors)
-    torch.testing.assert_close(w_of(tiny_generator, z), plain)  # the factors' mean is one
-    torch.testing.assert_close(ws_of(tiny_generator, range(3))[:, -1], 2 * plain)

@@ -21,15 +21,15 @@ LEAST: dict[str, Any] = {
 MSE = {"loss": "mse"}
 
 
-def test_the_least_that_can_be_said() -> None:
-    told = params.build(TrainOptions, LEAST, "x")
-    assert told.data == DataOptions()
-    assert (told.encoder.space, told.first_step, told.seed, told.clip, told.ema) == ("wplus", 0, 0, 1.0, 0.0)
-    assert (told.picture, told.precision, told.objective_on, told.adversary) == ("full", "fp32", "all", None)
+def test_defaults() -> None:
+    least = params.build(TrainOptions, LEAST, "x")
+    assert least.data == DataOptions()
+    assert (least.encoder.space, least.first_step, least.seed, least.clip, least.ema) == ("wplus", 0, 0, 1.0, 0.0)
+    assert (least.picture, least.precision, least.objective_on, least.adversary) == ("full", "fp32", "all", None)
 
 
 @pytest.mark.parametrize(
-    ("more", "says"),
+    ("more", "message"),
     [
         ({"steps": 0}, "steps, batch and checkpoint_every must be at least 1"),
         ({"batch": 0}, "at least 1"),
@@ -45,7 +45,7 @@ def test_the_least_that_can_be_said() -> None:
         ({"objective": [{**MSE, "mask": "hair"}]}, "belong to inversion"),
         ({"objective": [{**MSE, "picture": "other"}]}, "belong to inversion"),
         ({"objective": [{"loss": "mes"}]}, "mse"),
-        ({"data": {"photos": 1.0}}, "photos: 1 leaves none"),
+        ({"data": {"photos": 1.0}}, "photos: 1 leaves no samples"),
         ({"objective": [MSE], "objective_on": "photos"}, "objective_on: photos: data.photos: 0 leaves none"),
         (
             {"latent": 0.0, "objective": [MSE], "objective_on": "samples", "data": {"photos": 1.0}},
@@ -73,12 +73,12 @@ def test_the_least_that_can_be_said() -> None:
         ({"encoder": {"backbone": "vgg", "heads": {"compact": {}}, "space": "wpluss"}}, "wplus"),
     ],
 )
-def test_what_may_not_be_said(more: dict[str, Any], says: str) -> None:
-    with pytest.raises(GanvertError, match=says):
+def test_refused_options(more: dict[str, Any], message: str) -> None:
+    with pytest.raises(GanvertError, match=message):
         params.build(TrainOptions, {**LEAST, **more}, "x")
 
 
 @pytest.mark.parametrize("name", ["steps", "batch", "data", "optimiser", "encoder"])
-def test_what_must_be_said(name: str) -> None:
+def test_required_options(name: str) -> None:
     with pytest.raises(ParamsError, match=f"x: missing keys .*'{name}'"):
         params.build(TrainOptions, {key: value for key, value in LEAST.items() if key != name}, "x")

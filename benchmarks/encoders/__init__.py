@@ -1,0 +1,1 @@
+"""Benchmarks of encoders, one module each; ``python -m benchmarks.encoders --help`` lists them."""

@@ -1,0 +1,67 @@
+"""Reconstructions of each encoder, without a step of optimisation. Baseline: the picture of w_avg."""
+
+from __future__ import annotations
+
+import argparse
+
+from PIL import Image
+
+from benchmarks.encoders.bench import (
+    ENCODERS,
+    Bench,
+    Row,
+    kept,
+    numbers,
+    per_image,
+    split,
+)
+from ganvert.images import to_pil
+from ganvert.scoring.statistics import summarise
+
+QUALITY = ("lpips_vgg", "lpips_alex", "mse", "ssim", "identity_dlib")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this benchmark."""
+    parser.add_argument("--encoders", nargs="+", default=ENCODERS)
+
+
+def run(bench: Bench) -> None:
+    """Score every encoder alone, against the picture of w_avg."""
+    mean = to_pil(bench.generator.synthesize(ws=bench.generator.w_avg.expand(1, bench.generator.num_ws, -1)))[0]
+    folder = bench.out / "quality"
+    results: dict[str, list[Row]] = {
+        "w_avg": [
+            kept(
+                folder / "w_avg" / crop.image_id / "scores.json",
+                bench.key(crop, metrics=list(QUALITY)),
+                lambda crop=crop: bench.scores(mean, crop, QUALITY),  # type: ignore[misc]
+            )
+            for crop in bench.crops
+        ]
+    }
+    for encoders in bench.options.encoders:
+        preset, context = bench.alone(split(encoders))
+        results[encoders] = [
+            bench.scored(folder / encoders / crop.image_id, crop, preset, context, QUALITY) for crop in bench.crops
+        ]
+    names = [bench.label(name) for name in QUALITY]
+    lines = [
+        {"encoder": name, **{what: summarise(numbers(rows, what)) for what in names}} for name, rows in results.items()
+    ]
+    over = [
+        {"encoder": name, **{what: summarise(numbers(rows, what) / numbers(results["w_avg"], what)) for what in names}}
+        for name, rows in results.items()
+        if name != "w_avg"
+    ]
+    bench.report(
+        "quality",
+        {"One pass, no optimisation": lines, "Over w_avg": over},
+        "identity_dlib is a distance, 0.6 the model's threshold; a picture or photograph without a face counts as "
+        "missing there. w_avg is one picture for all; ratios to it are taken per photograph, then averaged.",
+        per_image(bench, results),
+    )
+    pictures = {"photograph": [crop.image for crop in bench.shown()]}
+    for encoders in bench.options.encoders:
+        pictures[encoders] = [Image.open(folder / encoders / crop.image_id / "picture.png") for crop in bench.shown()]
+    bench.sheet("quality", pictures, len(bench.shown()))

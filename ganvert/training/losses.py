@@ -1,0 +1,184 @@
+"""The losses of encoder training: one function each, one number per image; :class:`Losses` lists those in use."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ganvert.compute.random import normal
+from ganvert.encoders import Prediction
+from ganvert.generators.base import Generator
+from ganvert.inversion.contract import Batch, Context
+from ganvert.inversion.objective import Objective
+from ganvert.training.adversary import Adversary
+from ganvert.training.batch import StepBatch, Subject
+from ganvert.training.data import Data
+from ganvert.training.options import TrainOptions
+from ganvert.training.penalties import PREDICTION_PENALTIES
+from ganvert.training.reconstruct import Reconstructor, own_feature
+
+__all__ = ["Loss", "Losses", "feature_loss", "latent_loss", "own_feature_loss", "w_spread"]
+
+#: Samples whose features give the mean square that ``feature`` is divided by.
+_FEATURE_SAMPLES = 32
+#: Samples whose w's give the spread that ``latent`` is divided by.
+_SPREAD_SAMPLES = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """One part of the total.
+
+    Attributes:
+        weight: of this part.
+        values: [n], one number per image of `subject` in this process's share.
+        subject: which images they are of.
+    """
+
+    weight: float
+    values: Tensor
+    subject: Subject
+
+
+def latent_loss(ws: Tensor, truth: Tensor, spread: Tensor) -> Tensor:
+    """Return the mean squared error of ws in units of the spread of w: 1 is what predicting w_avg costs.
+
+    Args:
+        ws: predicted, [n, num_ws, w_dim].
+        truth: what the samples were drawn from, of the same shape.
+        spread: standard deviations, see :func:`w_spread`.
+
+    Returns:
+        [n].
+    """
+    return ((ws - truth) / spread).square().mean(dim=(1, 2))
+
+
+def feature_loss(feature: Tensor, truth: Tensor, mean_square: Tensor) -> Tensor:
+    """Return the mean squared error of a feature map over the mean square of such maps.
+
+    Args:
+        feature: predicted, [n, c, h, w].
+        truth: the samples' own, of the same shape.
+        mean_square: of the generator's own maps; activations of StyleGAN have no fixed scale.
+
+    Returns:
+        [n].
+    """
+    return (feature - truth).square().mean(dim=(1, 2, 3)) / mean_square
+
+
+def own_feature_loss(feature: Tensor, own: Tensor) -> Tensor:
+    """Return the mean squared distance of a predicted feature from that of the predicted rows, [n].
+
+    It keeps feature and rows of one code consistent (FeatureStyleEncoder, Yao et al. 2022); both [n, c, h, w].
+    """
+    return (feature - own).square().mean(dim=(1, 2, 3))
+
+
+@torch.no_grad()
+def w_spread(generator: Generator) -> Tensor:
+    """Return the standard deviation of every coordinate of w, at least a hundredth of the largest.
+
+    The floor keeps a coordinate that hardly varies from dominating the loss.
+
+    Returns:
+        [w_dim]; [num_ws, w_dim] where the mapping gives every row its own w.
+    """
+    z = normal(range(_SPREAD_SAMPLES), (generator.z_dim,)).to(generator.w_avg)
+    spread = torch.cat([generator.map_to_w(part) for part in z.split(1024)]).std(dim=0)
+    return spread.clamp_min(float(spread.max()) / 100)
+
+
+class Losses:
+    """The losses that a training's options ask for."""
+
+    def __init__(
+        self,
+        options: TrainOptions,
+        data: Data,
+        reconstructor: Reconstructor,
+        adversary: Adversary | None,
+        folder: Path | None,
+    ) -> None:
+        """`folder` is the asset folder, for losses of images that have weights."""
+        self.options, self.data, self.reconstructor, self.adversary = options, data, reconstructor, adversary
+        self.generator = data.generator
+        self.context = Context(generator=self.generator, folder=folder)
+        self.spread = w_spread(self.generator) if options.latent else None
+        self._mean_squares: dict[str, Tensor] = {}
+
+    def __call__(self, batch: StepBatch, prediction: Prediction) -> tuple[dict[str, Loss], Tensor]:
+        """Return the losses of a prediction by name, and the reconstructions [n, C, r, r] that were drawn for them."""
+        losses = self.of_samples(batch, prediction) | self.of_prediction(prediction)
+        images, drawn = self.of_images(batch, prediction)
+        losses |= images
+        if self.adversary:
+            losses["adversary"] = self.of_adversary(prediction, drawn)
+        return losses, drawn
+
+    def of_samples(self, batch: StepBatch, prediction: Prediction) -> dict[str, Loss]:
+        """Return the losses against the codes that samples were drawn from: nothing needs to be drawn for them."""
+        if not batch.samples or not (self.options.latent or self.options.feature):
+            return {}
+        losses: dict[str, Loss] = {}
+        truth = self.data.ws_of([batch.items[i].index for i in batch.samples])
+        if self.spread is not None:
+            values = latent_loss(prediction["ws"][batch.samples], truth, self.spread)
+            losses["latent"] = Loss(self.options.latent, values, "sample")
+        if self.options.feature:
+            for name, feature in features_of(prediction).items():
+                own = own_feature(self.generator, truth, name)
+                values = feature_loss(feature[batch.samples], own, self.mean_square(name))
+                losses[f"feature {name}"] = Loss(self.options.feature, values, "sample")
+        return losses
+
+    def of_prediction(self, prediction: Prediction) -> dict[str, Loss]:
+        """Return the penalties of a prediction, which need nothing to compare with."""
+        losses = {
+            name: Loss(weight, PREDICTION_PENALTIES[name](prediction, self.generator.w_avg), "all")
+            for name, weight in self.options.regularise.items()
+        }
+        if self.options.own_feature:
+            for name, feature in features_of(prediction).items():
+                # The rows get no gradient here: the feature is to follow them, not the reverse.
+                own = own_feature(self.generator, prediction["ws"].detach(), name)
+                losses[f"own {name}"] = Loss(self.options.own_feature, own_feature_loss(feature, own), "all")
+        return losses
+
+    def of_images(self, batch: StepBatch, prediction: Prediction) -> tuple[dict[str, Loss], Tensor]:
+        """Return the losses of reconstructions, and the reconstructions; none of either where nothing is drawn."""
+        if not (self.options.draws and batch.drawn):
+            return {}, batch.target[:0]
+        drawn = self.reconstructor(batch, prediction)
+        losses: dict[str, Loss] = {}
+        if self.options.objective:
+            targets = Batch(targets=batch.target[batch.drawn], seeds=[0] * len(batch.drawn))
+            objective = Objective(self.options.objective, targets, self.context, drawn.shape[-1])
+            losses["picture"] = Loss(1.0, objective(drawn), self.options.subject)
+            if self.reconstructor.also is not None:
+                plain = self.reconstructor(batch, prediction, self.reconstructor.also)
+                name = f"picture in {self.reconstructor.also.name}"
+                losses[name] = Loss(1.0, objective(plain), self.options.subject)
+        return losses, drawn
+
+    def of_adversary(self, prediction: Prediction, drawn: Tensor) -> Loss:
+        """Return what the discriminator's verdict on reconstructions, or on rows, costs the encoder."""
+        assert self.adversary is not None
+        judged, subject = (drawn, self.options.subject) if self.adversary.of_pictures else (prediction["ws"], "all")
+        return Loss(self.adversary.options.weight, self.adversary.generator_loss(judged), subject)
+
+    def mean_square(self, name: str) -> Tensor:
+        """Return the mean square of the generator's feature "fSIZE", computed once."""
+        if name not in self._mean_squares:
+            many = own_feature(self.generator, self.data.ws_of(range(_FEATURE_SAMPLES)), name)
+            self._mean_squares[name] = many.square().mean()
+        return self._mean_squares[name]
+
+
+def features_of(prediction: Prediction) -> dict[str, Tensor]:
+    """Return the feature maps "fSIZE" of a prediction."""
+    return {name: value for name, value in prediction.items() if name[0] == "f"}

@@ -1,0 +1,140 @@
+"""What a training needs before its first step, and refusals of options that do not go together."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import torch
+
+from ganvert.base.errors import ParamsError, UnsupportedError
+from ganvert.discriminators import Discriminator
+from ganvert.encoders import Encoder, load_encoder
+from ganvert.generators.base import Generator
+from ganvert.sampling import generator_key
+from ganvert.spaces import make_space
+from ganvert.training.adversary import Adversary
+from ganvert.training.checkpoint import Checkpoint, TrainingState
+from ganvert.training.data import Data, Photos
+from ganvert.training.distributed import World, synchronised, world
+from ganvert.training.draft import Draft
+from ganvert.training.ema import Ema
+from ganvert.training.losses import Losses
+from ganvert.training.optimisers import make_optimiser
+from ganvert.training.options import TrainOptions
+from ganvert.training.reconstruct import Reconstructor
+
+__all__ = ["Setup", "prepare"]
+
+log = logging.getLogger(__name__)
+
+#: Samples that the draft network learns from, at most.
+_DRAFT_SAMPLES = 2900
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """What stays the same over the steps of a training, and the state that they change."""
+
+    options: TrainOptions
+    world: World
+    folder: Path | None
+    data: Data
+    losses: Losses
+    state: TrainingState
+    checkpoint: Checkpoint
+
+
+def prepare(
+    generator: Generator,
+    options: TrainOptions,
+    work: Path,
+    start: Path | None,
+    photos: Photos | None,
+    folder: Path | None,
+    discriminator: Discriminator | None,
+) -> Setup:
+    """Build everything, draw the samples, and take up the checkpoint if there is one. Args and errors of ``train``."""
+    generator.requires_grad_(False)
+    here = world()
+    encoder = _initial_encoder(generator, options, start, folder)
+    initial = encoder.fingerprint()
+    synchronised(encoder, here)  # replaces layers: before an optimiser holds their parameters
+    space = make_space(options.encoder.space, generator)
+    also = make_space(options.also, generator) if options.also else None
+    _check_losses(encoder, options)
+    if not here.is_main:  # the main process draws; the others then find everything drawn
+        here.wait()
+    data = Data(generator, encoder, options.data, photos, options.seed, work)
+    data.prepare(range(options.first_step, options.first_step + options.steps), options.batch)
+    draft = _trained_draft(data, work, folder) if options.picture == "draft" else None
+    if here.is_main:
+        here.wait()
+    adversary = Adversary(options.adversary, generator, discriminator, options.seed) if options.adversary else None
+    losses = Losses(options, data, Reconstructor(options, data, space, also, draft), adversary, folder)
+    trained = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
+    state = TrainingState(encoder, make_optimiser(trained, options.optimiser), Ema(encoder, options.ema), adversary)
+    used_photos = photos.fingerprint() if photos and options.data.photos else ""
+    checkpoint = Checkpoint(work / "checkpoints", generator, options, initial, used_photos)
+    checkpoint.restore(state)
+    if state.done:
+        log.info("resuming from %s at step %d", checkpoint.path, state.done)
+    return Setup(options, here, folder, data, losses, state, checkpoint)
+
+
+def _initial_encoder(generator: Generator, options: TrainOptions, start: Path | None, folder: Path | None) -> Encoder:
+    """Return a new encoder, with the weights of the one in `start` where they have the same parts.
+
+    Raises:
+        ParamsError: the other one has parts that this one lacks.
+    """
+    encoder = Encoder(options.encoder, generator, folder, options.seed)
+    if start is None:
+        return encoder
+    given, wanted = load_encoder(start, generator, folder), options.encoder
+    same = dataclasses.replace(given.spec, space=wanted.space, heads=wanted.heads) == wanted
+    if not same or any(wanted.heads.get(name) != head for name, head in given.spec.heads.items()):
+        raise ParamsError(f"{start} holds another encoder ({given.spec}), wanted {wanted}, or some of its heads")
+    encoder.load_state_dict(given.state_dict(), strict=False)
+    return encoder
+
+
+def _check_losses(encoder: Encoder, options: TrainOptions) -> None:
+    """Refuse losses of something that this encoder does not predict.
+
+    Raises:
+        ParamsError: a loss has nothing to act on.
+        UnsupportedError: photographs are to be reconstructed by an encoder that predicts no rows.
+    """
+    blank = {side: encoder.w_avg.new_zeros(1, c, side, side) for side, c in encoder.backbone.taps.items()}
+    with torch.no_grad():
+        predicted = set(encoder.eval().predict_offsets(blank))
+    rows, feature = "ws" in predicted, any(name[0] == "f" for name in predicted)
+    latent_adversary = options.adversary is not None and options.adversary.kind == "latent"
+    for name, wanted, there in (
+        ("latent", bool(options.latent), rows),
+        ("feature", bool(options.feature), feature),
+        ("own_feature", bool(options.own_feature), feature and rows),
+        ("regularise", bool(options.regularise), rows),
+        ("adversary", latent_adversary, rows),
+        ("fade", options.fade > 0, feature),
+    ):
+        if wanted and not there:
+            raise ParamsError(f"{name}: this encoder predicts only {', '.join(sorted(predicted))}")
+    if options.draws and not rows and options.data.photos and options.objective_on != "samples":
+        raise UnsupportedError("an encoder without rows is compared on samples only: objective_on: samples")
+
+
+def _trained_draft(data: Data, work: Path, folder: Path | None) -> Draft:
+    """Return the draft network of the data's samples, trained once and kept in the work folder."""
+    if data.store is None:
+        raise ParamsError("picture: draft learns from samples that are kept: give data.samples")
+    draft, count = Draft(data.generator), min(data.options.samples, _DRAFT_SAMPLES)
+    name = f"{generator_key(data.generator)}-{data.options.px}-{count}-{data.options.psi:g}-{data.options.cutoff}"
+    path = work / "drafts" / f"{name}.safetensors"
+    if not path.exists():
+        data.store.fill(range(count))
+        draft.train_(data.generator, data.ws_of, data.store.get, count, folder=folder)
+        draft.save(path)
+    return Draft.load(path, data.generator).eval().requires_grad_(False)

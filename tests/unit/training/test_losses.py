@@ -1,0 +1,110 @@
+"""The losses in closed form, and the reconstructions that they compare."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from ganvert.compute.random import normal
+from ganvert.generators.base import Generator, SynthesisInput
+from ganvert.generators.mobile_stylegan import MobileStyleGAN
+from ganvert.spaces.feature import point_of_size
+from ganvert.training import TrainOptions, train
+from ganvert.training.batch import load_batch
+from ganvert.training.distributed import World
+from ganvert.training.penalties import PREDICTION_PENALTIES
+from ganvert.training.reconstruct import own_feature
+from ganvert.training.setup import Setup, prepare
+
+Options = Callable[..., TrainOptions]
+
+
+def setup_of(generator: Generator, options: TrainOptions, work: Path) -> Setup:
+    return prepare(generator, options, work, None, None, None, None)
+
+
+def test_penalties_in_closed_form(tiny_generator: MobileStyleGAN) -> None:
+    w_avg = tiny_generator.w_avg
+    ws = w_avg + torch.zeros(2, tiny_generator.num_ws, tiny_generator.w_dim)
+    ws[1, 0, 3] += 3.0
+    ws[1, 2, 5] += 4.0
+    rows = tiny_generator.num_ws
+    values = {name: penalty({"ws": ws}, w_avg).tolist() for name, penalty in PREDICTION_PENALTIES.items()}
+    assert values == {
+        "w_norm": pytest.approx([0.0, 5.0], abs=1e-5),
+        # Row 2 is five away from the first one, all others three.
+        "delta": pytest.approx([0.0, 5.0 + 3.0 * (rows - 2)], abs=1e-4),
+    }
+
+
+FEATURES = {
+    "space": "fs16/wplus",
+    "heads": {"pooled": {}, "feature": {"size": 16, "width": 8}},
+}
+
+
+def test_a_feature_fades_in(tiny_generator: MobileStyleGAN, tmp_path: Path, options: Options) -> None:
+    training = options(encoder=FEATURES, objective=[{"loss": "mse"}], fade=10)
+    setup = setup_of(tiny_generator, training, tmp_path)
+    batch = load_batch(setup.data, training, 0, World())
+    prediction = setup.state.encoder.encode(batch.seen)
+    ws, point = prediction["ws"], point_of_size(tiny_generator, 16).name
+    own = own_feature(tiny_generator, ws, "f16")
+
+    def drawn(number: int) -> Tensor:
+        return setup.losses.reconstructor(dataclasses.replace(batch, number=number), prediction)
+
+    def mixed(share: float) -> Tensor:
+        feature = torch.lerp(own, prediction["f16"], share)
+        return tiny_generator.synthesize(SynthesisInput(ws=ws, features={point: feature}))
+
+    alone = tiny_generator.synthesize(ws=ws)
+    torch.testing.assert_close(mixed(0.0), alone)
+    for number, share in ((0, 0.1), (4, 0.5), (9, 1.0), (10, 1.0), (1000, 1.0)):
+        torch.testing.assert_close(drawn(number), mixed(share))
+    far = (drawn(9) - alone).square().mean()
+    assert (drawn(0) - alone).square().mean() < 0.1 * far
+
+
+def test_a_second_space_is_compared_too(tiny_generator: MobileStyleGAN, tmp_path: Path, options: Options) -> None:
+    training = options(
+        encoder=FEATURES, steps=1, latent=0.0, objective=[{"loss": "mse"}], also="wplus", own_feature=0.5, seed=3
+    )
+    (record,) = train(tiny_generator, training, tmp_path).records
+    assert set(record) == {"step", "picture", "picture in wplus", "own f16", "total", "gradient"}
+    setup = setup_of(tiny_generator, training, tmp_path / "other")
+    seen, target = setup.data.pictures(setup.data.items(0, 4))
+    prediction = setup.state.encoder.encode(seen)
+    picture, plain = setup.state.encoder.draw(prediction), tiny_generator.synthesize(ws=prediction["ws"])
+    wanted = {
+        "picture": float((picture - target).square().mean()),
+        "picture in wplus": float((plain - target).square().mean()),
+        "own f16": float((prediction["f16"] - own_feature(tiny_generator, prediction["ws"], "f16")).square().mean()),
+    }
+    assert {name: record[name] for name in wanted} == pytest.approx(wanted, rel=1e-4)
+    weighted = record["picture"] + record["picture in wplus"] + 0.5 * record["own f16"]
+    assert record["total"] == pytest.approx(weighted, rel=1e-5)
+
+
+def test_latent_and_feature_in_closed_form(tiny_generator: MobileStyleGAN, tmp_path: Path, options: Options) -> None:
+    """The error of the feature over its mean square; that of ws over the variance of w, as said in the options."""
+    (record,) = train(tiny_generator, options(encoder=FEATURES, steps=1, feature=2.0), tmp_path).records
+    setup = setup_of(tiny_generator, options(encoder=FEATURES, feature=2.0), tmp_path / "other")
+    data, items = setup.data, setup.data.items(0, 4)
+    prediction = setup.state.encoder.encode(data.pictures(items)[0])
+    truth = data.ws_of([item.index for item in items])
+    error = prediction["f16"] - own_feature(tiny_generator, truth, "f16")
+    strength = own_feature(tiny_generator, data.ws_of(range(32)), "f16").square().mean()
+    assert record["feature f16"] == pytest.approx(float(error.square().mean() / strength), rel=1e-4)
+    spread = setup.losses.spread
+    assert spread is not None
+    w = tiny_generator.map_to_w(normal(range(4096), (16,)))
+    torch.testing.assert_close(spread, w.std(dim=0))
+    error = (prediction["ws"] - truth) / spread
+    assert record["latent"] == pytest.approx(float(error.square().mean()), rel=1e-4)
+    assert record["total"] == pytest.approx(record["latent"] + 2 * record["feature f16"], rel=1e-5)
