@@ -1,4 +1,7 @@
-"""Where pictures lie: folders, archives, tables, lists of names. A new kind is one file and one line in `SOURCES`."""
+"""Where pictures lie: folders, archives, tables, lists of names. A new kind is one file and one line in `SOURCES`.
+
+The package may import `tables`, `faces` and what lies below.
+"""
 
 from __future__ import annotations
 
