@@ -49,21 +49,18 @@ def edit(name: str, text: str) -> None:
 
 def test_a_file_changes_when_its_preset_does(project: Callable[..., set[str]]) -> None:
     assert project() == {"encoder_wplus.yaml", "pti.yaml", "encoders/restyle_e4e.yaml"}
-    assert project() == set()
-    edit("encoder_wplus", "keep: best\n")
-    assert project() == {"encoder_wplus.yaml"}
-    edit("projector", "keep: best\n")  # the parent of a parent of a stage
-    assert project() == {"pti.yaml"}
-    edit("encoders/parts/psp_family", "seed: 3\n")
-    assert project() == {"encoders/restyle_e4e.yaml"}
     edit("wplus", "keep: best\n")  # does not run
     Path("presets/pti.yaml").write_text(Path("presets/pti.yaml").read_text().replace("Roich", "R."))  # its description
     assert project() == set()
-    inline = {"options": {"encoder_wplus": {"extends": "encoder_wplus", "lr": 0.01}, "spare": {"extends": "w"}}}
-    assert project(**inline) == {"encoder_wplus.yaml"}
+    edit("encoder_wplus", "keep: best\n")
+    edit("encoders/parts/psp_family", "seed: 3\n")
+    assert project() == {"encoder_wplus.yaml", "encoders/restyle_e4e.yaml"}
+    edit("projector", "keep: best\n")  # the parent of a parent of a stage
+    assert project() == {"pti.yaml"}
+    inline = {"encoder_wplus": {"extends": "encoder_wplus", "lr": 0.01}, "spare": {"extends": "w"}}
+    changed = project(options=inline, methods={"encoder_wplus": "e.safetensors"})
+    assert changed == {"encoder_wplus.yaml", "pti.yaml"}  # the second is gone
     assert yaml.safe_load((presets.OUT / "encoder_wplus.yaml").read_text())["keep"] == "best"
-    only = {"methods": {"encoder_wplus": "e.safetensors"}}
-    assert project(**inline, **only) == {"pti.yaml"}  # it is gone
 
 
 def test_what_is_written_is_what_is_read(project: Callable[..., set[str]]) -> None:
