@@ -12,8 +12,9 @@ import pytest
 
 from ganvert import tables
 from ganvert.base.errors import TableError
+from ganvert.tables import pages, reader, schemas, writer
 
-SCORES = tables.TABLES["scores"]
+SCORES = tables.SCORES
 
 
 def row(**more: Any) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def test_files_that_are_no_such_table(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), path)
     with pytest.raises(TableError, match="wanted table 'scores', got None"):
         tables.read(path, "scores")
-    tables.write(path, tables.TABLES["edit_scores"], [])
+    tables.write(path, tables.EDIT_SCORES, [])
     with pytest.raises(TableError, match="wanted table 'scores', got 'edit_scores'"):
         tables.read(path, SCORES)
     older = SCORES.schema().remove(4)
@@ -102,7 +103,9 @@ def test_vectors(tmp_path: Path) -> None:
 def test_every_table_has_its_key_among_its_columns() -> None:
     codes = tables.codes_table({"ws": (16, 512), "noise_00": (1, 4, 4)})
     assert codes.schema().field("noise_00").type.list_size == 16
-    for table in (*tables.TABLES.values(), codes, tables.samples_table(2, 2, [])):
+    fixed = [value for value in vars(schemas).values() if isinstance(value, tables.Table)]
+    assert len({table.name for table in fixed}) == len(fixed) == 7
+    for table in (*fixed, codes, tables.samples_table(2, 2, [])):
         names = [field.name for field in table.columns]
         assert len(set(names)) == len(names)
         assert set(table.key) <= set(names)
@@ -311,11 +314,11 @@ def test_a_damaged_row_group_is_told(whole: Path, tmp_path: Path) -> None:
 
 def plain(path: Path) -> list[bool]:
     """Per row group, whether the vectors `ws` are taken straight from the file."""
-    with tables._open(path, "codes") as (file, source):
+    with reader.open_table(path, "codes") as (file, source):
         i = file.schema_arrow.get_field_index("ws")
         kind = file.schema_arrow.field(i).type
         groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
-        arrays = [tables._plain_vectors(source, group.column(i), kind, group.num_rows) for group in groups]
+        arrays = [pages.plain_vectors(source, group.column(i), kind, group.num_rows) for group in groups]
         return [array is not None for array in arrays]
 
 
@@ -343,8 +346,8 @@ def test_vectors_are_right_however_they_are_stored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Against Arrow's own reader."""
-    ours = tables._settings
-    monkeypatch.setattr(tables, "_settings", lambda schema: ours(schema) | settings)
+    ours = writer.storage_options
+    monkeypatch.setattr(writer, "storage_options", lambda schema: ours(schema) | settings)
     rows = [row | {"ws": codes[1]["ws"] if row["ws"] is None else row["ws"]} for row in codes[: GROUP + 9]]
     for i in range(nulls):
         rows[i]["ws"] = None
