@@ -5,7 +5,7 @@ from __future__ import annotations
 from PIL import Image
 
 from ganvert.images import contact_sheet, from_png
-from ganvert.report.page import ReportInputs
+from ganvert.report.inputs import ReportInputs
 
 __all__ = ["overview"]
 
