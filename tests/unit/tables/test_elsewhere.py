@@ -13,7 +13,7 @@ import pytest
 
 from ganvert import tables
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SHAPE = (16, 512)
 #: More than one row group.
 COUNT = tables.group_rows(tables.codes_table({"ws": SHAPE}).schema()) + 3
