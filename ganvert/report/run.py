@@ -85,6 +85,10 @@ class Run:
         """Return a contact sheet in the size that these have on the page: twice that of a photograph."""
         return inline_jpeg(picture, 2 * self.options.photo_px, self.options.jpeg_quality)
 
+    def edit_label(self, row: Row) -> str:
+        """Return what the edit of a row of `edits` or `edit_scores` is called on the page."""
+        return str(row["direction"])
+
 
 def rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:
     """Yield rows one at a time, so that picture bytes are not all held twice."""

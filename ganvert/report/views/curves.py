@@ -10,14 +10,14 @@ import numpy as np
 
 from ganvert.report import plots
 from ganvert.report.labels import SAME_PERSON, attributes_among, is_number, target_attribute, unique
-from ganvert.report.run import Row, Run
+from ganvert.report.run import Run
 
 __all__ = ["CurvesView", "PanelGroup", "curves"]
 
 
 @dataclass(frozen=True)
 class PanelGroup:
-    """The panels (SVG elements) of one metric or attribute, one per direction."""
+    """The panels (SVG elements) of one metric or attribute, one per edit."""
 
     name: str
     panels: tuple[str, ...]
@@ -29,8 +29,8 @@ class CurvesView:
 
     Attributes:
         identity: one group per identity metric.
-        own: a panel per direction that is named after an attribute: the change of that attribute.
-        every: one group per attribute: its change under every direction.
+        own: a panel per edit whose direction is named after an attribute: the change of that attribute.
+        every: one group per attribute: its change under every edit.
         traces: a panel per method that takes steps.
     """
 
@@ -42,7 +42,7 @@ class CurvesView:
 
 def curves(run: Run) -> CurvesView:
     """Draw the panels."""
-    drawn = _EditCurves(run.edit_scores)
+    drawn = _EditCurves(run)
     # One after another, because the ids of panels are counted.
     identity = tuple(drawn.identity(metric) for metric in drawn.metrics if metric not in drawn.attributes)
     own = drawn.own()
@@ -53,24 +53,25 @@ def curves(run: Run) -> CurvesView:
 class _EditCurves:
     """The values of `edit_scores` as lines over the amount, and the panels made of them."""
 
-    def __init__(self, edit_scores: tuple[Row, ...]) -> None:
-        several = len({row["method"] for row in edit_scores}) > 1
+    def __init__(self, run: Run) -> None:
+        several = len({row["method"] for row in run.edit_scores}) > 1
         #: Metric and title to image id to its line.
         self.lines: dict[tuple[str, str], dict[str, dict[float, float]]] = {}
-        #: Title of a panel to its direction; the method is named where there are several.
+        #: Title of a panel (the edit, with its method where there are several) to the direction.
         self.directions: dict[str, str] = {}
-        for row in edit_scores:
-            title = f"{row['direction']} ({row['method']})" if several else row["direction"]
+        for row in run.edit_scores:
+            label = run.edit_label(row)
+            title = f"{label} ({row['method']})" if several else label
             self.directions[title] = row["direction"]
             line = self.lines.setdefault((row["metric"], title), {}).setdefault(row["image_id"], {})
             if is_number(row["value"]):
                 line[row["amount"]] = row["value"]
-        self.metrics = unique(row["metric"] for row in edit_scores)
+        self.metrics = unique(row["metric"] for row in run.edit_scores)
         self.attributes = attributes_among(self.metrics)
         self._drawn = 0
 
     def identity(self, metric: str) -> PanelGroup:
-        """Draw an identity metric under every direction, all panels with one scale."""
+        """Draw an identity metric under every edit, all panels with one scale."""
         titles = self._titles_with(metric)
         values = [v for title in titles for line in self.lines[metric, title].values() for v in line.values()]
         limits = (0.0, 1.08 * max([SAME_PERSON, *values]))
@@ -91,7 +92,7 @@ class _EditCurves:
         )
 
     def changes_of(self, attribute: str) -> PanelGroup:
-        """Draw the change of an attribute under every direction."""
+        """Draw the change of an attribute under every edit."""
         titles = self._titles_with(attribute)
         return PanelGroup(attribute, tuple(self._change_panel(attribute, title) for title in titles))
 

@@ -1,4 +1,4 @@
-"""The edits of a face as strips: one per direction, its pictures in order of amount."""
+"""The edits of a face as strips: one per edit, its pictures in order of amount."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ganvert.report.labels import (
     target_attribute,
 )
 from ganvert.report.run import Row, Run, rows_of
+from ganvert.tables import EDITS
 
 __all__ = ["EditCell", "MethodEdits", "Strip", "edits_by_face"]
 
@@ -31,9 +32,9 @@ class EditCell:
 
 @dataclass(frozen=True)
 class Strip:
-    """The edits along one direction, by amount."""
+    """The pictures of one edit (its label) by amount."""
 
-    direction: str
+    label: str
     cells: tuple[EditCell, ...]
 
 
@@ -46,7 +47,7 @@ class MethodEdits:
     pasted: tuple[Strip, ...]
 
 
-#: Method and direction to their cells, in the order of the table.
+#: Method and label of the edit to their cells, in the order of the table.
 Cells = dict[tuple[str, str], list[EditCell]]
 
 
@@ -56,7 +57,7 @@ def edits_by_face(run: Run) -> dict[str, tuple[MethodEdits, ...]]:
     crops: dict[str, Cells] = {}
     pasted: dict[str, Cells] = {}
     for row in rows_of(run.inputs.edits):
-        place = row["method"], row["direction"]
+        place = row["method"], run.edit_label(row)
         cell = EditCell(row["amount"], run.image(row["crop"]), figures.of(row))
         crops.setdefault(row["image_id"], {}).setdefault(place, []).append(cell)
         if row["pasted"] is not None:
@@ -73,8 +74,8 @@ def edits_by_face(run: Run) -> dict[str, tuple[MethodEdits, ...]]:
 
 def _strips(cells: Cells, method: str) -> tuple[Strip, ...]:
     return tuple(
-        Strip(direction, tuple(sorted(of_direction, key=lambda cell: cell.amount)))
-        for (of_method, direction), of_direction in cells.items()
+        Strip(label, tuple(sorted(of_edit, key=lambda cell: cell.amount)))
+        for (of_method, label), of_edit in cells.items()
         if of_method == method
     )
 
@@ -93,7 +94,7 @@ class _Figures:
 
     @staticmethod
     def _key(row: Row) -> tuple[Any, ...]:
-        return row["image_id"], row["method"], row["direction"], row["amount"]
+        return tuple(row[name] for name in EDITS.key)
 
     def of(self, edit: Row) -> tuple[tuple[str, str], ...]:
         """Return (label, text) of every figure of an edited picture."""

@@ -34,11 +34,11 @@ class FailedInversion:
 
 @dataclass(frozen=True)
 class MissingScores:
-    """The metrics that a picture has no value of, for one status; of edits also the direction and its amounts."""
+    """The metrics that a picture has no value of, for one status; of edits also the label and the amounts."""
 
     name: str
     method: str
-    direction: str
+    edit: str
     status: str
     metrics: tuple[str, ...]
     amounts: tuple[float, ...]
@@ -46,7 +46,7 @@ class MissingScores:
 
 @dataclass(frozen=True)
 class ScoreGroup:
-    """Missing scores under one heading; `edits` says whether they are of edits."""
+    """Missing scores under one heading; `edits` tells whether they are of edits."""
 
     heading: str
     edits: bool
@@ -65,8 +65,8 @@ class SkippedView:
 def skipped(run: Run) -> SkippedView:
     """Collect what has another status than ok."""
     groups = (
-        ScoreGroup("Scores of reconstructions", False, _missing(run, run.scores)),
-        ScoreGroup("Scores of edits", True, _missing(run, run.edit_scores)),
+        ScoreGroup("Scores of reconstructions", False, _missing(run, run.scores, edits=False)),
+        ScoreGroup("Scores of edits", True, _missing(run, run.edit_scores, edits=True)),
     )
     return SkippedView(
         photos=tuple(_photo(run, row) for row in run.photos.values() if row["status"] != "ok"),
@@ -84,18 +84,18 @@ def _photo(run: Run, row: Row) -> SkippedPhoto:
     return SkippedPhoto(row["path"], row["status"], row["reason"], run.image(original) if original else None)
 
 
-def _missing(run: Run, scores: Iterable[Row]) -> tuple[MissingScores, ...]:
-    """Return scores that are no numbers, one entry per image, method, direction and status."""
+def _missing(run: Run, scores: Iterable[Row], *, edits: bool) -> tuple[MissingScores, ...]:
+    """Return scores that are no numbers, one entry per image, method, edit and status."""
     groups: dict[tuple[str, str, str, str], list[Row]] = {}
     for row in scores:
         if row["status"] != "ok":
-            key = run.names[row["image_id"]], row["method"], row.get("direction", ""), row["status"]
+            key = run.names[row["image_id"]], row["method"], run.edit_label(row) if edits else "", row["status"]
             groups.setdefault(key, []).append(row)
     return tuple(
         MissingScores(
             *key,
             metrics=tuple(unique(row["metric"] for row in rows)),
-            amounts=tuple(sorted({row["amount"] for row in rows if "amount" in row})),
+            amounts=tuple(sorted({row["amount"] for row in rows}) if edits else ()),
         )
         for key, rows in groups.items()
     )

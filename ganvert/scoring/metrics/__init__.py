@@ -23,12 +23,12 @@ from ganvert.scoring.metrics.ssim import ssim
 __all__ = ["METRICS", "Metric", "NamedMetric", "check_metric_name", "check_sizes", "metric"]
 
 METRICS: dict[str, Metric] = {
-    "identity_dlib": Metric(identity_measure, False, "distance", resized=False, missing="not_detected"),
-    "lpips_alex": Metric(partial(lpips_measure, "alex"), False, "distance"),
-    "lpips_vgg": Metric(partial(lpips_measure, "vgg"), False, "distance"),
-    "mse": Metric(without_weights(mse), False, "on [-1, 1]"),
-    "psnr": Metric(without_weights(psnr), True, "dB"),
-    "ssim": Metric(without_weights(ssim), True, ""),
+    "identity_dlib": Metric(identity_measure, higher_is_better=False, resized=False, missing="not_detected"),
+    "lpips_alex": Metric(partial(lpips_measure, "alex"), higher_is_better=False),
+    "lpips_vgg": Metric(partial(lpips_measure, "vgg"), higher_is_better=False),
+    "mse": Metric(without_weights(mse), higher_is_better=False),
+    "psnr": Metric(without_weights(psnr), higher_is_better=True),
+    "ssim": Metric(without_weights(ssim), higher_is_better=True),
 }
 
 
@@ -70,4 +70,4 @@ def metric(name: str, folder: Path) -> NamedMetric:
         AssetError: its weights are missing.
     """
     entry, resolution = check_metric_name(name)
-    return NamedMetric(name, resolution, entry.higher_is_better, entry.unit, entry.missing, entry.load(folder))
+    return NamedMetric(name, resolution, entry.higher_is_better, entry.missing, entry.load(folder))

@@ -27,14 +27,12 @@ class Metric:
     Attributes:
         load: returns the measure, given the asset folder.
         higher_is_better: whether a larger value means that the pictures are closer.
-        unit: of the value, for tables and axes; empty for none.
         resized: whether the full name ends in a resolution, to which both pictures are resized.
         missing: status of a pair whose value is nan.
     """
 
     load: Callable[[Path], Measure]
     higher_is_better: bool
-    unit: str
     resized: bool = True
     missing: str = "failed"
 
@@ -52,7 +50,6 @@ class NamedMetric:
         name: such as ``mse_256``.
         resolution: pictures are resized to it; None where the metric takes them as they are.
         higher_is_better: see :class:`Metric`.
-        unit: see :class:`Metric`.
         missing: see :class:`Metric`.
         measure: the function behind it.
     """
@@ -60,7 +57,6 @@ class NamedMetric:
     name: str
     resolution: int | None
     higher_is_better: bool
-    unit: str
     missing: str
     measure: Measure
 
