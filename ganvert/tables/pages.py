@@ -1,4 +1,4 @@
-"""Take a column of vectors straight from its Parquet page: 4 to 19 times as fast as Arrow's reader (docs/tables.md).
+"""Take a column of vectors straight from its Parquet page: 7 to 18 times as fast as Arrow's reader (docs/tables.md).
 
 Only pages that :mod:`ganvert.tables.writer` lays out are read here; every other column is left to Arrow.
 """

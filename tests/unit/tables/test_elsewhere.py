@@ -1,4 +1,4 @@
-"""What docs/tables.md says about opening tables elsewhere: its own lines are run, on tables that ganvert wrote."""
+"""Opening tables elsewhere: the code of docs/tables.md is run on tables that ganvert wrote."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
-import polars as pl
 import pytest
 
 from ganvert import tables
@@ -19,18 +17,19 @@ SHAPE = (16, 512)
 COUNT = tables.group_rows(tables.codes_table({"ws": SHAPE}).schema()) + 3
 
 
-def lines_of(language: str) -> list[str]:
-    """The block of code under a heading line, statement by statement."""
+def run(heading: str) -> dict[str, Any]:
+    """Run the block of code under a line of docs/tables.md; return its variables."""
     text = (ROOT / "docs" / "tables.md").read_text()
-    block = re.search(rf"\n{language}:\n\n```python\n(.*?)```", text, re.DOTALL)
+    block = re.search(rf"\n{heading}:\n\n```text\n(.*?)```", text, re.DOTALL)
     assert block is not None
-    lines = [line for line in block[1].splitlines() if line and not line.startswith("import")]
-    return [re.sub(r"^\w+ = ", "", line) for line in lines]
+    variables: dict[str, Any] = {}
+    exec(block[1], variables)
+    return variables
 
 
 def code_row(i: int, ws: np.ndarray, dtype: str) -> dict[str, Any]:
-    names = ("space", "reason", "generator", "encoder", "config")
-    return dict.fromkeys(names, "x") | {
+    texts = ("space", "reason", "generator", "encoder", "config")
+    return dict.fromkeys(texts, "x") | {
         "image_id": f"{i:016x}-0", "method": "encoder_wplus", "status": "ok", "steps": 0, "best_step": 0, "seed": i,
         "tuned": None, "trace": np.empty(0, np.float32), "ws": ws.astype(dtype),
     }  # fmt: skip
@@ -38,7 +37,7 @@ def code_row(i: int, ws: np.ndarray, dtype: str) -> dict[str, Any]:
 
 @pytest.fixture(params=["float32", "float16"])
 def ws(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
-    """Codes and scores in the places of the pipeline; [COUNT, 8192] as they are stored."""
+    """Codes and scores at the paths of the pipeline; returns the stored codes [COUNT, 8192]."""
     monkeypatch.chdir(tmp_path)
     values = np.random.default_rng(0).standard_normal((COUNT, SHAPE[0] * SHAPE[1])).astype(request.param)
     table = tables.codes_table({"ws": SHAPE}, request.param)
@@ -55,20 +54,28 @@ def ws(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_polars(ws: np.ndarray) -> None:
-    scores, codes, one = [eval(line, {"pl": pl}) for line in lines_of("Polars")]
-    assert scores.rows() == [("w", "mse_256", 0.75)]
-    assert codes.dtype == ws.dtype
-    np.testing.assert_array_equal(codes, ws.reshape(-1, *SHAPE))
-    assert one.height == 1
-    np.testing.assert_array_equal(one["ws"][0].to_numpy(), ws[0])
+    variables = run("Polars")
+    assert variables["means"].rows() == [("w", "mse_256", 0.75)]
+    assert variables["ws"].dtype == ws.dtype
+    np.testing.assert_array_equal(variables["ws"], ws.reshape(-1, *SHAPE))
+    assert variables["first"].height == 1
+    np.testing.assert_array_equal(variables["first"]["ws"][0].to_numpy(), ws[0])
 
 
 def test_duckdb(ws: np.ndarray) -> None:
-    scores, photos, codes, norms = [eval(line, {"duckdb": duckdb, "np": np}) for line in lines_of("DuckDB")]
-    assert scores.fetchall() == [("w", "mse_256", 0.75, 2)]
-    assert photos.fetchall() == [("ok", 1)]
-    assert codes.dtype == np.float32
-    np.testing.assert_array_equal(codes, ws.astype(np.float32).reshape(-1, *SHAPE))
-    found = norms.fetchall()
-    assert [name for name, _ in found] == [f"{i:016x}-0" for i in range(COUNT)]
-    np.testing.assert_allclose([norm for _, norm in found], np.linalg.norm(ws.astype(np.float64), axis=1), rtol=1e-5)
+    variables = run("DuckDB")
+    assert variables["means"].fetchall() == [("w", "mse_256", 0.75, 2)]
+    assert variables["statuses"].fetchall() == [("ok", 1)]
+    assert variables["ws"].dtype == np.float32
+    np.testing.assert_array_equal(variables["ws"], ws.astype(np.float32).reshape(-1, *SHAPE))
+    norms = variables["norms"].fetchall()
+    assert [name for name, _ in norms] == [f"{i:016x}-0" for i in range(COUNT)]
+    np.testing.assert_allclose([norm for _, norm in norms], np.linalg.norm(ws.astype(np.float64), axis=1), rtol=1e-5)
+
+
+def test_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    row: dict[str, Any] = {field.name: "x" for field in tables.EDITS.columns} | {"crop": b"PNG", "pasted": None}
+    tables.write(Path("data/edits.parquet"), tables.EDITS, [row | {"amount": 1.0}])
+    run("A picture out of a table")
+    assert Path("edit.png").read_bytes() == b"PNG"
