@@ -1,6 +1,6 @@
-"""Files ganvert needs but does not carry itself (generator, metrics, face models, photographs), and those it carries.
+"""Files that ganvert does not carry itself: where they come from, and the files made of them; and those it carries.
 
-Imports what reads and builds networks (checkpoints, generators), because an asset is written in ganvert's own format.
+They are fetched, checked and converted here. The package may import `generators` and what lies below.
 """
 
 from __future__ import annotations

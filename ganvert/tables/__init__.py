@@ -1,7 +1,7 @@
 """Every table that ganvert writes: schema, key and version, checked on write and again on read.
 
 All are Parquet in row groups of a few MB; anything that reads Parquet opens them. Image bytes are PNG (lossless).
-Imports :mod:`ganvert.base` alone.
+The package may import `base`.
 """
 
 from __future__ import annotations

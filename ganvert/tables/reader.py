@@ -138,13 +138,13 @@ class Lookup:
 def _group(file: pq.ParquetFile, source: pa.NativeFile, number: int, columns: Sequence[str] | None) -> pa.Table:
     """Read some columns of a row group: vectors from their page where possible, the others through Arrow."""
     schema, group = file.schema_arrow, file.metadata.row_group(number)
-    found: dict[str, pa.Array | None] = {}
+    vectors: dict[str, pa.Array | None] = {}
     for name in schema.names if columns is None else columns:
         i = schema.get_field_index(name)  # every field is one column of the file, a list's numbers too
-        found[name] = plain_vectors(source, group.column(i), schema.field(i).type, group.num_rows)
-    others = file.read_row_group(number, columns=[name for name, array in found.items() if array is None])
-    arrays = [others.column(name) if array is None else array for name, array in found.items()]
-    return pa.Table.from_arrays(arrays, schema=pa.schema([schema.field(name) for name in found], schema.metadata))
+        vectors[name] = plain_vectors(source, group.column(i), schema.field(i).type, group.num_rows)
+    others = file.read_row_group(number, columns=[name for name, array in vectors.items() if array is None])
+    arrays = [others.column(name) if array is None else array for name, array in vectors.items()]
+    return pa.Table.from_arrays(arrays, schema=pa.schema([schema.field(name) for name in vectors], schema.metadata))
 
 
 @contextmanager

@@ -161,11 +161,11 @@ def test_photos_can_be_left_out(index: Index, tmp_path: Path) -> None:
     assert index.downloads == []
 
 
-def refused(tmp_path: Path, product: Product, *says: str) -> None:
-    """Fetching raises one AssetError that says all that, and the folder holds nothing."""
+def refused(tmp_path: Path, product: Product, *texts: str) -> None:
+    """Fetching raises one AssetError with all these texts, and the folder stays empty."""
     with pytest.raises(AssetError) as caught:
         fetch(tmp_path / "assets", photos=None, products=[product])
-    for part in (product.source.project, product.source.sha256, *says):
+    for part in (product.source.project, product.source.sha256, *texts):
         assert part in str(caught.value)
     assert left(tmp_path / "assets") == []
 
@@ -264,10 +264,12 @@ def test_installed_source(tmp_path: Path) -> None:
     (astronaut,) = (product for product in PRODUCTS if isinstance(product.source, Installed))
     fetch(tmp_path, photos=tmp_path / "photos", products=[astronaut])
     assert left(tmp_path / "photos") == ["astronaut.png"]
-    for change, says in (({"sha256": "0" * 64}, "reinstall"), ({"module": "no_such"}, "install scikit-image")):
-        source = dataclasses.replace(astronaut.source, **change)
-        wrong = dataclasses.replace(astronaut, source=source)
-        with pytest.raises(AssetError, match=says):
+    source = astronaut.source
+    assert isinstance(source, Installed)
+    other_file, no_module = dataclasses.replace(source, sha256="0" * 64), dataclasses.replace(source, module="no_such")
+    for other, message in ((other_file, "reinstall"), (no_module, "install scikit-image")):
+        wrong = dataclasses.replace(astronaut, source=other)
+        with pytest.raises(AssetError, match=message):
             fetch(tmp_path / "other", photos=tmp_path / "other", products=[wrong])
 
 

@@ -47,7 +47,7 @@ def test_asset_error_is_one_line(project: Path, write_params) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sections", "says"),
+    ("sections", "message"),
     [
         ({"fetch": {"photo": True}}, "did you mean 'photos'"),
         ({"fetch": {"photos": 3}}, "fetch.photos: wanted bool"),
@@ -56,10 +56,10 @@ def test_asset_error_is_one_line(project: Path, write_params) -> None:
     ],
 )
 def test_wrong_params_stop_before_work(
-    sections: dict, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_params
+    sections: dict, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_params
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_params(**sections)
-    with pytest.raises(SystemExit, match=says):
+    with pytest.raises(SystemExit, match=message):
         fetch.main()
     assert list(tmp_path.iterdir()) == [tmp_path / "params.yaml"]
