@@ -18,8 +18,8 @@ def main() -> None:
     """Run the stage."""
     with stage("fetch") as settings:
         PHOTOS.mkdir(parents=True, exist_ok=True)  # an out of the stage, with or without photos
-        written = assets.fetch(ASSETS, photos=PHOTOS if settings["fetch"].photos else None)
-        log.info("fetch: %d of %d files written", len(written), len(assets.PRODUCTS))
+        written = assets.fetch(ASSETS, photos=PHOTOS if settings.fetch.photos else None)
+        log.info("fetch: %d files written, %d of the registry", len(written), len(assets.PRODUCTS))
 
 
 if __name__ == "__main__":

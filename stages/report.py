@@ -26,7 +26,7 @@ log = logging.getLogger("report")
 def main() -> None:
     """Run the stage."""
     with stage("report") as settings:
-        options = settings["report"]
+        options = settings.report
         photos = tables.read(DATA / "photos.parquet", tables.PHOTOS)
         scores = tables.read(DATA / "scores.parquet", tables.SCORES)
         # A method that left params.yaml may have left its files behind; the scores name those of this run.
@@ -44,7 +44,7 @@ def main() -> None:
             directions=tables.read(DATA / "directions.parquet", tables.DIRECTIONS),
             originals=originals(photos, options.photo_px),
             samples=picture(DATA / "samples.png"),
-            encoders=encoders(settings["train_encoder"].encoders),
+            encoders=encoders(settings.train_encoder.encoders),
         )
         page = build_report(inputs, options)
         with atomic_path(OUT) as temporary:

@@ -19,12 +19,10 @@ from ganvert.base.registry import lookup
 from ganvert.compute.device import resolve_device
 from ganvert.directions.base import row_range
 from ganvert.generators import Generator, load_generator
-from ganvert.inversion.presets import Preset, read_preset
-from ganvert.inversion.run import shipped_encoders
-from ganvert.report import ReportOptions
-from ganvert.sampling import SampleOptions
-from ganvert.scoring.metrics import check_metric_name, check_sizes
-from ganvert.training import TrainOptions
+from ganvert.scoring.metrics import check_sizes
+from stages.sections import SECTIONS, Settings
+
+__all__ = ["PARAMS", "apply", "check_for", "load_settings", "read_generator", "read_settings"]
 
 PARAMS = Path("params.yaml")
 
@@ -40,147 +38,6 @@ def read_settings(raw: Mapping[str, Any]) -> Settings:
     Raises:
         ParamsError, UnknownNameError: the first thing that is wrong anywhere.
     """
-
-    methods: dict[str, str]
-    options: dict[str, Any]
-    seed: int = 0
-    batch: int | None = 1
-    shard: int | None = None
-    speed: Speed = dataclasses.field(default_factory=Speed)
-
-    def __post_init__(self) -> None:
-        if not self.methods:
-            raise ParamsError("methods: wanted at least one")
-        for name, value in (("batch", self.batch), ("shard", self.shard)):
-            if value is not None and value < 1:
-                raise ParamsError(f"{name}: wanted 1 or more, or null, got {value}")
-
-    def of(self, method: str, generator: GeneratorParams, inputs: Path) -> Invert:
-        """A method as a job has it; without a file in `methods` it starts from the weights that come with ganvert."""
-        raw = lookup(self.options, method, "preset in invert.options")
-        preset = read_preset(method, raw)
-        start = [Path(self.methods[method])] if method in self.methods else shipped_encoders(preset)
-        return Invert(
-            method=method,
-            preset=raw,
-            generator=generator.path,
-            label=generator.label,
-            encoders=tuple(map(str, start)) if preset.needs_encoder else (),
-            inputs=str(inputs),
-            seed=self.seed,
-            batch=self.batch,
-            speed=self.speed,
-        )
-
-    def preset(self, method: str) -> Preset:
-        """The preset of a method that runs."""
-        lookup(self.methods, method, "method in invert.methods")
-        return read_preset(method, lookup(self.options, method, "preset in invert.options"))
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainParams:
-    """params.yaml: train_encoder.
-
-    encoders: which ones are trained, each with the file it starts from (weights of the same encoder, or the generator
-    for one from scratch); photos: the table of aligned photographs they learn from; options: the presets.
-    """
-
-    encoders: dict[str, str]
-    options: dict[str, Any]
-    photos: str = "data/aligned.parquet"
-
-    def preset(self, name: str) -> TrainOptions:
-        """The options of one encoder."""
-        raw = lookup(self.options, name, "preset in train_encoder.options")
-        return params.build(TrainOptions, raw, f"train_encoder.options.{name}")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DiscoverParams:
-    """params.yaml: discover. methods: names of ``ganvert.directions.DIRECTIONS`` with their options."""
-
-    methods: dict[str, Any]
-
-    def __post_init__(self) -> None:
-        if not self.methods:
-            raise ParamsError(f"methods: wanted at least one of {', '.join(DIRECTIONS)}")
-        self.options()
-
-    def options(self) -> dict[str, Any]:
-        """Every finder's options, checked."""
-        return {
-            name: params.build(lookup(DIRECTIONS, name, "direction finder").options, raw, f"discover.methods.{name}")
-            for name, raw in self.methods.items()
-        }
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class EditParams:
-    """params.yaml: edit.
-
-    method: whose codes are edited; edits: name to direction and amounts; paste: how faces go back into photographs.
-    """
-
-    method: str
-    edits: dict[str, EditSpec]
-    paste: PasteOptions = dataclasses.field(default_factory=PasteOptions)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluateParams:
-    """params.yaml: evaluate.
-
-    metrics: full names, net and resolution included (``ganvert.scoring.metrics``); with ``identity_dlib``, edits too
-    are compared by it. attributes: face attributes measured on edits (``ganvert.faces.ATTRIBUTES``).
-    """
-
-    metrics: tuple[str, ...]
-    attributes: tuple[str, ...] = tuple(ATTRIBUTES)
-
-    def __post_init__(self) -> None:
-        for name in self.attributes:
-            lookup(ATTRIBUTES, name, "attribute")
-        for name in self.metrics:
-            check_metric_name(name)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ExtractParams:
-    """params.yaml: extract, for stages/extract.py and flows/extract.py.
-
-    shard: pictures of one unit of work, null for about 256 steps of it; keep: what is stored beside the codes;
-    metrics: what reconstructions are scored by, [] for none.
-    """
-
-    shard: int | None = None
-    keep: Keep = dataclasses.field(default_factory=Keep)
-    metrics: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.shard is not None and self.shard < 1:
-            raise ParamsError(f"shard: wanted 1 or more, or null, got {self.shard}")
-        for name in self.metrics:
-            check_metric_name(name)
-
-
-SECTIONS: dict[str, type] = {
-    "generator": GeneratorParams,
-    "fetch": FetchParams,
-    "align": AlignParams,
-    "sample": SampleOptions,
-    "train_encoder": TrainParams,
-    "invert": InvertParams,
-    "extract": ExtractParams,
-    "discover": DiscoverParams,
-    "edit": EditParams,
-    "evaluate": EvaluateParams,
-    "report": ReportOptions,
-}
-
-
-def check(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Every section as its dataclass; ParamsError at the first thing that is wrong anywhere."""
     unknown = set(raw) - set(SECTIONS) - {"device"}
     if unknown:
         raise ParamsError(f"params: unknown sections {sorted(unknown)}; known: device, {', '.join(SECTIONS)}")

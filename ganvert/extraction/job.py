@@ -18,7 +18,7 @@ from ganvert.base.provenance import PLUMBING, closure_digest
 from ganvert.compute.precision import Speed
 from ganvert.faces.detect import LANDMARKS_FILE
 from ganvert.faces.pipeline import RECIPES, AlignOptions
-from ganvert.inversion.presets import Preset, fingerprint_of, read_preset
+from ganvert.inversion.presets import Preset, read_preset
 from ganvert.scoring.metrics import check_metric_name
 
 __all__ = ["Invert", "Job", "Keep", "make_job"]

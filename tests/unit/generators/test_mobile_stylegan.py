@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ganvert.assets import PRODUCTS
 from ganvert.assets.sources import download
-from ganvert.base.errors import CheckpointError, ShapeError, UnsupportedError
+from ganvert.base.errors import CheckpointError
 from ganvert.compute import kernels
 from ganvert.compute.random import normal
 from ganvert.generators import load_generator
