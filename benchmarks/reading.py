@@ -3,35 +3,40 @@
     python benchmarks/reading.py [--images 100000] [--folder DIR] [--kind random related] [--settings ours zstd ...]
 
 Writes synthetic W+ codes (16 x 512 float32 an image) both ways, in pieces, then reads everything back: the table with
-``ganvert.tables.batches``, the files one by one with ``torch.load(weights_only=True)``. Both end as numpy arrays; the
-last number of every image is used, and the sums of these must agree. The page cache is warm: the files have just
-been written (for cold ones, run with --keep, drop the caches as root, and run again). ``random`` codes are independent
-normal numbers; ``related`` ones are like real ones: a mean code and 64 common directions, rows of an image alike.
+``ganvert.tables.batches`` and with Arrow's own reader, the files one by one with ``torch.load(weights_only=True)``.
+All end as numpy arrays; the sums of the images' last numbers must agree. Each way runs in a process of its own, because
+Arrow counts its peak memory per process. The page cache is warm: the files have just been written (for a cold one, run
+with --keep, drop the caches as root, and run again). ``random`` codes are independent normal numbers; ``related`` ones
+resemble real ones: a mean code and 64 common directions, rows of an image alike.
 
---settings chooses how the vectors are stored: ours, or an alternative that was tried.
+--settings names how the vectors are stored: as ganvert does, or one of the other ways that were tried.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import multiprocessing
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
 from ganvert import tables
+from ganvert.tables import writer
 
 SHAPE = (16, 512)
 PIECE = 500
 VECTORS = "ws.list.element"
-#: Over the settings of tables.Writer.
+#: What overrides the storage options of tables.Writer.
 SETTINGS: dict[str, dict[str, Any]] = {
     "ours": {},
     "lz4": {"compression": "lz4"},
@@ -58,11 +63,12 @@ def pieces(images: int, kind: str) -> Iterator[np.ndarray]:
 
 
 def write_table(path: Path, images: int, kind: str, settings: dict[str, Any]) -> None:
-    """Write the table as ganvert does."""
-    table, ours = tables.codes_table({"ws": SHAPE}), tables._settings
+    """Write the table as ganvert does, with other settings where some are given."""
+    table, ours = tables.codes_table({"ws": SHAPE}), writer.storage_options
     fixed = dict.fromkeys(("method", "space", "status", "reason", "generator", "encoder", "config"), "ok")
     first = 0
-    with patch.object(tables, "_settings", lambda schema: ours(schema) | settings), tables.Writer(path, table) as out:
+    changed = patch.object(writer, "storage_options", lambda schema: ours(schema) | settings)
+    with changed, tables.Writer(path, table) as out:
         for codes in pieces(images, kind):
             rows = range(first, first + len(codes))
             columns = {
@@ -90,32 +96,65 @@ def write_files(folder: Path, images: int, kind: str) -> None:
     first = 0
     for codes in pieces(images, kind):
         for i, code in enumerate(torch.from_numpy(codes), start=first):
-            torch.save(code.clone(), folder / f"{i:08}.pt")  # a view would bring its whole piece along
+            torch.save(code.clone(), folder / f"{i:08}.pt")  # a view would store its whole piece
         first += len(codes)
 
 
 def read_table(path: Path) -> float:
-    """Read everything as float arrays [rows, 16, 512]; return the sum of the last numbers."""
+    """Read every code as float arrays [rows, 16, 512]; return the sum of the last numbers."""
+    return sum_of_last(tables.batches(path, "codes", ["ws"], 256))
+
+
+def read_with_arrow(path: Path) -> float:
+    """Do the same by Arrow's own reader of Parquet."""
+    return sum_of_last(pq.ParquetFile(path).iter_batches(256, columns=["ws"]))
+
+
+def sum_of_last(batches: Iterable[pa.RecordBatch]) -> float:
+    """Return the sum of the codes' last numbers."""
     total = 0.0
-    for part in tables.batches(path, "codes", ["ws"], 256):
-        codes = tables.array(part, "ws").reshape(-1, *SHAPE)
+    for batch in batches:
+        codes = tables.array(batch, "ws").reshape(-1, *SHAPE)
         total += float(codes[:, -1, -1].sum(dtype=np.float64))
     return total
 
 
-def read_files(folder: Path, images: int) -> float:
-    """Do the same with the files."""
+def read_files(folder: Path) -> float:
+    """Do the same with one file an image."""
     total = 0.0
-    for i in range(images):
-        code = torch.load(folder / f"{i:08}.pt", weights_only=True).numpy()
+    for file in sorted(folder.iterdir()):
+        code = torch.load(file, weights_only=True).numpy()
         total += float(code[-1, -1])
     return total
 
 
-def timed(read: Any, *values: Any) -> tuple[float, float]:
-    """Return the result and the seconds it took."""
-    start = time.perf_counter()
-    return read(*values), time.perf_counter() - start
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """Result of a reading function, seconds of its runs, and the most memory that Arrow held in one."""
+
+    total: float
+    seconds: tuple[float, ...]
+    mebibytes: float
+
+    def text(self) -> str:
+        """Return the figures as one line."""
+        runs = ", ".join(f"{seconds:.2f}" for seconds in self.seconds)
+        return f"{np.median(self.seconds):.2f} s ({runs}), {self.mebibytes:.0f} MiB"
+
+
+def measure(read: Callable[[Path], float], path: Path, repeat: int) -> Reading:
+    """Run a reading function `repeat` times in a process of its own, so that the peak of Arrow's memory is its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_measure, (read, path, repeat))
+
+
+def _measure(read: Callable[[Path], float], path: Path, repeat: int) -> Reading:
+    seconds = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        total = read(path)
+        seconds.append(time.perf_counter() - start)
+    return Reading(total, tuple(seconds), pa.default_memory_pool().max_memory() / 2**20)
 
 
 def main() -> None:
@@ -126,44 +165,48 @@ def main() -> None:
     parser.add_argument("--kind", nargs="+", choices=("random", "related"), default=["random", "related"])
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=["ours"])
     parser.add_argument("--repeat", type=int, default=3, help="readings of the table; the median counts")
-    parser.add_argument("--keep", action="store_true", help="leave the files there, and take those that are there")
-    arguments = parser.parse_args()
-    folder = arguments.folder or Path(tempfile.mkdtemp(prefix="ganvert-reading-"))
+    parser.add_argument("--keep", action="store_true", help="keep the files, and use those that exist")
+    args = parser.parse_args()
+    folder = args.folder or Path(tempfile.mkdtemp(prefix="ganvert-reading-"))
     folder.mkdir(parents=True, exist_ok=True)
-    gigabytes = arguments.images * 4 * SHAPE[0] * SHAPE[1] / 1e9
-    print(f"{arguments.images} images, {SHAPE[0]} x {SHAPE[1]} float32 each, {gigabytes:.2f} GB, warm page cache")
+    gigabytes = args.images * 4 * SHAPE[0] * SHAPE[1] / 1e9
+    print(f"{args.images} images, {SHAPE[0]} x {SHAPE[1]} float32 each, {gigabytes:.2f} GB of numbers, warm page cache")
     try:
-        for kind in arguments.kind:
-            files = folder / f"{kind}.files"
-            if not files.exists():
-                write_files(files, arguments.images, kind)
-            expected, slow = timed(read_files, files, arguments.images)
-            sizes = [file.stat() for file in files.iterdir()]
-            weight = sum(size.st_size for size in sizes)
-            print(
-                f"{kind}: .pt files {slow:.2f} s ({slow / arguments.images * 1e6:.0f} us an image), "
-                f"{weight / 1e9:.3f} GB ({sum(size.st_blocks for size in sizes) * 512 / 1e9:.3f} GB of disk blocks)",
-                flush=True,
-            )
-            for name in arguments.settings:
-                path = folder / f"{kind}-{name}.parquet"
-                if not path.exists():
-                    start = time.perf_counter()
-                    write_table(path, arguments.images, kind, SETTINGS[name])
-                    print(f"{kind}: Parquet ({name}) written in {time.perf_counter() - start:.1f} s")
-                runs = [timed(read_table, path) for _ in range(arguments.repeat)]
-                assert all(abs(found - expected) < 1e-6 * arguments.images for found, _ in runs), "they differ"
-                fast, size = float(np.median([seconds for _, seconds in runs])), path.stat().st_size
-                print(
-                    f"{kind}: Parquet ({name}) {fast:.2f} s ({', '.join(f'{seconds:.2f}' for _, seconds in runs)}), "
-                    f"{size / 1e9:.3f} GB: {slow / fast:.1f} times as fast, {size / weight:.3f} of the size",
-                    flush=True,
-                )
-            if not arguments.keep:
-                shutil.rmtree(files)
+        for kind in args.kind:
+            compare(kind, folder, args)
     finally:
-        if arguments.folder is None and not arguments.keep:
+        if args.folder is None and not args.keep:
             shutil.rmtree(folder)
+
+
+def compare(kind: str, folder: Path, args: argparse.Namespace) -> None:
+    """Write codes of one kind as files and as tables, read both, print the figures."""
+    files = folder / f"{kind}.files"
+    if not files.exists():
+        write_files(files, args.images, kind)
+    slow = measure(read_files, files, 1)
+    sizes = [file.stat() for file in files.iterdir()]
+    weight = sum(size.st_size for size in sizes)
+    print(
+        f"{kind}: .pt files {slow.text()}, {slow.seconds[0] / args.images * 1e6:.0f} us an image, "
+        f"{weight / 1e9:.3f} GB ({sum(size.st_blocks for size in sizes) * 512 / 1e9:.3f} GB of disk blocks)",
+        flush=True,
+    )
+    for name in args.settings:
+        path = folder / f"{kind}-{name}.parquet"
+        if not path.exists():
+            start = time.perf_counter()
+            write_table(path, args.images, kind, SETTINGS[name])
+            print(f"{kind}: Parquet ({name}) written in {time.perf_counter() - start:.1f} s")
+        size = path.stat().st_size
+        print(f"{kind}: Parquet ({name}) {size / 1e9:.3f} GB, {size / weight:.3f} of the files")
+        for reader, read in (("ganvert", read_table), ("Arrow", read_with_arrow)):
+            fast = measure(read, path, args.repeat)
+            assert abs(fast.total - slow.total) < 1e-6 * args.images, "the codes differ"
+            factor = slow.seconds[0] / np.median(fast.seconds)
+            print(f"{kind}: Parquet ({name}) by {reader} {fast.text()}: {factor:.1f} times as fast", flush=True)
+    if not args.keep:
+        shutil.rmtree(files)
 
 
 if __name__ == "__main__":

@@ -55,33 +55,33 @@ def main() -> None:
 
 
 def encoders(names: Iterable[str]) -> dict[str, tuple[Image.Image | None, Image.Image | None]]:
-    """Encoder to the plots that its training left: its losses, and held-out photographs above what it makes of them."""
+    """Return encoder to its pictures: the losses of its training, and held-out photographs above their inversions."""
     return {
         name: (picture(TRAINING / f"{name}.png"), picture(DATA / f"encoders/{name}/validation.png")) for name in names
     }
 
 
 def originals(photos: pa.Table, longest: int) -> dict[str, Image.Image]:
-    """Photo id to the photograph, shrunk, for every photograph that can be read and is still the same file."""
-    found = {}
+    """Return photo id to the photograph, shrunk, for every photograph that can be read and is still the same file."""
+    pictures = {}
     for row in photos.to_pylist():
         if row["width"] is None or row["status"] == "too_large":
             continue
         try:
             photo = open_photo(Path(row["path"]), max_pixels=row["width"] * row["height"])
         except PhotoError as error:
-            log.warning("the report goes without a photograph: %s", error)
+            log.warning("the report leaves out a photograph: %s", error)
             continue
         if photo.photo_id != row["photo_id"]:
-            log.warning("the report goes without %s: it has changed since it was aligned", row["path"])
+            log.warning("the report leaves out %s: it has changed since it was aligned", row["path"])
             continue
         photo.image.thumbnail((longest, longest), Image.Resampling.LANCZOS, reducing_gap=3.0)
-        found[row["photo_id"]] = photo.image
-    return found
+        pictures[row["photo_id"]] = photo.image
+    return pictures
 
 
 def picture(path: Path) -> Image.Image | None:
-    """A picture that an earlier stage drew, or None if this run has none."""
+    """Return a picture that an earlier stage drew, or None if this run has none."""
     return Image.open(path).convert("RGB") if path.exists() else None
 
 

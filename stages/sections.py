@@ -20,7 +20,7 @@ from ganvert.inversion.presets import Preset, read_resolved
 from ganvert.inversion.run import shipped_encoders
 from ganvert.report import ReportOptions
 from ganvert.sampling import SampleOptions
-from ganvert.scoring.metrics import check_name
+from ganvert.scoring.metrics import check_metric_name
 from ganvert.training import TrainOptions
 
 __all__ = [
@@ -216,7 +216,7 @@ class EvaluateParams:
         for name in self.attributes:
             lookup(ATTRIBUTES, name, "attribute")
         for name in self.metrics:
-            check_name(name)
+            check_metric_name(name)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -237,7 +237,7 @@ class ExtractParams:
         if self.shard is not None and self.shard < 1:
             raise ParamsError(f"shard: wanted 1 or more, or null, got {self.shard}")
         for name in self.metrics:
-            check_name(name)
+            check_metric_name(name)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

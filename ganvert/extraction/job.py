@@ -19,7 +19,7 @@ from ganvert.compute.precision import Speed
 from ganvert.faces.detect import LANDMARKS_FILE
 from ganvert.faces.pipeline import RECIPES, AlignOptions
 from ganvert.inversion.presets import Preset, read_preset
-from ganvert.scoring.metrics import check_name
+from ganvert.scoring.metrics import check_metric_name
 
 __all__ = ["Invert", "Job", "Keep", "make_job"]
 
@@ -104,7 +104,7 @@ class Job:
         if self.threads is not None and self.threads < 1:
             raise ParamsError(f"threads: wanted 1 or more, got {self.threads}")
         for name in self.metrics:
-            check_name(name)
+            check_metric_name(name)
 
     @cached_property
     def key(self) -> str:

@@ -5,7 +5,8 @@ The package may import `extraction` and what lies below.
 
 from __future__ import annotations
 
+from ganvert.report.inputs import SHOWN_OF_CODES, ReportInputs, ReportOptions
 from ganvert.report.overview import overview
-from ganvert.report.page import SHOWN_OF_CODES, ReportInputs, ReportOptions, build_report
+from ganvert.report.page import build_report
 
 __all__ = ["SHOWN_OF_CODES", "ReportInputs", "ReportOptions", "build_report", "overview"]

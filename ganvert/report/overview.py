@@ -5,13 +5,13 @@ from __future__ import annotations
 from PIL import Image
 
 from ganvert.images import contact_sheet, from_png
-from ganvert.report.page import ReportInputs
+from ganvert.report.inputs import ReportInputs
 
 __all__ = ["overview"]
 
 
 def overview(inputs: ReportInputs, size: int = 232, rows: int = 4) -> Image.Image:
-    """A contact sheet of the first `rows` faces whose edits were drawn, pictures `size` px wide and high."""
+    """Return a contact sheet of the first `rows` faces that have edits, pictures `size` px wide and high."""
     edits = inputs.edits.to_pylist()
     method = edits[0]["method"] if edits else ""
     drawn = {
@@ -24,16 +24,16 @@ def overview(inputs: ReportInputs, size: int = 232, rows: int = 4) -> Image.Imag
     captions: list[str] = []
     columns = 0
     for face in inputs.aligned.to_pylist()[:rows]:
-        own = [row for row in edits if row["image_id"] == face["image_id"]]
-        if face["image_id"] not in drawn or not own:
+        of_face = [row for row in edits if row["image_id"] == face["image_id"]]
+        if face["image_id"] not in drawn or not of_face:
             continue
         crop = from_png(face["crop"])
         line = [(inputs.originals.get(face["photo_id"], crop), "photograph"), (crop, "aligned")]
         line.append((from_png(drawn[face["image_id"]]), method))
-        for direction in dict.fromkeys(row["direction"] for row in own):
-            strongest = max((row for row in own if row["direction"] == direction), key=lambda row: row["amount"])
+        for direction in dict.fromkeys(row["direction"] for row in of_face):
+            strongest = max((row for row in of_face if row["direction"] == direction), key=lambda row: row["amount"])
             line.append((from_png(strongest["crop"]), f"{direction} {strongest['amount']:+g}"))
-        pasted = [row for row in own if row["pasted"]]
+        pasted = [row for row in of_face if row["pasted"]]
         line += [(from_png(row["pasted"]), f"{row['direction']} {row['amount']:+g}, pasted back") for row in pasted[:1]]
         pictures += [picture for picture, _ in line]
         captions += [caption for _, caption in line]

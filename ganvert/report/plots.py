@@ -50,11 +50,11 @@ _STYLE: dict[str, Any] = {
     "svg.hashsalt": "ganvert",
 }
 _PANELS_PER_ROW = 4
-_LINES = 200  # light ones at most, those of the first images; means are of all
+_LINES = 200  # most light lines, those of the first images; means are of all
 
 
 def traces_figure(traces: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
-    """Objective against step, log scale: a panel per method, a light line per image, their geometric mean in front.
+    """Draw objective against step on a log scale: a panel per method, a light line per image, their geometric mean.
 
     Args:
         traces: method to image id to the objective after each step, [steps]. Panels have their own scales, because
@@ -65,7 +65,7 @@ def traces_figure(traces: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     figure, panels = _panels(len(traces))
     with _style():
         for axes, (method, lines) in zip(panels, traces.items(), strict=False):
-            # A log scale has no place for what is not positive or not finite (a diverged run).
+            # A log scale cannot show what is not positive or not finite (a diverged run).
             kept = [np.where(np.isfinite(line) & (line > 0), line, np.nan) for line in map(np.asarray, lines.values())]
             for line in kept[:_LINES]:
                 axes.plot(np.arange(1, len(line) + 1), line, color=_LINE, alpha=0.5, linewidth=0.9)
@@ -90,13 +90,13 @@ def edit_curve_figure(
     limits: tuple[float, float] | None = None,
     reference: tuple[float, str] | None = None,
 ) -> Figure:
-    """A measure against edit strength: a panel per direction, a light line per image, their mean in front.
+    """Draw a measure against edit strength: a panel per direction, a light line per image, their mean in front.
 
     Args:
         curves: direction to image to :data:`Curve`.
-        ylabel: what the value is, with its unit.
-        limits: one value range for all panels; None lets each choose.
-        reference: a value to mark with a dashed line, and what to call it.
+        ylabel: name of the value, with its unit.
+        limits: the value range of all panels; by default each panel has its own.
+        reference: a value to mark with a dashed line, and its label.
     """
     figure, panels = _panels(len(curves))
     with _style():
@@ -122,7 +122,7 @@ def edit_curve_figure(
 
 
 def losses_figure(records: Sequence[Mapping[str, float]]) -> Figure:
-    """Training losses against the step: a panel per loss, every step light, a running mean in front.
+    """Draw training losses against the step: a panel per loss, every step light, a running mean in front.
 
     Args:
         records: one mapping a step, with ``step`` and the losses; not every step needs all of them.
@@ -141,19 +141,19 @@ def losses_figure(records: Sequence[Mapping[str, float]]) -> Figure:
 
 
 def to_svg(figure: Figure, name: str, description: str) -> str:
-    """The figure as an ``<svg>`` element to put into a page: it takes the page's text colour, font and width.
+    """Return the figure as an ``<svg>`` element to put into a page: it takes the page's text colour, font and width.
 
     Args:
         figure: from a function of this module.
         name: unique on the page, of letters, digits and '-'; its ids start with it.
-        description: what a screen reader says; plain text.
+        description: for screen readers; plain text.
     """
     from markupsafe import escape
 
     buffer = io.StringIO()
     with _style():
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+        no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
@@ -170,7 +170,7 @@ def save_png(figure: Figure, path: Path) -> None:
 
 
 def _style() -> AbstractContextManager[None]:
-    """Matplotlib's own defaults plus ours, whatever a matplotlibrc of this machine says; undone afterwards."""
+    """Set matplotlib's own defaults plus ours, ignoring a matplotlibrc of this machine; undone afterwards."""
     from matplotlib import style
 
     return style.context(["default", _STYLE])
@@ -190,8 +190,8 @@ def _panels(count: int) -> tuple[Figure, list[Axes]]:
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    """Column means of [lines, points] over what is there; nan where nothing is."""
-    there = np.isfinite(values)
-    total = np.where(there, values, 0).sum(axis=0)
-    count = there.sum(axis=0)
+    """Return column means of [lines, points] over the finite values; nan where there is none."""
+    finite = np.isfinite(values)
+    total = np.where(finite, values, 0).sum(axis=0)
+    count = finite.sum(axis=0)
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)

@@ -1,4 +1,4 @@
-"""Scoring reconstructions and edits."""
+"""Score reconstructions and edits: rows of the tables, and their means by method."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from PIL import Image
 
 from ganvert.faces import AttributeScorer
 from ganvert.images import as_drawn, from_pil
-from ganvert.scoring.metrics import NamedMetric
+from ganvert.scoring.metrics import NamedMetric, metric
 from ganvert.scoring.statistics import summarise
 
-__all__ = ["score_edits", "score_reconstructions", "summary"]
+__all__ = ["asset_metrics", "score_edits", "score_reconstructions", "summary"]
 
 
 def score_reconstructions(
@@ -23,20 +23,20 @@ def score_reconstructions(
     metrics: Sequence[NamedMetric],
     channels: int = 3,
 ) -> list[dict[str, Any]]:
-    """Long-form rows: every metric of every pair of pictures, `keys` giving the other columns.
+    """Return rows of `scores`: every metric of every pair of pictures.
 
     Args:
-        keys: one per pair.
+        keys: the other columns, one mapping per pair.
         pictures: what a generator drew.
-        targets: the crops, of any size; compared as that generator could draw them.
+        targets: the crops, of any size; resized, and made grey for one channel, as the generator could draw them.
         metrics: see :func:`asset_metrics`.
-        channels: of the generator.
+        channels: of the generator, 1 or 3.
     """
     rows: list[dict[str, Any]] = []
     for key, picture, target in zip(keys, pictures, targets, strict=True):
         images, wanted = from_pil([picture]), as_drawn(from_pil([target]), channels, picture.width)
-        for metric in metrics:
-            rows += metric.rows([key], metric(images, wanted))
+        for measure in metrics:
+            rows += measure.rows([key], measure(images, wanted))
     return rows
 
 
@@ -64,21 +64,19 @@ def score_edits(
 
 
 def summary(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
-    """Nested mapping method -> metric -> mean, 95 % bootstrap interval and count, for DVC metrics."""
+    """Return method to metric to mean, 95 % bootstrap interval and count, for DVC metrics."""
     values: dict[tuple[str, str], list[float]] = {}
     for row in rows:
         if row["value"] is not None:
             values.setdefault((row["method"], row["metric"]), []).append(row["value"])
     tree: dict[str, dict[str, dict[str, float]]] = {}
-    for (method, metric), numbers in values.items():
+    for (method, name), numbers in values.items():
         stats = summarise(numbers)
         figures = {"mean": stats.mean, "low": stats.low, "high": stats.high, "n": stats.count}
-        tree.setdefault(method, {})[metric] = figures
+        tree.setdefault(method, {})[name] = figures
     return tree
 
 
 def asset_metrics(names: Sequence[str], folder: Path) -> list[NamedMetric]:
-    """Metrics by full name, all checked before the first is used."""
-    from ganvert.scoring.metrics import metric
-
+    """Return metrics by full name, all loaded before the first is used."""
     return [metric(name, folder) for name in names]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,15 @@ from skimage import data
 
 from ganvert.base.errors import AssetError, ShapeError, UnknownNameError
 from ganvert.images import area_resize, from_pil
-from ganvert.scoring.metrics import METRICS, metric
+from ganvert.scoring.metrics import METRICS, NamedMetric, metric
 
 NAMES = [f"{name}_64" if entry.resized else name for name, entry in METRICS.items()]
+
+
+@pytest.fixture(scope="module")
+def load(assets: Path) -> Callable[[str], NamedMetric]:
+    """Every metric with its weights, loaded once."""
+    return functools.cache(lambda name: metric(name, assets))
 
 
 @pytest.fixture(scope="module")
@@ -28,19 +36,21 @@ def pictures() -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_batch_of_three_equals_three_of_one(
-    name: str, assets: Path, pictures: tuple[torch.Tensor, torch.Tensor]
+    name: str, load: Callable[[str], NamedMetric], pictures: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
-    measure = metric(name, assets)
-    together = measure(*pictures)
+    measure = load(name)
+    batch = measure(*pictures)
     alone = [measure(image[None], target[None]).item() for image, target in zip(*pictures, strict=True)]
-    assert together.dtype == torch.float64 and together.shape == (3,)
-    assert together.isfinite().all()
-    assert together.tolist() == pytest.approx(alone, rel=1e-6)
+    assert batch.dtype == torch.float64 and batch.shape == (3,)
+    assert batch.isfinite().all()
+    assert batch.tolist() == pytest.approx(alone, rel=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_direction_is_the_declared_one(name: str, assets: Path, pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
-    measure = metric(name, assets)
+def test_direction_is_the_declared_one(
+    name: str, load: Callable[[str], NamedMetric], pictures: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    measure = load(name)
     images, targets = pictures
     equal, worse = measure(targets[:1], targets[:1]).item(), measure(images[2:], targets[2:]).item()
     assert equal > worse if measure.higher_is_better else equal < worse
@@ -55,8 +65,8 @@ def test_values_outside_the_range_count_as_what_is_seen(name: str, tmp_path: Pat
     assert measure(face * 1.5, face).tolist() == measure((face * 1.5).clamp(-1, 1), face).tolist()
 
 
-def test_no_face_is_not_detected(assets: Path) -> None:
-    measure = metric("identity_dlib", assets)
+def test_no_face_is_not_detected(load: Callable[[str], NamedMetric]) -> None:
+    measure = load("identity_dlib")
     face = from_pil([Image.fromarray(data.astronaut()[:256, 96:352])])
     grey = torch.zeros_like(face)
     values = measure(torch.cat([face, grey, face]), torch.cat([face, face, grey]))

@@ -15,7 +15,7 @@ __all__ = ["identity_measure"]
 
 
 def identity_measure(folder: Path) -> Callable[[Tensor, Tensor], Tensor]:
-    """Euclidean distance of dlib's 128-d face descriptors: same person below 0.6; nan where no face is found.
+    """Return the Euclidean distance of dlib's 128-d face descriptors: same person below 0.6, nan without a face.
 
     A distance and not a cosine: dlib's descriptors are not centred, so their cosines crowd between 0.8 and 1.
 
@@ -28,7 +28,7 @@ def identity_measure(folder: Path) -> Callable[[Tensor, Tensor], Tensor]:
 
     def measure(images: Tensor, targets: Tensor) -> Tensor:
         pairs = zip(embedder.embed(to_pil(images)), embedder.embed(to_pil(targets)), strict=True)
-        distances = [math.nan if one is None or other is None else distance(one, other) for one, other in pairs]
+        distances = [math.nan if a is None or b is None else distance(a, b) for a, b in pairs]
         return torch.tensor(distances, dtype=torch.float64)
 
     return measure

@@ -13,14 +13,14 @@ __all__ = ["lpips_measure"]
 
 
 def lpips_measure(net: Literal["vgg", "alex"], folder: Path) -> Callable[[Tensor, Tensor], Tensor]:
-    """The perceptual distance of Zhang et al. (2018), version 0.1, pictures in [-1, 1]; 0 for equal ones.
+    """Return the perceptual distance of Zhang et al. (2018), version 0.1, of pictures in [-1, 1]; 0 for equal ones.
 
     Raises:
         AssetError: the weights are not in `folder`.
     """
     from ganvert.losses.lpips import load_lpips
 
-    load_lpips(net, folder, torch.device("cpu"))  # fails here and now when the weights are missing
+    load_lpips(net, folder, torch.device("cpu"))  # missing weights are an error before any work
 
     def measure(images: Tensor, targets: Tensor) -> Tensor:
         network = load_lpips(net, folder, images.device)

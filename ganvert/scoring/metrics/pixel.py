@@ -7,13 +7,13 @@ from torch import Tensor
 
 __all__ = ["mse", "psnr"]
 
-PEAK = 2.0  # the range [-1, 1]
+PEAK = 2.0  # width of the range [-1, 1]
 
 
 def mse(images: Tensor, targets: Tensor) -> Tensor:
-    """Mean of squared differences over pixels and channels.
+    """Return the mean of squared differences over pixels and channels.
 
-    On [0, 1] it would be a quarter of this, on [0, 255] 127.5^2 times this.
+    Of pictures in [0, 1] it would be a quarter of this, in [0, 255] 127.5^2 times this.
 
     Args:
         images: [N, C, h, w] in [-1, 1].
@@ -26,5 +26,5 @@ def mse(images: Tensor, targets: Tensor) -> Tensor:
 
 
 def psnr(images: Tensor, targets: Tensor) -> Tensor:
-    """Peak signal to noise ratio, 10 log10(4 / MSE) dB; infinite for equal pictures. As :func:`mse` otherwise."""
+    """Return the peak signal-to-noise ratio, 10 log10(4 / MSE) dB; infinite for equal pictures. Else as :func:`mse`."""
     return 10 * torch.log10(PEAK**2 / mse(images, targets))

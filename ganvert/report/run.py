@@ -1,0 +1,108 @@
+"""One run as the views see it: the tables as rows, and what several views need of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from PIL import Image
+
+from ganvert.images import from_png
+from ganvert.report.inline import InlineImage, inline_jpeg
+from ganvert.report.inputs import SHOWN_OF_CODES, ReportInputs, ReportOptions, check_same_run
+from ganvert.report.labels import MetricLabel, metric_labels, unique
+
+__all__ = ["Row", "Run", "rows_of"]
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every view is made from.
+
+    Attributes:
+        inputs: the tables; those with picture bytes are read from here, a row at a time (:func:`rows_of`).
+        options: sizes of pictures.
+        photos: photo id to row of `photos`.
+        names: image id to what a face is called: the photograph's path, with a number where it has several faces.
+        methods: all that were tried, in the order of params.yaml.
+        metrics: of `scores`, in their order.
+        codes: rows of all tables `codes`, with :data:`SHOWN_OF_CODES`.
+        scores: rows of `scores`.
+        edit_scores: rows of `edit_scores`.
+    """
+
+    inputs: ReportInputs
+    options: ReportOptions
+    photos: Mapping[str, Row]
+    names: Mapping[str, str]
+    methods: tuple[str, ...]
+    metrics: tuple[MetricLabel, ...]
+    codes: tuple[Row, ...]
+    scores: tuple[Row, ...]
+    edit_scores: tuple[Row, ...]
+
+    @classmethod
+    def of(cls, inputs: ReportInputs, options: ReportOptions) -> Run:
+        """Read the small columns of the tables.
+
+        Raises:
+            TableError: the tables are of different runs.
+        """
+        check_same_run(inputs)
+        photos = {row["photo_id"]: row for row in inputs.photos.to_pylist()}
+        scores = inputs.scores.to_pylist()
+        codes = [row for table in inputs.codes for row in table.select(SHOWN_OF_CODES).to_pylist()]
+        return cls(
+            inputs=inputs,
+            options=options,
+            photos=photos,
+            names=_face_names(inputs.aligned, photos),
+            # Both list every method tried; the scores come first because their order is that of params.yaml.
+            methods=tuple(unique(row["method"] for row in [*scores, *codes])),
+            metrics=metric_labels(scores),
+            codes=tuple(codes),
+            scores=tuple(scores),
+            edit_scores=tuple(inputs.edit_scores.to_pylist()),
+        )
+
+    def image(self, picture: Image.Image | bytes) -> InlineImage:
+        """Return a crop, reconstruction or edit (PNG bytes, or a picture) in the size that these have on the page."""
+        if isinstance(picture, bytes):
+            picture = from_png(picture)
+        return inline_jpeg(picture, self.options.image_px, self.options.jpeg_quality)
+
+    def photograph(self, picture: Image.Image | bytes) -> InlineImage:
+        """Return a photograph (PNG bytes, or a picture) in the size that these have on the page."""
+        if isinstance(picture, bytes):
+            picture = from_png(picture)
+        return inline_jpeg(picture, self.options.photo_px, self.options.jpeg_quality)
+
+    def sheet(self, picture: Image.Image) -> InlineImage:
+        """Return a contact sheet in the size that these have on the page: twice that of a photograph."""
+        return inline_jpeg(picture, 2 * self.options.photo_px, self.options.jpeg_quality)
+
+    def edit_label(self, row: Row) -> str:
+        """Return what the edit of a row of `edits` or `edit_scores` is called on the page."""
+        return str(row["direction"])
+
+
+def rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """Yield rows one at a time, so that picture bytes are not all held twice."""
+    for batch in table.to_batches(max_chunksize=1):
+        yield from batch.to_pylist()
+
+
+def _face_names(aligned: pa.Table, photos: Mapping[str, Row]) -> dict[str, str]:
+    rows = aligned.select(["image_id", "photo_id", "face"]).to_pylist()
+    faces_of_photo: dict[str, int] = {}
+    for row in rows:
+        faces_of_photo[row["photo_id"]] = faces_of_photo.get(row["photo_id"], 0) + 1
+    return {
+        row["image_id"]: photos[row["photo_id"]]["path"]
+        + (f", face {row['face'] + 1}" if faces_of_photo[row["photo_id"]] > 1 else "")
+        for row in rows
+    }

@@ -1,0 +1,257 @@
+"""The tables by name: columns with their types, key, version; and the check of a file against them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ganvert.base.errors import TableError
+
+__all__ = [
+    "ALIGNED",
+    "DIRECTIONS",
+    "EDITS",
+    "EDIT_SCORES",
+    "PHOTOS",
+    "RECONSTRUCTIONS",
+    "SCORES",
+    "Table",
+    "check_schema",
+    "codes_table",
+    "columns_text",
+    "group_rows",
+    "metadata_of",
+    "samples_table",
+    "vector",
+]
+
+#: A row group holds about this many bytes and at most this many rows: enough for fast reading, and a few fit in memory.
+_GROUP_BYTES, _GROUP_ROWS = 16 << 20, 4096
+#: Size assumed for a value of a binary column when the rows of a row group are chosen; a PNG of 1024 px has about this.
+_PICTURE_BYTES = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """One table: its columns in order and the columns that identify a row."""
+
+    name: str
+    version: int
+    key: tuple[str, ...]
+    columns: tuple[pa.Field, ...]
+
+    def schema(self, metadata: Mapping[str, str] | None = None) -> pa.Schema:
+        """Return the Arrow schema, with name, version, key and `metadata` in the file's own metadata."""
+        facts = {"table": self.name, "version": str(self.version), "key": ",".join(self.key)}
+        return pa.schema(self.columns, metadata=facts | dict(metadata or {}))
+
+
+def _field(name: str, kind: pa.DataType, *, null: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=null)
+
+
+def vector(name: str, size: int, kind: pa.DataType | None = None, *, null: bool = False) -> pa.Field:
+    """Return a column of vectors of `size` floats (float32 by default); with `null`, a row may have none."""
+    return pa.field(name, pa.list_(pa.field("element", kind or pa.float32(), nullable=False), size), nullable=null)
+
+
+_S, _I, _F, _B = pa.string(), pa.int32(), pa.float64(), pa.binary()
+_VECTOR = pa.list_(pa.field("element", pa.float32(), nullable=False))
+
+PHOTOS = Table(
+    "photos",
+    1,
+    ("photo_id",),
+    (
+        _field("photo_id", _S),  # sha256 of the file's bytes
+        _field("path", _S),  # relative to the folder the run was started in
+        _field("width", _I, null=True),  # after EXIF orientation
+        _field("height", _I, null=True),
+        _field("exif_orientation", _I, null=True),
+        _field("mode", _S, null=True),  # Pillow's mode of the file
+        _field("faces", _I, null=True),  # number of faces detected, before any choice
+        _field("status", _S),  # ok | no_face | unreadable | too_large
+        _field("reason", _S),  # empty when ok
+    ),
+)
+ALIGNED = Table(
+    "aligned",
+    1,
+    ("image_id",),
+    (
+        _field("image_id", _S),  # first 16 hex digits of photo_id, '-', face index
+        _field("photo_id", _S),
+        _field("path", _S),
+        _field("face", _I),
+        _field("recipe", _S),
+        _field("resolution", _I),
+        vector("quad", 8, pa.float64()),  # x, y of TL, BL, BR, TR in upright photo pixels
+        vector("landmarks", 136, pa.float64(), null=True),  # 68 x (x, y) in upright photo pixels
+        _field("crop", _B),  # PNG
+    ),
+)
+RECONSTRUCTIONS = Table(
+    "reconstructions",
+    1,
+    ("image_id", "method"),
+    (
+        _field("image_id", _S),
+        _field("method", _S),
+        _field("png", _B),  # generator resolution
+    ),
+)
+DIRECTIONS = Table(
+    "directions",
+    1,
+    ("name", "space", "method"),
+    (
+        _field("name", _S),
+        _field("space", _S),  # z | w
+        _field("method", _S),
+        pa.field("vector", _VECTOR, nullable=False),  # unit length
+        _field("unit", _F),  # length of one step (amount 1) along the vector, in the space's own units
+        _field("first_row", _I),  # rows of ws it moves, half open
+        _field("last_row", _I),
+        _field("quality", _S),  # JSON: figures of the fit
+    ),
+)
+EDITS = Table(
+    "edits",
+    1,
+    ("image_id", "method", "direction", "amount"),
+    (
+        _field("image_id", _S),
+        _field("method", _S),  # the inversion it starts from
+        _field("direction", _S),
+        _field("amount", _F),
+        _field("crop", _B),  # PNG, generator resolution
+        _field("pasted", _B, null=True),  # PNG, the photograph with the edited face in it
+    ),
+)
+SCORES = Table(
+    "scores",
+    1,
+    ("image_id", "method", "metric"),
+    (
+        _field("image_id", _S),
+        _field("method", _S),
+        _field("metric", _S),  # carries its convention: lpips_vgg_256, mse_256, ...
+        _field("value", _F, null=True),
+        _field("status", _S),  # ok, not_detected, failed; `ganvert invert` adds no_face, unreadable, too_large
+    ),
+)
+EDIT_SCORES = Table(
+    "edit_scores",
+    1,
+    ("image_id", "method", "direction", "amount", "metric"),
+    (
+        _field("image_id", _S),
+        _field("method", _S),
+        _field("direction", _S),
+        _field("amount", _F),
+        _field("metric", _S),
+        _field("value", _F, null=True),
+        _field("status", _S),
+    ),
+)
+#: Versions of the tables whose columns depend on the run; for the others the whole schema is compared.
+_VERSIONS = {"codes": 2, "samples": 1}
+
+
+def samples_table(z_dim: int, w_dim: int, attributes: Sequence[str]) -> Table:
+    """Return the table of generator samples: seed, z, w and one score column per attribute (null: no face was found).
+
+    Args:
+        z_dim: size of z.
+        w_dim: size of w.
+        attributes: names of the score columns, in order.
+    """
+    scores = tuple(_field(name, pa.float32(), null=True) for name in attributes)
+    columns = (_field("seed", pa.int64()), vector("z", z_dim), vector("w", w_dim), *scores)
+    return Table("samples", _VERSIONS["samples"], ("seed",), columns)
+
+
+def codes_table(variables: Mapping[str, Sequence[int]], dtype: str = "float32") -> Table:
+    """Return the table of one method's inversion codes.
+
+    Args:
+        variables: name of every variable of the space to its shape without the batch; each is stored as one flat
+            fixed-size column, in C order.
+        dtype: numpy's name of the float type of these columns.
+    """
+    kind = pa.from_numpy_dtype(np.dtype(dtype))
+    columns = tuple(vector(name, int(np.prod(shape)), kind, null=True) for name, shape in variables.items())
+    return Table(
+        "codes",
+        _VERSIONS["codes"],
+        ("image_id", "method"),
+        (
+            _field("image_id", _S),
+            _field("method", _S),
+            _field("space", _S),
+            _field("status", _S),  # ok | diverged
+            _field("reason", _S),
+            _field("steps", _I),
+            _field("best_step", _I),
+            _field("seed", pa.int64()),
+            _field("generator", _S),  # fingerprint
+            _field("encoder", _S),  # fingerprint, empty without one
+            _field("config", _S),  # fingerprint of the method's options
+            _field("tuned", _S, null=True),  # file of the tuned generator's weights
+            pa.field("trace", _VECTOR, nullable=False),  # objective per step
+            *columns,
+        ),
+    )
+
+
+def group_rows(schema: pa.Schema) -> int:
+    """Return the number of rows of a row group: about 16 MB of vectors and pictures, by the schema alone."""
+    size = 0
+    for field in schema:
+        if pa.types.is_fixed_size_list(field.type):
+            size += field.type.list_size * field.type.value_type.byte_width
+        elif pa.types.is_binary(field.type):
+            size += _PICTURE_BYTES
+    return min(max(_GROUP_BYTES // max(size, 1), 1), _GROUP_ROWS)
+
+
+def metadata_of(data: pa.Table | pa.Schema) -> dict[str, Any]:
+    """Return the metadata a table was written with; values that are JSON objects are parsed."""
+    schema = data if isinstance(data, pa.Schema) else data.schema
+    raw = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+    return {key: json.loads(value) if value.startswith("{") else value for key, value in raw.items()}
+
+
+def check_schema(path: Path, table: Table | str, schema: pa.Schema) -> None:
+    """Refuse a file whose schema is not the one this code writes.
+
+    Args:
+        path: the file, for messages.
+        table: what it should hold; of a name alone (``"codes"``, ``"samples"``) only name and version are checked.
+        schema: of the file.
+
+    Raises:
+        TableError: another table, another version, or other columns.
+    """
+    name = table if isinstance(table, str) else table.name
+    metadata = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+    if metadata.get("table") != name:
+        raise TableError(f"{path}: wanted table {name!r}, got {metadata.get('table')!r}")
+    if name in _VERSIONS and metadata.get("version") != str(_VERSIONS[name]):
+        raise TableError(
+            f"{path}: wanted version {_VERSIONS[name]} of table {name!r}, got {metadata.get('version')}; "
+            "run `dvc repro` (or the command that writes it) again"
+        )
+    if isinstance(table, Table) and not schema.equals(table.schema()):
+        raise TableError(f"{path}: stored schema is not the one this code writes; run `dvc repro` again")
+
+
+def columns_text(schema: pa.Schema) -> str:
+    """Return the names and types of the columns as one line for messages."""
+    return ", ".join(f"{field.name} ({field.type})" for field in schema)
