@@ -23,16 +23,19 @@ import numpy as np
 from PIL import Image
 
 from ganvert import tables
-from ganvert.codes import Codes, read_codes
+from ganvert.codes import Code, read_codes
 from ganvert.compute.device import strict_math
 from ganvert.compute.memory import keep_freed_memory
-from ganvert.directions import load_directions
-from ganvert.editing.render import EditSpec, draw_edit
+from ganvert.directions import choose, load_directions
+from ganvert.editing.contract import EditInputs
+from ganvert.editing.edits import EDITS
+from ganvert.editing.render import draw_edit
 from ganvert.faces import ATTRIBUTES, AttributeScorer
 from ganvert.generators import load_generator
 from ganvert.images import contact_sheet, from_pil, from_png
 from ganvert.scoring.metrics import metric
 from ganvert.scoring.statistics import bootstrap_mean
+from ganvert.spaces import make_space
 
 ASSETS = Path("data/assets")
 #: Distance where no face is found on an edited image: more than that of two people on average (0.82).
@@ -49,11 +52,14 @@ class Judge:
         self.identity = metric("identity_dlib", ASSETS)
         self.scorer = AttributeScorer(ASSETS, ["yaw", "smile", "age"])
 
-    def codes(self, preset: str, image_id: str) -> Codes:
-        """Return the codes of one photograph; those of ``NAME:untuned`` without their tuned generator."""
+    def code(self, preset: str, image_id: str) -> Code:
+        """Return the code of one photograph; that of ``NAME:untuned`` without its own generator."""
         name, _, untuned = preset.partition(":")
         codes = read_codes(self.out / name / image_id / "codes.parquet", self.generator)
-        return (dataclasses.replace(codes, tuned=None) if untuned else codes).select(0)
+        if not untuned:
+            return codes[0]
+        space = make_space(codes.space_name, self.generator)
+        return dataclasses.replace(codes[0], bind=lambda: space, tuned=None)
 
     def folder(self, preset: str, image_id: str) -> Path:
         """Return the folder of edited images of a photograph."""
@@ -68,8 +74,11 @@ class Judge:
         if known.exists():
             return json.loads(known.read_text())
         folder.mkdir(exist_ok=True)
-        spec = EditSpec(direction=direction, amounts=(amount,), edit=self.edit)
-        picture = draw_edit(self.codes(preset, image_id), self.directions, spec, amount)
+        code = self.code(preset, image_id)
+        inputs = EditInputs(
+            code=code, directions=[(choose(self.directions, direction, code.space.direction_space), 1.0)]
+        )
+        picture = draw_edit(EDITS[self.edit], inputs, amount)
         picture.resize((512, 512), Image.Resampling.LANCZOS).save(folder / f"{stem}.jpg", quality=90)
         value = float(self.identity(from_pil([picture]), from_pil([crop]))[0])
         facts = {"distance": NO_FACE if value != value else value}

@@ -160,7 +160,7 @@ def child(arguments: argparse.Namespace) -> dict[str, Any]:
     worth: dict[str, list[float]] = {what: [] for what in METRICS}
     for crop, inversion in zip(crops, found, strict=True):
         inversion.variables = {key: value.to(context.device) for key, value in inversion.variables.items()}
-        picture = codes_of_inversion(inversion, [crop.image_id], name, context.generator).draw()
+        picture = codes_of_inversion(inversion, [crop.image_id], name, context.generator)[0].draw()
         for what in METRICS:
             pair = from_pil(to_pil(picture)), from_pil([crop.image])
             worth[what].append(float(metric(what, ASSETS)(*pair)[0]))

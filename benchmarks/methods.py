@@ -48,7 +48,7 @@ def invert_one(out: Path, name: str, raw: dict, crop: Crop, seed: int) -> dict:
     inversion = invert_crops([crop], preset, context, seed=seed)
     seconds = time.monotonic() - start
     write_codes(folder / "codes.parquet", preset, inversion, [crop.image_id], seeds_for([crop], name, seed), context)
-    picture = to_pil(codes_of_inversion(inversion, [crop.image_id], name, generator).draw())[0]
+    picture = to_pil(codes_of_inversion(inversion, [crop.image_id], name, generator)[0].draw())[0]
     picture.save(folder / "picture.png")
     pair = from_pil([picture]), from_pil([crop.image])
     scores = {measure: float(metric(measure, ASSETS)(*pair)[0]) for measure in METRICS}

@@ -1,37 +1,76 @@
-"""Find directions in W and Z from scored samples: data/samples.parquet to data/directions.parquet."""
+"""discover: scored samples, and what else a finder declares -> data/directions.parquet, figures of their fits."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ganvert.base.files import write_json
-from ganvert.directions import DIRECTIONS, Direction, load_samples, save_directions
-from stages.common import stage
+from ganvert.codes import read_codes
+from ganvert.directions import DIRECTIONS, Direction, Finder, FinderInputs, Samples, load_samples, save_directions
+from ganvert.generators import Generator
+from stages.common import generator_of, stage
+from stages.inputs import crops_of, find_images, mask_of
+from stages.sections import Settings
 
 SAMPLES = Path("data/samples.parquet")
+CODES = Path("data/codes")
 OUT = Path("data/directions.parquet")
 FIGURES = Path("reports/directions.json")
 
 
-def figures(directions: list[Direction]) -> dict[str, Any]:
-    """DVC metrics: method, space, name, then the unit and the quality of the fit."""
+def figures(directions: Iterable[Direction]) -> dict[str, Any]:
+    """Return DVC metrics: method, space, name, then the unit and the quality of the fit."""
     tree: dict[str, Any] = {}
-    for one in directions:
-        tree.setdefault(one.method, {}).setdefault(one.space, {})[one.name] = {"unit": one.unit, **one.quality}
+    for direction in directions:
+        facts = {"unit": direction.unit, **direction.quality}
+        tree.setdefault(direction.method, {}).setdefault(direction.space, {})[direction.name] = facts
     return tree
 
 
+def inputs_of(finder: Finder, options: Any, samples: Samples, generator: Generator | None) -> FinderInputs:
+    """Return the inputs that a finder declares.
+
+    Raises:
+        InputError: a mask or photograph that its options name is missing.
+        TableError: codes of the method that its options name are missing, or of another generator.
+    """
+    if not finder.needs or generator is None:
+        return FinderInputs(samples=samples)
+    photographs = find_images(options.photographs) if "photographs" in finder.needs else []
+    return FinderInputs(
+        samples=samples,
+        generator=generator,
+        masks={name: mask_of(name, "", generator.resolution) for name in options.masks}
+        if "masks" in finder.needs
+        else {},
+        codes=read_codes(CODES / f"{options.codes}.parquet", generator) if "codes" in finder.needs else None,
+        photographs=dict(zip(photographs, crops_of(photographs), strict=True)),
+    )
+
+
+def find_all(settings: Settings, samples: Samples) -> list[Direction]:
+    """Return the directions of every method that params.yaml lists."""
+    options = settings.discover.options()
+    # The generator is large: it is read only for finders that declare inputs beside the samples.
+    generator = generator_of(settings) if any(DIRECTIONS[name].needs for name in options) else None
+    directions = []
+    for name in options:
+        finder = DIRECTIONS[name]
+        directions += finder.find(inputs_of(finder, options[name], samples, generator), options[name])
+    return directions
+
+
 def main() -> None:
-    """Run every method that params.yaml lists, check all options before the first."""
+    """Run the stage; all options are checked before the first method runs."""
     with stage("discover") as settings:
-        options = settings.discover.options()
         samples = load_samples(SAMPLES)
-        found = [one for name in options for one in DIRECTIONS[name].find(samples, options[name])]
-        facts = {"params": json.dumps(settings.discover.methods, sort_keys=True), "generator": samples.generator}
-        save_directions(OUT, found, facts)
-        write_json(FIGURES, figures(found))
+        directions = find_all(settings, samples)
+        params = json.dumps(settings.discover.methods, sort_keys=True)
+        save_directions(OUT, directions, {"params": params, "generator": samples.generator})
+        write_json(FIGURES, figures(directions))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""edit: codes of one method and directions -> data/edits.parquet (crops and pasted-back photographs)."""
+"""edit: codes of one method, directions and reference photographs -> data/edits.parquet (crops, and pasted back)."""
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +13,24 @@ import numpy as np
 from PIL import Image
 
 from ganvert import tables
-from ganvert.codes import Codes, batches, space_of
+from ganvert.base.errors import GanvertError
+from ganvert.codes import Code, batches, read_codes, space_of
 from ganvert.compute.progress import progress
 from ganvert.directions import Direction, choose, load_directions
-from ganvert.editing.render import EditSpec, draw_edit, paste_edit
+from ganvert.editing.contract import Edit, EditInputs
+from ganvert.editing.paste import paste_edit
+from ganvert.editing.render import draw_edit
+from ganvert.editing.spec import EditSpec
 from ganvert.faces import open_photo
+from ganvert.generators import Generator
 from ganvert.images import from_png, to_png
+from ganvert.inversion.contract import Context
+from ganvert.inversion.run import make_context
 from stages.common import generator_of, stage
+from stages.inputs import ALIGNED, INPUTS, crops_of, find_images, mask_of
 from stages.sections import Settings
 
-ALIGNED = Path("data/aligned.parquet")
+ASSETS = Path("data/assets")
 CODES = Path("data/codes")
 RECONSTRUCTIONS = Path("data/reconstructions")
 DIRECTIONS = Path("data/directions.parquet")
@@ -28,52 +38,141 @@ OUT = Path("data/edits.parquet")
 log = logging.getLogger("edit")
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlannedEdit:
+    """An edit of params.yaml with what all images share.
+
+    Attributes:
+        name: under ``edit.edits``.
+        spec: what params.yaml says of it.
+        edit: with its options.
+        directions: those of `spec` in the codes' space.
+        references: codes of the reference images.
+        reference_pictures: their crops, if the edit needs them.
+        context: of the method of the codes, if the edit needs it.
+    """
+
+    name: str
+    spec: EditSpec
+    edit: Edit
+    directions: Sequence[tuple[Direction, float]]
+    references: Sequence[Code]
+    reference_pictures: Sequence[Image.Image]
+    context: Context | None
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns of `edits` that all its rows share."""
+        reference = ",".join(code.image_id for code in self.references)
+        return {"edit": self.name, "kind": self.spec.edit, "direction": self.spec.direction, "reference": reference}
+
+    def inputs(self, code: Code) -> EditInputs:
+        """Return the inputs of one image."""
+        resolution, needs = code.space.generator.resolution, self.edit.needs
+        return EditInputs(
+            code=code,
+            directions=self.directions,
+            references=self.references,
+            mask=mask_of(self.spec.mask, code.image_id, resolution) if needs.mask else None,
+            picture=crops_of([code.image_id])[0] if needs.pictures else None,
+            reference_pictures=self.reference_pictures,
+            context=self.context,
+        )
+
+
 def main() -> None:
     """Run the stage."""
     with stage("edit") as settings:
-        options = settings.edit
+        params = settings.edit
         generator = generator_of(settings)
-        directions = load_directions(DIRECTIONS, generator)
-        table = CODES / f"{options.method}.parquet"
-        space = space_of(table, generator)
-        for spec in options.edits.values():
-            choose(directions, spec.direction, space.direction_space)  # a wrong name stops before any work
+        planned = plan(settings, generator)  # a request that cannot be met stops here, before any work
+        table = CODES / f"{params.method}.parquet"
         images, pictures = tables.count(table, "codes"), 0
-        with (
-            tables.Lookup(ALIGNED, tables.ALIGNED, "image_id", ["path", "quad"]) as faces,
-            tables.Lookup(
-                RECONSTRUCTIONS / f"{options.method}.parquet", tables.RECONSTRUCTIONS, "image_id", ["png"]
-            ) as drawn,
-            tables.Writer(OUT, tables.EDITS) as out,
-        ):
-            one_by_one = (part.select(i) for part in batches(table, generator) for i in range(len(part.image_ids)))
-            for codes in progress(one_by_one, images, "edits"):
-                (image_id,) = codes.image_ids
-                face, reconstruction = faces[image_id], from_png(drawn[image_id]["png"])
-                for spec in options.edits.values():
-                    for row in _edits(codes, directions, spec, face, reconstruction, settings):
-                        out.add([row | {"image_id": image_id, "method": options.method, "direction": spec.direction}])
-                        pictures += 1
+        with ExitStack() as stack:
+
+            def lookup(path: Path, kind: tables.Table, columns: Sequence[str]) -> tables.Lookup:
+                return stack.enter_context(tables.Lookup(path, kind, "image_id", columns))
+
+            faces = lookup(ALIGNED, tables.ALIGNED, ["path", "quad"])
+            drawn = lookup(RECONSTRUCTIONS / f"{params.method}.parquet", tables.RECONSTRUCTIONS, ["png"])
+            out = stack.enter_context(tables.Writer(OUT, tables.EDITS))
+            one_by_one = (code for part in batches(table, generator) for code in part)
+            for code in progress(one_by_one, images, "edits"):
+                face, reconstruction = faces[code.image_id], from_png(drawn[code.image_id]["png"])
+                for row in edited(code, planned, face, reconstruction, settings):
+                    out.add([row])
+                    pictures += 1
         log.info("%d edited pictures of %d images", pictures, images)
 
 
-def _edits(
-    codes: Codes,
-    directions: Mapping[tuple[str, str], Direction],
-    spec: EditSpec,
+def plan(settings: Settings, generator: Generator) -> list[PlannedEdit]:
+    """Return the edits of params.yaml with their directions and references.
+
+    Raises:
+        GanvertError: a direction or photograph that is named does not exist, or an edit cannot change these codes.
+    """
+    params = settings.edit
+    table = CODES / f"{params.method}.parquet"
+    space = space_of(table, generator)
+    wants_direction = any(spec.direction for spec in params.edits.values())
+    known = load_directions(DIRECTIONS, generator) if wants_direction else {}
+    planned = []
+    for name, spec in params.edits.items():
+        edit = spec.make()
+        try:
+            directions = [choose(known, spec.direction, space.direction_space)] if spec.direction else []
+            edit.check_space(space, directions)
+            for group in spec.groups():
+                image_ids = find_images(group)
+                planned.append(
+                    PlannedEdit(
+                        name=name,
+                        spec=spec,
+                        edit=edit,
+                        directions=[(direction, 1.0) for direction in directions],
+                        references=list(read_codes(table, generator, image_ids=image_ids)) if image_ids else [],
+                        reference_pictures=crops_of(image_ids) if edit.needs.pictures else [],
+                        context=_context(settings, generator) if edit.needs.context else None,
+                    )
+                )
+        except GanvertError as error:
+            raise type(error)(f"edit.edits.{name}: {error}") from error
+    return planned
+
+
+def _context(settings: Settings, generator: Generator) -> Context:
+    """Return what the method of the codes inverts with."""
+    method, invert = settings.edit.method, settings.invert
+    return make_context(invert.preset(method), generator, Path(invert.methods[method]), ASSETS, INPUTS)
+
+
+def edited(
+    code: Code,
+    planned: Sequence[PlannedEdit],
     face: Mapping[str, Any],
     reconstruction: Image.Image,
     settings: Settings,
 ) -> Iterator[dict[str, Any]]:
-    """The pictures of one face along one direction: `amount`, `crop` and `pasted` of their rows."""
-    photo = open_photo(Path(face["path"]), settings.align.max_pixels).image if spec.pasted else None
+    """Yield every edit of one image as a row of `edits`.
+
+    Args:
+        code: of the image.
+        planned: the edits.
+        face: `path` and `quad` of its row of `aligned`.
+        reconstruction: what the unedited code draws.
+        settings: the sections of params.yaml.
+    """
+    wants_photo = any(item.spec.pasted for item in planned)
+    photo = open_photo(Path(face["path"]), settings.align.max_pixels).image if wants_photo else None
     quad = np.array(face["quad"]).reshape(4, 2)
-    for amount in spec.amounts:
-        picture = draw_edit(codes, directions, spec, amount)
-        pasted = None
-        if photo is not None and amount in spec.pasted:
-            pasted = to_png(paste_edit(photo, picture, reconstruction, quad, settings.edit.paste))
-        yield {"amount": amount, "crop": to_png(picture), "pasted": pasted}
+    for item in planned:
+        inputs = item.inputs(code)
+        for amount in item.spec.amounts:
+            picture, pasted = draw_edit(item.edit, inputs, amount), None
+            if photo is not None and amount in item.spec.pasted:
+                pasted = to_png(paste_edit(photo, picture, reconstruction, quad, settings.edit.paste))
+            key = {"image_id": code.image_id, "method": settings.edit.method, **item.columns}
+            yield {**key, "amount": amount, "crop": to_png(picture), "pasted": pasted}
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def main() -> None:
 def _score_method(
     method: str, names: Sequence[str], metrics: Sequence[NamedMetric], crops: tables.Lookup, total: int
 ) -> Iterator[dict[str, Any]]:
-    """Scores of a method's reconstructions, one picture in memory."""
+    """Yield the scores of a method's reconstructions, with one picture in memory."""
     path = RECONSTRUCTIONS / f"{method}.parquet"
     channels = int(tables.metadata_of(tables.schema_of(path, tables.RECONSTRUCTIONS))["image_channels"])
     for row in progress(tables.rows(path, tables.RECONSTRUCTIONS, ["image_id", "png"]), total, f"scoring {method}"):
@@ -83,6 +83,7 @@ def _score_method(
 
 
 def _write_plots(methods: list[str]) -> None:
+    """Write the objective against the step by method, and the identity distance against the amount by edit."""
     PLOTS.mkdir(parents=True, exist_ok=True)
     traces: dict[str, dict[str, np.ndarray]] = {}
     for method in methods:
@@ -92,10 +93,11 @@ def _write_plots(methods: list[str]) -> None:
             traces[method] = lines
     save_png(traces_figure(traces), PLOTS / "traces.png")
     curves: dict[str, dict[str, dict[float, float]]] = {}
-    columns = ["image_id", "direction", "amount", "metric", "value"]
+    columns = ["image_id", "edit", "reference", "amount", "metric", "value"]
     for row in tables.rows(EDIT_SCORES, tables.EDIT_SCORES, columns, 4096):
         if row["metric"] == "identity_dlib" and row["value"] is not None:
-            line = curves.setdefault(row["direction"], {}).setdefault(row["image_id"], {0.0: 0.0})
+            image = f"{row['image_id']} {row['reference']}"
+            line = curves.setdefault(row["edit"], {}).setdefault(image, {0.0: 0.0})
             line[row["amount"]] = row["value"]
     figure = edit_curve_figure(curves, "identity distance to the reconstruction", reference=(0.6, "same person below"))
     save_png(figure, PLOTS / "identity_against_strength.png")

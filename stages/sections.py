@@ -13,7 +13,8 @@ from ganvert.base.preset_files import ENCODERS, METHODS, Presets
 from ganvert.base.registry import lookup
 from ganvert.compute.precision import Speed
 from ganvert.directions import DIRECTIONS
-from ganvert.editing.render import EditSpec, PasteOptions
+from ganvert.editing.paste import PasteOptions
+from ganvert.editing.spec import EditSpec
 from ganvert.extraction.job import Invert, Keep
 from ganvert.faces import ATTRIBUTES, AlignOptions
 from ganvert.inversion.presets import Preset, read_resolved
@@ -190,7 +191,7 @@ class EditParams:
 
     Attributes:
         method: whose codes are edited.
-        edits: name to direction and amounts.
+        edits: a name for each edit, and what it is.
         paste: how faces go back into photographs.
     """
 

@@ -20,6 +20,7 @@ from ganvert.compute.device import resolve_device
 from ganvert.directions.base import row_range
 from ganvert.generators import Generator, load_generator
 from ganvert.scoring.metrics import check_sizes
+from ganvert.spaces import make_space
 from stages.sections import SECTIONS, Settings
 
 __all__ = ["PARAMS", "apply", "check_for", "load_settings", "read_generator", "read_settings"]
@@ -98,6 +99,12 @@ def check_for(generator: Generator, settings: Settings) -> None:
             settings.invert.preset(method).check(generator)
         except UnsupportedError as error:
             raise UnsupportedError(f"invert.methods.{method}: {error}") from error
+    space = make_space(settings.invert.preset(settings.edit.method).space, generator)
+    for name, spec in settings.edit.edits.items():
+        try:
+            spec.make().check_space(space, [])
+        except UnsupportedError as error:
+            raise UnsupportedError(f"edit.edits.{name}: {error}") from error
 
 
 def _check_rows(options: Mapping[str, Any], path: str, num_ws: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,10 @@ from PIL import Image, ImageDraw
 
 from benchmarks.encoders.bench import Bench, Row, kept, numbers, save_small
 from ganvert.codes import codes_of_inversion
-from ganvert.editing.blending import draw_between
+from ganvert.editing.contract import EditInputs
+from ganvert.editing.edits import make_edit
+from ganvert.editing.parts import mean_code
+from ganvert.editing.render import draw_edit
 from ganvert.faces.detect import FaceDetector
 from ganvert.faces.pose import head_pose
 from ganvert.inversion.presets import read_preset
@@ -40,13 +44,16 @@ def run(bench: Bench) -> None:
 
         def compute(crop: Crop = crop, place: Path = place) -> Row:
             code, whole, _ = bench.invert(crop, preset, context)
-            codes = codes_of_inversion(code, [crop.image_id], preset.name, bench.generator)
+            (end,) = codes_of_inversion(code, [crop.image_id], preset.name, bench.generator)
+            mean = dataclasses.replace(end, variables=mean_code(end.space), noise=())
+            inputs = EditInputs(code=mean, references=[end])
             facts: Row = {"photo": measured_face(crop.image.resize(whole.size, Image.Resampling.LANCZOS), faces)}
             save_small(whole, place / "both.png")
             facts["both"] = [None, measured_face(whole, faces)]
             for part, name in PARTS.items():
                 facts[name] = []
-                for i, picture in enumerate(draw_between(codes, None, 0, count, part)):
+                for i in range(count):
+                    picture = draw_edit(make_edit("interpolate", {"part": part}), inputs, i / (count - 1))
                     save_small(picture, place / f"{name}-{i}.png")
                     facts[name].append(measured_face(picture, faces))
             facts["both"][0] = facts["padding"][0]

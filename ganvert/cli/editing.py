@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import math
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -12,6 +14,13 @@ from ganvert.base.errors import InputError, ParamsError
 from ganvert.cli.app import command
 from ganvert.cli.common import assets_folder, cut_faces, load, read_method
 from ganvert.cli.options import PARTS_HELP, CodesFile, InversionOptions, PartsOptions, SheetPx
+
+if TYPE_CHECKING:  # the commands import what they use, so that `ganvert --help` does not wait for torch
+    from PIL import Image
+
+    from ganvert.codes import Code
+    from ganvert.editing.contract import Edit
+    from ganvert.inversion.run import Crop
 
 __all__ = ["blend", "edit", "interpolate", "transfer"]
 
@@ -24,57 +33,62 @@ def edit(
     photo: Annotated[Path, typer.Argument(help="A photograph.")],
     direction: Annotated[list[str], typer.Option(help="NAME=AMOUNT, in standard deviations; may be repeated.")],
     out: Annotated[Path, typer.Option(help="The edited photograph (PNG).")],
-    directions: Annotated[Path | None, typer.Option(help="Table of directions; the project's or shipped one.")] = None,
+    directions: Annotated[
+        Path | None, typer.Option(help="Table of directions; the project's or the shipped one if not given.")
+    ] = None,
     motion: Annotated[str, typer.Option(help="How Z codes move: retract_once, geodesic or stepped.")] = "retract_once",
     crop: Annotated[bool, typer.Option("--crop", help="Write the edited crop, not the whole photograph.")] = False,
     options: InversionOptions,
 ) -> None:
     """Edit the largest face of a photograph and put it back."""
-    import numpy as np
-    from PIL import Image
-
     from ganvert.assets.shipped import shipped
-    from ganvert.base.files import atomic_path
     from ganvert.base.registry import lookup
     from ganvert.codes import codes_of_inversion
     from ganvert.compute.device import resolve_device
     from ganvert.directions import choose, load_directions
-    from ganvert.editing.render import PasteOptions, draw_shifts, paste_edit
-    from ganvert.faces import RECIPES, open_photo
-    from ganvert.images import from_png, to_pil
+    from ganvert.editing.contract import EditInputs
+    from ganvert.editing.edits.shift import Shift
+    from ganvert.editing.render import draw_edit
+    from ganvert.faces import RECIPES
+    from ganvert.images import from_png
     from ganvert.inversion.run import Crop, invert_crops, make_context, shipped_encoders
     from ganvert.spaces import make_space
-    from ganvert.spaces.sphere import MOTIONS
 
     if out.suffix.lower() != ".png":
         raise ParamsError(f"--out: wanted a name that ends in .png, got {out}")
-    wanted = [_amount(text) for text in direction]
-    lookup(MOTIONS, motion, "motion")
-    preset, where = read_method(options), resolve_device(options.device)
+    amounts = [_amount(text) for text in direction]
+    shift = Shift(motion=cast(Any, motion))
+    preset, device = read_method(options), resolve_device(options.device)
     lookup(RECIPES, options.recipe, "alignment recipe")
     project = Path("data/directions.parquet")
-    source = directions or (project if project.exists() else shipped("directions_ffhq.parquet"))
-    log.info("directions of %s", source)
-    folder = assets_folder()
-    weights = options.encoder or shipped_encoders(preset)
-    context = make_context(preset, load(options, where), weights, folder, options.inputs)
-    known = load_directions(source, context.generator)
+    table = directions or (project if project.exists() else shipped("directions_ffhq.parquet"))
+    log.info("directions of %s", table)
+    folder, encoders = assets_folder(), options.encoder or shipped_encoders(preset)
+    context = make_context(preset, load(options, device), encoders, folder, options.inputs)
+    known = load_directions(table, context.generator)
     space = make_space(preset.space, context.generator).direction_space
-    moves = [(choose(known, name, space), amount) for name, amount in wanted]
+    moves = [(choose(known, name, space), amount) for name, amount in amounts]
     photo_rows, faces = cut_faces([photo], options.recipe, context.generator.resolution, False, folder)
     if not faces:
         raise InputError(f"{photo}: {photo_rows[0]['reason']}")
-    row = faces[0]
-    inversion = invert_crops([Crop(row["image_id"], from_png(row["crop"]))], preset, context, seed=options.seed)
-    codes = codes_of_inversion(inversion, [row["image_id"]], options.method, context.generator)
-    picture: Image.Image = draw_shifts(codes, moves, cast(Any, motion))
-    if not crop:
-        reconstruction = to_pil(codes.draw())[0]
-        quad = np.array(row["quad"]).reshape(4, 2)
-        picture = paste_edit(open_photo(photo).image, picture, reconstruction, quad, PasteOptions())
-    with atomic_path(out) as temporary:
-        picture.save(temporary)
+    face = faces[0]
+    inversion = invert_crops([Crop(face["image_id"], from_png(face["crop"]))], preset, context, seed=options.seed)
+    (code,) = codes_of_inversion(inversion, [face["image_id"]], options.method, context.generator)
+    picture = draw_edit(shift, EditInputs(code=code, directions=moves), 1.0)
+    _write(out, picture if crop else _pasted(photo, face, picture, code))
     print(out)  # noqa: T201
+
+
+def _pasted(photo: Path, face: dict[str, Any], picture: Image.Image, code: Code) -> Image.Image:
+    """Return the photograph with the edited picture of one of its faces in it."""
+    import numpy as np
+
+    from ganvert.editing.paste import PasteOptions, paste_edit
+    from ganvert.faces import open_photo
+    from ganvert.images import to_pil
+
+    quad = np.array(face["quad"]).reshape(4, 2)
+    return paste_edit(open_photo(photo).image, picture, to_pil(code.draw())[0], quad, PasteOptions())
 
 
 @command(
@@ -97,9 +111,12 @@ def interpolate(
 ) -> None:
     """Draw the way from one photograph's code to another's: straight in W, along great circles in Z.
 
-    With --move only a part goes there, the other stays that of the first picture.
+    With --move only that part moves; the other stays that of the first picture.
     """
-    from ganvert.editing.blending import draw_between
+    from ganvert.editing.contract import EditInputs
+    from ganvert.editing.edits.interpolate import Interpolate
+    from ganvert.editing.parts import mean_code
+    from ganvert.editing.render import draw_edit
 
     if from_mean and first is not None:
         raise ParamsError("--first: --from-mean starts from no image; --second names the one to end at")
@@ -112,17 +129,22 @@ def interpolate(
         raise ParamsError("--first, --second: photographs are taken in their order; the options are for tables")
     if len(names) != 2 - from_mean:
         raise InputError(f"wanted {'one photograph' if from_mean else 'two photographs'}, got {len(names)}")
-    codes, at, _ = _codes_of(names, move, table, options)
-    pictures = draw_between(codes, None if from_mean else at[0], at[-1], count, move)
-    _sheet(out, pictures, count, px, [f"{move} {i / (count - 1):.2f}" for i in range(count)])
+    towards = Interpolate(part=move)
+    codes, _ = _codes_of(names, towards, table, options)
+    start, end = codes[0], codes[-1]
+    if from_mean:
+        start = dataclasses.replace(end, image_id="mean", variables=mean_code(end.space), noise=())
+    inputs, amounts = EditInputs(code=start, references=[end]), [i / (count - 1) for i in range(count)]
+    pictures = [draw_edit(towards, inputs, amount) for amount in amounts]
+    _write_sheet(out, pictures, count, px, [f"{move} {amount:.2f}" for amount in amounts])
     print(out)  # noqa: T201
 
 
 def _table_ends(path: Path, first: str | None, second: str | None, from_mean: bool) -> list[str]:
-    """The ids of the images that an interpolation goes between: those asked for, or the table's first ones."""
+    """Return the ids of the images that an interpolation goes between: those named, or the table's first ones."""
     from ganvert import tables
 
-    ids = tables.read(path, "codes").column("image_id").to_pylist()
+    ids = tables.read(path, "codes", ["image_id"]).column("image_id").to_pylist()
     wanted = 2 - from_mean
     if len(ids) < wanted:
         raise InputError(f"{path}: wanted codes of {wanted} images at least, got {len(ids)}")
@@ -146,17 +168,24 @@ def blend(
     A row of the sheet shares its padding, a column its details; on the diagonal are the reconstructions.
     """
     from ganvert.compute.progress import progress
-    from ganvert.editing.blending import draw_swap
+    from ganvert.editing.contract import EditInputs
+    from ganvert.editing.edits import EDITS
+    from ganvert.editing.render import draw_edit
 
     if len(given) < 2:
         raise InputError(f"wanted two photographs at least, got {len(given)}")
-    known, at, names = _codes_of(given, "own", codes, options)
+    blending = EDITS["blend"]
+    images, names = _codes_of(given, blending, codes, options)
     pairs = [(own, detail) for own in range(len(names)) for detail in range(len(names))]
-    pictures = [draw_swap(known, at[own], at[detail]) for own, detail in progress(pairs, len(pairs), "drawing")]
+    pictures = [
+        # An image under its own details is its reconstruction, with its own noise: nothing is blended.
+        draw_edit(blending, EditInputs(code=images[own], references=[images[detail]]), float(own != detail))
+        for own, detail in progress(pairs, len(pairs), "drawing")
+    ]
     for (own, detail), picture in zip(pairs, pictures, strict=True):
-        _sheet(out / f"own-{names[own]}_detail-{names[detail]}.png", [picture])
+        _write(out / f"own-{names[own]}_detail-{names[detail]}.png", picture)
     captions = [f"own {names[own][:10]}, detail {names[detail][:10]}" for own, detail in pairs]
-    _sheet(out / "sheet.png", pictures, len(names), px, captions)
+    _write_sheet(out / "sheet.png", pictures, len(names), px, captions)
     print(out / "sheet.png")  # noqa: T201
 
 
@@ -188,83 +217,82 @@ def transfer(
     from PIL import Image
 
     from ganvert.compute.progress import progress
-    from ganvert.editing.blending import draw_transfer
+    from ganvert.editing.contract import EditInputs, check_amount
+    from ganvert.editing.edits.transfer import Transfer
+    from ganvert.editing.render import draw_edit
     from ganvert.images import to_pil
 
-    amounts = amount or [1.0]
-    known, at, names = _codes_of([before, after, *targets], part, codes, options, same_crop)
-    size = known.space.generator.resolution
-    blank = [Image.new("RGB", (size, size), "white")] * (len(amounts) - 1)
-    pictures = [*(to_pil(known.select(i).draw())[0] for i in at[:2]), *blank]
-    captions = [names[0][:24], names[1][:24], *[""] * len(blank)]
-    for i in progress(range(2, len(names)), len(targets), "drawing"):
-        pictures += to_pil(known.select(at[i]).draw())
-        captions.append(names[i][:24])
-        for one in amounts:
-            pictures.append(draw_transfer(known, at[0], at[1], at[i], part, one))
-            captions.append(f"{names[i][:16]} {part} {one:+g}")
-            _sheet(out / f"{names[i]}_{part}{one:+g}.png", pictures[-1:])
-    _sheet(out / "sheet.png", pictures, len(amounts) + 1, px, captions)
+    follow, amounts = Transfer(part=part), amount or [1.0]
+    for number in amounts:
+        check_amount(number)
+    images, names = _codes_of([before, after, *targets], follow, codes, options, same_crop)
+    pair = images[:2]
+    pictures, captions = [to_pil(code.draw())[0] for code in pair], [name[:24] for name in names[:2]]
+    for _ in amounts[1:]:  # the pair's row is as wide as the others
+        pictures.append(Image.new("RGB", pictures[0].size, "white"))
+        captions.append("")
+    for code, name in progress(zip(images[2:], names[2:], strict=True), len(targets), "drawing"):
+        pictures += to_pil(code.draw())
+        captions.append(name[:24])
+        for number in amounts:
+            pictures.append(draw_edit(follow, EditInputs(code=code, references=pair), number))
+            captions.append(f"{name[:16]} {part} {number:+g}")
+            _write(out / f"{name}_{part}{number:+g}.png", pictures[-1])
+    _write_sheet(out / "sheet.png", pictures, len(amounts) + 1, px, captions)
     print(out / "sheet.png")  # noqa: T201
 
 
 def _codes_of(
-    given: list[str], part: str, table: Path | None, options: InversionOptions, same_crop: bool = False
-) -> tuple[Any, list[int], list[str]]:
-    """Codes of photographs, or of images of a table by their ids.
+    given: list[str], edit: Edit, table: Path | None, options: InversionOptions, same_crop: bool = False
+) -> tuple[list[Code], list[str]]:
+    """Return codes of photographs, or of images of a table by their ids.
 
     Args:
         given: photographs, or ids of images of the table.
-        part: what the caller wants of the codes, checked before any work.
+        edit: what is done with the codes; codes that it cannot change are refused before any work.
         table: the table, or None where photographs are given.
         options: how photographs are inverted.
         same_crop: whether the second photograph is cut where the first one is.
 
     Returns:
-        The codes; for each that is given its place among them, and a name: they differ, and may stand in file names.
+        A code for each that is given, and a name for each: names differ, and may stand in file names.
     """
     from ganvert.base.registry import lookup
-    from ganvert.codes import codes_of_inversion, read_codes
+    from ganvert.codes import codes_of_inversion, read_codes, space_of
     from ganvert.compute.device import resolve_device
-    from ganvert.editing.blending import PARTS, names_of
     from ganvert.faces import RECIPES
     from ganvert.inversion.run import invert_crops, make_context, shipped_encoders
     from ganvert.spaces import make_space
 
-    lookup(PARTS, part, "part")
     lookup(RECIPES, options.recipe, "alignment recipe")
-    where = resolve_device(options.device)
+    device = resolve_device(options.device)
     if table is not None:
         if same_crop:
             raise ParamsError("--same-crop: codes of a table are of crops that were made before")
-        codes = read_codes(table, load(options, where))
-        names_of(codes.space, part)
-        missing = [name for name in given if name not in codes.image_ids]
-        if missing:
-            some = ", ".join(codes.image_ids[:5])
-            raise InputError(f"{table} has no image {', '.join(map(repr, missing))}; it has {some} ...")
-        return codes, [codes.image_ids.index(name) for name in given], _different(given)
+        generator = load(options, device)
+        edit.check_space(space_of(table, generator), [])
+        return list(read_codes(table, generator, image_ids=given)), _distinct(given)
     preset, paths = read_method(options), [Path(name) for name in given]
     for path in paths:
         if not path.is_file():
             raise InputError(f"{path}: there is no such photograph")
-    model = load(options, where)
-    names_of(make_space(preset.space, model), part)
+    generator = load(options, device)
+    edit.check_space(make_space(preset.space, generator), [])
     folder = assets_folder()
-    context = make_context(preset, model, options.encoder or shipped_encoders(preset), folder, options.inputs)
-    crops = _crops_of(paths, options.recipe, model.resolution, folder, same_crop)
+    context = make_context(preset, generator, options.encoder or shipped_encoders(preset), folder, options.inputs)
+    crops = _crops_of(paths, options.recipe, generator.resolution, folder, same_crop)
     inversion = invert_crops(crops, preset, context, seed=options.seed)
-    codes = codes_of_inversion(inversion, [crop.image_id for crop in crops], options.method, model)
-    return codes, list(range(len(paths))), _different([path.stem for path in paths])
+    codes = codes_of_inversion(inversion, [crop.image_id for crop in crops], options.method, generator)
+    return list(codes), _distinct([path.stem for path in paths])
 
 
-def _different(names: list[str]) -> list[str]:
-    """Names that differ from each other: numbered where they did not."""
+def _distinct(names: list[str]) -> list[str]:
+    """Return the names, numbered if two are equal."""
     return names if len(set(names)) == len(names) else [f"{i}-{name}" for i, name in enumerate(names, 1)]
 
 
-def _crops_of(paths: list[Path], recipe: str, resolution: int, folder: Path, same_crop: bool) -> list[Any]:
-    """The largest face of every photograph, in the order given; InputError for one that cannot be used."""
+def _crops_of(paths: list[Path], recipe: str, resolution: int, folder: Path, same_crop: bool) -> list[Crop]:
+    """Return the largest face of every photograph, in the order given; InputError for one that cannot be used."""
     from ganvert.faces import RECIPES, AlignOptions, FaceDetector, align, align_photos, open_photo
     from ganvert.images import from_png
     from ganvert.inversion.run import Crop
@@ -275,10 +303,10 @@ def _crops_of(paths: list[Path], recipe: str, resolution: int, folder: Path, sam
     landmarks: Any = None
     for i, path in enumerate(paths):
         if same_crop and i == 1:
-            photo, like = open_photo(path), open_photo(paths[0])
-            if photo.size != like.size:
+            photo, first = open_photo(path), open_photo(paths[0])
+            if photo.size != first.size:
                 raise InputError(
-                    f"--same-crop: {path} is {photo.size} px, {paths[0]} {like.size}: not the same picture"
+                    f"--same-crop: {path} is {photo.size} px, {paths[0]} {first.size}: not the same picture"
                 )
             crops.append(Crop(f"{photo.photo_id[:16]}-0", align(photo.image, landmarks, resolution, recipe).crop))
             continue
@@ -291,21 +319,28 @@ def _crops_of(paths: list[Path], recipe: str, resolution: int, folder: Path, sam
     return crops
 
 
-def _sheet(
-    path: Path, pictures: list[Any], columns: int = 1, px: int | None = None, captions: list[str] | None = None
-) -> None:
-    """Write pictures as a sheet, or a single one as it is."""
+def _write(path: Path, picture: Image.Image) -> None:
+    """Write a picture as PNG, whole or not at all."""
     from ganvert.base.files import atomic_path
+
+    with atomic_path(path) as temporary:
+        picture.save(temporary, "PNG")
+
+
+def _write_sheet(path: Path, pictures: list[Image.Image], columns: int, px: int, captions: list[str]) -> None:
+    """Write pictures of `px` a side in rows of `columns`, with captions."""
     from ganvert.images import contact_sheet
 
-    image = pictures[0] if px is None else contact_sheet(pictures, columns, px, captions)
-    with atomic_path(path) as temporary:
-        image.save(temporary, "PNG")
+    _write(path, contact_sheet(pictures, columns, px, captions))
 
 
 def _amount(text: str) -> tuple[str, float]:
+    """Return name and amount of NAME=AMOUNT."""
     name, _, amount = text.partition("=")
     try:
-        return name, float(amount)
-    except ValueError as error:
-        raise ParamsError(f"--direction: wanted NAME=AMOUNT such as smile=2, got {text!r}") from error
+        number = float(amount)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ParamsError(f"--direction: wanted NAME=AMOUNT such as smile=2, got {text!r}")
+    return name, number

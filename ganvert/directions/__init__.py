@@ -1,21 +1,31 @@
 """Directions: ways to move a code that change one thing about the picture.
 
-A finder is one file with an options dataclass and a function ``find(samples, options) -> list[Direction]``, and one
-line here.
-
-The package may import `codes` and what lies below.
+A finder is one file with a dataclass of options and a function ``(inputs, options) -> list[Direction]``, and one line
+here. The package may import `codes` and what lies below.
 """
 
 from __future__ import annotations
 
-from ganvert.directions.base import Direction, Finder, Samples, choose, load_directions, load_samples, save_directions
+from ganvert.directions.base import (
+    Direction,
+    DirectionSpace,
+    Finder,
+    FinderInputs,
+    Samples,
+    choose,
+    load_directions,
+    load_samples,
+    save_directions,
+)
 from ganvert.directions.ganspace import GanspaceOptions, find_ganspace
 from ganvert.directions.interfacegan import InterfaceganOptions, find_interfacegan
 
 __all__ = [
     "DIRECTIONS",
     "Direction",
+    "DirectionSpace",
     "Finder",
+    "FinderInputs",
     "Samples",
     "choose",
     "load_directions",
@@ -24,6 +34,6 @@ __all__ = [
 ]
 
 DIRECTIONS: dict[str, Finder] = {
-    "ganspace": Finder(find_ganspace, GanspaceOptions),
-    "interfacegan": Finder(find_interfacegan, InterfaceganOptions),
+    "ganspace": Finder(find_ganspace, GanspaceOptions, spaces=("w", "z")),
+    "interfacegan": Finder(find_interfacegan, InterfaceganOptions, spaces=("w", "z")),
 }

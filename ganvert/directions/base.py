@@ -1,4 +1,4 @@
-"""What a direction is, what it is found from, and how a table keeps it."""
+"""Directions: what one is, the finders' contract, and how a table keeps them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -15,11 +15,19 @@ from ganvert.base.errors import ParamsError, ShapeError, TableError
 from ganvert.base.registry import lookup
 from ganvert.generators.base import Generator, check_owner
 
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor
+
+    from ganvert.codes import Codes
+
 __all__ = [
     "Direction",
+    "DirectionSpace",
     "Finder",
+    "FinderInputs",
+    "Need",
     "Samples",
-    "Space",
     "choose",
     "load_directions",
     "load_samples",
@@ -28,7 +36,8 @@ __all__ = [
     "step_length",
 ]
 
-Space = Literal["z", "w"]
+#: The space whose codes a direction is added to.
+DirectionSpace = Literal["z", "w"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +72,7 @@ class Samples:
 
 @dataclass(frozen=True, eq=False)
 class Direction:
-    """One way to move a code: amount a moves rows [first_row, last_row) by ``a * unit * vector``.
+    """A way to move a code: amount a moves rows [first_row, last_row) by ``a * unit * vector``.
 
     Attributes:
         name: unique within its space.
@@ -78,7 +87,7 @@ class Direction:
     """
 
     name: str
-    space: Space
+    space: DirectionSpace
     method: str
     vector: np.ndarray
     unit: float
@@ -87,11 +96,11 @@ class Direction:
     quality: Mapping[str, Any] = field(default_factory=dict)
 
     def step(self, amount: float) -> np.ndarray:
-        """What is added to a code for `amount`: float32 [d]."""
+        """Return what is added to a code for `amount`: float32 [d]."""
         return (self.vector * (self.unit * amount)).astype(np.float32)
 
     def row(self) -> dict[str, Any]:
-        """The row of :data:`ganvert.tables.DIRECTIONS`."""
+        """Return the row of :data:`ganvert.tables.DIRECTIONS`."""
         return {
             "name": self.name,
             "space": self.space,
@@ -105,17 +114,61 @@ class Direction:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Direction:
-        """The inverse of :meth:`row`; the vector comes back at the table's float32 precision."""
+        """Return the direction of a row; its vector has the table's float32 precision."""
         vector = np.asarray(row["vector"], dtype=np.float64)
         return cls(**{**row, "vector": vector, "quality": json.loads(row["quality"])})
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FinderInputs:
+    """What a finder may use. Only the samples are always there; the rest is loaded for finders that declare it.
+
+    Attributes:
+        samples: codes of the generator and their scores.
+        generator: the frozen generator, for its weights or its Jacobian.
+        masks: name to [1, 1, resolution, resolution], 1 inside a region; those that the options name (`masks`).
+        codes: inversions of photographs by the method that the options name (`codes`).
+        photographs: image id to aligned crop; those that the options name (`photographs`).
+    """
+
+    samples: Samples
+    generator: Generator | None = None
+    masks: Mapping[str, Tensor] = field(default_factory=dict)
+    codes: Codes | None = None
+    photographs: Mapping[str, Image.Image] = field(default_factory=dict)
+
+
+#: An input of :class:`FinderInputs` beside the samples.
+Need = Literal["generator", "masks", "codes", "photographs"]
+
+
 @dataclass(frozen=True)
 class Finder:
-    """A registry entry: the function and the dataclass of its options."""
+    """A registry entry.
 
-    find: Callable[[Samples, Any], list[Direction]]
+    Attributes:
+        function: ``(inputs, options) -> directions``.
+        options: the dataclass of its options. A finder that needs masks, codes or photographs has an option of that
+            name: names of pictures in the folder of inputs, a method, file names or image ids.
+        spaces: the spaces that it finds directions of.
+        needs: the inputs that it needs beside the samples.
+    """
+
+    function: Callable[[FinderInputs, Any], list[Direction]]
     options: type
+    spaces: tuple[DirectionSpace, ...] = ("w",)
+    needs: tuple[Need, ...] = ()
+
+    def find(self, inputs: FinderInputs, options: Any) -> list[Direction]:
+        """Return the finder's directions.
+
+        Raises:
+            ParamsError: an input that the finder needs is missing, or an option does not fit.
+        """
+        missing = [name for name in self.needs if not getattr(inputs, name)]
+        if missing:
+            raise ParamsError(f"{self.function.__name__}: wanted {', '.join(missing)} beside the samples, got none")
+        return self.function(inputs, options)
 
 
 def save_directions(path: Path, directions: Iterable[Direction], metadata: Mapping[str, str] | None = None) -> None:
@@ -127,10 +180,10 @@ def load_directions(path: Path, generator: Generator | None = None) -> dict[tupl
     """Read a directions table as (name, space) to direction.
 
     Raises:
-        TableError: the table is missing, damaged, or two methods gave one name to directions of the same space; or it
-            was found on another generator than `generator`.
+        TableError: the table is missing, damaged, or of another generator than `generator`; or two methods gave one
+            name to directions of the same space.
     """
-    found: dict[tuple[str, str], Direction] = {}
+    directions: dict[tuple[str, str], Direction] = {}
     data = tables.read(path, tables.DIRECTIONS)
     owner = tables.metadata_of(data).get("generator")
     if generator is not None:
@@ -138,17 +191,17 @@ def load_directions(path: Path, generator: Generator | None = None) -> dict[tupl
         check_owner(generator, owner, f"{path}: directions", remedy)
     for row in data.to_pylist():
         direction = Direction.from_row(row)
-        other = found.setdefault((direction.name, direction.space), direction)
+        other = directions.setdefault((direction.name, direction.space), direction)
         if other is not direction:
             raise TableError(
                 f"{path}: {other.method} and {direction.method} both have a direction {direction.name!r} in "
                 f"{direction.space}; name one of them differently and run `dvc repro discover`"
             )
-    return found
+    return directions
 
 
 def choose(directions: Mapping[tuple[str, str], Direction], name: str, space: str) -> Direction:
-    """The direction `name` of `space`; raise UnknownNameError with the names that exist there."""
+    """Return the direction `name` of `space`; raise UnknownNameError with the names that exist there."""
     here = {known: direction for (known, where), direction in directions.items() if where == space}
     return lookup(here, name, f"direction in {space}")
 
@@ -175,7 +228,7 @@ def load_samples(path: Path) -> Samples:
 
 
 def row_range(first_row: int, last_row: int | None, num_ws: int, what: str) -> tuple[int, int]:
-    """A half-open range of rows, None for "to the end"; raise ParamsError when it is empty or too long."""
+    """Return a half-open range of rows, None for "to the end"; raise ParamsError when it is empty or too long."""
     last = num_ws if last_row is None else last_row
     if not 0 <= first_row < last <= num_ws:
         raise ParamsError(
@@ -186,5 +239,5 @@ def row_range(first_row: int, last_row: int | None, num_ws: int, what: str) -> t
 
 
 def step_length(codes: np.ndarray, vector: np.ndarray) -> float:
-    """The `unit` of a direction: standard deviation of codes [N, d] along the unit vector [d]."""
+    """Return the `unit` of a direction: the standard deviation of codes [N, d] along the unit vector [d]."""
     return float(np.std(codes @ vector, ddof=1))

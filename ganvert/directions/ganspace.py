@@ -1,7 +1,7 @@
 """GANSpace: principal components of W as directions (Härkönen et al. 2020, section 2; defaults of their code).
 
 The covariance of the samples given is exact and in float64. Signs, which PCA leaves open, are fixed so that the
-entry of largest magnitude is positive. Components depend on the samples: match them across fits by cosine, not index.
+entry of largest magnitude is positive. Components depend on the samples: match two fits by cosine, not by index.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from ganvert.base.errors import ParamsError
-from ganvert.directions.base import Direction, Samples, Space, row_range, step_length
+from ganvert.directions.base import Direction, DirectionSpace, FinderInputs, row_range, step_length
 from ganvert.directions.transfer import carry_each, carry_jointly
 
 __all__ = ["GanspaceOptions", "find_ganspace", "principal_components"]
@@ -31,7 +31,7 @@ class GanspaceOptions:
     """
 
     components: int = 10
-    spaces: tuple[Space, ...] = ("w", "z")
+    spaces: tuple[DirectionSpace, ...] = ("w", "z")
     transfer: Literal["each", "jointly"] = "each"
     first_row: int = 0
     last_row: int | None = None
@@ -43,12 +43,13 @@ class GanspaceOptions:
             raise ParamsError("spaces: wanted w, z or both, got none")
 
 
-def find_ganspace(samples: Samples, options: GanspaceOptions) -> list[Direction]:
-    """The first principal components of W, and the same carried to Z.
+def find_ganspace(inputs: FinderInputs, options: GanspaceOptions) -> list[Direction]:
+    """Return the first principal components of W, and the same carried to Z.
 
     Raises:
         ParamsError: more components than the samples hold, or rows the generator does not have.
     """
+    samples = inputs.samples
     first, last = row_range(options.first_row, options.last_row, samples.num_ws, "ganspace")
     vectors, variances = principal_components(samples.w)
     if options.components > len(vectors):
@@ -89,6 +90,7 @@ def principal_components(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     count = min(len(w) - 1, w.shape[1])
     if count < 1:
         raise ParamsError(f"ganspace: wanted at least 2 samples, got {len(w)}")
+    # eigh sorts by rising eigenvalue and puts eigenvectors into columns; directions are rows by falling variance.
     variances, columns = np.linalg.eigh(centred.T @ centred / (len(w) - 1))
     vectors = columns.T[::-1][:count]
     peaks = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1)[:, None], axis=1)

@@ -8,7 +8,7 @@ normal is projected out (their section 3.3, "conditional manipulation", for any 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from ganvert.base.errors import ParamsError
 from ganvert.base.registry import lookup
 from ganvert.base.seeds import item_seed
-from ganvert.directions.base import Direction, Samples, Space, row_range, step_length
+from ganvert.directions.base import Direction, DirectionSpace, FinderInputs, Samples, row_range, step_length
 from ganvert.directions.transfer import carry_each
 
 __all__ = ["AttributeOptions", "Boundary", "InterfaceganOptions", "find_interfacegan", "fit_boundary", "project_out"]
@@ -59,7 +59,7 @@ class InterfaceganOptions:
     """
 
     attributes: dict[str, AttributeOptions] = field(default_factory=dict)
-    spaces: tuple[Space, ...] = ("w", "z")
+    spaces: tuple[DirectionSpace, ...] = ("w", "z")
     share: float = 0.3
     C: float = 0.01
     seed: int = 0
@@ -91,50 +91,56 @@ class Boundary:
     quality: dict[str, float]
 
 
-def find_interfacegan(samples: Samples, options: InterfaceganOptions) -> list[Direction]:
-    """One direction per attribute and space.
+def find_interfacegan(inputs: FinderInputs, options: InterfaceganOptions) -> list[Direction]:
+    """Return one direction per attribute and space.
 
     A condition is projected out in each space by its own normal there.
 
     Raises:
         ParamsError: too few scored samples, rows the generator does not have, dependent conditions.
-        UnknownNameError: an attribute or condition that the samples have no score of.
+        UnknownNameError: the samples have no score of an attribute or condition.
     """
+    samples = inputs.samples
     wanted = dict.fromkeys(options.attributes)
     for attribute in options.attributes.values():
         wanted |= dict.fromkeys(attribute.condition_on)
     boundaries = {
         name: fit_boundary(samples.w, lookup(samples.scores, name, "score"), name, options) for name in wanted
     }
-    found = []
-    for name, attribute in options.attributes.items():
-        first, last = row_range(attribute.first_row, attribute.last_row, samples.num_ws, f"interfacegan {name}")
-        normals = np.stack([boundaries[one].normal for one in (name, *attribute.condition_on)])
-        held_out = boundaries[name].held_out
-        for space in options.spaces:
-            codes = samples.w if space == "w" else samples.z
-            # Figures on held-out samples want a direction that has not seen them, which the transfer otherwise would.
-            rest = ~held_out
-            blind = normals if space == "w" else carry_each(normals, samples.w[rest], samples.z[rest])
-            final = normals if space == "w" else carry_each(normals, samples.w, samples.z)
-            vector = project_out(final[0], final[1:])
-            judged = project_out(blind[0], blind[1:])
-            quality = dict(boundaries[name].quality) | _response(judged, codes, held_out, samples.scores[name])
-            quality["leak"] = {
-                other: _response(judged, codes, held_out, samples.scores[other])["correlation"]
-                for other in attribute.condition_on
-            }
-            found.append(
-                Direction(name, space, "interfacegan", vector, step_length(codes, vector), first, last, quality)
-            )
-            log.info(
-                "interfacegan %s in %s: validation accuracy %.3f, correlation %.3f",
-                name,
-                space,
-                quality["validation_accuracy"],
-                quality["correlation"],
-            )
-    return found
+    return [
+        _direction(name, space, samples, boundaries, attribute)
+        for name, attribute in options.attributes.items()
+        for space in options.spaces
+    ]
+
+
+def _direction(
+    name: str,
+    space: DirectionSpace,
+    samples: Samples,
+    boundaries: Mapping[str, Boundary],
+    attribute: AttributeOptions,
+) -> Direction:
+    """Return the direction of an attribute in a space, with figures on samples that it has not seen."""
+    first, last = row_range(attribute.first_row, attribute.last_row, samples.num_ws, f"interfacegan {name}")
+    normals = np.stack([boundaries[condition].normal for condition in (name, *attribute.condition_on)])
+    held_out = boundaries[name].held_out
+    codes, final, blind = samples.w, normals, normals
+    if space == "z":
+        # The figures want a direction that has not seen the held-out samples, but the transfer uses all of them.
+        rest = ~held_out
+        codes, final = samples.z, carry_each(normals, samples.w, samples.z)
+        blind = carry_each(normals, samples.w[rest], samples.z[rest])
+    vector, judged = project_out(final[0], final[1:]), project_out(blind[0], blind[1:])
+    quality: dict[str, Any] = dict(boundaries[name].quality)
+    quality |= _response(judged, codes, held_out, samples.scores[name])
+    quality["leak"] = {
+        other: _response(judged, codes, held_out, samples.scores[other])["correlation"]
+        for other in attribute.condition_on
+    }
+    accuracy, correlation = quality["validation_accuracy"], quality["correlation"]
+    log.info("interfacegan %s in %s: validation accuracy %.3f, correlation %.3f", name, space, accuracy, correlation)
+    return Direction(name, space, "interfacegan", vector, step_length(codes, vector), first, last, quality)
 
 
 def fit_boundary(w: np.ndarray, score: np.ndarray, name: str, options: InterfaceganOptions) -> Boundary:
@@ -185,7 +191,7 @@ def fit_boundary(w: np.ndarray, score: np.ndarray, name: str, options: Interface
 
 
 def project_out(vector: np.ndarray, conditions: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-    """The unit vector nearest to `vector` that is orthogonal to all `conditions`.
+    """Return the unit vector nearest to `vector` that is orthogonal to all `conditions`.
 
     n' = n - B^T (B B^T)^-1 B n with the conditions as rows of B, normalised.
 
@@ -210,7 +216,7 @@ def project_out(vector: np.ndarray, conditions: np.ndarray | Sequence[np.ndarray
 
 
 def _response(vector: np.ndarray, codes: np.ndarray, rows: np.ndarray, score: np.ndarray) -> dict[str, Any]:
-    """How the score follows the codes along `vector` on the given rows: correlation, change per unit (regression)."""
+    """Return how the score follows the codes along `vector` on some rows: correlation, change per unit (regression)."""
     rows = rows & ~np.isnan(score)
     along = codes[rows] @ vector
     covariance = np.cov(along, score[rows])

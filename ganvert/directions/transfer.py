@@ -15,7 +15,7 @@ __all__ = ["carry_each", "carry_jointly"]
 
 
 def carry_each(vectors: np.ndarray, w: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Equation 6 to the letter, each direction alone: n = sum_j x_j z_j / sum_j x_j^2.
+    """Carry each direction alone, equation 6 to the letter: n = sum_j x_j z_j / sum_j x_j^2.
 
     Args:
         vectors: directions of W, [K, w_dim].
@@ -33,7 +33,7 @@ def carry_each(vectors: np.ndarray, w: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 
 def carry_jointly(vectors: np.ndarray, w: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Least squares over all directions at once, as in the official F/Z+ and GANSpace code.
+    """Carry all directions at once by least squares, as in the official F/Z+ and GANSpace code.
 
     Coordinates are divided by their standard deviations, z is regressed on them together, and the rows of the
     solution are normalised. Equals :func:`carry_each` when the coordinates are uncorrelated, as PCA's are.

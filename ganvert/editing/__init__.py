@@ -1,4 +1,4 @@
-"""Edits of codes, their pictures, and pasting them back.
+"""Edits of codes: the contract, an edit a file, drawing them, and pasting edited faces back into photographs.
 
 The package may import `directions` and what lies below.
 """

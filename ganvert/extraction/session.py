@@ -202,7 +202,7 @@ class Session:
         method, generator = self.job.invert.method, self.context.generator
         codes = codes_of_inversion(inversion, [crop.image_id for crop in crops], method, generator)
         for i, crop in enumerate(crops):
-            picture = to_pil(codes.select(i).draw())[0]
+            picture = to_pil(codes[i].draw())[0]
             if len(rows[THUMBS]) < self._thumbs:
                 rows[THUMBS].append({"crop": _thumb(crop.image), "drawn": _thumb(picture)})
             key = {"image_id": crop.image_id, "method": method}

@@ -1,4 +1,4 @@
-"""The run on one sheet: per photograph its crop, reconstruction, one edit per direction, one pasted back."""
+"""The run on one sheet: per photograph its crop, reconstruction, every edit, one pasted back."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def overview(inputs: ReportInputs, size: int = 232, rows: int = 4) -> Image.Imag
         crop = from_png(face["crop"])
         line = [(inputs.originals.get(face["photo_id"], crop), "photograph"), (crop, "aligned")]
         line.append((from_png(drawn[face["image_id"]]), method))
-        for direction in dict.fromkeys(row["direction"] for row in of_face):
-            strongest = max((row for row in of_face if row["direction"] == direction), key=lambda row: row["amount"])
-            line.append((from_png(strongest["crop"]), f"{direction} {strongest['amount']:+g}"))
+        for edit in dict.fromkeys(row["edit"] for row in of_face):
+            strongest = max((row for row in of_face if row["edit"] == edit), key=lambda row: row["amount"])
+            line.append((from_png(strongest["crop"]), f"{edit} {strongest['amount']:+g}"))
         pasted = [row for row in of_face if row["pasted"]]
-        line += [(from_png(row["pasted"]), f"{row['direction']} {row['amount']:+g}, pasted back") for row in pasted[:1]]
+        line += [(from_png(row["pasted"]), f"{row['edit']} {row['amount']:+g}, pasted back") for row in pasted[:1]]
         pictures += [picture for picture, _ in line]
         captions += [caption for _, caption in line]
         columns = len(line)

@@ -87,7 +87,9 @@ class Run:
 
     def edit_label(self, row: Row) -> str:
         """Return what the edit of a row of `edits` or `edit_scores` is called on the page."""
-        return str(row["direction"])
+        references = ", ".join(self.names.get(name, name) for name in filter(None, row["reference"].split(",")))
+        detail = ", ".join(filter(None, [row["direction"], references]))
+        return str(row["edit"]) if detail in ("", row["edit"]) else f"{row['edit']} ({detail})"
 
 
 def rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:

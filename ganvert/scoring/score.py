@@ -48,9 +48,15 @@ def score_edits(
     identity: NamedMetric | None,
     scorer: AttributeScorer | None,
 ) -> list[dict[str, Any]]:
-    """Rows of one edited picture: identity distance to the unedited reconstruction and the photo, attributes after.
+    """Return the rows of one edited picture: identity distances to its reconstruction and photograph, attributes.
 
-    Without `identity` or `scorer` (pictures of other things than faces) those rows are left out.
+    Args:
+        key: the columns that identify the edit.
+        picture: what the generator draws from the edited code.
+        reconstruction: the same from the unedited code.
+        crop: of the photograph.
+        identity: the metric; without it (pictures of other things than faces) its rows are left out.
+        scorer: of attributes; without it theirs are left out.
     """
     rows: list[dict[str, Any]] = []
     if identity is not None:

@@ -123,12 +123,15 @@ DIRECTIONS = Table(
 )
 EDITS = Table(
     "edits",
-    1,
-    ("image_id", "method", "direction", "amount"),
+    2,
+    ("image_id", "method", "edit", "direction", "reference", "amount"),
     (
         _field("image_id", _S),
         _field("method", _S),  # the inversion it starts from
-        _field("direction", _S),
+        _field("edit", _S),  # its name in params.yaml (edit.edits)
+        _field("kind", _S),  # shift, geodesic, stepped, interpolate, blend, transfer
+        _field("direction", _S),  # empty if it moves along none
+        _field("reference", _S),  # image ids with commas between, empty without reference images
         _field("amount", _F),
         _field("crop", _B),  # PNG, generator resolution
         _field("pasted", _B, null=True),  # PNG, the photograph with the edited face in it
@@ -148,19 +151,16 @@ SCORES = Table(
 )
 EDIT_SCORES = Table(
     "edit_scores",
-    1,
-    ("image_id", "method", "direction", "amount", "metric"),
+    2,
+    (*EDITS.key, "metric"),
     (
-        _field("image_id", _S),
-        _field("method", _S),
-        _field("direction", _S),
-        _field("amount", _F),
+        *(column for column in EDITS.columns if column.name in EDITS.key),
         _field("metric", _S),
         _field("value", _F, null=True),
         _field("status", _S),
     ),
 )
-#: Versions of the tables whose columns depend on the run; for the others the whole schema is compared.
+#: Versions of the tables whose columns depend on the run; for the others the whole schema is compared too.
 _VERSIONS = {"codes": 2, "samples": 1}
 
 
@@ -243,9 +243,10 @@ def check_schema(path: Path, table: Table | str, schema: pa.Schema) -> None:
     metadata = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
     if metadata.get("table") != name:
         raise TableError(f"{path}: wanted table {name!r}, got {metadata.get('table')!r}")
-    if name in _VERSIONS and metadata.get("version") != str(_VERSIONS[name]):
+    version = table.version if isinstance(table, Table) else _VERSIONS.get(name)
+    if version is not None and metadata.get("version") != str(version):
         raise TableError(
-            f"{path}: wanted version {_VERSIONS[name]} of table {name!r}, got {metadata.get('version')}; "
+            f"{path}: wanted version {version} of table {name!r}, got {metadata.get('version')}; "
             "run `dvc repro` (or the command that writes it) again"
         )
     if isinstance(table, Table) and not schema.equals(table.schema()):

@@ -8,11 +8,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from ganvert import tables
 from ganvert.base import params
-from ganvert.base.errors import ShapeError, TableError, UnknownNameError
-from ganvert.directions import DIRECTIONS, Direction, Samples, choose, load_directions, load_samples, save_directions
+from ganvert.base.errors import ParamsError, ShapeError, TableError, UnknownNameError
+from ganvert.codes import write_codes
+from ganvert.directions import (
+    DIRECTIONS,
+    Direction,
+    Finder,
+    FinderInputs,
+    Samples,
+    choose,
+    load_directions,
+    load_samples,
+    save_directions,
+)
+from ganvert.generators import load_generator
+from ganvert.generators.mobile_stylegan import MobileStyleGAN
+from ganvert.images import to_png
+from ganvert.inversion.presets import Context, Inversion, read_preset
+from ganvert.spaces import make_space
 from stages import discover
 
 OPTIONS = {
@@ -41,27 +59,93 @@ def store(path: Path, data: Samples, metadata: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(DIRECTIONS))
-def test_every_finder(name: str, tmp_path: Path) -> None:
+def test_every_finder(name: str, tmp_path: Path, tiny_generator: MobileStyleGAN) -> None:
     finder = DIRECTIONS[name]
     data = samples()
-    found = finder.find(data, params.build(finder.options, OPTIONS[name], name))
-    assert {one.space for one in found} == {"w", "z"}
-    assert len({(one.name, one.space) for one in found}) == len(found)
-    for one in found:
-        assert one.method == name
-        assert one.vector.dtype == np.float64 and one.vector.shape == (8,)
-        assert np.linalg.norm(one.vector) == pytest.approx(1, abs=1e-12)
-        codes = data.w if one.space == "w" else data.z
-        assert one.unit == pytest.approx(np.std(codes @ one.vector, ddof=1))
-        assert 0 <= one.first_row < one.last_row <= data.num_ws
-        json.dumps(one.quality, allow_nan=False)
-    save_directions(tmp_path / "d.parquet", found)
+    everything = FinderInputs(samples=data, generator=tiny_generator)
+    inputs = FinderInputs(samples=data, **{need: getattr(everything, need) for need in finder.needs})
+    directions = finder.find(inputs, params.build(finder.options, OPTIONS[name], name))
+    assert {direction.space for direction in directions} == set(finder.spaces)
+    assert len({(direction.name, direction.space) for direction in directions}) == len(directions)
+    for direction in directions:
+        assert direction.method == name
+        assert direction.vector.dtype == np.float64 and direction.vector.shape == (8,)
+        assert np.linalg.norm(direction.vector) == pytest.approx(1, abs=1e-12)
+        codes = data.w if direction.space == "w" else data.z
+        assert direction.unit == pytest.approx(np.std(codes @ direction.vector, ddof=1))
+        assert 0 <= direction.first_row < direction.last_row <= data.num_ws
+        json.dumps(direction.quality, allow_nan=False)
+    save_directions(tmp_path / "d.parquet", directions)
     back = load_directions(tmp_path / "d.parquet")
-    assert len(back) == len(found)
-    for one in found:
-        other = choose(back, one.name, one.space)
-        assert other.vector == pytest.approx(one.vector, abs=1e-7)
-        assert {**dataclasses.asdict(other), "vector": 0} == {**dataclasses.asdict(one), "vector": 0}
+    assert len(back) == len(directions)
+    for direction in directions:
+        other = choose(back, direction.name, direction.space)
+        assert other.vector == pytest.approx(direction.vector, abs=1e-7)
+        assert {**dataclasses.asdict(other), "vector": 0} == {**dataclasses.asdict(direction), "vector": 0}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ToyOptions:
+    masks: tuple[str, ...] = ("eyes.png",)
+    codes: str = "mine"
+    photographs: tuple[str, ...] = ("a.png",)
+
+
+def find_toy(inputs: FinderInputs, options: ToyOptions) -> list[Direction]:
+    """A direction whose figures are what it was given."""
+    assert inputs.generator is not None and inputs.codes is not None
+    vector = np.eye(16)[0]
+    given = {
+        "resolution": inputs.generator.resolution,
+        "masks": {name: [mask.shape[-1], float(mask.mean())] for name, mask in inputs.masks.items()},
+        "codes": [code.image_id for code in inputs.codes],
+        "photographs": {name: picture.size for name, picture in inputs.photographs.items()},
+    }
+    return [Direction("toy", "w", "toy", vector, 1.0, 0, inputs.samples.num_ws, given)]
+
+
+TOY = Finder(find_toy, ToyOptions, spaces=("w",), needs=("generator", "masks", "codes", "photographs"))
+
+
+def test_a_finder_without_what_it_needs_is_not_started(tiny_generator: MobileStyleGAN) -> None:
+    with pytest.raises(ParamsError, match="find_toy: wanted masks, codes, photographs beside the samples"):
+        TOY.find(FinderInputs(samples=samples(), generator=tiny_generator), ToyOptions())
+
+
+def test_the_stage_loads_what_a_finder_declares(
+    tmp_path: Path, tiny_generator_file: Path, monkeypatch: pytest.MonkeyPatch, write_params
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(DIRECTIONS, "toy", TOY)
+    store(tmp_path / discover.SAMPLES, samples(), {"num_ws": "4"})
+    plain = {"inverter": "optimise", "space": "w", "steps": 1, "lr": 0.1, "objective": [{"loss": "mse"}]}
+    write_params(
+        generator={"path": str(tiny_generator_file), "label": None},
+        device="cpu",
+        invert={"methods": {"mine": str(tiny_generator_file)}, "options": {"mine": plain}},
+        discover={"methods": {"toy": {}}},
+        edit={"method": "mine", "edits": {}},
+        evaluate={"metrics": ["mse_64"]},
+    )
+    generator = load_generator(tiny_generator_file)
+    preset = read_preset("mine", plain)
+    variables, zeros = make_space("w", generator).from_random([1]), torch.zeros(1, 1)
+    inversion = Inversion("w", variables, [], zeros, zeros[0], ["ok"], [""])
+    write_codes(discover.CODES / "mine.parquet", preset, inversion, ["a-0"], [1], Context(generator=generator))
+    Path("data/inputs").mkdir()
+    Image.new("RGB", (64, 64), "white").save("data/inputs/eyes.png")
+    face = {"image_id": "a-0", "photo_id": "a", "path": "data/photos/a.png", "face": 0, "recipe": "center"}
+    face |= {"resolution": 64, "quad": np.zeros(8), "landmarks": None, "crop": to_png(Image.new("RGB", (64, 64)))}
+    tables.write(Path("data/aligned.parquet"), tables.ALIGNED, [face])
+    discover.main()
+    figures = json.loads(discover.FIGURES.read_text())["toy"]["w"]["toy"]
+    assert figures == {
+        "unit": 1.0,
+        "resolution": 64,
+        "masks": {"eyes.png": [64, 1.0]},
+        "codes": ["a-0"],
+        "photographs": {"a-0": [64, 64]},
+    }
 
 
 def test_samples_come_back_as_stored(tmp_path: Path) -> None:
@@ -102,8 +186,8 @@ def test_stage_writes_the_table_and_its_figures(tmp_path: Path, monkeypatch: pyt
     store(tmp_path / discover.SAMPLES, samples(), {"num_ws": "4"})
     write_params(discover={"methods": OPTIONS})
     discover.main()
-    found = load_directions(tmp_path / discover.OUT)
-    assert {one.method for one in found.values()} == set(OPTIONS)
+    directions = load_directions(tmp_path / discover.OUT)
+    assert {direction.method for direction in directions.values()} == set(OPTIONS)
     tree = json.loads((tmp_path / discover.FIGURES).read_text())
     assert tree["interfacegan"]["w"]["age"]["leak"].keys() == {"smile"}
     assert tree["ganspace"]["z"]["ganspace_0"]["unit"] > 0

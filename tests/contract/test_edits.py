@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from ganvert.base.errors import UnknownNameError, UnsupportedError
-from ganvert.codes import Codes
+from ganvert.base.errors import ParamsError, ShapeError, UnknownNameError, UnsupportedError
+from ganvert.codes import Code
 from ganvert.compute.random import normal
 from ganvert.directions import Direction
-from ganvert.editing.edits import EDITS
-from ganvert.editing.render import EditSpec, draw_edit
+from ganvert.editing.contract import Edit, EditInputs
+from ganvert.editing.edits import EDITS, make_edit
+from ganvert.editing.render import draw_edit
+from ganvert.generators import Generator
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
+from ganvert.images import to_pil
 from ganvert.spaces import make_space
 
 NAMES = ["z", "zplus", "zplusplus", "zplus_psi", "wplus", "s", "f16/zplus", "f16/wplus", "pad/zplus"]
+SHIFTS = ["shift", "geodesic", "stepped"]
 
 
 def direction_in(space: str, rows: tuple[int, int] = (0, 8)) -> Direction:
@@ -26,46 +32,119 @@ def direction_in(space: str, rows: tuple[int, int] = (0, 8)) -> Direction:
     return Direction("smile", space, "test", vector / np.linalg.norm(vector), 1.5, *rows)  # type: ignore[arg-type]
 
 
-def codes_in(name: str, generator: MobileStyleGAN, noise: bool = False) -> Codes:
+def code_in(name: str, generator: Generator, seed: int = 1, noise: bool = False) -> Code:
     space = make_space(name, generator)
-    maps = [normal([3], (1, *shape)) for shape in generator.noise_shapes] if noise else []
-    return Codes(["a"], "mine", space, space.from_random([1]), maps, ["ok"])
+    maps = [normal([seed], (1, *shape)) for shape in generator.noise_shapes] if noise else []
+    variables = {key: value.clone() for key, value in space.from_random([seed]).items()}
+    for key in set(variables) & {"const", "f"}:  # the generator's own padding is the same for all
+        variables[key] += 0.3 * normal([seed + 50], tuple(variables[key].shape[1:]))
+    return Code(image_id=f"{seed}", method="mine", bind=lambda: space, variables=variables, noise=maps)
 
 
-def draw(codes: Codes, direction: Direction, amount: float, edit: str) -> Tensor:
-    return codes.space.generator.synthesize(EDITS[edit](codes, direction, amount))
+def inputs_of(edit: Edit, code: Code) -> EditInputs:
+    """What the edit declares: a direction and references in the code's space."""
+    space = code.space
+    return EditInputs(
+        code=code,
+        directions=[(direction_in(space.direction_space), 1.0)] if edit.needs.direction else [],
+        references=[code_in(space.name, space.generator, 2 + i) for i in range(len(edit.needs.references))],
+    )
+
+
+def synthesise(edit: str, code: Code, directions: list[tuple[Direction, float]], amount: float) -> Tensor:
+    inputs = EditInputs(code=code, directions=directions)
+    return code.space.generator.synthesize(EDITS[edit].apply(inputs, amount))
 
 
 @pytest.fixture(params=NAMES)
-def codes(request: pytest.FixtureRequest, tiny_generator: MobileStyleGAN) -> Codes:
-    return codes_in(request.param, tiny_generator, noise=True)
+def code(request: pytest.FixtureRequest, tiny_generator: MobileStyleGAN) -> Code:
+    return code_in(request.param, tiny_generator, noise=True)
 
 
-@pytest.mark.parametrize("edit", EDITS)
-def test_amount_0_is_the_reconstruction(edit: str, codes: Codes) -> None:
-    direction = direction_in(codes.space.direction_space)
-    torch.testing.assert_close(draw(codes, direction, 0.0, edit), codes.draw(), rtol=1e-4, atol=1e-4)
-    assert not torch.allclose(draw(codes, direction, 2.0, edit), codes.draw(), atol=1e-2)
+def applicable(edit: Edit, code: Code) -> bool:
+    return edit.needs.part == "all" or "/" in code.space.name
 
 
-@pytest.mark.parametrize("edit", EDITS)
-def test_directions_of_another_space_are_refused(edit: str, codes: Codes) -> None:
-    other = "w" if codes.space.direction_space == "z" else "z"
-    with pytest.raises(UnsupportedError, match=f"lives in {other}"):
-        EDITS[edit](codes, direction_in(other), 1.0)
+@pytest.mark.parametrize("name", EDITS)
+def test_amount_0_is_the_reconstruction(name: str, code: Code) -> None:
+    edit = EDITS[name]
+    if not applicable(edit, code):
+        with pytest.raises(UnsupportedError, match="such as pad/wplus or f16/wplus"):
+            edit.check_space(code.space, [])
+        return
+    inputs = inputs_of(edit, code)
+    still, moved = (np.asarray(draw_edit(edit, inputs, amount), int) for amount in (0.0, 2.0))
+    assert np.abs(still - np.asarray(to_pil(code.draw())[0], int)).max() <= 1
+    assert np.abs(still - moved).max() > 2
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_inputs_that_do_not_go_with_the_edit_are_refused(name: str, tiny_generator: MobileStyleGAN) -> None:
+    edit, code = EDITS[name], code_in("pad/wplus", tiny_generator)
+    good = inputs_of(edit, code)
+    wrong: list[tuple[dict[str, Any], type[Exception], str]] = [
+        ({"references": [*good.references, code]}, ParamsError, "reference images"),
+        ({"mask": torch.ones(1, 1, 64, 64)}, ParamsError, "wanted no mask; leave it out"),
+    ]
+    if edit.needs.direction:
+        wrong.append(({"directions": []}, ParamsError, r"name one \(direction: smile\)"))
+        wrong.append(({"directions": [(direction_in("z"), 1.0)]}, UnsupportedError, "lives in z, pad/wplus codes move"))
+    else:
+        wrong.append(({"directions": [(direction_in("w"), 1.0)]}, ParamsError, "wanted no direction"))
+    if edit.needs.references:
+        wrong.append(({"references": good.references[1:]}, ParamsError, "reference images .*name photographs"))
+        other = [code_in("wplus", tiny_generator, 2)] * len(good.references)
+        wrong.append(({"references": other}, UnsupportedError, "has variables"))
+        several = dataclasses.replace(other[0], variables={**code.variables, "ws": torch.zeros(1, 3, 16)})
+        wrong.append(({"references": [several] * len(other)}, ShapeError, "ws"))
+    for change, error, message in wrong:
+        with pytest.raises(error, match=message):
+            draw_edit(edit, dataclasses.replace(good, **change), 1.0)
+    for amount in (math.nan, math.inf):
+        with pytest.raises(ParamsError, match="amount: wanted a number"):
+            draw_edit(edit, good, amount)
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_options_are_the_fields_of_the_edit(name: str) -> None:
+    assert make_edit(name) == EDITS[name]
+    with pytest.raises(ParamsError, match=r"options: unknown keys \['speed'\]"):
+        make_edit(name, {"speed": 1})
+
+
+def test_options_and_names_are_checked() -> None:
+    assert make_edit("shift", {"motion": "geodesic"}) == EDITS["geodesic"]
+    assert make_edit("interpolate", {"part": "detail"}) == EDITS["blend"]
+    with pytest.raises(UnknownNameError, match="Did you mean 'geodesic'"):
+        make_edit("geodesics")
+    with pytest.raises(UnknownNameError, match="Did you mean 'detail'"):
+        make_edit("transfer", {"part": "details"})
+    with pytest.raises(ParamsError, match=r"options\.motion: wanted one of"):
+        make_edit("shift", {"motion": "stepwise"})
 
 
 @pytest.mark.parametrize("name", ["wplus", "s", "f16/wplus"])
-def test_in_flat_spaces_all_edits_are_one(name: str, tiny_generator: MobileStyleGAN) -> None:
-    codes, direction = codes_in(name, tiny_generator), direction_in("w")
-    first, *others = (draw(codes, direction, 2.0, edit) for edit in EDITS)
+def test_in_flat_spaces_all_motions_are_one(name: str, tiny_generator: MobileStyleGAN) -> None:
+    code, directions = code_in(name, tiny_generator), [(direction_in("w"), 1.0)]
+    first, *others = (synthesise(edit, code, directions, 2.0) for edit in SHIFTS)
     assert all(torch.equal(other, first) for other in others)
+
+
+@pytest.mark.parametrize("edit", SHIFTS)
+def test_the_order_of_directions_does_not_matter(edit: str, tiny_generator: MobileStyleGAN) -> None:
+    code = code_in("zplus", tiny_generator)
+    vector = np.eye(16)[3]
+    moves = [(direction_in("z", (2, 6)), 2.0), (Direction("age", "z", "test", vector, 1.0, 0, 8), -1.0)]
+    forth, back = (synthesise(edit, code, order, 1.0) for order in (moves, moves[::-1]))
+    torch.testing.assert_close(forth, back, rtol=1e-5, atol=1e-5)
+    halves = [(direction, share / 2) for direction, share in moves]
+    torch.testing.assert_close(forth, synthesise(edit, code, halves, 2.0), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("amount", [-3.0, 0.5, 3.0])
 def test_edits_of_zplus_in_closed_form(amount: float, tiny_generator: MobileStyleGAN) -> None:
-    codes, direction = codes_in("zplus", tiny_generator), direction_in("z", (2, 6))
-    z, radius, length = codes.variables["z"][0].double(), 4.0, 1.5 * amount  # sqrt(16); the unit is 1.5
+    code, direction = code_in("zplus", tiny_generator), direction_in("z", (2, 6))
+    z, radius, length = code.variables["z"][0].double(), 4.0, 1.5 * amount  # sqrt(16); the unit is 1.5
     along = torch.from_numpy(direction.vector)
     theta = torch.acos((z @ along) / radius)
     turned = 2 * torch.atan(torch.tan(theta / 2) * math.exp(-length / radius))
@@ -75,30 +154,18 @@ def test_edits_of_zplus_in_closed_form(amount: float, tiny_generator: MobileStyl
     once = z + length * along
     once = once * (radius / once.norm(dim=1, keepdim=True))
     for edit, moved in (("shift", once), ("geodesic", flow), ("stepped", flow)):
-        wanted = z.clone()
-        wanted[2:6] = moved[2:6]
-        ws = tiny_generator.map_rows(wanted.float()[None])
-        told = EDITS[edit](codes, direction, amount)
-        assert told.ws is not None
-        error = float((told.ws - ws).norm() / ws.norm())
+        expected = z.clone()
+        expected[2:6] = moved[2:6]
+        ws = tiny_generator.map_rows(expected.float()[None])
+        drawn = EDITS[edit].apply(EditInputs(code=code, directions=[(direction, 1.0)]), amount).ws
+        assert drawn is not None
+        error = float((drawn - ws).norm() / ws.norm())
         assert error < (1e-3 if edit == "stepped" else 1e-5)
 
 
 def test_the_picture_of_shift_needs_no_retraction(tiny_generator: MobileStyleGAN) -> None:
     """The mapping network normalises z."""
-    codes, direction = codes_in("zplus", tiny_generator), direction_in("z")
-    plain = codes.variables["z"] + torch.from_numpy(direction.step(2.0))
-    wanted = tiny_generator.synthesize(ws=tiny_generator.map_rows(plain))
-    torch.testing.assert_close(draw(codes, direction, 2.0, "shift"), wanted, rtol=1e-4, atol=1e-4)
-
-
-def test_edits_are_named_in_the_parameters(tiny_generator: MobileStyleGAN) -> None:
-    codes, direction = codes_in("zplus", tiny_generator), direction_in("z")
-    known = {("smile", "z"): direction}
-    once, exact = (
-        np.asarray(draw_edit(codes, known, EditSpec(direction="smile", amounts=(2.0,), edit=edit), 2.0)).astype(int)
-        for edit in ("shift", "geodesic")
-    )
-    assert np.abs(once - exact).max() > 2
-    with pytest.raises(UnknownNameError, match="Did you mean 'geodesic'"):
-        EditSpec(direction="smile", amounts=(2.0,), edit="geodesics")
+    code, direction = code_in("zplus", tiny_generator), direction_in("z")
+    plain = code.variables["z"] + torch.from_numpy(direction.step(2.0))
+    expected = tiny_generator.synthesize(ws=tiny_generator.map_rows(plain))
+    torch.testing.assert_close(synthesise("shift", code, [(direction, 1.0)], 2.0), expected, rtol=1e-4, atol=1e-4)

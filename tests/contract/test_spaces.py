@@ -263,11 +263,11 @@ def test_stored_codes_draw_the_same_picture(space: Space, tmp_path: Path) -> Non
     fresh = codes_of_inversion(inversion, ["a", "b", "c"], "mine", space.generator)
     back = read_codes(tmp_path / "codes.parquet", space.generator)
     assert (back.image_ids, back.method, back.status) == (["a", "b", "c"], "mine", ["ok"] * 3)
-    assert back.space.name == space.name
+    assert back.space_name == space.name
     assert len(back.noise) == len(noise)
     assert torch.equal(back.draw(), fresh.draw())
-    assert torch.equal(back.select(1).draw(), fresh.select(1).draw())
-    assert back.select(1).image_ids == ["b"]
+    assert torch.equal(back[1].draw(), fresh[1].draw())
+    assert back[1].image_id == "b"
 
 
 @pytest.mark.parametrize("name", ["zplus", "f16/wplus", "pad/wplus"])

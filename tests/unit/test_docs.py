@@ -87,7 +87,7 @@ def run_blocks(blocks: list[str], page: str) -> None:
     failures = 0
     for i, block in enumerate(blocks, 1):
         try:
-            exec(compile(block, f"{page}, Python block {i}", "exec"), namespace)
+            exec(compile(block, f"{page}, Python block {i}", "exec", dont_inherit=True), namespace)
         except ModuleNotFoundError as error:
             if error.name not in FOREIGN:
                 raise

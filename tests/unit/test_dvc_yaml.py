@@ -24,6 +24,7 @@ def test_every_stage_module_stands_in_dvc_yaml_and_back():
         "__init__",
         "common",
         "sections",
+        "inputs",
         "settings",
         "extract",
         "make_weights",

@@ -1,23 +1,41 @@
-"""Edits by name: from codes and a direction to the input of synthesis.
+"""Edits by name. An edit is one file with a subclass of :class:`ganvert.editing.contract.Edit`, and one line here.
 
-A new edit is one file and one line here. The package may import `directions` and what lies below.
+The package may import `directions` and what lies below.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
-from ganvert.codes import Codes
-from ganvert.directions import Direction
-from ganvert.editing.edits.shift import shift
-from ganvert.generators.base import SynthesisInput
+from ganvert.base import params
+from ganvert.base.registry import lookup
+from ganvert.editing.contract import Edit
+from ganvert.editing.edits.interpolate import Interpolate
+from ganvert.editing.edits.shift import Shift
+from ganvert.editing.edits.transfer import Transfer
 
-__all__ = ["EDITS"]
+__all__ = ["EDITS", "make_edit"]
 
-#: name -> function(codes, direction, amount)
-EDITS: dict[str, Callable[[Codes, Direction, float], SynthesisInput]] = {
-    "shift": shift,
-    "geodesic": partial(shift, how="geodesic"),
-    "stepped": partial(shift, how="stepped"),
+#: Name -> edit with its default options.
+EDITS: dict[str, Edit] = {
+    "shift": Shift(),
+    "geodesic": Shift(motion="geodesic"),
+    "stepped": Shift(motion="stepped"),
+    "interpolate": Interpolate(),
+    "blend": Interpolate(part="detail"),
+    "transfer": Transfer(),
 }
+
+
+def make_edit(name: str, options: Mapping[str, Any] | None = None) -> Edit:
+    """Return an edit with some of its options replaced.
+
+    Raises:
+        UnknownNameError: there is no such edit.
+        ParamsError: it has no such option, or the value does not fit.
+    """
+    edit = lookup(EDITS, name, "edit")
+    defaults = {field.name: getattr(edit, field.name) for field in dataclasses.fields(edit)}  # type: ignore[arg-type]
+    return params.build(type(edit), {**defaults, **(options or {})}, "options")

@@ -1,32 +1,46 @@
-"""Moving a code along a direction: ``w_i + a n`` on the direction's rows (F/Z+ paper, section 3.4)."""
+"""Moving a code along directions: ``w_i + a n`` on each direction's rows (F/Z+ paper, section 3.4)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
-from ganvert.base.errors import UnsupportedError
-from ganvert.codes import Codes
-from ganvert.directions import Direction
+from ganvert.base.registry import lookup
+from ganvert.editing.contract import Edit, EditInputs, Needs
 from ganvert.generators.base import SynthesisInput
 from ganvert.spaces import Motion
+from ganvert.spaces.sphere import MOTIONS
 
-__all__ = ["shift"]
+__all__ = ["Shift"]
 
 
-def shift(codes: Codes, direction: Direction, amount: float, how: Motion = "retract_once") -> SynthesisInput:
-    """Codes moved by `amount` of the direction's units (standard deviations of the samples).
+@dataclass(frozen=True, kw_only=True)
+class Shift(Edit):
+    """The code moved by `amount` of the directions' units (standard deviations of the samples).
 
-    `how` is the way that codes on spheres follow (:mod:`ganvert.spaces.sphere`); W, P_N and S know only one.
-
-    Raises:
-        UnsupportedError: the direction belongs to another space.
+    Attributes:
+        motion: how codes on spheres move (:data:`ganvert.spaces.sphere.MOTIONS`): "retract_once" adds and retracts,
+            as the paper writes it, "geodesic" follows the flow of the direction on the sphere in closed form,
+            "stepped" in a thousand steps, as the paper's code does. In flat spaces (W, P_N, S) all are the same sum.
     """
-    if direction.space != codes.space.direction_space:
-        raise UnsupportedError(
-            f"direction {direction.name!r} lives in {direction.space}, {codes.method} codes move in "
-            f"{codes.space.direction_space}; use the direction found for that space"
-        )
-    device = codes.space.generator.w_avg.device
-    vector = torch.from_numpy(direction.step(amount)).to(device)
-    variables = {name: value.to(device) for name, value in codes.variables.items()}
-    return codes.with_noise(codes.space.shift(variables, vector, (direction.first_row, direction.last_row), how))
+
+    motion: Motion = "retract_once"
+
+    def __post_init__(self) -> None:
+        lookup(MOTIONS, self.motion, "motion")
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(direction=True)
+
+    def apply(self, inputs: EditInputs, amount: float) -> SynthesisInput:
+        # The moves are summed before the code is put back on its manifold, so that their order does not matter.
+        code = inputs.code
+        space = code.space
+        device = space.generator.w_avg.device
+        moves = [
+            (torch.from_numpy(direction.step(amount * share)).to(device), (direction.first_row, direction.last_row))
+            for direction, share in inputs.directions
+        ]
+        return code.with_noise(space.move(code.variables, moves, self.motion))

@@ -57,12 +57,12 @@ class _EditCurves:
         several = len({row["method"] for row in run.edit_scores}) > 1
         #: Metric and title to image id to its line.
         self.lines: dict[tuple[str, str], dict[str, dict[float, float]]] = {}
-        #: Title of a panel (the edit, with its method where there are several) to the direction.
+        #: Title of a panel (the edit, with its method where there are several) to its direction, else its name.
         self.directions: dict[str, str] = {}
         for row in run.edit_scores:
             label = run.edit_label(row)
             title = f"{label} ({row['method']})" if several else label
-            self.directions[title] = row["direction"]
+            self.directions[title] = row["direction"] or row["edit"]
             line = self.lines.setdefault((row["metric"], title), {}).setdefault(row["image_id"], {})
             if is_number(row["value"]):
                 line[row["amount"]] = row["value"]

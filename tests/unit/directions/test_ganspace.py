@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ganvert.base.errors import ParamsError
-from ganvert.directions.base import Samples
+from ganvert.directions.base import FinderInputs, Samples
 from ganvert.directions.ganspace import GanspaceOptions, find_ganspace, principal_components
 
 
@@ -33,16 +33,21 @@ def test_components_are_those_of_scikit_learn(count: int) -> None:
 
 def test_unit_is_the_standard_deviation_of_the_component() -> None:
     data = samples()
-    found = find_ganspace(data, GanspaceOptions(components=4, first_row=2, last_row=5))
+    found = find_ganspace(FinderInputs(samples=data), GanspaceOptions(components=4, first_row=2, last_row=5))
     _, variances = principal_components(data.w)
     w, z = found[:4], found[4:]
-    assert [one.name for one in w] == [one.name for one in z] == [f"ganspace_{k}" for k in range(4)]
-    assert {one.space for one in w} == {"w"} and {one.space for one in z} == {"z"}
-    assert [one.unit for one in w] == pytest.approx(np.sqrt(variances[:4]))
-    assert [one.unit for one in z] == pytest.approx([1] * 4, abs=0.15)
-    assert {(one.first_row, one.last_row) for one in found} == {(2, 5)}
+    assert (
+        [direction.name for direction in w]
+        == [direction.name for direction in z]
+        == [f"ganspace_{k}" for k in range(4)]
+    )
+    assert {direction.space for direction in w} == {"w"} and {direction.space for direction in z} == {"z"}
+    assert [direction.unit for direction in w] == pytest.approx(np.sqrt(variances[:4]))
+    assert [direction.unit for direction in z] == pytest.approx([1] * 4, abs=0.15)
+    assert {(direction.first_row, direction.last_row) for direction in found} == {(2, 5)}
     total = [
-        one.quality["explained_variance"] for one in find_ganspace(data, GanspaceOptions(components=16, spaces=("w",)))
+        direction.quality["explained_variance"]
+        for direction in find_ganspace(FinderInputs(samples=data), GanspaceOptions(components=16, spaces=("w",)))
     ]
     assert sum(total) == pytest.approx(1)
 
@@ -50,17 +55,18 @@ def test_unit_is_the_standard_deviation_of_the_component() -> None:
 def test_both_transfers_agree_because_components_are_uncorrelated() -> None:
     data = samples()
     each, jointly = (
-        find_ganspace(data, GanspaceOptions(components=5, spaces=("z",), transfer=form)) for form in ("each", "jointly")
+        find_ganspace(FinderInputs(samples=data), GanspaceOptions(components=5, spaces=("z",), transfer=form))
+        for form in ("each", "jointly")
     )
-    for one, other in zip(each, jointly, strict=True):
-        assert one.vector == pytest.approx(other.vector, abs=1e-9)
+    for direction, other in zip(each, jointly, strict=True):
+        assert direction.vector == pytest.approx(other.vector, abs=1e-9)
 
 
 def test_impossible_requests_are_refused() -> None:
     with pytest.raises(ParamsError, match="at most 16"):
-        find_ganspace(samples(), GanspaceOptions(components=17))
+        find_ganspace(FinderInputs(samples=samples()), GanspaceOptions(components=17))
     with pytest.raises(ParamsError, match="8 rows"):
-        find_ganspace(samples(), GanspaceOptions(last_row=9))
+        find_ganspace(FinderInputs(samples=samples()), GanspaceOptions(last_row=9))
     with pytest.raises(ParamsError, match="at least 2 samples"):
         principal_components(np.zeros((1, 4)))
     with pytest.raises(ParamsError):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ganvert.base.errors import ParamsError, UnknownNameError
-from ganvert.directions.base import Samples
+from ganvert.directions.base import FinderInputs, Samples
 from ganvert.directions.interfacegan import AttributeOptions, InterfaceganOptions, find_interfacegan, project_out
 
 
@@ -34,35 +34,43 @@ def options(**changes: object) -> InterfaceganOptions:
 
 def test_recovers_the_known_normal_with_its_sign_and_unit() -> None:
     samples, normals = linear_samples()
-    found = {one.name: one for one in find_interfacegan(samples, options(spaces=("w",)))}
+    found = {
+        direction.name: direction
+        for direction in find_interfacegan(FinderInputs(samples=samples), options(spaces=("w",)))
+    }
     for name, normal in zip("ab", normals, strict=True):
-        one = found[name]
-        assert one.vector @ normal > 0.99
-        assert np.linalg.norm(one.vector) == pytest.approx(1, abs=1e-12)
-        assert one.unit == pytest.approx(np.std(samples.w @ one.vector, ddof=1))
-        assert one.quality["validation_accuracy"] > 0.98
-        assert one.quality["correlation"] > 0.98
+        direction = found[name]
+        assert direction.vector @ normal > 0.99
+        assert np.linalg.norm(direction.vector) == pytest.approx(1, abs=1e-12)
+        assert direction.unit == pytest.approx(np.std(samples.w @ direction.vector, ddof=1))
+        assert direction.quality["validation_accuracy"] > 0.98
+        assert direction.quality["correlation"] > 0.98
         # score = w . normal, so one unit along the normal changes it by the unit itself
-        assert one.quality["change_per_unit"] == pytest.approx(one.unit, rel=0.05)
-        assert (one.first_row, one.last_row) == (0, 6)
+        assert direction.quality["change_per_unit"] == pytest.approx(direction.unit, rel=0.05)
+        assert (direction.first_row, direction.last_row) == (0, 6)
 
 
 def test_agrees_with_the_other_linear_svm_of_scikit_learn() -> None:
     from sklearn.svm import LinearSVC
 
     samples, _ = linear_samples()
-    one = find_interfacegan(samples, options(spaces=("w",), attributes={"a": AttributeOptions()}))[0]
+    direction = find_interfacegan(
+        FinderInputs(samples=samples), options(spaces=("w",), attributes={"a": AttributeOptions()})
+    )[0]
     order = np.argsort(samples.scores["a"])
     label = np.repeat([0, 1], 2000)
     other = LinearSVC(dual=False, C=1.0).fit(samples.w[order] - 3.0, label).coef_[0]
-    assert one.vector @ unit(other) > 0.99
+    assert direction.vector @ unit(other) > 0.99
 
 
 def test_z_direction_is_the_one_that_moves_w_along_the_normal() -> None:
     # With w = z A a score w . n is z . (A n), and equation 6 finds exactly that direction as N grows.
     samples, normals = linear_samples(count=20000)
     matrix = np.linalg.lstsq(samples.z, samples.w - samples.w.mean(axis=0), rcond=None)[0]
-    found = {one.name: one for one in find_interfacegan(samples, options(spaces=("z",), share=2000.0))}
+    found = {
+        direction.name: direction
+        for direction in find_interfacegan(FinderInputs(samples=samples), options(spaces=("z",), share=2000.0))
+    }
     for name, normal in zip("ab", normals, strict=True):
         assert found[name].vector @ unit(matrix @ normal) > 0.99
         assert found[name].unit == pytest.approx(1, abs=0.03)  # z is standard normal
@@ -73,9 +81,9 @@ def test_z_direction_is_the_one_that_moves_w_along_the_normal() -> None:
 def test_conditioned_direction_leaves_the_condition_alone(space: str) -> None:
     samples, _ = linear_samples()
     attributes = {"a": AttributeOptions(condition_on=("b",)), "b": AttributeOptions()}
-    a, b = find_interfacegan(samples, options(spaces=(space,), attributes=attributes))
+    a, b = find_interfacegan(FinderInputs(samples=samples), options(spaces=(space,), attributes=attributes))
     assert abs(a.vector @ b.vector) < 1e-12
-    plain = find_interfacegan(samples, options(spaces=(space,)))[0]
+    plain = find_interfacegan(FinderInputs(samples=samples), options(spaces=(space,)))[0]
     assert a.quality["correlation"] < plain.quality["correlation"]
     assert set(a.quality["leak"]) == {"b"} and not plain.quality["leak"]
 
@@ -108,16 +116,15 @@ def test_unscored_samples_are_left_out_of_the_fit() -> None:
     samples, normals = linear_samples()
     score = samples.scores["a"].copy()
     score[::3] = np.nan
-    one = find_interfacegan(
-        dataclasses.replace(samples, scores={"a": score}), options(attributes={"a": AttributeOptions()})
-    )[0]
-    assert one.vector @ normals[0] > 0.99
-    assert np.isfinite(one.quality["correlation"])
+    inputs = FinderInputs(samples=dataclasses.replace(samples, scores={"a": score}))
+    (direction,) = find_interfacegan(inputs, options(spaces=("w",), attributes={"a": AttributeOptions()}))
+    assert direction.vector @ normals[0] > 0.99
+    assert np.isfinite(direction.quality["correlation"])
 
 
 def test_same_samples_same_directions() -> None:
     samples, _ = linear_samples()
-    first, second = (find_interfacegan(samples, options()) for _ in range(2))
+    first, second = (find_interfacegan(FinderInputs(samples=samples), options()) for _ in range(2))
     assert all(
         np.array_equal(x.vector, y.vector) and x.quality == y.quality for x, y in zip(first, second, strict=True)
     )
@@ -135,14 +142,14 @@ def test_same_samples_same_directions() -> None:
 def test_what_cannot_be_found_is_refused(changes: dict[str, object], error: type[Exception], message: str) -> None:
     samples, _ = linear_samples()
     with pytest.raises(error, match=message):
-        find_interfacegan(samples, options(**changes))
+        find_interfacegan(FinderInputs(samples=samples), options(**changes))
 
 
 def test_a_constant_score_is_refused() -> None:
     samples, _ = linear_samples()
     flat = dataclasses.replace(samples, scores={"a": np.ones(len(samples.z))})
     with pytest.raises(ParamsError, match="overlap at score 1"):
-        find_interfacegan(flat, options(attributes={"a": AttributeOptions()}))
+        find_interfacegan(FinderInputs(samples=flat), options(attributes={"a": AttributeOptions()}))
 
 
 @pytest.mark.parametrize("bad", [{"share": 0.0}, {"C": -1.0}, {"spaces": ()}, {"attributes": {}}])

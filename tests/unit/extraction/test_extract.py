@@ -210,7 +210,7 @@ def test_tuned_generators_come_with_the_table(
     codes = read_codes(out / "codes.parquet", load_generator(tiny_generator_file))
     drawn = tables.read(out / "reconstructions.parquet", tables.RECONSTRUCTIONS).to_pylist()
     for i, row in enumerate(drawn):
-        assert np.array_equal(np.asarray(to_pil(codes.select(i).draw())[0]), np.asarray(from_png(row["png"])))
+        assert np.array_equal(np.asarray(to_pil(codes[i].draw())[0]), np.asarray(from_png(row["png"])))
     (out / "codes.tuned" / "stale.safetensors").touch()  # of an earlier table of that name
     (out / "codes.parquet").unlink()
     run(job, inputs, tmp_path, "one")

@@ -24,17 +24,18 @@ from typer.testing import CliRunner
 from ganvert import cli, tables
 from ganvert.base.errors import CheckpointError, TableError
 from ganvert.checkpoints.weights import read_weights
-from ganvert.codes import Codes, codes_of_inversion, read_codes, tuned_folder, write_codes
+from ganvert.codes import Code, codes_of_inversion, read_codes, tuned_folder, write_codes
 from ganvert.compute.random import normal
 from ganvert.directions import Direction, load_directions
 from ganvert.directions.base import save_directions
-from ganvert.editing.render import EditSpec, draw_edit, draw_shifts
+from ganvert.editing.contract import EditInputs
+from ganvert.editing.edits import EDITS
+from ganvert.editing.render import draw_edit
 from ganvert.generators import Generator, load_generator
 from ganvert.generators import tuned as tuning
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.images import from_png, to_pil, to_png
 from ganvert.inversion.presets import Context, Inversion, read_preset
-from ganvert.scoring.score import asset_metrics
 from ganvert.spaces import make_space, prior
 from stages import align, edit, evaluate, presets
 from stages import invert as invert_stage
@@ -190,17 +191,13 @@ def test_fresh_and_stored_codes_draw_the_same_bits(
     four: Inversion, table: Path, tiny_generator: MobileStyleGAN
 ) -> None:
     fresh, stored = codes_of_inversion(four, IDS, "mine", tiny_generator), read_codes(table, tiny_generator)
-    pictures = stored.draw()
-    assert torch.equal(fresh.draw(), pictures)
+    assert len(fresh) == len(stored) == len(four.weights)
     for i, weights in enumerate(four.weights):
         ws = four.variables["ws"][i : i + 1]
         own = tuning.apply(tiny_generator, tuning.compact(weights)).synthesize(ws=ws)
         for codes in (fresh, stored):
-            one = codes.select(i)
-            assert torch.equal(one.draw(), own)
-            assert torch.equal(one.select(0).draw(), own)
-            assert one.space.generator.untuned is (tiny_generator if weights else None)
-        assert torch.equal(pictures[i : i + 1], own)
+            assert torch.equal(codes[i].draw(), own)
+            assert codes[i].space.generator.untuned is (tiny_generator if weights else None)
         assert torch.equal(own, tiny_generator.synthesize(ws=ws)) == (not weights)
 
 
@@ -213,13 +210,14 @@ def test_images_that_share_a_generator_share_a_file(table: Path) -> None:
 
 def test_one_tuned_generator_is_in_memory_at_a_time(four: Inversion, tiny_generator: MobileStyleGAN) -> None:
     codes = codes_of_inversion(four, IDS, "mine", tiny_generator)
-    first = weakref.ref(codes.select(0).space.generator)
-    assert codes.select(0).space.generator is first()  # made once
-    second = codes.select(1).space.generator
+    held = list(codes)  # codes of single images do not keep their generators alive
+    first = weakref.ref(held[0].space.generator)
+    assert codes[0].space.generator is first()  # made once
+    second = held[1].space.generator
     gc.collect()
     assert first() is None
-    assert codes.select(3).space.generator is second  # the shared one
-    assert codes.select(2).space.generator is tiny_generator
+    assert codes[3].space.generator is second  # the shared one
+    assert codes[2].space.generator is tiny_generator
 
 
 def test_a_second_run_leaves_no_file_of_the_first(table: Path, four: Inversion, tiny_generator: MobileStyleGAN) -> None:
@@ -230,7 +228,7 @@ def test_a_second_run_leaves_no_file_of_the_first(table: Path, four: Inversion, 
     assert files_of(table) == {pq.read_table(table).column("tuned").to_pylist()[0]} < before.keys()
     written(table, dataclasses.replace(four, weights=[]), tiny_generator)
     assert files_of(table) == set()
-    assert read_codes(table, tiny_generator).tuned is None
+    assert {code.tuned for code in read_codes(table, tiny_generator)} == {None}
 
 
 def test_weights_that_are_zero_need_no_file(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
@@ -238,7 +236,7 @@ def test_weights_that_are_zero_need_no_file(tiny_generator: MobileStyleGAN, tmp_
     path = written(tmp_path / "mine.parquet", found, tiny_generator)
     assert pq.read_table(path).column("tuned").to_pylist() == [None]
     fresh = codes_of_inversion(found, ["a"], "mine", tiny_generator)
-    assert torch.equal(fresh.draw(), read_codes(path, tiny_generator).draw())
+    assert torch.equal(fresh[0].draw(), read_codes(path, tiny_generator)[0].draw())
 
 
 def test_missing_and_foreign_files_are_named(table: Path, four: Inversion, tiny_generator: MobileStyleGAN) -> None:
@@ -252,9 +250,9 @@ def test_missing_and_foreign_files_are_named(table: Path, four: Inversion, tiny_
     content = path.read_bytes()
     tuning.save(path.parent, four.weights[0], other.fingerprint())
     codes = read_codes(table, tiny_generator)
-    codes.select(1).draw()
+    codes[1].draw()
     with pytest.raises(CheckpointError, match=f"{first}: tuned weights of generator {other.fingerprint()[:12]}"):
-        codes.select(0)
+        codes[0].draw()
     path.write_bytes(content)
     (tuned_folder(table) / second).unlink()
     with pytest.raises(TableError, match=f"image b needs the tuned weights '{second}' .*`dvc checkout`.* invert again"):
@@ -286,11 +284,11 @@ def test_whitened_codes_keep_the_statistics_of_the_original(
         raise AssertionError("a million samples again")
 
     monkeypatch.setattr(prior, "_moments", never)
-    one = read_codes(path, tiny_generator).select(0)
-    tuned = one.space.generator
+    code = read_codes(path, tiny_generator)[0]
+    tuned = code.space.generator
     assert tuned is not tiny_generator and prior.prior(tuned) is known
     ws = known.colour(found.variables["v"])
-    assert torch.equal(one.draw(), tuned.synthesize(ws=ws))
+    assert torch.equal(code.draw(), tuned.synthesize(ws=ws))
 
 
 # --- work, edits, commands
@@ -305,21 +303,19 @@ def direction(tiny_generator: MobileStyleGAN) -> Direction:
 def test_edits_are_drawn_by_the_tuned_generator(
     four: Inversion, table: Path, tiny_generator: MobileStyleGAN, direction: Direction
 ) -> None:
-    known, spec = {("third", "w"): direction}, EditSpec(direction="third", amounts=(0.0, 1.5))
     plain = codes_of_inversion(dataclasses.replace(four, weights=[]), IDS, "mine", tiny_generator)
     for codes in (codes_of_inversion(four, IDS, "mine", tiny_generator), read_codes(table, tiny_generator)):
-        still = draw_edit(codes.select(0), known, spec, 0.0)
-        assert same(still, to_pil(codes.select(0).draw())[0])
-        assert not same(still, draw_edit(plain.select(0), known, spec, 0.0))
-        moved = draw_edit(codes.select(0), known, spec, 1.5)
+        still, moved = (shifted(codes[0], direction, amount) for amount in (0.0, 1.5))
+        assert same(still, to_pil(codes[0].draw())[0])
+        assert not same(still, shifted(plain[0], direction, 0.0))
         ws = four.variables["ws"][:1] + 1.5 * torch.from_numpy(direction.vector).float()
         own = tuning.apply(tiny_generator, tuning.compact(four.weights[0])).synthesize(ws=ws)
         assert same(moved, to_pil(own)[0])
         assert not same(moved, still)
-        assert same(moved, draw_shifts(codes.select(0), [(direction, 1.0), (direction, 0.5)]))
-        # Codes straight from an inversion or a table, nothing selected: the image's own generator all the same.
-        assert same(moved, draw_edit(codes, known, spec, 1.5))
-        assert same(moved, draw_shifts(codes, [(direction, 1.5)]))
+
+
+def shifted(code: Code, direction: Direction, amount: float) -> Image.Image:
+    return draw_edit(EDITS["shift"], EditInputs(code=code, directions=[(direction, 1.0)]), amount)
 
 
 def same(one: Image.Image, other: Image.Image) -> bool:
@@ -386,37 +382,34 @@ def test_stages_store_and_draw_tuned_generators(
     drawn = pq.read_table("data/reconstructions/tuned.parquet").to_pylist()
     edits = {(row["image_id"], row["amount"]): row for row in pq.read_table("data/edits.parquet").to_pylist()}
     for i, row in enumerate(drawn):
-        one = codes.select(i)
-        assert one.space.generator.untuned is not None
-        assert row["png"] == to_png(to_pil(one.draw())[0])
+        code = codes[i]
+        assert code.space.generator.untuned is not None
+        assert row["png"] == to_png(to_pil(code.draw())[0])
         assert edits[row["image_id"], 0.0]["crop"] == row["png"]
         moved = from_png(edits[row["image_id"], 2.0]["crop"])
-        assert same(moved, draw_shifts(one, [(direction, 2.0)]))
+        assert same(moved, shifted(code, direction, 2.0))
     scores = pq.read_table("data/scores.parquet").to_pylist()
     values = {(row["method"], row["image_id"]): row["value"] for row in scores}
     assert all(values["tuned", name] < values["plain", name] for name in codes.image_ids)
 
 
 def test_commands_draw_with_the_tuned_generator(
-    project: Path, tiny_generator_file: Path, direction: Direction, monkeypatch: pytest.MonkeyPatch
+    project: Path, assets: Path, tiny_generator_file: Path, direction: Direction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Neither weights nor metrics beyond pixels are needed here, and they take seconds.
-    monkeypatch.setattr(cli, "_assets", lambda: project)
-    monkeypatch.setattr(cli, "_metrics", lambda *_: asset_metrics(["mse_64"], project))
+    monkeypatch.setenv("GANVERT_ASSETS", str(assets))
 
     def run(*arguments: str) -> None:
-        told = ["--generator", str(tiny_generator_file), "--recipe", "center", "--method", "tuned", "--device", "cpu"]
-        done = CliRunner().invoke(cli.app, [*arguments, *told])
+        options = ["--generator", str(tiny_generator_file), "--recipe", "center", "--method", "tuned"]
+        done = CliRunner().invoke(cli.app, [*arguments, *options, "--device", "cpu"])
         assert done.exit_code == 0, done.output
 
     run("invert", "data/photos/waves.png", "--out", "out")
-    codes: Codes = read_codes(Path("out/codes.parquet"), load_generator(tiny_generator_file))
+    (code,) = read_codes(Path("out/codes.parquet"), load_generator(tiny_generator_file))
     assert len(files_of(Path("out/codes.parquet"))) == 1
-    assert codes.select(0).space.generator.untuned is not None
-    (image_id,) = codes.image_ids
-    assert same(Image.open(f"out/{image_id}_tuned.png"), to_pil(codes.draw())[0])
+    assert code.space.generator.untuned is not None
+    assert same(Image.open(f"out/{code.image_id}_tuned.png"), to_pil(code.draw())[0])
 
     run("edit", "data/photos/waves.png", "--direction", "third=2", "--crop", "--out", "edited.png")
-    assert same(Image.open("edited.png"), draw_shifts(codes, [(direction, 2.0)]))
+    assert same(Image.open("edited.png"), shifted(code, direction, 2.0))
     assert load_directions(Path("data/directions.parquet")).keys() == {("third", "w")}
     assert tables.read(Path("out/codes.parquet"), "codes").num_rows == 1

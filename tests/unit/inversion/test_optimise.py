@@ -225,7 +225,7 @@ def test_optimised_noise_is_stored_and_drawn(context: Context, targets: Tensor, 
     back = read_codes(tmp_path / "codes.parquet", context.generator)
     fresh = codes_of_inversion(done, ["a", "b"], "mine", context.generator)
     assert torch.equal(back.draw(), fresh.draw())
-    own = context.generator.synthesize(back.space.decode(back.variables))
+    own = context.generator.synthesize(back[0].space.decode(back.variables))
     assert not torch.equal(back.draw(), own)
 
 

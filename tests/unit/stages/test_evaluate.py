@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -46,7 +47,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_params: Any) 
         names | numbers | {"image_id": name, "method": method, "trace": traces[i % 4]} for i, name in enumerate(IDS)
     ]
     tables.write(Path("data/codes/encoder_wplus.parquet"), tables.codes_table({"w": (2,)}), codes)
-    edit = {"image_id": IDS[3], "method": method, "direction": "smile", "amount": 1.0, "pasted": None}
+    edit = {"image_id": IDS[3], "method": method, "edit": "grin", "kind": "shift", "direction": "smile"}
+    edit |= {"reference": "", "amount": 1.0, "pasted": None}
     tables.write(Path("data/edits.parquet"), tables.EDITS, [edit | {"crop": to_png(picture(3))}])
     return tmp_path
 
@@ -75,3 +77,11 @@ def test_tables_of_different_runs_are_refused(project: Path) -> None:
     with pytest.raises(SystemExit, match=f"aligned.parquet: there is no row '{IDS[0]}'; the tables are of different"):
         evaluate.main()
     assert not Path("data/scores.parquet").exists()
+
+
+def test_edits_of_an_earlier_version_are_refused(project: Path) -> None:
+    path = Path("data/edits.parquet")
+    data = tables.read(path, tables.EDITS).drop(["edit", "kind", "reference"])
+    pq.write_table(data.replace_schema_metadata({**data.schema.metadata, b"version": b"1"}), path)
+    with pytest.raises(SystemExit, match=r"edits.parquet: wanted version 2 of table 'edits', got 1; run `dvc repro`"):
+        evaluate.main()

@@ -278,7 +278,8 @@ def test_keys_are_compared_across_row_groups(codes: list[dict[str, Any]], tmp_pa
     path = tmp_path / "codes.parquet"
     with pytest.raises(TableError, match=r"key image_id,method is not unique in 'codes': \('0003-0', 'm'\)"):
         tables.write(path, WIDE, [*codes[: GROUP + 5], codes[3]])
-    edit = {"image_id": "a", "method": "w", "direction": "smile", "metric": "age", "value": 1.0, "status": "ok"}
+    edit = {"image_id": "a", "method": "w", "edit": "smile", "direction": "smile", "reference": ""}
+    edit |= {"metric": "age", "value": 1.0, "status": "ok"}
     # -1.0 and -2.0 have one and the same hash in Python.
     tables.write(path, tables.EDIT_SCORES, [edit | {"amount": amount} for amount in (-1.0, -2.0)])
     assert list(tmp_path.iterdir()) == [path]

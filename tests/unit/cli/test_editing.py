@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,15 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ganvert import cli, faces
-from ganvert.codes import Codes, read_codes
-from ganvert.editing.blending import draw_between, draw_swap, draw_transfer
+from ganvert.codes import Code, read_codes, write_codes
+from ganvert.editing.contract import EditInputs
+from ganvert.editing.edits import make_edit
+from ganvert.editing.parts import mean_code
+from ganvert.editing.render import draw_edit
 from ganvert.generators import load_generator
 from ganvert.images import to_pil
+from ganvert.inversion.presets import read_preset
+from ganvert.inversion.run import invert_crops, make_context, seeds_for
 
 MSE = {"loss": "mse", "resolution": 64}
 PAD = {"inverter": "optimise", "space": "pad/wplus", "init": "mean", "steps": 2, "lr": 0.2, "objective": [MSE]}
@@ -25,11 +31,12 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(tiny_generator_file: Path, tmp_path: Path, write_params: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command in a folder with three small pictures and two presets; no assets."""
+def run(
+    assets: Path, tiny_generator_file: Path, tmp_path: Path, write_params: Any, monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """The command in a folder with four small pictures and two presets."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "_assets", lambda: tmp_path)
-    monkeypatch.setattr(cli, "_metrics", lambda *_: [])
+    monkeypatch.setenv("GANVERT_ASSETS", str(assets))
     write_params(invert={"options": {"mine": PAD, "plain": {**PAD, "space": "wplus"}}})
     for name, step in (("a", 9), ("b", 5), ("c", 14)):
         waves = 127 + 90 * np.sin(np.indices((90, 120)).sum(0) / step)[..., None] * [1, 0.5, -0.7]
@@ -39,22 +46,40 @@ def run(tiny_generator_file: Path, tmp_path: Path, write_params: Any, monkeypatc
         picture.save("painted.png")
 
     def run(*arguments: object, method: str = "mine") -> Result:
-        told = ["--generator", str(tiny_generator_file), "--device", "cpu"]
-        told += ["--method", method, *([] if "--recipe" in arguments else ["--recipe", "center"])]
-        return CliRunner().invoke(cli.app, [*map(str, arguments), *told])
+        options = ["--generator", str(tiny_generator_file), "--device", "cpu"]
+        options += ["--method", method, *([] if "--recipe" in arguments else ["--recipe", "center"])]
+        return CliRunner().invoke(cli.app, [*map(str, arguments), *options])
 
     return run
 
 
 @pytest.fixture
-def table(run: Run, tiny_generator_file: Path) -> Codes:
+def table(run: Run, tiny_generator_file: Path) -> list[Code]:
     """Codes of a.png, painted.png, b.png and c.png as out/codes.parquet."""
-    Path("photos").mkdir()
-    for i, name in enumerate(("a", "painted", "b", "c")):
-        Path(f"photos/{i}.png").write_bytes(Path(f"{name}.png").read_bytes())
-    done = run("invert", "photos", "--out", "out")
-    assert done.exit_code == 0, done.output
-    return read_codes(Path("out/codes.parquet"), load_generator(tiny_generator_file))
+    generator = load_generator(tiny_generator_file)
+    preset = read_preset("mine", PAD)
+    context = make_context(preset, generator, None, None)
+    paths = [Path(f"{name}.png") for name in ("a", "painted", "b", "c")]
+    crops = cli.editing._crops_of(paths, "center", generator.resolution, Path(), same_crop=False)
+    inversion = invert_crops(crops, preset, context, seed=0)
+    image_ids = [crop.image_id for crop in crops]
+    write_codes(Path("out/codes.parquet"), preset, inversion, image_ids, seeds_for(crops, "mine", 0), context)
+    return list(read_codes(Path("out/codes.parquet"), generator))
+
+
+def blended(own: Code, detail: Code) -> Image.Image:
+    return draw_edit(make_edit("blend"), EditInputs(code=own, references=[detail]), float(own is not detail))
+
+
+def transferred(codes: list[Code], target: int, part: str, amount: float) -> Image.Image:
+    inputs = EditInputs(code=codes[target], references=codes[:2])
+    return draw_edit(make_edit("transfer", {"part": part}), inputs, amount)
+
+
+def between(start: Code, end: Code, part: str) -> list[bytes]:
+    """The pixels of three pictures, both ends included."""
+    inputs, edit = EditInputs(code=start, references=[end]), make_edit("interpolate", {"part": part})
+    return [draw_edit(edit, inputs, amount).tobytes() for amount in (0, 0.5, 1)]
 
 
 def good(done: Result) -> None:
@@ -88,45 +113,45 @@ def test_help_with_an_example(run: Run, command: str) -> None:
     assert f"ganvert {command}" in done.output
 
 
-def test_blend_photographs(run: Run, table: Codes) -> None:
+def test_blend_photographs(run: Run, table: list[Code]) -> None:
     good(run("blend", "a.png", "b.png", "--out", "blends", "--px", 64))
     names = {"a": 0, "b": 2}
     files = {path.name for path in Path("blends").iterdir()}
     assert files == {"sheet.png", *(f"own-{own}_detail-{detail}.png" for own in names for detail in names)}
     sheet = cells("blends/sheet.png", 2, 64)
-    wanted = [draw_swap(table, own, detail) for own in names.values() for detail in names.values()]
-    assert [one.tobytes() for one in sheet] == [one.tobytes() for one in wanted]
-    assert len({one.tobytes() for one in wanted}) == 4
-    assert same("blends/own-b_detail-a.png", draw_swap(table, 2, 0))
+    expected = [blended(table[own], table[detail]) for own in names.values() for detail in names.values()]
+    assert [cell.tobytes() for cell in sheet] == [picture.tobytes() for picture in expected]
+    assert len({picture.tobytes() for picture in expected}) == 4
+    assert same("blends/own-b_detail-a.png", blended(table[2], table[0]))
 
 
-def test_blend_images_of_a_table(run: Run, table: Codes) -> None:
-    ids = [table.image_ids[i] for i in (3, 0, 2)]
+def test_blend_images_of_a_table(run: Run, table: list[Code]) -> None:
+    ids = [table[i].image_id for i in (3, 0, 2)]
     good(run("blend", *ids, "--codes", "out/codes.parquet", "--out", "blends", "--px", 32))
     assert len(cells("blends/sheet.png", 3, 32)) == 9
-    assert same(f"blends/own-{ids[0]}_detail-{ids[2]}.png", draw_swap(table, 3, 2))
+    assert same(f"blends/own-{ids[0]}_detail-{ids[2]}.png", blended(table[3], table[2]))
 
 
 @pytest.mark.parametrize("part", ["own", "detail", "all"])
-def test_transfer(run: Run, table: Codes, part: str) -> None:
-    told = ("--part", part, "--amount", 1, "--amount", -0.5, "--px", 64)
-    good(run("transfer", "a.png", "painted.png", "b.png", "c.png", "--out", "moved", *told))
+def test_transfer(run: Run, table: list[Code], part: str) -> None:
+    options = ("--part", part, "--amount", 1, "--amount", -0.5, "--px", 64)
+    good(run("transfer", "a.png", "painted.png", "b.png", "c.png", "--out", "moved", *options))
     sheet = cells("moved/sheet.png", 3, 64)
     for name, i in (("b", 2), ("c", 3)):
-        assert same(f"moved/{name}_{part}+1.png", draw_transfer(table, 0, 1, i, part, 1))
-    wanted = [to_pil(table.select(i).draw())[0] for i in (0, 1)] + [Image.new("RGB", (64, 64), "white")]
+        assert same(f"moved/{name}_{part}+1.png", transferred(table, i, part, 1))
+    expected = [to_pil(table[i].draw())[0] for i in (0, 1)] + [Image.new("RGB", (64, 64), "white")]
     for i in (2, 3):
-        wanted.append(to_pil(table.select(i).draw())[0])
-        wanted += [draw_transfer(table, 0, 1, i, part, amount) for amount in (1, -0.5)]
-    assert [one.tobytes() for one in sheet] == [one.tobytes() for one in wanted]
-    ids = table.image_ids
+        expected.append(to_pil(table[i].draw())[0])
+        expected += [transferred(table, i, part, amount) for amount in (1, -0.5)]
+    assert [cell.tobytes() for cell in sheet] == [picture.tobytes() for picture in expected]
+    ids = [code.image_id for code in table]
     good(run("transfer", *ids[:3], "--codes", "out/codes.parquet", "--part", part, "--out", "other"))
-    assert same(f"other/{ids[2]}_{part}+1.png", draw_transfer(table, 0, 1, 2, part, 1))
+    assert same(f"other/{ids[2]}_{part}+1.png", transferred(table, 2, part, 1))
 
 
-def test_a_pair_applied_to_its_own_first_photograph(run: Run, table: Codes) -> None:
+def test_a_pair_applied_to_its_own_first_photograph(run: Run, table: list[Code]) -> None:
     good(run("transfer", "a.png", "painted.png", "a.png", "--part", "all", "--out", "moved"))
-    assert same("moved/3-a_all+1.png", to_pil(table.select(1).draw())[0])  # numbered: two have one name
+    assert same("moved/3-a_all+1.png", to_pil(table[1].draw())[0])  # numbered: two have one name
 
 
 def test_the_second_photograph_is_cut_where_the_first_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,20 +186,18 @@ def test_the_second_photograph_is_cut_where_the_first_is(run: Run, monkeypatch: 
 
 
 @pytest.mark.parametrize("move", ["all", "own", "detail"])
-def test_interpolate_a_part(run: Run, table: Codes, move: str) -> None:
-    ids, told = table.image_ids, ("--count", 3, "--px", 64, "--move", move)
+def test_interpolate_a_part(run: Run, table: list[Code], move: str) -> None:
+    ids, options = [code.image_id for code in table], ("--count", 3, "--px", 64, "--move", move)
     ends = ("--first", ids[3], "--second", ids[2])
-    good(run("interpolate", "out/codes.parquet", *ends, *told, "--out", "strip.png"))
-    wanted = [one.tobytes() for one in draw_between(table, 3, 2, 3, move)]
-    assert [one.tobytes() for one in cells("strip.png", 3, 64)] == wanted
-    good(run("interpolate", "c.png", "b.png", *told, "--out", "photos.png"))
+    good(run("interpolate", "out/codes.parquet", *ends, *options, "--out", "strip.png"))
+    assert [cell.tobytes() for cell in cells("strip.png", 3, 64)] == between(table[3], table[2], move)
+    good(run("interpolate", "c.png", "b.png", *options, "--out", "photos.png"))
     assert Path("photos.png").read_bytes() == Path("strip.png").read_bytes()
-    good(run("interpolate", "c.png", *told, "--from-mean", "--out", "mean.png"))
-    wanted = [one.tobytes() for one in draw_between(table, None, 3, 3, move)]
-    assert [one.tobytes() for one in cells("mean.png", 3, 64)] == wanted
-    good(run("interpolate", "out/codes.parquet", "--from-mean", *told, "--out", "mean.png"))
-    wanted = [one.tobytes() for one in draw_between(table, None, 0, 3, move)]
-    assert [one.tobytes() for one in cells("mean.png", 3, 64)] == wanted
+    mean = dataclasses.replace(table[0], variables=mean_code(table[0].space))
+    good(run("interpolate", "c.png", *options, "--from-mean", "--out", "mean.png"))
+    assert [cell.tobytes() for cell in cells("mean.png", 3, 64)] == between(mean, table[3], move)
+    good(run("interpolate", "out/codes.parquet", "--from-mean", *options, "--out", "mean.png"))
+    assert [cell.tobytes() for cell in cells("mean.png", 3, 64)] == between(mean, table[0], move)
 
 
 @pytest.mark.parametrize(
@@ -199,10 +222,10 @@ def test_mistakes_exit_with_one_line(run: Run, arguments: tuple[str, ...], says:
     assert not Path("x").exists()
 
 
-def test_mistakes_with_tables(run: Run, table: Codes) -> None:
+def test_mistakes_with_tables(run: Run, table: list[Code]) -> None:
     bad(run("blend", "x", "y", "--codes", "out/codes.parquet", "--out", "x"), "has no image 'x', 'y'", 2)
-    told = ("--codes", "out/codes.parquet", "--same-crop", "--out", "x")
-    bad(run("transfer", *table.image_ids[:3], *told), "made before", 2)
+    options = ("--codes", "out/codes.parquet", "--same-crop", "--out", "x")
+    bad(run("transfer", *(code.image_id for code in table[:3]), *options), "made before", 2)
 
 
 @pytest.mark.parametrize(
@@ -216,5 +239,5 @@ def test_mistakes_with_tables(run: Run, table: Codes) -> None:
 def test_codes_without_parts_are_refused_before_any_work(
     run: Run, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "_crops_of", lambda *_: pytest.fail("photographs were read"))
+    monkeypatch.setattr(cli.editing, "_crops_of", lambda *_: pytest.fail("photographs were read"))
     bad(run(*arguments, "--out", "x", method="plain"), "such as pad/wplus or f16/wplus", 1)

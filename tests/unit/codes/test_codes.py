@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ganvert import codes, tables
-from ganvert.base.errors import ParamsError, TableError
+from ganvert.base.errors import InputError, ParamsError, TableError
 from ganvert.codes import code_rows, code_table, read_codes
 from ganvert.compute.random import normal
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
@@ -84,7 +84,7 @@ def test_traces_end_with_the_last_step_that_was_taken(tiny_generator: MobileStyl
 def test_a_row_does_not_depend_on_its_company(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
     preset = preset_of()
     found = inversion_of(preset.space, tiny_generator)
-    together = rows_of(found, preset, tiny_generator, tmp_path)
+    whole = rows_of(found, preset, tiny_generator, tmp_path)
     context = Context(generator=tiny_generator)
     for i in range(len(IDS)):
         # In other company the trace has other trailing nan.
@@ -92,7 +92,7 @@ def test_a_row_does_not_depend_on_its_company(tiny_generator: MobileStyleGAN, tm
             found.select(i), trace=torch.nn.functional.pad(found.trace[i : i + 1], (0, 3), value=torch.nan)
         )
         row = code_rows(preset, alone, IDS[i : i + 1], [i], context, tuned=tmp_path / "t.tuned")
-        assert str(row.to_pylist()) == str(together.slice(i, 1).to_pylist())
+        assert str(row.to_pylist()) == str(whole.slice(i, 1).to_pylist())
 
 
 @pytest.mark.parametrize("batch", [1, 2, 64])
@@ -106,8 +106,39 @@ def test_pieces_are_the_whole(batch: int, tiny_generator: MobileStyleGAN, tmp_pa
     assert [status for part in parts for status in part.status] == whole.status
     for name, value in whole.variables.items():
         assert torch.equal(torch.cat([part.variables[name] for part in parts]), value)
-    assert torch.equal(torch.cat([part.select(0).draw() for part in parts])[0], whole.select(0).draw()[0])
+    assert torch.equal(parts[-1][-1].draw(), whole[-1].draw())
     assert torch.equal(torch.cat([part.noise[3] for part in parts]), whole.noise[3])
+
+
+def test_some_images_of_a_table(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    preset = preset_of(noise="optimise")
+    found = inversion_of(preset.space, tiny_generator, noise=True)
+    path = write(tmp_path / "c.parquet", rows_of(found, preset, tiny_generator, tmp_path), preset, tiny_generator)
+    some = read_codes(path, tiny_generator, image_ids=["3", "1", "3"])
+    assert (some.image_ids, some.status) == (["3", "1", "3"], ["diverged", "ok", "diverged"])
+    assert torch.equal(some.variables["ws"], found.variables["ws"][[3, 1, 3]])
+    assert torch.equal(some.noise[2], found.noise[2][[3, 1, 3]])
+    with pytest.raises(InputError, match=r"has no image 'x', 'y'; it has 0, 1, 2, 3, 4 \.\.\."):
+        read_codes(path, tiny_generator, image_ids=["1", "x", "y"])
+
+
+def test_codes_are_a_sequence_of_images(tiny_generator: MobileStyleGAN) -> None:
+    found = inversion_of("f16/wplus", tiny_generator, noise=True)
+    images = codes.codes_of_inversion(found, IDS, "mine", tiny_generator)
+    assert [code.image_id for code in images] == IDS
+    assert [code.image_id for code in images[1:3]] == IDS[1:3]
+    assert images[-1].image_id == IDS[-1]
+    with pytest.raises(IndexError):
+        images[5]
+    code = images[3]
+    assert (code.method, code.status, code.tuned) == ("mine", "diverged", None)
+    assert {name: value.shape for name, value in code.variables.items()} == {
+        name: (1, *shape) for name, shape in code.space.shapes.items()
+    }
+    synthesis_input = code.synthesis_input()
+    assert torch.equal(synthesis_input.noise[1], found.noise[1][3:4])
+    assert torch.equal(code.draw(), tiny_generator.synthesize(synthesis_input))
+    assert code.space.generator is tiny_generator
 
 
 def test_variables_that_are_left_out(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
@@ -117,7 +148,7 @@ def test_variables_that_are_left_out(tiny_generator: MobileStyleGAN, tmp_path: P
     data = rows_of(found, preset, tiny_generator, tmp_path, skip=skip)
     assert not {name for name in data.column_names if name == "f" or name.startswith("noise")}
     path = write(tmp_path / "c.parquet", data, preset, tiny_generator, skip=skip)
-    for read in (read_codes, codes.space_of, lambda *told: next(codes.batches(*told))):
+    for read in (read_codes, codes.space_of, lambda *arguments: next(codes.batches(*arguments))):
         with pytest.raises(TableError, match=r"c.parquet: f,noise of the codes were not stored \(skip\).*whole=False"):
             read(path, tiny_generator)
     back = read_codes(path, tiny_generator, whole=False)
@@ -128,16 +159,16 @@ def test_variables_that_are_left_out(tiny_generator: MobileStyleGAN, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("wishes", "message"),
     [
         ({"skip": ("g",)}, "have no variable 'g'; they have f, ws"),
         ({"skip": ("noise",)}, "have no variable 'noise'"),
         ({"dtype": "bfloat16"}, "wanted float32 or float16, got 'bfloat16'"),
     ],
 )
-def test_wishes_that_cannot_be_met(told: dict[str, Any], message: str, tiny_generator: MobileStyleGAN) -> None:
+def test_wishes_that_cannot_be_met(wishes: dict[str, Any], message: str, tiny_generator: MobileStyleGAN) -> None:
     with pytest.raises(ParamsError, match=message):
-        code_table(preset_of(), Context(generator=tiny_generator), **told)
+        code_table(preset_of(), Context(generator=tiny_generator), **wishes)
 
 
 def test_numbers_beyond_half_precision(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:

@@ -1,0 +1,128 @@
+"""Reading the table of codes, with a check that codes and tuned weights belong to the generator."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from ganvert import tables
+from ganvert.base.errors import InputError, TableError
+from ganvert.codes.code import Codes
+from ganvert.generators import tuned as tuning
+from ganvert.generators.base import Generator, check_owner
+from ganvert.generators.tuned import TunedGenerators
+from ganvert.spaces import Space, make_space
+
+__all__ = ["NOISE", "batches", "label_of", "read_codes", "space_of", "tuned_folder"]
+
+#: Columns of optimised noise maps are this and a number of two digits, coarse to fine.
+NOISE = "noise_"
+
+
+def tuned_folder(path: Path) -> Path:
+    """Return the folder of the tuned weights of a table of codes: beside it, ``NAME.tuned``."""
+    return path.with_suffix(".tuned")
+
+
+def label_of(generator: Generator) -> str:
+    """Return a conditional generator's class as it stands in the metadata of codes; "" without one."""
+    return "" if generator.label is None else str(generator.label)
+
+
+def read_codes(
+    path: Path, generator: Generator, *, whole: bool = True, image_ids: Sequence[str] | None = None
+) -> Codes:
+    """Read codes for the generator they belong to.
+
+    Args:
+        path: the table.
+        generator: the generator they were found on.
+        whole: whether they are to be drawn. If False, tables that leave variables out (``skip``) can be read too.
+        image_ids: the images to read, in this order; all of the table if None.
+
+    Raises:
+        TableError: the table is missing, damaged, or of another generator; variables or tuned weights are missing.
+        InputError: an image is not in the table.
+    """
+    stored = _StoredCodes(path, generator, whole)
+    if image_ids is None:
+        return stored.codes(tables.read(path, "codes", stored.columns))
+    wanted = pa.array(list(dict.fromkeys(image_ids)), pa.string())
+    parts = [
+        part.filter(pc.is_in(part.column("image_id"), wanted))
+        for part in tables.batches(path, "codes", stored.columns, 4096)
+    ]
+    rows = pa.Table.from_batches(parts) if parts else tables.read(path, "codes", stored.columns)
+    known = {image_id: i for i, image_id in enumerate(rows.column("image_id").to_pylist())}
+    if missing := [image_id for image_id in image_ids if image_id not in known]:
+        some = ", ".join(row["image_id"] for row, _ in zip(tables.rows(path, "codes", ["image_id"]), range(5)))
+        raise InputError(f"{path} has no image {', '.join(map(repr, missing))}; it has {some} ...")
+    return stored.codes(rows.take([known[image_id] for image_id in image_ids]))
+
+
+def batches(path: Path, generator: Generator, batch: int = 64, *, whole: bool = True) -> Iterator[Codes]:
+    """Yield codes in pieces of at most `batch` images, in order; for the rest see :func:`read_codes`."""
+    stored = _StoredCodes(path, generator, whole)
+    for part in tables.batches(path, "codes", stored.columns, batch):
+        yield stored.codes(part)
+
+
+def space_of(path: Path, generator: Generator) -> Space:
+    """Return the space of the codes of a table, which are checked as :func:`read_codes` does but not read."""
+    return _StoredCodes(path, generator, whole=True).space
+
+
+class _StoredCodes:
+    """A table of codes that has been checked against a generator."""
+
+    def __init__(self, path: Path, generator: Generator, whole: bool) -> None:
+        self.path, self.generator = path, generator
+        self.facts = tables.metadata_of(tables.schema_of(path, "codes"))
+        check_owner(generator, self.facts.get("generator"), f"{path}: codes", "invert again with this generator")
+        if self.facts.get("label", "") != label_of(generator):
+            raise TableError(
+                f"{path}: codes of class {self.facts.get('label') or 'none'}, but the generator draws class "
+                f"{label_of(generator) or 'none'}; set generator.label as it was, or invert again"
+            )
+        skipped = self.facts.get("skipped", "")
+        if whole and skipped:
+            raise TableError(
+                f"{path}: {skipped} of the codes were not stored (skip), so that they cannot be drawn or edited; "
+                "invert again without skip, or read the rest with whole=False"
+            )
+        self.skipped = set(skipped.split(",")) - {""}
+        self.space = make_space(self.facts["space"], generator)
+        self.columns = ["image_id", "status", "tuned", *self.facts["shapes"]]
+        self._check_tuned()
+
+    def codes(self, rows: pa.Table | pa.RecordBatch) -> Codes:
+        """Return rows of the table as codes."""
+        variables = {
+            name: torch.from_numpy(tables.array(rows, name).astype(np.float32)).unflatten(1, shape)
+            for name, shape in self.facts["shapes"].items()
+        }
+        noise = [variables.pop(name) for name in sorted(variables) if name.startswith(NOISE)]
+        if not self.skipped:
+            self.space.check(variables)
+        image_ids, status, files = (rows.column(name).to_pylist() for name in ("image_id", "status", "tuned"))
+        folder, owner = tuned_folder(self.path), self.facts["generator"]
+        keys = [file or None for file in files]
+        generators = TunedGenerators(self.generator, keys, lambda file: tuning.load(folder / file, owner))
+        return Codes(image_ids, self.facts["method"], self.space.name, variables, noise, status, generators)
+
+    def _check_tuned(self) -> None:
+        """Refuse names that this library does not write, which could lead out of the folder, and missing files."""
+        folder = tuned_folder(self.path)
+        for row in tables.rows(self.path, "codes", ["image_id", "tuned"], 4096):
+            name = row["tuned"]
+            if name and not (re.fullmatch(r"[0-9a-f]{32}\.safetensors", name) and (folder / name).is_file()):
+                raise TableError(
+                    f"{self.path}: image {row['image_id']} needs the tuned weights {name!r} in {folder}, which are not "
+                    "there; put the folder back (`dvc checkout`), or invert again"
+                )

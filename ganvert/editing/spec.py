@@ -1,0 +1,66 @@
+"""Edits as params.yaml names them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from ganvert.base.errors import ParamsError
+from ganvert.editing.contract import Edit, check_amount
+from ganvert.editing.edits import make_edit
+
+__all__ = ["EditSpec"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EditSpec:
+    """params.yaml: edit.edits.NAME.
+
+    Attributes:
+        edit: name in ``ganvert.editing.edits.EDITS``.
+        direction: name in the directions table, for edits that move along one.
+        references: for edits with reference images: file names, paths or image ids of photographs of the run.
+            Several times as many as the edit takes give as many edits: blend with [a.jpg, b.jpg] is a blend with each.
+        amounts: how far; for directions in standard deviations, for references in parts of the way.
+        pasted: amounts whose crop is also pasted back into the photograph.
+        options: of the edit, such as ``{part: own}`` of a transfer.
+        mask: a picture in the folder of inputs, or a folder that holds IMAGE_ID.png, for edits that take one.
+    """
+
+    edit: str = "shift"
+    direction: str = ""
+    references: tuple[str, ...] = ()
+    amounts: tuple[float, ...] = (1.0,)
+    pasted: tuple[float, ...] = ()
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    mask: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.amounts or len(set(self.amounts)) != len(self.amounts):
+            raise ParamsError(f"amounts: wanted different numbers, at least one, got {self.amounts}")
+        for amount in self.amounts:
+            check_amount(amount)
+        if set(self.pasted) - set(self.amounts):
+            raise ParamsError(f"pasted: {self.pasted} holds amounts that are not in amounts {self.amounts}")
+        edit = self.make()
+        size = len(edit.needs.references)
+        fits = size and self.references and len(self.references) % size == 0
+        try:
+            edit.check_request(
+                directions=int(bool(self.direction)),
+                references=size if fits else len(self.references),
+                mask=bool(self.mask),
+            )
+        except ParamsError as error:
+            raise ParamsError(f"edit {self.edit}: {error}") from error
+
+    def make(self) -> Edit:
+        """Return the edit with its options."""
+        return make_edit(self.edit, self.options)
+
+    def groups(self) -> Iterator[tuple[str, ...]]:
+        """Yield the references of one edit after the other; once nothing for an edit without references."""
+        size = len(self.make().needs.references)
+        for start in range(0, max(len(self.references), 1), size or 1):
+            yield self.references[start : start + size]

@@ -1,0 +1,70 @@
+"""What params.yaml names by a file: photographs of the run, their crops, and masks."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from ganvert import tables
+from ganvert.base.errors import InputError
+from ganvert.images import from_pil, from_png
+from ganvert.inversion.inputs import input_files, open_inputs
+
+__all__ = ["ALIGNED", "INPUTS", "crops_of", "find_images", "mask_of"]
+
+ALIGNED = Path("data/aligned.parquet")
+INPUTS = Path("data/inputs")
+
+
+def find_images(names: Sequence[str]) -> list[str]:
+    """Return the image ids of photographs of the run.
+
+    Args:
+        names: image ids, paths of photographs as the table `aligned` has them, or file names alone.
+
+    Raises:
+        InputError: no aligned photograph has the name, or several faces have it.
+    """
+    if not names:
+        return []
+    ids: dict[str, list[str]] = {}  # every name to the images that it may mean
+    for row in tables.rows(ALIGNED, tables.ALIGNED, ["image_id", "path"], 4096):
+        for name in {row["image_id"], row["path"], Path(row["path"]).name}:
+            ids.setdefault(name, []).append(row["image_id"])
+    for name in names:
+        if name not in ids:
+            close = difflib.get_close_matches(name, ids, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise InputError(f"{ALIGNED}: wanted a photograph of the run, there is no {name!r}.{hint}")
+        if len(ids[name]) > 1:
+            raise InputError(
+                f"{ALIGNED}: {name!r} may be any of {len(ids[name])} faces; give the image id: {', '.join(ids[name])}"
+            )
+    return [ids[name][0] for name in names]
+
+
+def crops_of(image_ids: Sequence[str]) -> list[Image.Image]:
+    """Return the aligned crops of images, in their order; TableError for an image without one."""
+    if not image_ids:
+        return []
+    with tables.Lookup(ALIGNED, tables.ALIGNED, "image_id", ["crop"]) as faces:
+        return [from_png(faces[image_id]["crop"]) for image_id in image_ids]
+
+
+def mask_of(name: str, image_id: str, resolution: int) -> Tensor:
+    """Return a mask [1, 1, resolution, resolution] of the folder of inputs: white is 1, black 0.
+
+    Args:
+        name: a picture for all images, or a folder that holds IMAGE_ID.png for each.
+        image_id: the image whose mask it is.
+        resolution: side of the picture.
+
+    Raises:
+        InputError: there is no such picture, or it has another size.
+    """
+    (mask,) = open_inputs(input_files(INPUTS, name, [image_id]), resolution)
+    return from_pil([mask.convert("L")])[:, :1].add(1).div(2)

@@ -1,0 +1,176 @@
+"""The edit stage: every kind of edit from params.yaml to the tables, and requests that stop it before any work."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ganvert import tables
+from ganvert.base.errors import InputError
+from ganvert.codes import read_codes
+from ganvert.directions import Direction, save_directions
+from ganvert.editing.contract import Edit, EditInputs, Needs
+from ganvert.editing.edits import EDITS, make_edit
+from ganvert.editing.render import draw_edit
+from ganvert.generators import load_generator
+from ganvert.generators.base import SynthesisInput
+from ganvert.generators.mobile_stylegan import MobileStyleGAN
+from ganvert.images import from_png
+from stages import align, edit, evaluate, invert, presets, report
+from stages.inputs import find_images
+
+MSE = {"loss": "mse", "resolution": 64}
+PAD = {"inverter": "optimise", "space": "pad/wplus", "init": "mean", "steps": 2, "lr": 0.2, "objective": [MSE]}
+NAMES = ("a.png", "b.png", "c.png")
+
+
+@pytest.fixture
+def project(
+    tiny_generator: MobileStyleGAN,
+    tiny_generator_file: Path,
+    tmp_path: Path,
+    write_params: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Any:
+    """Three photographs inverted to padding codes; the function it gives writes params.yaml with some edits."""
+    monkeypatch.chdir(tmp_path)
+    Path("data/photos").mkdir(parents=True)
+    for name, step in zip(NAMES, (9, 5, 14), strict=True):
+        waves = 127 + 90 * np.sin(np.indices((90, 120)).sum(0) / step)[..., None] * [1, 0.5, -0.7]
+        Image.fromarray(waves.astype(np.uint8)).save(f"data/photos/{name}")
+    direction = Direction("third", "w", "test", np.eye(16)[3], 1.0, 0, tiny_generator.num_ws)
+    save_directions(Path("data/directions.parquet"), [direction], {"generator": tiny_generator.fingerprint()})
+    path = str(tiny_generator_file)
+
+    def write(edits: dict[str, Any], space: str = "pad/wplus") -> None:
+        write_params(
+            generator={"path": path, "label": None},
+            device="cpu",
+            align={"recipe": "center", "photos": ["data/photos"], "resolution": None},
+            invert={"methods": {"mine": path}, "options": {"mine": {**PAD, "space": space}}},
+            discover={"methods": {"ganspace": {"components": 2}}},
+            edit={"method": "mine", "edits": edits},
+            evaluate={"metrics": ["mse_64"], "attributes": []},
+        )
+
+    write({})
+    monkeypatch.setattr(sys, "argv", ["invert", "mine"])
+    presets.main()
+    align.main()
+    invert.main()
+    return write
+
+
+def test_every_kind_of_edit_reaches_tables_and_report(project: Any, tiny_generator_file: Path) -> None:
+    project(
+        {
+            "forth": {"direction": "third", "amounts": [-2, 2], "pasted": [2]},
+            "exact": {"direction": "third", "amounts": [2], "edit": "geodesic"},
+            "mixed": {"edit": "blend", "references": ["b.png", "data/photos/c.png"]},
+            "half": {"edit": "interpolate", "references": ["b.png"], "amounts": [0.5], "options": {"part": "own"}},
+            "pair": {"edit": "transfer", "references": ["a.png", "b.png"], "amounts": [1, -1], "pasted": [1]},
+        }
+    )
+    edit.main()
+    codes = read_codes(Path("data/codes/mine.parquet"), load_generator(tiny_generator_file))
+    images = {code.image_id: code for code in codes}
+    a, b, c = find_images(NAMES)
+    rows = tables.read(edit.OUT, tables.EDITS).to_pylist()
+    assert len(rows) == 3 * (2 + 1 + 2 + 1 + 2)
+    assert {(row["edit"], row["kind"], row["direction"], row["reference"]) for row in rows} == {
+        ("forth", "shift", "third", ""),
+        ("exact", "geodesic", "third", ""),
+        ("mixed", "blend", "", b),
+        ("mixed", "blend", "", c),
+        ("half", "interpolate", "", b),
+        ("pair", "transfer", "", f"{a},{b}"),
+    }
+    for row in rows:
+        inputs = EditInputs(code=images[row["image_id"]])
+        if row["reference"]:
+            inputs = dataclasses.replace(inputs, references=[images[name] for name in row["reference"].split(",")])
+            options = {"part": "own"} if row["edit"] == "half" else {}
+            drawn = draw_edit(make_edit(row["kind"], options), inputs, row["amount"])
+            assert from_png(row["crop"]).tobytes() == drawn.tobytes(), row["edit"]
+        assert (row["pasted"] is not None) == ((row["edit"], row["amount"]) in {("forth", 2.0), ("pair", 1.0)})
+
+    evaluate.main()
+    assert tables.read(evaluate.EDIT_SCORES, tables.EDIT_SCORES).num_rows == 0  # nothing measures edits here
+    report.main()
+    page = report.OUT.read_text()
+    for label in ("forth (third)", "mixed (data/photos/b.png)", "pair (data/photos/a.png, data/photos/b.png)"):
+        assert label in page, label
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"edit": "blend", "references": ["bb.png"]}, "there is no 'bb.png'. Did you mean 'b.png'"),
+        ({"edit": "blend"}, "edit.edits.mine: edit blend: wanted 1 reference images"),
+        ({"direction": "thirdd"}, "edit.edits.mine: unknown direction in w 'thirdd'; known: third"),
+    ],
+)
+def test_requests_that_cannot_be_met_stop_before_any_work(project: Any, spec: dict[str, Any], message: str) -> None:
+    project({"good": {"direction": "third"}, "mine": spec})
+    with pytest.raises(SystemExit, match=message):
+        edit.main()
+    assert not edit.OUT.exists()
+
+
+def test_codes_of_one_part_are_refused_before_they_are_found(project: Any) -> None:
+    project({"mine": {"edit": "blend", "references": ["b.png"]}}, space="wplus")
+    with pytest.raises(SystemExit, match=r"edit\.edits\.mine: space 'wplus': its codes have one part only"):
+        invert.main()
+
+
+def test_names_that_mean_several_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    face = {"recipe": "center", "resolution": 64, "quad": np.zeros(8), "landmarks": None, "crop": b""}
+    places = [("a-0", "x/1.jpg"), ("a-1", "x/1.jpg"), ("b-0", "y/1.jpg"), ("c-0", "y/2.jpg")]
+    rows = [face | {"image_id": name, "photo_id": name, "path": path, "face": 0} for name, path in places]
+    tables.write(Path("data/aligned.parquet"), tables.ALIGNED, rows)
+    assert find_images(["2.jpg", "y/1.jpg", "a-1"]) == ["c-0", "b-0", "a-1"]
+    for name, count in (("x/1.jpg", 2), ("1.jpg", 3)):
+        with pytest.raises(InputError, match=f"'{name}' may be any of {count} faces; give the image id: a-0, a-1"):
+            find_images([name])
+
+
+#: The inputs that the toy was given.
+SEEN: list[EditInputs] = []
+
+
+@dataclasses.dataclass(frozen=True)
+class Toy(Edit):
+    """Needs everything there is."""
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(references=("context",), mask=True, pictures=True, context=True)
+
+    def apply(self, inputs: EditInputs, amount: float) -> SynthesisInput:
+        SEEN.append(inputs)
+        return inputs.code.synthesis_input()
+
+
+def test_the_stage_loads_what_an_edit_declares(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    SEEN.clear()
+    monkeypatch.setitem(EDITS, "toy", Toy())
+    Path("data/inputs/eyes").mkdir(parents=True)
+    for image_id in find_images(NAMES):
+        Image.new("L", (64, 64), 255).save(f"data/inputs/eyes/{image_id}.png")
+    project({"mine": {"edit": "toy", "references": ["c.png"], "mask": "eyes"}})
+    edit.main()
+    c = find_images(["c.png"])
+    assert [inputs.code.image_id for inputs in SEEN] == find_images(NAMES)
+    for inputs in SEEN:
+        assert [code.image_id for code in inputs.references] == c
+        assert inputs.mask is not None and torch.equal(inputs.mask, torch.ones(1, 1, 64, 64))
+        assert inputs.context is not None and inputs.context.generator.resolution == 64
+        assert inputs.picture is not None and inputs.picture.size == inputs.reference_pictures[0].size == (64, 64)
