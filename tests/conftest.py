@@ -84,26 +84,28 @@ def write_params():
     import yaml
 
     def write(**sections: object) -> None:
-        told = yaml.safe_load((ROOT / "params.yaml").read_text())
+        params = yaml.safe_load((ROOT / "params.yaml").read_text())
         for name, values in sections.items():
-            told[name] = {**told[name], **values} if isinstance(values, dict) else values
-        Path("params.yaml").write_text(yaml.safe_dump(told))
+            params[name] = {**params[name], **values} if isinstance(values, dict) else values
+        Path("params.yaml").write_text(yaml.safe_dump(params))
 
     return write
 
 
 @pytest.fixture(scope="session")
 def in_two_processes() -> Callable[[Path, Path], None]:
-    """Run a test file as two processes that ``torchrun`` could have started; each is told the folder to write into."""
+    """Run a test file as two processes that ``torchrun`` could have started; each gets the folder to write into."""
 
     def run(file: Path, out: Path) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        told = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        told |= {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        environment |= {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
         processes = [
-            subprocess.Popen([sys.executable, str(file), str(out)], env={**told, "RANK": str(i), "LOCAL_RANK": str(i)})
+            subprocess.Popen(
+                [sys.executable, str(file), str(out)], env={**environment, "RANK": str(i), "LOCAL_RANK": str(i)}
+            )
             for i in (0, 1)
         ]
         try:

@@ -137,7 +137,7 @@ def test_half_precision_of_the_difference_cannot_be_seen(tiny_generator: MobileS
     ws = tiny_generator.map(normal(range(8), (16,)))
     weights = deltas(tiny_generator, 1)
     exact, rounded = (
-        tuning.apply(tiny_generator, told).synthesize(ws=ws) for told in (weights, tuning.compact(weights))
+        tuning.apply(tiny_generator, deltas).synthesize(ws=ws) for deltas in (weights, tuning.compact(weights))
     )
     change = (exact - tiny_generator.synthesize(ws=ws)).square().mean().sqrt()
     error = (exact - rounded).square().mean().sqrt()
