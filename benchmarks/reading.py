@@ -106,7 +106,7 @@ def read_table(path: Path) -> float:
 
 
 def read_with_arrow(path: Path) -> float:
-    """Do the same by Arrow's own reader of Parquet."""
+    """Do the same with Arrow's own reader of Parquet."""
     return sum_of_last(pq.ParquetFile(path).iter_batches(256, columns=["ws"]))
 
 

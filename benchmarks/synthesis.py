@@ -39,6 +39,7 @@ def upfirdn(x: Tensor, up: int, pad: tuple[int, int, int, int], gain: float) -> 
     n, c, h, w = x.shape
     x = F.pad(x.reshape(n, c, h, 1, w, 1), (0, up - 1, 0, 0, 0, up - 1)).reshape(n, c, h * up, w * up)
     taps = x.new_tensor([1, 3, 3, 1])
+    # (1 + 3 + 3 + 1)^2 = 64. A gain of 4 makes up for the zeros between pixels, three of four.
     kernel = torch.outer(taps, taps) / 64 * gain
     return F.conv2d(F.pad(x, pad), kernel.expand(c, 1, 4, 4), groups=c)
 
@@ -47,6 +48,7 @@ def plain_conv(x: Tensor, weight: Tensor, style: Tensor, up: bool, epsilon: floa
     """Convolve 3x3 with modulated and demodulated weights, one set per sample, as a grouped convolution."""
     n, c, h, w = x.shape
     own = weight * style[:, None, :, None, None]
+    # Demodulation: every output channel's weights have length 1.
     own = own * (own.square().sum(dim=(2, 3, 4), keepdim=True) + epsilon).rsqrt()
     x = x.reshape(1, n * c, h, w)
     if not up:
@@ -69,6 +71,7 @@ def plain_synthesis(
         x = plain_conv(x, weight, affine(name, row), up, 1e-8 * (weight[0].numel() if scaled else 1))
         if f"{name}.noise_const" in state:
             x = x + state[f"{name}.noise_const"] * state[f"{name}.noise_strength"]
+        # sqrt(2) restores the variance that the leaky ReLU takes.
         x = F.leaky_relu(x + state[f"{name}.bias"][:, None, None], 0.2) * (SQRT2 * gain)
         return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)
 
@@ -79,6 +82,7 @@ def plain_synthesis(
     for size in sizes:
         block = f"synthesis.b{size}"
         around = state.get(f"{block}.skip.weight")
+        # Residual blocks: the sum of two branches of equal variance keeps it when each is divided by sqrt(2).
         before, gain = x, 1.0 if around is None else math.sqrt(0.5)
         if size > 4:
             x, row = layer(f"{block}.conv0", x, row, up=True), row + 1
@@ -88,6 +92,7 @@ def plain_synthesis(
             x = x + upfirdn(skipped, 2, (2, 1, 2, 1), 4) * math.sqrt(0.5)
         picture = None if picture is None else upfirdn(picture, 2, (2, 1, 2, 1), 4)
         if f"{block}.torgb.weight" in state:
+            # ToRGB has no demodulation; 1 / sqrt(inputs) is its equalised learning rate.
             weight, style = state[f"{block}.torgb.weight"], affine(f"{block}.torgb", row)
             own = weight * style[:, None, :, None, None] / math.sqrt(weight.shape[1])
             flat = x.reshape(1, -1, size, size)
@@ -120,6 +125,7 @@ def random_state(
     channels = {4 * 2**i: min(channel_base // (4 * 2**i), channel_max) for i in range(int(math.log2(resolution)) - 1)}
     state = {"w_avg": 0.1 * normal(w_dim), "synthesis.b4.const": normal(channels[4], 4, 4)}
     for i in range(2):
+        # The mapping multiplies weights and biases by its learning rate of 0.01.
         state |= {f"mapping.fc{i}.weight": 100 * normal(w_dim, w_dim), f"mapping.fc{i}.bias": 10 * normal(w_dim)}
 
     def layer(name: str, inputs: int, outputs: int, kernel: int) -> None:

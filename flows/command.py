@@ -48,7 +48,7 @@ def start(
 
 
 def stream(command: Sequence[str], cwd: Path, on_line: Callable[[str], None], slot: Path | None = None) -> None:
-    """Run `command` and pass each line of its output (both streams, in order) to `on_line` as it comes.
+    """Run `command` and pass each line of its output (both streams, in order) to `on_line` as soon as it is written.
 
     Of a progress bar that redraws its line, only the last state is passed on.
 

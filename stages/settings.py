@@ -136,7 +136,7 @@ def _merge(base: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 
 def main() -> None:
-    """Apply and check."""
+    """Apply the settings of a file if one is given, and check params.yaml."""
     try:
         if sys.argv[1:2] == ["--apply"] and len(sys.argv) == 3:
             apply(Path(sys.argv[2]))

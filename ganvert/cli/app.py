@@ -56,6 +56,7 @@ def _flattened(function: Callable[..., None]) -> Callable[..., None]:
             groups[name] = typing.cast(type, hints[name])
             parameters += _parameters_of(groups[name])
         else:
+            # Keyword-only, so that options of a group may stand before arguments without a default.
             parameters.append(parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY))
 
     @wraps(function)

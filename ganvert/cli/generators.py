@@ -112,7 +112,7 @@ def sample(
 def describe(
     file: Annotated[Path, typer.Argument(help="A checkpoint, an encoder, other weights, or a table.")],
 ) -> None:
-    """Say what a checkpoint, other weights or a table is. Nothing in the file is executed."""
+    """Describe a checkpoint, other weights or a table. Nothing in the file is executed."""
     from ganvert.generators.describe import describe as facts_of
 
     _print_facts(file, facts_of(file))

@@ -79,6 +79,7 @@ class Encoder(nn.Module):
         self._generator = [generator]  # in a list, and so out of the module tree: its weights are not the encoder's
         kind = lookup(BACKBONES, spec.backbone, "backbone")
         self.input_px = spec.input_px or kind.default_px
+        # PyTorch initialises from the global generator: a fork leaves everybody else's numbers as they are.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.backbone = kind(channels=3 if spec.passes == 1 else 6, px=self.input_px, folder=folder)
@@ -90,6 +91,7 @@ class Encoder(nn.Module):
                     self.heads[name] = lookup(HEADS, name, "head")(generator, taps, **options)
                 except TypeError as error:
                     raise ParamsError(f"head {name}: {error}") from error
+        # pSp and its successors predict offsets from w_avg: a network that predicts zero draws the mean image.
         self.register_buffer("w_avg", generator.w_avg.detach().clone())
         self.to(generator.w_avg.device)
 
@@ -144,6 +146,7 @@ class Encoder(nn.Module):
         """Return the prediction of every pass over images [N, 3, input_px, input_px]."""
         if self.spec.passes == 1:
             return [self.predict(self.features(images))]
+        # The first pass compares the photograph with the mean image (ReStyle, section 3).
         predictions = [self.mean(len(images))]
         for _ in range(self.spec.passes):
             predictions.append(self.correct(images, predictions[-1]))
@@ -187,6 +190,7 @@ class Encoder(nn.Module):
                 fingerprint.
         """
         state = {
+            # Integers stay: float16 counts exactly up to 2048 only.
             name: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
             for name, value in self.trained_state().items()
         }

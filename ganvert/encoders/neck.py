@@ -28,8 +28,10 @@ class FPN(nn.Module):
         """Map side -> [N, c, side, side] to side -> [N, width, side, side]."""
         x = self.top(taps[self.last])
         out = {self.last: x}
+        # Coarse to fine, so that every level has the sum of all coarser ones.
         for side in sorted(int(name) for name in self.lateral):
-            # Aligned corners, as in the releases of pSp and e4e.
+            # Aligned corners, as in the releases of pSp and e4e: their weights would see maps shifted by up to half a
+            # pixel otherwise.
             up = F.interpolate(x, size=(side, side), mode="bilinear", align_corners=True)
             x = up + self.lateral[str(side)](taps[side])
             out[side] = x

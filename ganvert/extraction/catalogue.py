@@ -42,7 +42,8 @@ _STORED = {
     "entries": """(whole INTEGER, place INTEGER, locator BLOB, name BLOB, image_id TEXT, photo_id TEXT, reason TEXT,
         PRIMARY KEY (whole, place)) WITHOUT ROWID""",
 }
-# This run's listing, in a temporary database that no other run sees. `found` sorts by its key.
+# This run's listing, in a temporary database that no other run sees. `found` sorts by its key: WITHOUT ROWID, a table
+# is its primary key's index, and millions of keys are stored once. A negative cache size is in KiB; sorts go to files.
 _OWN = """
     PRAGMA cache_size = -32768; PRAGMA temp_store = FILE;
     CREATE TABLE found (key BLOB PRIMARY KEY, source INTEGER, path TEXT, locator BLOB, photo_id TEXT, image_id TEXT,
@@ -102,6 +103,8 @@ class Catalogue:
         self.path = Path(path)
         self._inputs: list[tuple[str, str]] = []  # path and kind of each
         self._unique = 0
+        # An empty name is a private database on disk, deleted when closed; `:memory:` would have to hold millions of
+        # rows. Without isolation level Python begins no transactions of its own.
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.executescript(_OWN)
 
@@ -126,7 +129,7 @@ class Catalogue:
             try:
                 hashed = self._scan(listed)
             except sqlite3.DatabaseError as error:
-                if error.sqlite_errorcode & 0xFF not in _DAMAGED:
+                if error.sqlite_errorcode & 0xFF not in _DAMAGED:  # the low byte: extended codes carry more above it
                     raise
                 self._set_aside(error)
                 hashed = self._scan(listed)
@@ -159,6 +162,7 @@ class Catalogue:
 
     def done(self) -> Iterator[tuple[str, str]]:
         """Yield content and shard of the members with a mark, in order."""
+        # CROSS JOIN keeps the order of the loops: `found` by its key outside, `done` looked up, nothing sorted.
         for _, photo_id, shard in self._pages(
             "SELECT key, photo_id, shard FROM found CROSS JOIN done USING (photo_id) WHERE key > ? ORDER BY key LIMIT ?"
         ):
@@ -200,7 +204,7 @@ class Catalogue:
         except sqlite3.Error as error:
             raise StorageError(
                 f"{self.path}: the catalogue of pictures cannot be kept ({error}); make room there and in the folder "
-                "for temporary files, or name other folders; run it again to go on"
+                "for temporary files, or name other folders; run it again to resume"
             ) from error
 
     @contextmanager
@@ -218,6 +222,8 @@ class Catalogue:
     def _alone(self) -> Iterator[None]:
         """Hold the file against other scans; SQLite's own lock, which is freed when its holder ends."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        # A file of its own: an exclusive lock on the catalogue would be given up at every commit.
+        # SQLite waits briefly at a time, so that Ctrl-C is heard between attempts.
         lock = sqlite3.connect(f"{self.path}.lock", timeout=0.2, isolation_level=None)
         warned = False
         try:
@@ -238,6 +244,7 @@ class Catalogue:
         aside = self.path.with_name(f"{self.path.name}.damaged")
         log.warning("%s: damaged (%s); set aside as %s, all pictures are read again", self.path, error, aside.name)
         os.replace(self.path, aside)
+        # Otherwise SQLite would roll the damaged file's journal back into the new one.
         Path(f"{self.path}-journal").unlink(missing_ok=True)
 
     def _scan(self, inputs: Sequence[_Input]) -> int:
@@ -313,7 +320,8 @@ class Catalogue:
                     self._db.executemany("INSERT INTO stored.entries VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
                 for place, locator, inner, image_id, photo_id, reason in batch:
                     name, at = f"{given.shown}!{_text(inner)}", place.to_bytes(8, "big")
-                    # An archive may hold several members of one name: the place tells them apart.
+                    # An archive may hold several members of one name: the place tells them apart. Big-endian bytes sort
+                    # as the numbers do.
                     key = _key(given.shown) + b"\0" + at if source.by_row else _key(name) + b"\0\0" + at
                     self._add(given, key, name, _text(locator), image_id, photo_id, reason)
             count += len(batch)

@@ -42,6 +42,7 @@ def claim_device(name: str) -> torch.device:
             # Its UUID, not its number: with CUDA_VISIBLE_DEVICES different GPUs have the same number.
             identity = getattr(torch.cuda.get_device_properties(index), "uuid", index)
             path = Path(tempfile.gettempdir()) / f"ganvert-gpu-{os.getuid()}-{identity}.lock"
+            # The folder belongs to everyone: a link put there by another user must not be followed.
             slot = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             try:
                 fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -65,6 +66,7 @@ def default_workers(device: str, threads: int | None) -> int:
     """Return how many workers suit this machine: one a GPU; on a CPU one per `threads` cores, as memory allows."""
     if resolve_device(device).type == "cuda":
         return 1 if device.startswith("cuda") else torch.cuda.device_count()
+    # The cores that this process may run on (taskset, cpusets), not all of the machine's.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     by_memory = free_memory() // _BYTES_A_WORKER
     return max(min(cores // (threads or cores), by_memory), 1)

@@ -118,6 +118,7 @@ class _Child:
 
     def end(self) -> None:
         """Kill the process, whatever it does."""
+        # SIGKILL: inside a long operator a worker hears nothing else, and the store needs no tidying.
         self.process.kill()
         self.process.wait()
         self.close()

@@ -129,6 +129,7 @@ def _run_in_pool(todo: Plan, workers: int, progress: _Progress) -> None:
 
         try:
             while True:
+                # Twice, so that a worker that ends finds the next shard waiting.
                 while len(running) < 2 * workers and (shard := next(shards, None)) is not None:
                     running[threads.submit(run, shard)] = shard
                 if not running:

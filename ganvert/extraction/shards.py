@@ -64,6 +64,7 @@ class Shard:
         """Return the shard of some pictures. Equal contents in equal order have equal keys, wherever they lie."""
         digest = hashlib.sha256()
         for member in members:
+            # By content, not by path: photographs that were moved or renamed keep their finished shards.
             digest.update(f"{member.photo_id} {member.image_id or ''}\n".encode())
         return cls(digest.hexdigest()[:32], tuple(members))
 
@@ -124,6 +125,7 @@ class Store:
                 for name, table in tables.items():
                     # Fast to write rather than small: it is read only once, for the final tables.
                     pq.write_table(table, part / f"{name}.parquet", compression="lz4", use_dictionary=False)
+                # Within a file system this is atomic: readers see the whole shard or none.
                 part.rename(self.path(shard))
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
@@ -225,6 +227,7 @@ def plan(job: Job, inputs: Sequence[Path], work: Path, shard_size: int | None = 
         )
     work = Path(work).absolute()
     paths = [str(Path(path).absolute()) for path in inputs]
+    # The current folder too: names of pictures are relative to it.
     name = hashlib.sha256("\0".join([str(Path.cwd()), *paths]).encode(errors="surrogateescape")).hexdigest()[:32]
     with storage_errors(work):
         catalogue = Catalogue(work / "catalogues" / f"{name}.sqlite")
@@ -243,6 +246,7 @@ def default_shard_size(job: Job) -> int:
     if job.invert is None:
         return pictures
     steps, batch = job.invert.read().steps, images_at_once(job.invert.batch, job.device)
+    # Whole batches: a partial one takes as many steps as a full one.
     return max(min(pictures, _STEPS // steps) // batch, 1) * batch
 
 

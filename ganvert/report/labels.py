@@ -103,6 +103,7 @@ def decimals_for(values: Iterable[float], *, smallest: bool = False) -> int:
     sizes = [abs(value) for value in values if value]
     if not sizes:
         return 3
+    # log10 rounded down is the place of the first digit; two more follow it.
     wanted = 2 - math.floor(math.log10(max(sizes)))
     if smallest:
         wanted = max(wanted, 1 - math.floor(math.log10(min(sizes))))

@@ -46,8 +46,8 @@ _STYLE: dict[str, Any] = {
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "text.parse_math": False,  # names may hold a dollar sign
-    "svg.fonttype": "none",
-    "svg.hashsalt": "ganvert",
+    "svg.fonttype": "none",  # text stays text, in the page's font
+    "svg.hashsalt": "ganvert",  # ids are random otherwise
 }
 _PANELS_PER_ROW = 4
 _LINES = 200  # most light lines, those of the first images; means are of all
@@ -73,6 +73,7 @@ def traces_figure(traces: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
                 padded = np.full((len(kept), max(map(len, kept))), np.nan)
                 for row, line in zip(padded, kept, strict=True):
                     row[: len(line)] = line
+                # On a log scale the geometric mean is the middle of the lines; an arithmetic one follows the worst.
                 mean = np.exp(_mean(np.log(padded)))
                 axes.plot(np.arange(1, padded.shape[1] + 1), mean, color=_LINE, linewidth=2)
             axes.set_yscale("log")
@@ -134,6 +135,7 @@ def losses_figure(records: Sequence[Mapping[str, float]]) -> Figure:
             steps, values = np.array([(record["step"], record[name]) for record in records if name in record]).T
             width = max(len(values) // 50, 1)
             axes.plot(steps, values, color=_LINE, alpha=0.35, linewidth=0.9)
+            # A mean of the last `width` steps, hence drawn from step `width` on.
             smooth = np.convolve(values, np.ones(width) / width, mode="valid")
             axes.plot(steps[width - 1 :], smooth, color=_LINE, linewidth=2)
             axes.set(title=name, xlabel="step", ylabel="loss")
@@ -152,10 +154,12 @@ def to_svg(figure: Figure, name: str, description: str) -> str:
 
     buffer = io.StringIO()
     with _style():
+        # Without a date, equal figures give equal bytes.
         no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
+    # Several figures share a page, whose ids must differ.
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'(url\(|href=")#', rf"\1#{name}-", svg)
     head, body = svg.split(">", 1)

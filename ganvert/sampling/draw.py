@@ -16,10 +16,13 @@ __all__ = ["codes_of", "draw", "generator_key", "picture_of", "w_of", "ws_of"]
 
 def generator_key(generator: Generator) -> str:
     """Return what decides the image of a seed, as a name of work files: the weights, and the class if there is one."""
+    # 16 hex digits are 64 bits: enough to tell generators apart, short enough for a file's name.
     return generator.fingerprint()[:16] + ("" if generator.label is None else f"-{generator.label}")
 
 
 def _z_of(generator: Generator, seeds: Sequence[int]) -> Tensor:
+    # A seed names a sample: its z depends on the seed alone, not on batch, order or device. So a table of scores needs
+    # no images, and any process can draw the image of a row again.
     return normal(seeds, (generator.z_dim,)).to(generator.w_avg)
 
 
@@ -28,6 +31,7 @@ def w_of(generator: Generator, z: Tensor) -> Tensor:
     """Return the w [N, w_dim] of z [N, z_dim], without truncation; the mean over the rows where rows differ."""
     if not len(z):
         return z.new_zeros(0, generator.w_dim)
+    # 1024 at a time bound the memory of the hidden layers.
     parts = [generator.map_to_w(part) for part in z.split(1024)]
     return torch.cat([part.mean(dim=1) if generator.rows_differ else part for part in parts])
 
@@ -47,6 +51,7 @@ def ws_of(generator: Generator, seeds: Sequence[int], psi: float = 1.0, cutoff: 
 @torch.no_grad()
 def picture_of(generator: Generator, ws: Tensor, px: int) -> Tensor:
     """Return the RGB images [N, 3, px, px] of ws, about [-1, 1]."""
+    # With `px` a generator may stop early, at any resolution of at least that: most of the work is in the last layers.
     return area_resize(as_rgb(generator.synthesize(ws=ws, px=px)), px)
 
 

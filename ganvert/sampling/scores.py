@@ -69,6 +69,7 @@ def read_score_table(path: Path, generator: Generator | None = None) -> tuple[di
     for name in data.column_names:
         if name != "seed":
             column = data.column(name).to_pylist()
+            # An empty cell is a sample without a score, usually one without a face.
             if any(value is not None and not isinstance(value, int | float) for value in column):
                 raise TableError(f"{path}: column {name!r} holds something that is not a number")
             scores[name] = {seed: float(v) for seed, v in zip(seeds, column, strict=True) if v is not None}
@@ -139,8 +140,10 @@ def sample(generator: Generator, options: SampleOptions, folder: Path, work: Pat
     if options.known and lacking:
         raise TableError(f"{options.known}: lacks {lacking}; sample.known: null scores anew")
     scorers = [load_callable(name) for name in options.callables]
+    # Not in the table, rather than without a score: seeds where no face was found are not drawn again.
     unknown = [seed for seed in seeds if seed not in covered] if options.attributes else []
     new = seeds if scorers else unknown
+    # A few known ones again, to notice a table of other scorers or of another generator without a name in it.
     again = [seed for seed in seeds if seed in covered][: options.check] if options.attributes else []
     shown = seeds[: options.sheet]
 
@@ -156,6 +159,7 @@ def sample(generator: Generator, options: SampleOptions, folder: Path, work: Pat
     _compare(options, known, {seed: fresh[seed] for seed in again})
 
     scores: dict[str, dict[int, float | None]] = {
+        # Seeds that were only scored again keep the table's score: the result does not depend on `check`.
         name: {**known.get(name, {}), **{s: fresh[s][name] for s in fresh if s not in covered}}
         for name in options.attributes
     }
@@ -167,6 +171,7 @@ def sample(generator: Generator, options: SampleOptions, folder: Path, work: Pat
         for attribute in {key for result in results for key in result}:
             _add(scores, attribute, {s: r.get(attribute) for s, r in zip(seeds, results, strict=True)}, name)
 
+    # w without truncation: directions are found in the whole space, and psi is an option of drawing.
     z, w = codes_of(generator, seeds)
     rows = [
         {"seed": seed, "z": z[i].cpu().numpy(), "w": w[i].cpu().numpy()}
@@ -209,6 +214,7 @@ def _compare(
     for name, column in known.items():
         if name not in next(iter(fresh.values()), {}):
             continue
+        # A column of one value has no spread: differences then count as they are.
         spread = float(np.std(list(column.values()))) or 1.0
         pairs = [(column.get(seed), scores[name]) for seed, scores in fresh.items()]
         differences = [abs(a - b) / spread for a, b in pairs if a is not None and b is not None]

@@ -36,6 +36,7 @@ class PictureStore:
         self.generator, self.px, self.codes = generator, px, codes
         stem = folder / f"{generator_key(generator)}-{px}-{count}"
         folder.mkdir(parents=True, exist_ok=True)
+        # Eight bits, a quarter of float32's size: scorers and encoders see what an image file would hold.
         self._pictures = open_memmap(stem.with_suffix(".npy"), np.uint8, (count, px, px, 3))
         self._drawn = open_memmap(stem.with_suffix(".there.npy"), np.uint8, (count,))
 
@@ -45,6 +46,7 @@ class PictureStore:
         drawn = draw(self.generator, missing, self.px, batch, self.codes)
         for seed, image in progress(drawn, len(missing), "drawing samples"):
             self._pictures[seed] = np.asarray(to_pil(image[None])[0])
+            # After the pixels: an image that a killed run left half-written is not marked.
             self._drawn[seed] = 1
 
     def get(self, seeds: Sequence[int]) -> Tensor:

@@ -34,6 +34,7 @@ def score_reconstructions(
     """
     rows: list[dict[str, Any]] = []
     for key, picture, target in zip(keys, pictures, targets, strict=True):
+        # The crop is resized to what the generator draws, not the reverse: details it cannot draw do not count.
         images, wanted = from_pil([picture]), as_drawn(from_pil([target]), channels, picture.width)
         for measure in metrics:
             rows += measure.rows([key], measure(images, wanted))
@@ -62,6 +63,7 @@ def score_edits(
     if identity is not None:
         images, photo = from_pil([picture]), as_drawn(from_pil([crop]), 3, picture.width)
         rows += identity.rows([key], identity(images, from_pil([reconstruction])))
+        # To the reconstruction: what the edit changes. To the photograph: what edit and inversion change together.
         to_photo = identity.rows([key], identity(images, photo))
         rows += [{**row, "metric": "identity_photo_dlib"} for row in to_photo]
     for name, value in (scorer.score([picture])[0] if scorer is not None else {}).items():
@@ -73,6 +75,7 @@ def summary(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, dict[str, flo
     """Return method to metric to mean, 95 % bootstrap interval and count, for DVC metrics."""
     values: dict[tuple[str, str], list[float]] = {}
     for row in rows:
+        # PSNR: a mean of decibels, which is not the decibels of the mean MSE.
         if row["value"] is not None:
             values.setdefault((row["method"], row["metric"]), []).append(row["value"])
     tree: dict[str, dict[str, dict[str, float]]] = {}

@@ -50,10 +50,12 @@ def bootstrap_mean(values: Sequence[float] | np.ndarray, seed: int = 0) -> tuple
     if not len(values):
         return math.nan, math.nan
     generator = np.random.default_rng(seed)
+    # All methods have the same seed, so that equally many images are resampled alike.
     # In slices, because the indices of all resamples of thousands of images would take gigabytes.
     means = [
         values[generator.integers(len(values), size=(100, len(values)))].mean(axis=1) for _ in range(RESAMPLES // 100)
     ]
+    # Percentiles, not mean +- 1.96 s: errors are skewed, and the interval may not reach below the smallest.
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
     return float(low), float(high)

@@ -45,6 +45,7 @@ class AdversaryOptions:
 
     kind: Literal["picture", "latent"]
     weight: float
+    # IDInvert's rate and betas; e4e's latent discriminator has a rate of 2e-5.
     lr: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.99)
     r1: float = 10.0
@@ -73,6 +74,7 @@ class LatentDiscriminator(nn.Module):
     def __init__(self, w_dim: int, seed: int) -> None:
         """Build it with PyTorch's initial weights from `seed`."""
         super().__init__()
+        # PyTorch initialises from the global generator: a fork leaves everybody else's numbers as they are.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             hidden = [layer for _ in range(3) for layer in (nn.Linear(w_dim, w_dim), nn.LeakyReLU(0.2))]
@@ -99,6 +101,7 @@ class ReplayPool:
         """Remember new codes [N, w_dim], and return those to judge in their place, [N, w_dim]."""
         known, judged = list(self.codes.to(codes)), []
         for i, code in enumerate(codes.detach()):
+            # On the CPU: a GPU's generator gives other numbers for the same seed.
             source = torch.Generator("cpu").manual_seed(item_seed("pool", self.seed, step, i))
             stays = float(torch.rand((), generator=source)) < 0.5
             if len(known) < self.size:
@@ -153,6 +156,7 @@ class Adversary:
         Returns:
             [N], with gradients for `fake` and none for the discriminator; for ws the mean over rows.
         """
+        # Only the gradient of `fake` is wanted here; that of the weights would cost time and be thrown away.
         self.judge.requires_grad_(False)
         try:
             logits = self._logits(fake if self.of_pictures else self._rows(fake))
@@ -176,6 +180,7 @@ class Adversary:
         Raises:
             ShapeError: photographs are smaller than the discriminator's images.
         """
+        # The discriminator's step must not reach the encoder, which had its own in this training step.
         fake = fake.detach()
         if self.of_pictures:
             if real is None:
@@ -186,14 +191,17 @@ class Adversary:
             fake = self.pool.swap(self._one_row(collect(fake, self.world), "fake", step), step)
             ws = self._drawn(len(fake), step) if real is None else collect(real, self.world)
             real = self._one_row(ws, "real", step)
-        # Every process takes part in the sums, even one without images: the others would wait for it.
+        # Sums over the whole batch's count, not means over a share: summed gradients are then those of one process.
+        # Every process takes part in them, even one without images: the others would wait for it.
         counts = [self._count(len(real)), self._count(len(fake))]
         loss = logistic_generator(self._logits(real)).sum() / counts[0]
         loss = loss + logistic_generator(-self._logits(fake)).sum() / counts[1]
+        # R1 differentiates a gradient, which costs more than the loss itself: hence only every `r1_every` steps.
         due = self.options.r1 > 0 and step % self.options.r1_every == 0
         if due and self.options.r1_every == 1:
             self._descend(loss + self._r1(real) / counts[0])
         else:
+            # Apart, so that the strong but rare penalty does not enter Adam's step together with the logistic loss.
             self._descend(loss)
             if due:
                 self._descend(self._r1(real) / counts[0])
@@ -208,7 +216,7 @@ class Adversary:
         self.adam.zero_grad(set_to_none=True)
         if loss.requires_grad:  # a process may have no images
             loss.backward()
-        if self.of_pictures:
+        if self.of_pictures:  # rows were collected: every process has the whole gradient already
             sum_gradients(self.judge.parameters(), self.world)
         self.adam.step()
 
@@ -220,6 +228,7 @@ class Adversary:
             penalties = r1_penalty(self.judge, real)
         else:  # r1_penalty takes images: a w is one of 1 x 1 px
             penalties = r1_penalty(self._of_pixels, real[..., None, None])
+        # Times `r1_every`, so that the mean strength over all steps is that of a penalty in every step.
         return self.options.r1 / 2 * self.options.r1_every * penalties.sum()
 
     def _of_pixels(self, w: Tensor) -> Tensor:
@@ -306,6 +315,7 @@ def _judge(options: AdversaryOptions, generator: Generator, own: Discriminator |
                 f"the checkpoint's discriminator takes {own.image_channels} channels, its generator draws {channels}"
             )
         return copy.deepcopy(own)
+    # 16384 is half of config-f's base, as StyleGAN2-ADA has it at 256 px.
     px = options.px or min(256, generator.resolution)
     if px > generator.resolution:
         raise ParamsError(f"adversary.px is {px}, but the generator draws {generator.resolution} px")

@@ -60,6 +60,7 @@ class Augment:
     degrade_target: bool = False
 
     def __post_init__(self) -> None:
+        # Shifts of half a side and turns of 180 degrees reach everything; a colour of 1 is e = 2.7 times the light.
         for name, most in (("translate", 0.5), ("rotate", 180.0), ("scale", 1.0), ("colour", 1.0), ("grey", 1.0)):
             if not 0 <= getattr(self, name) <= most:
                 raise ParamsError(f"{name} must be from 0 to {most:g}, got {getattr(self, name)}")
@@ -131,6 +132,7 @@ def _moved(image: Tensor, draw: dict[str, float], options: Augment) -> Tensor:
         return image  # resampling would blur it
     shift = options.translate * _either_way(draw["shift_x"]), options.translate * _either_way(draw["shift_y"])
     angle = math.radians(options.rotate) * _either_way(draw["turn"])
+    # A power, not a sum: as many images shrink by a factor as grow by it.
     return _affine(image, shift, angle, (1 + options.scale) ** _either_way(draw["zoom"]))
 
 
@@ -148,8 +150,10 @@ def _affine(image: Tensor, shift: tuple[float, float], angle: float, zoom: float
     """
     # grid_sample takes the inverse map, from new to old positions, on axes from -1 to 1 with y downwards.
     c, s = math.cos(angle) / zoom, math.sin(angle) / zoom
+    # The axes are 2 long, so a fraction of the side counts twice. Rows of `back`: rotation @ (new - shift) / zoom.
     x, y = 2 * shift[0], 2 * shift[1]
     back = [[c, -s, s * y - c * x], [s, c, -s * x - c * y]]
+    # Pixels are areas (corners not aligned), and reflected: black borders would give the shift away.
     grid = F.affine_grid(image.new_tensor([back]), list(image.shape), align_corners=False)
     moved = F.grid_sample(image, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
     return moved.clamp(-1, 1)  # bicubic interpolation overshoots at edges
@@ -163,8 +167,10 @@ def _spoilt(image: Tensor, draw: dict[str, float], seed: int, options: Augment) 
     if draw["grey"] < options.grey:
         image = as_drawn(image, 1, px)
     if options.blur:
+        # In px of a 256 px image, so that the same options look the same at any size.
         image = _blurred(image, draw["blur"] * options.blur * px / 256)
     if options.resample:
+        # The factor is log-uniform from 1 to `resample`.
         image = area_resize(area_resize(image, max(round(px * options.resample ** -draw["resample"]), 1)), px)
     if options.noise:
         noise = normal([item_seed("augment", seed, "noise")], image.shape[1:]).to(image)
@@ -180,9 +186,11 @@ def _recoloured(image: Tensor, draw: dict[str, float], strength: float) -> Tenso
 
     light = (image + 1) / 2
     warm = amount("temperature") / 4
+    # Light multiplies: factors e^a and e^-a undo each other. Warm is more red and less blue.
     light = light * light.new_tensor([warm, 0.0, -warm]).add(amount("brightness")).exp()[None, :, None, None]
     light = _about(light.mean(), light, math.exp(amount("contrast")))
     light = _about(light.mean(dim=1, keepdim=True), light, math.exp(amount("saturation")))
+    # About the axis of greys, which keeps greys grey and the sum of the channels.
     turned = torch.einsum("ij,njhw->nihw", _hue_turn(amount("hue") / 4).to(light), light)
     return turned * 2 - 1
 
@@ -201,6 +209,7 @@ def _hue_turn(angle: float) -> Tensor:
 
 def _blurred(image: Tensor, sigma: float) -> Tensor:
     """Blur [1, 3, p, p] by a Gaussian, reflected at the border; the kernel ends at three standard deviations."""
+    # Reflection needs a border narrower than the image.
     radius = min(math.ceil(3 * sigma), image.shape[-1] - 1)
     if radius < 1:
         return image
@@ -208,4 +217,5 @@ def _blurred(image: Tensor, sigma: float) -> Tensor:
     kernel = torch.exp(-(at**2) / (2 * sigma**2))
     weights = (kernel / kernel.sum()).to(image).expand(3, 1, 1, -1)
     wide = F.pad(image, (radius, radius, radius, radius), mode="reflect")
+    # A Gaussian is separable: rows, then columns.
     return F.conv2d(F.conv2d(wide, weights, groups=3), weights.transpose(2, 3), groups=3)

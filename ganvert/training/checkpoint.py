@@ -61,6 +61,7 @@ class Checkpoint:
         code = closure_digest("ganvert.training", "ganvert.compute.device", without=PLUMBING)
         facts = {**dataclasses.asdict(options), "generator": generator.fingerprint(), "code": code}
         facts |= {"label": generator.label, "start": start, "photos": photos}
+        # How often a run is saved or validated changes nothing in its weights.
         del facts["checkpoint_every"], facts["validate_every"]
         name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
         self.path = folder / f"{name}.safetensors"
@@ -104,6 +105,7 @@ class Checkpoint:
 
 def _packed(records: list[dict[str, float]]) -> Tensor:
     """Return records as the bytes of their JSON."""
+    # A bytearray, because PyTorch warns about buffers that cannot be written to.
     return torch.frombuffer(bytearray(json.dumps(records).encode()), dtype=torch.uint8)
 
 

@@ -57,6 +57,7 @@ class Photos:
 
         Adding photographs changes few of the held-out ones.
         """
+        # Digests, not a shuffle: whether a photograph is held out depends little on which others there are.
         digests = [hashlib.sha256(name.encode()).hexdigest() for name in self.ids]
         order = sorted(range(len(self.ids)), key=lambda place: digests[place])
         out, rest = order[:held_out], sorted(order[held_out:])
@@ -102,6 +103,7 @@ class _Stream:
         epoch, offset = divmod(position, self.count)
         if epoch not in self._orders:
             source = torch.Generator().manual_seed(item_seed("order", self.name, self.seed, epoch))
+            # Only the last epoch's order is kept: positions rise, and an order follows from its epoch's number anyway.
             self._orders = {epoch: torch.randperm(self.count, generator=source).tolist()}
         return self._orders[epoch][offset], epoch % self.variants if self.variants else epoch
 
@@ -136,6 +138,7 @@ class Data:
     def items(self, step: int, batch: int) -> list[Item]:
         """Return the images of a step: photographs first, as many as keep their share over the steps."""
         share = self.options.photos
+        # Rounded sums, not a rounded share: with a share of 1/4 and batches of 2, half of the steps have a photograph.
         before, after = (round(share * batch * count) for count in (step, step + 1))
         photos = [Item("photo", *self._photos[position]) for position in range(before, after)]
         start = step * batch - before
@@ -162,6 +165,7 @@ class Data:
         """Return a file of features for every kind of image that has a limited number of versions."""
         spec, options = self.encoder.spec, self.options
         caches: dict[Kind, _FeatureCache] = {}
+        # With several passes the backbone also sees a reconstruction, which is a new one in every step.
         if not self.encoder.backbone.frozen or spec.passes > 1:
             return caches
         if self.store and options.sample_variants:
@@ -188,6 +192,7 @@ class Data:
         still = _still(options)
         # With variants, an image and its variant give the seed. Without, the variant is the epoch: each visit differs.
         seeds = [item_seed("augment", self.seed, item.kind, item.index, item.variant) for item in items]
+        # Samples are spoilt but never moved: the codes they were drawn from would no longer be theirs.
         seen, target = plain.clone(), plain.clone()
         for kind, changes in (("photo", options), ("sample", still)):
             places = [i for i, item in enumerate(items) if item.kind == kind]
@@ -209,6 +214,7 @@ class Data:
             small = area_resize(seen[places], self.encoder.input_px).to(self.device)
             with torch.set_grad_enabled(not self.encoder.backbone.frozen):
                 parts.append(self.encoder.features(small))
+        # The inverse permutation, from the order of the groups back to that of the items.
         order = torch.tensor([i for places in groups.values() for i in places]).argsort().to(self.device)
         return {side: torch.cat([part[side] for part in parts])[order] for side in parts[0]}
 
@@ -251,6 +257,7 @@ class _FeatureCache:
         stem = data.work / "features" / f"{kind}-{hashlib.sha256(facts.encode()).hexdigest()[:16]}-{count}"
         stem.parent.mkdir(parents=True, exist_ok=True)
         width = sum(channels * side * side for side, channels in self.taps.items())
+        # Half precision halves the file; the features are inputs of layers, not results.
         self._values = open_memmap(stem.with_suffix(".npy"), np.float16, (count * variants, width))
         self._computed = open_memmap(stem.with_suffix(".there.npy"), np.uint8, (count * variants,))
 
@@ -259,6 +266,7 @@ class _FeatureCache:
         missing = [item for item in items if item.kind == self.kind and not self._computed[self._place(item)]]
         batches = [missing[i : i + batch] for i in range(0, len(missing), batch)]
         for places in progress(self._compute(batches), len(batches), f"features of {self.kind}s"):
+            # Marked after the values are written: what a killed run left between the two is computed again.
             self._computed[places] = 1
 
     def _place(self, item: Item) -> int:

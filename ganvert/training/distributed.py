@@ -101,6 +101,7 @@ def leave() -> None:
 
 def share(items: Sequence[T], world: World) -> list[T]:
     """Return this process's part of a batch: every `size`-th item, so that shares differ by at most one."""
+    # Interleaved: photographs come first in a batch, so that runs would give some processes samples only.
     return list(items[world.rank :: world.size])
 
 
@@ -127,6 +128,7 @@ def collect(part: Tensor, world: World) -> Tensor:
     counts[world.rank] = len(part)
     longest = int(sum_(counts, world).max())
     dealt = part.new_zeros(longest, world.size, *part.shape[1:])
+    # Row i, column r is item i * size + r of the batch, as it was dealt out.
     dealt[: len(part), world.rank] = part.detach()
     there = torch.arange(longest, device=part.device)[:, None] < counts
     return sum_(dealt, world)[there]  # each sum has only one term that is not zero: exact
@@ -142,11 +144,13 @@ def sum_gradients(parameters: Iterable[nn.Parameter], world: World) -> None:
         return
     for bucket in _buckets([p for p in parameters if p.requires_grad]):
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in bucket]
+        # The flags travel in the same message as the gradients.
         there = bucket[0].new_tensor([float(p.grad is not None) for p in bucket])
         flat = sum_(torch.cat([there, *(gradient.flatten() for gradient in gradients)]), world)
         there, *sums = flat.split([len(bucket), *(p.numel() for p in bucket)])
         for p, count, value in zip(bucket, there.tolist(), sums, strict=True):
             if count:
+                # A clone: views would keep the whole bucket in memory.
                 p.grad = value.view_as(p).clone()
 
 

@@ -26,6 +26,7 @@ from ganvert.losses import LOSSES
 
 __all__ = ["Draft"]
 
+#: Hidden channels; the work of the 3 x 3 convolution grows with their square.
 _WIDTH = 96
 
 
@@ -36,6 +37,7 @@ class Draft(nn.Module):
 
     def __init__(self, generator: Generator, size: int = 64) -> None:
         super().__init__()
+        # At most a quarter of the resolution: a draft has twice the feature's side, and must be smaller than the image.
         points = [
             p for p in generator.feature_points if p.first_row and p.shape[1] <= min(size, generator.resolution // 4)
         ]
@@ -44,11 +46,13 @@ class Draft(nn.Module):
         self.point = points[-1]
         self.resolution = 2 * self.point.shape[1]
         with torch.random.fork_rng(devices=[]):
+            # Always the same: a draft is named by its generator and data alone, and kept between trainings.
             torch.manual_seed(0)
             self.style = nn.Linear(generator.w_dim, self.point.shape[0])
             self.squeeze = nn.Conv2d(self.point.shape[0], _WIDTH, 1)
             self.shape = nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1)
-            self.out = nn.Conv2d(_WIDTH, 12, 3, padding=1)
+            self.out = nn.Conv2d(_WIDTH, 12, 3, padding=1)  # 3 colours of 2 x 2 px, see pixel_shuffle
+        # Starts unmodulated: the scale in `forward` is 1 plus this.
         nn.init.zeros_(self.style.weight)
         nn.init.zeros_(self.style.bias)
         self.register_buffer("w_avg", generator.w_avg.detach().clone())
@@ -56,6 +60,7 @@ class Draft(nn.Module):
 
     def forward(self, feature: Tensor, ws: Tensor) -> Tensor:
         """Draw images [N, 3, resolution, resolution] of the activation [N, *point.shape] and ws [N, num_ws, w_dim]."""
+        # Only rows that act after the feature: earlier ones are in it already. Centred, as most codes are near w_avg.
         late = ws[:, self.point.first_row :].mean(dim=1) - self.w_avg
         x = feature * (1 + self.style(late))[:, :, None, None]
         x = F.leaky_relu(self.squeeze(x), 0.2)
@@ -106,6 +111,7 @@ class Draft(nn.Module):
                 group["lr"] = lr * (1 - 0.9 * step / (epochs * per_epoch))
             ws = ws_of(seeds)
             with torch.no_grad():
+                # No further than the feature: the draft stands in for what comes after it.
                 feature = generator.features(SynthesisInput(ws=ws), [self.point.name])[self.point.name]
                 target = area_resize(pictures_of(seeds).to(device), self.resolution)
             drawn = self(feature, ws)

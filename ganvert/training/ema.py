@@ -41,6 +41,7 @@ class Ema:
         self.count += 1
         decay = min(self.decay, self.count / (self.count + 9))
         for name, parameter in self._parameters().items():
+            # d a + (1 - d) p as a + (1 - d) (p - a), in place.
             self.average[name].lerp_(parameter, 1 - decay)
 
     @contextmanager
@@ -56,6 +57,7 @@ class Ema:
     @torch.no_grad()
     def _put(self, values: Mapping[str, Tensor]) -> None:
         for name, parameter in self._parameters().items():
+            # Copied, not exchanged: the optimiser holds these very tensors.
             parameter.copy_(values[name])
 
     def state(self) -> dict[str, Tensor]:

@@ -88,6 +88,7 @@ def train(
     if not todo:  # finished by an earlier run: only the sheet is not in the checkpoint
         sheet = _validated(setup, options.steps)
     with state.ema.applied():
+        # Cloned, because the module gets its own weights back when the block ends.
         weights = {name: value.detach().clone() for name, value in state.encoder.state_dict().items()}
     state.encoder.load_state_dict(weights)
     return Trained(state.encoder.eval(), state.records, state.validation, sheet)
@@ -106,6 +107,7 @@ def train_step(setup: Setup, step: int) -> dict[str, float]:
     options, state, world = setup.options, setup.state, setup.world
     encoder, adversary = state.encoder, state.adversary
     number = options.first_step + step
+    # The decay belongs to this run; data and progressive heads count over all runs of this encoder.
     set_learning_rate(state.optimiser, decayed_learning_rate(step, options.steps, options.optimiser))
     torch.manual_seed(item_seed("train_encoder", options.seed, number, world.rank))  # dropout is all that draws
     encoder.train()
@@ -133,10 +135,13 @@ def train_step(setup: Setup, step: int) -> dict[str, float]:
 
     trained = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
     sum_gradients(trained, world)
+    # After the sum, so that all processes clip by the same norm. An infinite limit only measures it.
     norm = torch.nn.utils.clip_grad_norm_(trained, options.clip or float("inf"))
     state.optimiser.step()
     state.ema.update()
     if adversary:
+        # On the reconstructions that the encoder was judged by: drawing new ones would cost a second forward pass.
+        # Every pass drew its own, so targets repeat to be as many.
         real = torch.cat([batch.target] * options.encoder.passes) if adversary.of_pictures else None
         record["discriminator"] = adversary.update(real, torch.cat(fakes), number)
     return {"step": float(number), **world.sum(record), "gradient": float(norm)}
@@ -151,6 +156,7 @@ def _predicted(setup: Setup, batch: StepBatch, previous: Prediction | None) -> P
             prediction = encoder.correct(small, previous or encoder.mean(len(batch.items)))
         else:
             prediction = encoder.predict(setup.data.taps(batch.items, batch.seen))
+    # Generator and losses work in float32: small differences of images are lost in bfloat16.
     return {name: value.float() for name, value in prediction.items()}
 
 

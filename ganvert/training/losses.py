@@ -88,6 +88,7 @@ def w_spread(generator: Generator) -> Tensor:
     Returns:
         [w_dim]; [num_ws, w_dim] where the mapping gives every row its own w.
     """
+    # Fixed seeds, so that a weight means the same in every run; in parts, because of the memory of the mapping.
     z = normal(range(_SPREAD_SAMPLES), (generator.z_dim,)).to(generator.w_avg)
     spread = torch.cat([generator.map_to_w(part) for part in z.split(1024)]).std(dim=0)
     return spread.clamp_min(float(spread.max()) / 100)
@@ -158,6 +159,7 @@ class Losses:
         if self.options.objective:
             targets = Batch(targets=batch.target[batch.drawn], seeds=[0] * len(batch.drawn))
             objective = Objective(self.options.objective, targets, self.context, drawn.shape[-1])
+            # The objective's terms have their weights inside.
             losses["picture"] = Loss(1.0, objective(drawn), self.options.subject)
             if self.reconstructor.also is not None:
                 plain = self.reconstructor(batch, prediction, self.reconstructor.also)
@@ -174,6 +176,7 @@ class Losses:
     def mean_square(self, name: str) -> Tensor:
         """Return the mean square of the generator's feature "fSIZE", computed once."""
         if name not in self._mean_squares:
+            # Of fixed seeds: a batch's own mean square would make the loss depend on the rest of the batch.
             many = own_feature(self.generator, self.data.ws_of(range(_FEATURE_SAMPLES)), name)
             self._mean_squares[name] = many.square().mean()
         return self._mean_squares[name]

@@ -78,6 +78,7 @@ def decayed_learning_rate(step: int, steps: int, options: OptimiserOptions) -> f
     if options.decay == "none":
         return options.lr
     if options.decay == "cosine":
+        # From 0.55 + 0.45 = 1 to 0.55 - 0.45 = 0.1, a tenth and not zero.
         return options.lr * (0.55 + 0.45 * math.cos(math.pi * step / steps))
     assert options.decay_factor is not None and options.decay_every is not None
     times = step / options.decay_every
@@ -103,11 +104,14 @@ class Ranger(torch.optim.RAdam):
         eps: float = 1e-5,
         weight_decay: float = 0.0,
         *,
+        # k and alpha are the defaults of the Ranger in pSp's release.
         k: int = 6,
         alpha: float = 0.5,
         centre: bool = True,
     ) -> None:
         """Take the arguments of RAdam, `k` and `alpha` of Lookahead, and `centre` for centred gradients."""
+        # RAdam rectifies once the length of the approximated average, rho, exceeds 5: with a beta2 of 0.999 from step 6
+        # on. Until then its steps are those of gradient descent with momentum. PyTorch has that threshold fixed.
         super().__init__(parameters, lr, betas, eps, weight_decay, decoupled_weight_decay=True)
         self.k, self.alpha, self.centre = k, alpha, centre
 
@@ -127,6 +131,7 @@ class Ranger(torch.optim.RAdam):
         started = {p: p.clone() for p in updated if "slow" not in self.state[p]}
         if self.centre:
             for p in updated:
+                # Biases and gains have one number per output, and would lose all of their gradient.
                 if p.ndim > 1:
                     p.grad.sub_(p.grad.mean(dim=tuple(range(1, p.ndim)), keepdim=True))
         super().step()
@@ -134,6 +139,7 @@ class Ranger(torch.optim.RAdam):
             state = self.state[p]
             if p in started:
                 state["slow"] = started[p]
+            # The moments are not reset: only the weights go back.
             if int(state["step"]) % self.k == 0:
                 p.copy_(state["slow"].lerp_(p, self.alpha))
         return loss

@@ -127,6 +127,7 @@ class TrainOptions:
             raise ParamsError(f"ema is a decay, 0 (off) to below 1, got {self.ema}")
         if not (self.latent or self.feature or self.objective):
             raise ParamsError("nothing to learn from: give latent, feature or an objective")
+        # Otherwise a step would need two epochs, and show an image twice.
         if 0 < self.data.samples < self.batch * (1 - self.data.photos):
             raise ParamsError(f"data.samples ({self.data.samples}) must fill a batch ({self.batch})")
         if any(term.mask or term.picture for term in self.objective):

@@ -44,7 +44,8 @@ class Reconstructor:
         chosen = {name: value[batch.drawn] for name, value in prediction.items()}
         if "ws" not in chosen:  # a base code alone: the rows behind it are the sample's own (BDInvert)
             chosen["ws"] = self.data.ws_of([batch.items[i].index for i in batch.drawn])
-        # FeatureStyleEncoder: the predicted feature replaces the generator's own over `fade` steps.
+        # FeatureStyleEncoder: the predicted feature replaces the generator's own over `fade` steps (10,000 in the
+        # release), so that early, wrong features do not spoil what the rows learn.
         fade = min(1.0, (batch.number + 1) / self.options.fade) if self.options.fade else 1.0
         if fade < 1:
             for name in [name for name in chosen if name[0] == "f"]:

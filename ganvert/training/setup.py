@@ -93,6 +93,7 @@ def _initial_encoder(generator: Generator, options: TrainOptions, start: Path | 
     if start is None:
         return encoder
     given, wanted = load_encoder(start, generator, folder), options.encoder
+    # Heads may be added, and the space grow with them: a base code on top of rows, for example.
     same = dataclasses.replace(given.spec, space=wanted.space, heads=wanted.heads) == wanted
     if not same or any(wanted.heads.get(name) != head for name, head in given.spec.heads.items()):
         raise ParamsError(f"{start} holds another encoder ({given.spec}), wanted {wanted}, or some of its heads")
@@ -107,6 +108,7 @@ def _check_losses(encoder: Encoder, options: TrainOptions) -> None:
         ParamsError: a loss has nothing to act on.
         UnsupportedError: photographs are to be reconstructed by an encoder that predicts no rows.
     """
+    # Only the heads know what they predict: they run once, in eval mode, which leaves BN's statistics alone.
     blank = {side: encoder.w_avg.new_zeros(1, c, side, side) for side, c in encoder.backbone.taps.items()}
     with torch.no_grad():
         predicted = set(encoder.eval().predict_offsets(blank))

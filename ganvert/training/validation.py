@@ -34,6 +34,7 @@ def validate(encoder: Encoder, photos: Photos, folder: Path | None) -> tuple[dic
     tops, bottoms, numbers = [], [], []
     for place in range(len(photos.ids)):
         target = photos.get([place]).to(device)
+        # By the generator even where training draws drafts: the numbers are those of results.
         drawn = area_resize(as_rgb(encoder.draw(encoder.encode(target))), _SIZE).clamp(-1, 1)
         target = area_resize(target, _SIZE)
         numbers.append([float(loss(drawn, loss.prepare(target))) for loss in (mse, lpips)])

@@ -37,6 +37,7 @@ def read_constants(xml: bytes, weights: bytes, where: str) -> dict[str, Tensor]:
         offset, size = int(attribute["offset"]), int(attribute["size"])
         shape = [int(part) for part in attribute["shape"].split(",") if part.strip()]
         count = int(np.prod(shape)) if shape else 1
+        # A span outside of the weights would read another constant, or fail far from here.
         if dtype is None or offset < 0 or offset + size > len(weights) or count * dtype.itemsize != size:
             raise CheckpointError(f"{where}: constant {layer.get('name')!r} does not fit the weights file")
         array = np.frombuffer(weights, dtype, count, offset).reshape(shape)

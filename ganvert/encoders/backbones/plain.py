@@ -15,6 +15,7 @@ __all__ = ["Plain", "PlainNarrow", "conv_bn"]
 
 def conv_bn(c_in: int, c_out: int) -> nn.Sequential:
     """Return a 3x3 convolution (Kaiming normal, fan out, as in BDInvert's release), BN, leaky ReLU 0.2."""
+    # No bias: BN subtracts it with the mean, and has its own.
     conv = nn.Conv2d(c_in, c_out, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(conv.weight, a=0.2, mode="fan_out")
     return nn.Sequential(conv, nn.BatchNorm2d(c_out), nn.LeakyReLU(0.2))
@@ -49,4 +50,5 @@ class Plain(Backbone):
 class PlainNarrow(Plain):
     """Our own, for CPUs: a quarter as wide, about a fourteenth of the work."""
 
+    # Work goes with products of widths: a sixteenth, but for the first layer, whose 3 channels stay.
     widths = (32, 64, 128)

@@ -21,6 +21,7 @@ def _conv(c_in: int, c_out: int, kernel: int, *, active: bool = True) -> nn.Sequ
     nn.init.normal_(conv.weight, std=1 / math.sqrt(c_in * kernel**2))
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)
+    # BN after the activation; the PyTorch release has it before.
     return nn.Sequential(conv, *([nn.LeakyReLU(0.2)] if active else []), nn.BatchNorm2d(c_out))
 
 
@@ -29,11 +30,13 @@ class _Block(nn.Module):
 
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
+        # Blocks only widen or keep the width, so that this is the input's; the release has the same rule.
         narrow = min(c_in, c_out)
         self.branch = nn.Sequential(_conv(c_in, narrow, 3), _conv(narrow, c_out, 3))
         self.around = nn.Identity() if c_in == c_out else _conv(c_in, c_out, 1, active=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        # Pooled first: branch and shortcut then work on a quarter of the pixels.
         x = F.avg_pool2d(x, 2)
         return self.branch(x) + self.around(x)
 

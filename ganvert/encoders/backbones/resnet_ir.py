@@ -28,6 +28,7 @@ class ResNetIR(Backbone):
 
     def __init__(self, *, channels: int, px: int, folder: Path | None) -> None:
         super().__init__(channels=channels, px=px, folder=folder)
+        # Stride 1: the network was made for faces of 112 px, which have no pixels to lose so early.
         self.stem = nn.Sequential(
             nn.Conv2d(channels, self.stem_width, 3, padding=1, bias=False),
             nn.BatchNorm2d(self.stem_width),

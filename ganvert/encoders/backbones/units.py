@@ -34,6 +34,8 @@ class IRUnit(nn.Module):
 
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__()
+        # BN first and nothing after the sum: the shortcut carries a stage's input through unchanged. PReLU has a slope
+        # per channel. The second convolution has the stride, so that the first sees all pixels.
         self.branch = nn.Sequential(
             nn.BatchNorm2d(c_in),
             nn.Conv2d(c_in, c_out, 3, padding=1, bias=False),
@@ -42,6 +44,7 @@ class IRUnit(nn.Module):
             nn.BatchNorm2d(c_out),
             SqueezeExcitation(c_out),
         )
+        # A pool over one pixel has no weights: it takes every `stride`-th pixel.
         self.around: nn.Module = nn.MaxPool2d(1, stride)
         if c_in != c_out:
             self.around = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride=stride, bias=False), nn.BatchNorm2d(c_out))

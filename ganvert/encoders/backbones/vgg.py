@@ -40,6 +40,7 @@ class VGGBackbone(Backbone):
         fine, coarse = [], []
         for part in images.split(3, dim=1):
             taps = model.net.forward(model.scaling_layer(part))
+            # taps[2], [3], [4] are relu3_3, relu4_3, relu5_3 of LPIPS; relu3_3 is pooled to the size of relu4_3.
             fine += [F.avg_pool2d(taps[2], 2) / _RMS[0], taps[3] / _RMS[1]]
             coarse += [taps[4] / _RMS[2]]
         return dict(zip(self.taps, (torch.cat(fine, dim=1), torch.cat(coarse, dim=1)), strict=True))

@@ -26,6 +26,7 @@ class BaseCodeHead(Head):
             UnsupportedError: the generator has no feature of that size.
         """
         super().__init__(generator, taps)
+        # The backbone divides by 8: a 16 px code needs an input of 128 px, an 8 px code one of 64 px.
         self.size, self.side = size, nearest(taps, size)
         width = width or taps[self.side]
         last = nn.Conv2d(width, point_of_size(generator, size).shape[0], 3, padding=1)

@@ -23,6 +23,7 @@ class FeatureHead(Head):
         """
         super().__init__(generator, taps)
         self.size, self.side = size, nearest(taps, size)
+        # The last layer is bare: activations of the generator are of either sign and any size.
         self.layers = nn.Sequential(
             nn.Conv2d(taps[self.side], width, 1),
             nn.LeakyReLU(0.2),

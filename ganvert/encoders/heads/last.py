@@ -21,6 +21,7 @@ class LastHead(Head):
     def __init__(self, generator: Generator, taps: dict[int, int], *, width: int = 512) -> None:
         """Build it with blocks of `width` hidden channels."""
         super().__init__(generator, taps)
+        # 16 px of an IR-50 at 256 px.
         self.side = min(taps)
         self.blocks = nn.ModuleList(
             StyleBlock(taps[self.side], self.side, width, generator.w_dim) for _ in range(generator.num_ws)

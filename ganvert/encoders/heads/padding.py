@@ -19,6 +19,7 @@ __all__ = ["PaddingHead"]
 def _centre(x: Tensor, size: int) -> Tensor:
     """Return the middle [..., size, size] of maps."""
     before = (x.shape[-1] - size) // 2
+    # An even number is cut off: 32 to 4 px, and 34 to 34, 18, 10 and 6 px.
     return x[..., before : before + size, before : before + size]
 
 
@@ -63,9 +64,11 @@ class PaddingHead(Head):
 
     def forward(self, taps: dict[int, Tensor]) -> Prediction:
         whole = resized(self.units(taps[self.side]), self.size)
+        # As in the release: bicubic, with aligned corners, so that the outermost pixels remain outermost.
         wide = F.interpolate(whole, size=(self.size + 2,) * 2, mode="bicubic", align_corners=True)
         prediction = {"const": self.own + self.gain * self.project(_centre(whole, self.middle))}
         for conv, layer in zip(self.convs, self.extract, strict=True):
-            # The convolution is 1x1: cropping before it gives the same as cropping after it, and is cheaper.
+            # The convolution is 1x1: cropping before it gives the same as cropping after it, and is cheaper. Only the
+            # ring is kept, because the generator overwrites the inside with its own activation.
             prediction[f"pad.{conv.name}"] = ring_of(layer(_centre(wide, conv.resolution + 2)))
         return prediction

@@ -25,5 +25,6 @@ class PooledHead(Head):
         self.rows = Rows(generator, SIDE**2 * sum(taps.values()), code=code)
 
     def forward(self, taps: dict[int, Tensor]) -> Prediction:
+        # With the four stages of IR-50: 64 + 128 + 256 + 512 = 960 channels, so 8640 numbers.
         means = [F.adaptive_avg_pool2d(x, SIDE).flatten(1) for x in taps.values()]
         return {"ws": self.rows(torch.cat(means, dim=1))}

@@ -26,4 +26,5 @@ class Rows(nn.Module):
         self.norm = nn.BatchNorm1d(outputs) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
+        # BN over all coordinates of all rows, before they become rows.
         return self.norm(self.linear(self.narrow(x))).unflatten(1, (self.num_ws, self.w_dim))

@@ -29,6 +29,7 @@ class StyleBlock(nn.Module):
         """Build it for `channels` at `side` px, with `width` hidden channels and `outputs` numbers."""
         super().__init__()
         layers: list[nn.Module] = []
+        # 16 px take four convolutions, 32 px five, 64 px six.
         for _ in range((side - 1).bit_length()):  # log2, rounded up where the side is not a power of two
             layers += [nn.Conv2d(channels, width, 3, stride=2, padding=1), nn.LeakyReLU(0.01)]
             channels = width

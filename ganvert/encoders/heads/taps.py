@@ -13,6 +13,7 @@ __all__ = ["nearest", "resized"]
 
 def nearest(sides: Iterable[int], size: int) -> int:
     """Return the side whose ratio to `size` is closest to 1; the finer of two that are equally close."""
+    # A factor of 2 is as far down as up, hence the logarithm; finer maps lose less, hence the sign.
     return min(sides, key=lambda side: (abs(math.log2(side / size)), -side))
 
 

@@ -62,6 +62,7 @@ class Tar(Source):
                 with opener(path, "rb") as packed, temporary.open("wb") as out:
                     while piece := packed.read(1 << 20):
                         out.write(piece)
+                # From before the archive was read, because it may change meanwhile.
                 os.utime(temporary, ns=(now, now))
             except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
                 if isinstance(error, OSError) and error.errno is not None:
@@ -76,6 +77,7 @@ class Tar(Source):
             with Path(self.path).open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
                 while (info := archive.next()) is not None:
                     archive.members.clear()  # type: ignore[attr-defined]  # it keeps every one otherwise
+                    # Links and devices have no bytes of their own.
                     if info.isreg() and (name := picture_name(info.name)):
                         yield Entry(_SPARSE if info.issparse() else f"{info.offset_data}:{info.size}", name)
                 file.seek(archive.offset)

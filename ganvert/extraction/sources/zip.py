@@ -54,6 +54,7 @@ class Zip(Source):
             raise PhotoError("encrypted in the archive; unpack it with its password and give the folder")
         if info.compress_type not in _METHODS:
             raise PhotoError(f"packed by method {info.compress_type}, which is not read here; pack it by deflate")
+        # The promised size, before unpacking a byte.
         check_size(info.file_size)
         try:
             with archive.open(info) as file:

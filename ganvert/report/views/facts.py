@@ -23,7 +23,7 @@ class Facts:
 
 
 def facts(run: Run) -> Facts:
-    """Count."""
+    """Count photographs, faces, methods and edits, and list the generators."""
     return Facts(
         photos=len(run.photos),
         aligned=run.inputs.aligned.num_rows,

@@ -47,6 +47,7 @@ def check_metric_name(name: str) -> tuple[Metric, int | None]:
     base, _, tail = name.rpartition("_")
     base, resolution = (base, int(tail)) if base and tail.isdecimal() else (name, None)
     entry = lookup(METRICS, base, "metric")
+    # A table of `lpips` without net and size could not be compared with anything: both belong to the name.
     if entry.resized != (resolution is not None) or resolution == 0:
         wanted = f"{base}_256 (or another resolution)" if entry.resized else base
         raise UnknownNameError(f"unknown metric {name!r}; write {wanted}")

@@ -83,6 +83,7 @@ class NamedMetric:
         if self.resolution is not None:
             if min(images.shape[2:]) < self.resolution:
                 raise ShapeError(f"{self.name}: the pictures are smaller than that, {list(images.shape)}")
+            # LPIPS and SSIM at 256 px depend on the filter that led there: area means are part of the convention.
             pair = [area_resize(pictures, self.resolution) for pictures in pair]
         return self.measure(*pair).double().cpu()
 

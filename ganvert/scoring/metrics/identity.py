@@ -28,6 +28,7 @@ def identity_measure(folder: Path) -> Callable[[Tensor, Tensor], Tensor]:
 
     def measure(images: Tensor, targets: Tensor) -> Tensor:
         pairs = zip(embedder.embed(to_pil(images)), embedder.embed(to_pil(targets)), strict=True)
+        # No face is no number, rather than the worst one: means are over pairs of two faces.
         distances = [math.nan if a is None or b is None else distance(a, b) for a, b in pairs]
         return torch.tensor(distances, dtype=torch.float64)
 

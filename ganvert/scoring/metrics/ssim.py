@@ -10,6 +10,7 @@ from ganvert.base.errors import ShapeError
 
 __all__ = ["ssim"]
 
+# Wang et al.'s window. Other libraries' defaults differ: scikit-image's is a uniform one of 7 x 7.
 SIGMA = 1.5  # of the Gaussian window; scikit-image cuts it off at 3.5 sigma, so it is 11 x 11
 RADIUS = 5
 
@@ -42,6 +43,7 @@ def _ssim_of_pair(image: Tensor, target: Tensor) -> float:
 
     # scikit-image averages over the windows that lie inside the picture. Mirrored by the radius, these are all pixels.
     border = ((0, 0), (RADIUS, RADIUS), (RADIUS, RADIUS))
+    # In [0, 255] but not rounded to eight bits.
     planes = ((picture.double() * 127.5 + 127.5).cpu().numpy() for picture in (image, target))
     padded = (np.pad(picture, border, mode="reflect") for picture in planes)
     return float(
