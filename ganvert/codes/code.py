@@ -62,6 +62,7 @@ class Code:
     @torch.no_grad()
     def draw(self) -> Tensor:
         """Draw the reconstruction [1, C, resolution, resolution], about [-1, 1]."""
+        # Bound once: a tuned generator is a whole network.
         space = self.space
         return space.generator.synthesize(self.with_noise(space.decode(self.variables)))
 
@@ -136,7 +137,8 @@ def codes_of_inversion(inversion: Inversion, image_ids: Sequence[str], method: s
         generator: the untuned generator it was found on.
     """
     weights = inversion.weights
-    # Rounded as in the file, so that a fresh picture and one from the table do not differ.
+    # Rounded to float16 as in the file, so that a fresh picture and one from the table do not differ. Differences are
+    # rounded, not weights: a difference is small beside its weight, and so is the error.
     keys = [first if weights[first] else None for first in tuning.first_of_each(weights)]
     return Codes(
         image_ids=list(image_ids),

@@ -31,7 +31,7 @@ def tuned_folder(path: Path) -> Path:
 
 
 def label_of(generator: Generator) -> str:
-    """Return a conditional generator's class as it stands in the metadata of codes; "" without one."""
+    """Return a conditional generator's class as the metadata of codes names it; "" without one."""
     return "" if generator.label is None else str(generator.label)
 
 
@@ -55,6 +55,7 @@ def read_codes(
         return stored.codes(tables.read(path, "codes", stored.columns))
     wanted = pa.array(list(dict.fromkeys(image_ids)), pa.string())
     parts = [
+        # Filtered piece by piece: a table of feature maps is larger than memory long before the wanted rows are.
         part.filter(pc.is_in(part.column("image_id"), wanted))
         for part in tables.batches(path, "codes", stored.columns, 4096)
     ]
@@ -107,7 +108,9 @@ class _StoredCodes:
             name: torch.from_numpy(tables.array(rows, name).astype(np.float32)).unflatten(1, shape)
             for name, shape in self.facts["shapes"].items()
         }
+        # Two digits in the name: alphabetical order is the order of the convolutions.
         noise = [variables.pop(name) for name in sorted(variables) if name.startswith(NOISE)]
+        # A table written with `skip` lacks variables on purpose.
         if not self.skipped:
             self.space.check(variables)
         image_ids, status, files = (rows.column(name).to_pylist() for name in ("image_id", "status", "tuned"))

@@ -174,6 +174,7 @@ def _steps_taken(trace: np.ndarray) -> np.ndarray:
 def _rows_of(value: Tensor, name: str, dtype: str, image_ids: Sequence[str]) -> np.ndarray:
     """Return a variable [N, *shape] as rows [N, size] of the type it is stored in."""
     flat = value.detach().cpu().flatten(1)
+    # Only overflow is an error here: numbers that were not finite before belong to an image marked as diverged.
     rows = flat.to(getattr(torch, dtype))
     if bad := [i for i in range(len(rows)) if not bool(rows[i].isfinite().all()) and bool(flat[i].isfinite().all())]:
         raise TableError(
@@ -190,6 +191,7 @@ def _save_tuned(folder: Path, inversion: Inversion, generator: str) -> list[str 
     firsts = tuning.first_of_each(inversion.weights)
     names: dict[int, str | None] = {}
     for first in set(firsts):
+        # Named by the hash of their content: images that were tuned together share one file.
         weights = tuning.compact(inversion.weights[first])
         names[first] = tuning.save(folder, weights, generator).name if weights else None
     return [names[first] for first in firsts]

@@ -97,6 +97,7 @@ class Direction:
 
     def step(self, amount: float) -> np.ndarray:
         """Return what is added to a code for `amount`: float32 [d]."""
+        # Multiplied in float64 and rounded once, to the precision of codes.
         return (self.vector * (self.unit * amount)).astype(np.float32)
 
     def row(self) -> dict[str, Any]:
@@ -191,6 +192,7 @@ def load_directions(path: Path, generator: Generator | None = None) -> dict[tupl
         check_owner(generator, owner, f"{path}: directions", remedy)
     for row in data.to_pylist():
         direction = Direction.from_row(row)
+        # One name for two directions would make an edit depend on which of them was written last.
         other = directions.setdefault((direction.name, direction.space), direction)
         if other is not direction:
             raise TableError(
@@ -221,6 +223,7 @@ def load_samples(path: Path) -> Samples:
         for name in data.column_names
         if name not in ("seed", "z", "w")
     }
+    # Float64 from here on: covariances and regressions sum over all samples.
     z, w = (tables.array(data, name).astype(np.float64) for name in ("z", "w"))
     return Samples(
         z=z, w=w, scores=scores, num_ws=int(metadata["num_ws"]), generator=str(metadata.get("generator", ""))
@@ -240,4 +243,6 @@ def row_range(first_row: int, last_row: int | None, num_ws: int, what: str) -> t
 
 def step_length(codes: np.ndarray, vector: np.ndarray) -> float:
     """Return the `unit` of a direction: the standard deviation of codes [N, d] along the unit vector [d]."""
+    # Of the samples and not of unit Euclidean length: W varies far more along its first principal component than along
+    # its last, and in Z every direction has a standard deviation of about 1.
     return float(np.std(codes @ vector, ddof=1))

@@ -51,6 +51,7 @@ def find_ganspace(inputs: FinderInputs, options: GanspaceOptions) -> list[Direct
     """
     samples = inputs.samples
     first, last = row_range(options.first_row, options.last_row, samples.num_ws, "ganspace")
+    # In W, because PCA of Z finds nothing: z is isotropic, and all of its directions have the same variance.
     vectors, variances = principal_components(samples.w)
     if options.components > len(vectors):
         raise ParamsError(
@@ -61,7 +62,10 @@ def find_ganspace(inputs: FinderInputs, options: GanspaceOptions) -> list[Direct
     if "z" in options.spaces:
         carry = carry_each if options.transfer == "each" else carry_jointly
         basis["z"] = carry(basis["w"], samples.w, samples.z)
+    # The unit is measured in the space that a direction moves: the deviation of a component in W says nothing about the
+    # direction of Z that predicts it.
     codes = {"w": samples.w, "z": samples.z}
+    # A direction of Z keeps the share of its component, by which both are ranked.
     share = variances / variances.sum()
     return [
         Direction(
@@ -80,18 +84,22 @@ def find_ganspace(inputs: FinderInputs, options: GanspaceOptions) -> list[Direct
 
 
 def principal_components(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """PCA of codes [N, d] in float64.
+    """Compute the PCA of codes [N, d] in float64.
 
     Returns:
         Unit rows [K, d] by falling variance, K = min(N - 1, d), and their variances [K] (divided by N - 1).
     """
     w = np.asarray(w, dtype=np.float64)
     centred = w - w.mean(axis=0)
+    # Centred samples span one dimension less than there are of them. Beyond it variances are 0 and directions
+    # arbitrary.
     count = min(len(w) - 1, w.shape[1])
     if count < 1:
         raise ParamsError(f"ganspace: wanted at least 2 samples, got {len(w)}")
     # eigh sorts by rising eigenvalue and puts eigenvectors into columns; directions are rows by falling variance.
     variances, columns = np.linalg.eigh(centred.T @ centred / (len(w) - 1))
     vectors = columns.T[::-1][:count]
+    # Otherwise the sign of a component, and with it the meaning of a positive amount, would depend on the LAPACK build.
     peaks = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1)[:, None], axis=1)
+    # Rounding can make the smallest eigenvalues of a covariance slightly negative.
     return vectors * np.sign(peaks), variances[::-1][:count].clip(min=0)

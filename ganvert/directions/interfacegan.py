@@ -101,9 +101,12 @@ def find_interfacegan(inputs: FinderInputs, options: InterfaceganOptions) -> lis
         UnknownNameError: the samples have no score of an attribute or condition.
     """
     samples = inputs.samples
+    # Conditions need a boundary too, even if no direction of their own is asked for.
     wanted = dict.fromkeys(options.attributes)
     for attribute in options.attributes.values():
         wanted |= dict.fromkeys(attribute.condition_on)
+    # Fitted in W for both spaces: attributes are separated better by hyperplanes there than in Z (Karras et al. 2019,
+    # section 4.2).
     boundaries = {
         name: fit_boundary(samples.w, lookup(samples.scores, name, "score"), name, options) for name in wanted
     }
@@ -125,10 +128,13 @@ def _direction(
     first, last = row_range(attribute.first_row, attribute.last_row, samples.num_ws, f"interfacegan {name}")
     normals = np.stack([boundaries[condition].normal for condition in (name, *attribute.condition_on)])
     held_out = boundaries[name].held_out
+    # The attribute comes first and its conditions after it: only the first normal is projected.
     codes, final, blind = samples.w, normals, normals
     if space == "z":
         # The figures want a direction that has not seen the held-out samples, but the transfer uses all of them.
         rest = ~held_out
+        # Carried first and projected afterwards: the regression does not keep right angles, so that a direction
+        # orthogonal to its conditions in W would not be so in Z.
         codes, final = samples.z, carry_each(normals, samples.w, samples.z)
         blind = carry_each(normals, samples.w[rest], samples.z[rest])
     vector, judged = project_out(final[0], final[1:]), project_out(blind[0], blind[1:])
@@ -158,7 +164,10 @@ def fit_boundary(w: np.ndarray, score: np.ndarray, name: str, options: Interface
     from sklearn.svm import SVC
 
     scored = np.flatnonzero(~np.isnan(score))
+    # Stable: equal scores stay in the order of the samples, on every machine.
     order = scored[np.argsort(score[scored], kind="stable")]
+    # Only the extremes are fitted. Between them a score tells little more than the noise of the predictor, and samples
+    # labelled by it would turn the hyperplane.
     count = int(len(order) * options.share if options.share <= 1 else options.share)
     count = min(count, len(order) // 2)
     if count < FEWEST:
@@ -167,16 +176,21 @@ def fit_boundary(w: np.ndarray, score: np.ndarray, name: str, options: Interface
             f"{count} at each end, wanted at least {FEWEST}; raise share or draw more samples"
         )
     low, middle, high = order[:count], order[count : len(order) - count], order[len(order) - count :]
+    # Samples of one score on both sides would be labelled by their order alone.
     if score[low[-1]] >= score[high[0]]:
         raise ParamsError(
             f"interfacegan {name}: the highest and the lowest {count} samples overlap at score {score[high[0]]:g}; "
             "lower share"
         )
     generator = np.random.default_rng(item_seed("interfacegan", name, options.seed))
+    # Both ends are sorted by score: without a shuffle, training would get the lowest of the low and the least high of
+    # the high. Each end is split by itself, so that both labels stay equally frequent.
     low, high = generator.permutation(low), generator.permutation(high)
     cut = int(count * TRAIN_SHARE)
     train = np.concatenate([low[:cut], high[:cut]])
     machine = SVC(kernel="linear", C=options.C).fit(w[train], np.repeat([0, 1], cut))
+    # libsvm's normal points towards label 1, the high scores. The intercept is dropped: it tells which side a code is
+    # on, and an edit moves along the normal from wherever the code is.
     normal = machine.coef_[0] / np.linalg.norm(machine.coef_[0])
 
     validation = np.concatenate([low[cut:], high[cut:]])
@@ -186,6 +200,7 @@ def fit_boundary(w: np.ndarray, score: np.ndarray, name: str, options: Interface
         label = score[middle] > (score[order[0]] + score[order[-1]]) / 2
         quality["remainder_accuracy"] = float((machine.predict(w[middle]) == label).mean())
     held_out = ~np.isnan(score)
+    # The middle counts as held out: figures on the chosen extremes alone would flatter.
     held_out[train] = False
     return Boundary(normal, held_out, quality)
 
@@ -203,6 +218,9 @@ def project_out(vector: np.ndarray, conditions: np.ndarray | Sequence[np.ndarray
         ParamsError: nothing of `vector` is left: it is a mix of the conditions.
     """
     if len(conditions):
+        # An orthonormal basis of the conditions gives the same projection as the formula, without the inverse of B B^T,
+        # whose condition number is that of B squared: correlated conditions, such as age and glasses, are far from
+        # orthogonal.
         basis, _ = np.linalg.qr(np.asarray(conditions, dtype=np.float64).T)
         # Twice: one pass leaves rounding errors as large as the part that was removed times the precision.
         rest = vector - basis @ (basis.T @ vector)
@@ -210,6 +228,8 @@ def project_out(vector: np.ndarray, conditions: np.ndarray | Sequence[np.ndarray
     else:
         rest = vector
     length = np.linalg.norm(rest)
+    # Of a vector that is a mix of the conditions, rounding leaves about 1e-16 of its length; normalising that would
+    # give a random direction.
     if length < 1e-6 * np.linalg.norm(vector):
         raise ParamsError("condition_on: nothing is left of the direction once the conditions are projected out")
     return rest / length
@@ -223,5 +243,6 @@ def _response(vector: np.ndarray, codes: np.ndarray, rows: np.ndarray, score: np
     correlation = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
     return {
         "correlation": float(correlation),
+        # The slope of the regression line, times the length of a step of amount 1.
         "change_per_unit": float(covariance[0, 1] / covariance[0, 0] * step_length(codes, vector)),
     }

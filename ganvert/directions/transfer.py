@@ -29,6 +29,8 @@ def carry_each(vectors: np.ndarray, w: np.ndarray, z: np.ndarray) -> np.ndarray:
         ShapeError: shapes do not go together, or a direction along which the samples do not vary.
     """
     coordinates = _coordinates(vectors, w, z)
+    # The divisor only scales a row, and rows become unit vectors. z needs no centring: the coordinates of one direction
+    # sum to 0, so that a constant added to every z cancels.
     return _unit(coordinates.T @ np.asarray(z, dtype=np.float64))
 
 
@@ -42,11 +44,14 @@ def carry_jointly(vectors: np.ndarray, w: np.ndarray, z: np.ndarray) -> np.ndarr
     coordinates = _coordinates(vectors, w, z)
     if len(coordinates) < coordinates.shape[1]:
         raise ShapeError(f"transfer: {coordinates.shape[1]} directions at once need as many samples, got {len(z)}")
+    # The division scales the solution's rows, which are normalised anyway. It matters for rounding: the deviations
+    # along principal components differ by orders of magnitude.
     solution, *_ = np.linalg.lstsq(coordinates / coordinates.std(axis=0), np.asarray(z, dtype=np.float64), rcond=None)
     return _unit(solution)
 
 
 def _coordinates(vectors: np.ndarray, w: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Return the samples' coordinates x along the directions, [N, K] in float64; each column sums to 0."""
     if vectors.ndim != 2 or w.ndim != 2 or vectors.shape[1] != w.shape[1] or len(w) != len(z):
         raise ShapeError(
             "transfer: wanted vectors [K, w_dim], w [N, w_dim], z [N, z_dim], "
@@ -54,6 +59,7 @@ def _coordinates(vectors: np.ndarray, w: np.ndarray, z: np.ndarray) -> np.ndarra
         )
     w = np.asarray(w, dtype=np.float64)
     coordinates = (w - w.mean(axis=0)) @ np.asarray(vectors, dtype=np.float64).T
+    # Such a coordinate predicts nothing: its row would be 0 / 0.
     if not (coordinates.std(axis=0) > 0).all():
         raise ShapeError("transfer: the samples do not vary along one of the directions; give more samples")
     return coordinates

@@ -53,6 +53,7 @@ class Discriminator(nn.Module, ABC):
             UnsupportedError: labels for a network without classes, or none for one with classes.
         """
         check_shape(images, (None, self.image_channels, self.resolution, self.resolution), "images")
+        # A smaller group at the end would have statistics that the network was not trained with.
         if group < 1 or len(images) % group:
             raise ShapeError(f"images: wanted groups of {group}, got {len(images)}")
         if not self.label_dim:
@@ -73,6 +74,7 @@ class Discriminator(nn.Module, ABC):
 
     def fingerprint(self) -> str:
         """Return sha256 over architecture, and names, shapes and values of all weights."""
+        # By name, so that the order of tensors in a file does not matter.
         digest = hashlib.sha256(self.architecture.encode())
         for name, value in sorted(self.state_dict().items()):
             digest.update(f"{name}{tuple(value.shape)}".encode())

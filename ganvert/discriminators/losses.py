@@ -46,6 +46,11 @@ def r1_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tenso
     Returns:
         [N]; in groups of more than one image the gradient is that of the group's sum.
     """
+    # Only at real images: at the equilibrium the discriminator is constant there, so that the penalty costs nothing and
+    # does not shift it.
     at = real.detach().requires_grad_()
+    # The sum of the batch, because each logit depends on its own image only: its gradient holds that of every image.
+    # The graph is kept, since training differentiates the penalty itself.
     (gradient,) = torch.autograd.grad(discriminator(at).sum(), at, create_graph=True)
+    # The sum over pixels, as in the paper, and not their mean: gamma therefore depends on the resolution.
     return gradient.square().sum(dim=(1, 2, 3))

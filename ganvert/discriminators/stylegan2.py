@@ -26,6 +26,7 @@ __all__ = ["StyleGAN2Discriminator", "fresh"]
 
 
 def _blurred(x: Tensor, blur: Tensor, padding: int, stride: int = 1) -> Tensor:
+    """Blur every channel by itself; with stride 2 only the pixels that remain are computed."""
     channels = x.shape[1]
     return F.conv2d(x, blur.expand(channels, 1, 4, 4), stride=stride, padding=padding, groups=channels)
 
@@ -47,6 +48,7 @@ class Conv(nn.Module):
         scale = gain * math.sqrt(2)
         weight = self.weight * (self.weight_gain * scale)
         x = F.leaky_relu(F.conv2d(x, weight, self.bias * scale, stride=1 + self.down, padding=padding), SLOPE)
+        # NVlabs clamp after the gain, so that the limit scales with it.
         return x if self.clamp is None else x.clamp(-self.clamp * gain, self.clamp * gain)
 
 
@@ -59,6 +61,7 @@ class Skip(nn.Module):
         self.gain = math.sqrt(0.5 / inputs)  # sqrt(1/2): a sum of two branches of unit variance keeps it
 
     def forward(self, x: Tensor, blur: Tensor) -> Tensor:
+        # Four taps with padding 1 and stride 2: h px become h / 2.
         return F.conv2d(_blurred(x, blur, padding=1, stride=2), self.weight * self.gain)
 
 
@@ -74,6 +77,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, blur: Tensor) -> Tensor:
         x = x if self.fromrgb is None else self.fromrgb(x, blur)
+        # sqrt(1/2) for the other branch, as in Skip.
         return self.skip(x, blur) + self.conv1(self.conv0(x, blur), blur, gain=math.sqrt(0.5))
 
 
@@ -81,7 +85,7 @@ class Verdict(nn.Module):
     """The last layers, at 4 px: how much the images of a group vary, one convolution, two dense layers."""
 
     def __init__(self, channels: int, variety: int, outputs: int, clamp: float | None) -> None:
-        """`variety` is the number of standard deviations that are appended as channels."""
+        """Build the layers; `variety` is the number of standard deviations that are appended as channels."""
         super().__init__()
         self.variety = variety
         self.conv = Conv(channels + variety, channels, 3, clamp=clamp)
@@ -90,6 +94,7 @@ class Verdict(nn.Module):
 
     def forward(self, x: Tensor, blur: Tensor, group: int) -> Tensor:
         if self.variety:
+            # With a group of one there is no variation to measure, and the channels hold 1e-4 throughout.
             x = torch.cat([x, minibatch_deviation(x, group, self.variety).expand(-1, -1, *x.shape[2:])], dim=1)
         x = self.fc(self.conv(x, blur).flatten(1))  # channel by channel, then row by row, as in NVlabs' weights
         return self.out(F.leaky_relu(x, SLOPE) * math.sqrt(2))
@@ -109,6 +114,8 @@ def minibatch_deviation(x: Tensor, group: int, count: int) -> Tensor:
     # [groups, group, count, C / count, h, w]: a group's images stand in a row. (NVlabs take every n-th of the batch.)
     parts = x.unflatten(1, (count, -1)).unflatten(0, (-1, group))
     deviation = (parts.var(dim=1, unbiased=False) + 1e-8).sqrt().mean(dim=(2, 3, 4))
+    # Every image of a group gets the number, as a channel: real groups vary, and a generator that draws one face for
+    # all codes is found out.
     return deviation.repeat_interleave(group, dim=0)[:, :, None, None]
 
 

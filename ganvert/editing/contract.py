@@ -91,6 +91,8 @@ class Edit(ABC):
             UnsupportedError: the reference images have other generators, where one generator has to draw both.
         """
 
+    # Three checks, from the cheapest to the dearest: the request when parameters are read, the space before any image
+    # is inverted, the inputs before anything is drawn.
     def check_request(self, *, directions: int, references: int, mask: bool) -> None:
         """Refuse a request whose inputs are not those that the edit needs; no generator is required yet.
 
@@ -108,6 +110,7 @@ class Edit(ABC):
                 f"wanted {len(needs.references)} reference images ({roles}), got {references}; "
                 "name photographs of the run (references: [a.jpg])"
             )
+        # An input left over is an error too: whoever names a mask expects it to act.
         if mask is not needs.mask:
             remedy = "name a picture (mask: NAME)" if needs.mask else "leave it out"
             raise ParamsError(f"wanted {'a' if needs.mask else 'no'} mask; {remedy}")
@@ -120,6 +123,8 @@ class Edit(ABC):
         """
         names_of(space, self.needs.part)
         for direction in directions:
+            # z and w usually have the same length, so that adding the wrong one raises no error and gives a wrong
+            # picture.
             if direction.space != space.direction_space:
                 raise UnsupportedError(
                     f"direction {direction.name!r} lives in {direction.space}, {space.name} codes move in "

@@ -30,6 +30,7 @@ def _composed(space: Space) -> Composed:
 
 #: Part of a code -> function(space) -> the names of its variables
 PARTS: Mapping[str, Callable[[Space], list[str]]] = {
+    # Functions, so that a space without parts raises its error only when a part is asked for.
     "all": lambda space: list(space.shapes),
     "own": lambda space: list(_composed(space).own_shapes),
     "detail": lambda space: list(_composed(space).detail.shapes),
@@ -72,4 +73,5 @@ def mean_code(space: Space, n: int = 1) -> Variables:
         UnsupportedError: the space has no map from ws to its codes (Z).
     """
     generator = space.generator
+    # The "fixed constants" from which PadInv interpolates the padding (supplement, section D).
     return space.from_ws(generator.w_avg.expand(n, generator.num_ws, -1))

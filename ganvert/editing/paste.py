@@ -17,6 +17,8 @@ __all__ = ["PasteOptions", "paste_edit"]
 class PasteOptions:
     """How an edited crop goes back into its photograph (see :func:`ganvert.faces.paste`)."""
 
+    # What the inversion got wrong is in both crops and cancels in the difference, so that the photograph keeps its own
+    # details. It needs a reconstruction that lies exactly on the face.
     mode: Literal["replace", "difference"] = "difference"
     feather: float = 0.1
     colour_match: bool = False

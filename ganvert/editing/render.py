@@ -20,4 +20,5 @@ def draw_edit(edit: Edit, inputs: EditInputs, amount: float) -> Image.Image:
     """
     edit.check(inputs, amount)
     synthesis_input = edit.apply(inputs, amount)
+    # The image's own generator: where it was tuned, the code means this picture to no other.
     return to_pil(inputs.code.space.generator.synthesize(synthesis_input))[0]

@@ -43,8 +43,10 @@ class EditSpec:
             check_amount(amount)
         if set(self.pasted) - set(self.amounts):
             raise ParamsError(f"pasted: {self.pasted} holds amounts that are not in amounts {self.amounts}")
+        # Built and thrown away: a wrong option is reported when parameters are read, not in the last stage.
         edit = self.make()
         size = len(edit.needs.references)
+        # Six references of a pair-based edit are three edits: what is checked is one of them.
         fits = size and self.references and len(self.references) % size == 0
         try:
             edit.check_request(

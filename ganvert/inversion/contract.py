@@ -61,7 +61,7 @@ class Context:
 
     @cached_property
     def engine(self) -> Engine:
-        """The generator at the speed that is asked for; made once, so that what it measures holds for all batches."""
+        """The generator at the requested speed; made once, so that what it measures holds for all batches."""
         return Engine(self.generator, self.speed)
 
     def require_encoder(self) -> Encoder | JointEncoder:
@@ -94,6 +94,7 @@ class Batch:
             raise ShapeError(f"batch: {len(self.targets)} images need as many seeds, got {len(self.seeds)}")
         if self.image_ids and len(self.image_ids) != len(self.targets):
             raise ShapeError(f"batch: {len(self.targets)} images need as many ids, got {len(self.image_ids)}")
+        # A single nan would make every objective nan and pass for divergence of the method.
         bad = [i for i, image in enumerate(self.targets) if not image.isfinite().all()]
         if bad:
             names = [self.image_ids[i] if self.image_ids else str(i) for i in bad]
@@ -185,5 +186,6 @@ def part_of(on_step: OnStep | None, done: int, size: int, total: int) -> OnStep 
 
 def fingerprint_of(options: Any) -> str:
     """Return 16 hex digits that name a set of options: a dataclass, or a mapping of JSON values."""
+    # Sorted keys: the order in which options are written in a file does not matter.
     text = json.dumps(options if isinstance(options, dict) else dataclasses.asdict(options), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

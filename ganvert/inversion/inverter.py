@@ -77,7 +77,7 @@ class Preset:
 
     @property
     def together(self) -> bool:
-        """Whether it wants all photographs of a run in one batch."""
+        """Whether it needs all photographs of a run in one batch."""
         return bool(getattr(self.options, "together", False))
 
     @property

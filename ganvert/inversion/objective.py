@@ -90,9 +90,12 @@ class Objective:
         for term in terms:
             size = min(size for size in (batch.targets.shape[-1], term.resolution, limit) if size)
             loss = LOSSES[term.loss](context.folder, batch.targets.device)
+            # The same filter for image and target. LPIPS changes by several per cent from one filter to another.
             target, mask = area_resize(_target(term, batch, context), size), _mask(term, batch, context)
             if mask is not None:
                 mask = area_resize(mask, size).expand(len(batch), -1, -1, -1)
+                # The target is masked at its reduced size like the image: resizing a masked image would give another
+                # border.
                 target = target * mask
             # Float32 even under autocast: differences from them are then float32 too, and bfloat16 has only 8 bits.
             prepared = _map_tensors(lambda parts: parts[0].float(), loss.prepare(target))
@@ -105,6 +108,7 @@ class Objective:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return weighted sums [N] for images [N, 1 or 3, h, w] in [-1, 1] of :attr:`px` or more."""
+        # Terms of one resolution share the resized image, and its part of the backward pass.
         sizes: dict[int, Tensor] = {}
         total = images.new_zeros(len(images))
         for line in self.lines:
@@ -163,5 +167,6 @@ def _mask(term: Term, batch: Batch, context: Context) -> Tensor | None:
     if term.mask is None:
         return None
     masks = open_inputs(input_files(context.inputs, term.mask, batch.image_ids), batch.targets.shape[-1])
+    # Pixels come in [-1, 1]; a weight is in [0, 1].
     white = from_pil([mask.convert("L") for mask in masks])[:, :1].add(1).div(2).to(batch.targets)
     return 1 - white if term.outside else white

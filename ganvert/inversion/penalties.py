@@ -42,16 +42,21 @@ class Penalised:
         """The coded rows of ws, [N, rows, w_dim]; UnsupportedError in S."""
         if self.synthesis_input.ws is None or self.synthesis_input.styles:
             raise UnsupportedError(f"this penalty is for ws, which space {self.space.name!r} has none of")
+        # Rows that a feature map hides do not count. (BDInvert's code penalises all 18.)
         return self.synthesis_input.ws[:, self.space.first_coded :]
 
 
 def _w_norm(code: Penalised) -> Tensor:
     """Return the distance from the mean code."""
+    # Mean squares, as all penalties here. pSp and PadInv take the norm of the whole code, so that their weights do not
+    # carry over.
     return (code.ws - code.space.generator.w_avg).square().mean(dim=(1, 2))
 
 
 def _delta(code: Penalised) -> Tensor:
     """Return the spread of the rows around their mean, 0 in W (the aim of e4e's delta loss, Tov et al. 2021)."""
+    # e4e's encoder has a base row, and its loss sums the lengths of the offsets from it; a code that is optimised has
+    # no base, and its mean row stands in.
     return (code.ws - code.ws.mean(dim=1, keepdim=True)).square().mean(dim=(1, 2))
 
 
@@ -63,6 +68,8 @@ def _pn(code: Penalised) -> Tensor:
 
 def _encoded(code: Penalised) -> Tensor:
     """Return the coded rows that the encoder predicts for the images, differentiable through encoder and generator."""
+    # The encoder sees what the generator draws, not the photograph: the code is asked to be one that this image leads
+    # back to (the "in-domain" of IDInvert).
     encoder = code.context.require_encoder()
     return encoder.rows(area_resize(as_rgb(code.images), encoder.input_px))[:, code.space.first_coded :]
 
@@ -74,6 +81,7 @@ def _encoder(code: Penalised) -> Tensor:
 
 def _encoder_start(code: Penalised) -> Tensor:
     """Return the distance of the first code from what the encoder predicts for the present image (Chai et al. 2021)."""
+    # Here the code itself is not held back: only its image is asked to encode to where the search began.
     started = dataclasses.replace(code, synthesis_input=code.space.decode(code.start))
     return (started.ws - _encoded(code)).square().mean(dim=(1, 2))
 
@@ -86,6 +94,8 @@ def _base(code: Penalised) -> Tensor:
     """
     if "f" not in code.variables:
         raise UnsupportedError(f"the penalty 'base' is for a feature map, which space {code.space.name!r} has none of")
+    # A feature map could draw nearly any image. Near f0 it stays one that the later layers, and edits of their rows,
+    # can work with.
     return (code.variables["f"] - code.start["f"]).square().mean(dim=(1, 2, 3))
 
 

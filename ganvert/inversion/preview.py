@@ -97,6 +97,8 @@ class Preview:
     def fit(self, synthesis_input: SynthesisInput) -> list[Fitted]:
         """Draw the full images of N codes once and fit every image's own map to them."""
         images, activations = self._synthesis.run(synthesis_input, read=[self.point], px=self.resolution)
+        # Every image has a map of its own: the layers that it replaces are modulated by styles, which belong to the
+        # code.
         targets = area_resize(images, self.resolution)
         # Ridge regression, one row for each position: columns A, pixels Y, map = (A'A + ridge I)^-1 A'Y.
         columns = _columns(activations[self.point])  # [N, positions, channels + 1]
@@ -111,6 +113,8 @@ class Preview:
         fitted = []
         for left, rhs, activation, target in systems:
             solution = torch.linalg.solve(left, rhs).to(columns)
+            # The residual does not depend on the code, and so adds nothing to the gradient. It makes the image exact
+            # where it was fitted: losses then start from the true differences, not from those of a blurred stand-in.
             fitted.append(Fitted(solution, target - _linear(activation, solution)))
         return fitted
 

@@ -113,6 +113,7 @@ def _load_judge(preset: Preset, generator: Generator) -> Discriminator | None:
 
 def targets_of(crops: Sequence[Crop], generator: Generator) -> Tensor:
     """Return crops as the generator could draw them (:func:`as_drawn`): [N, 3, h, h] in [-1, 1], on its device."""
+    # One crop after the other: photographs of a run may have different sizes.
     size, channels = generator.resolution, generator.image_channels
     images = torch.cat([as_drawn(from_pil([crop.image]), channels, size) for crop in crops])
     return images.to(generator.w_avg.device)

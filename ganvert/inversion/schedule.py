@@ -33,6 +33,7 @@ def scheduled_rate(step: int, options: Schedule) -> float:
     """
     t = step / options.steps
     height = 1.0
+    # 0.25 and 0.05 in the projector, for the fall and the rise.
     if options.ramp_down:
         fall = min(1.0, (1.0 - t) / options.ramp_down)
         height *= 0.5 - 0.5 * math.cos(math.pi * fall)

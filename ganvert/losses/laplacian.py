@@ -63,5 +63,7 @@ class Laplacian(Mse):
 
     def __call__(self, image: Tensor, prepared: Tensor) -> Tensor:
         bands = laplacian_pyramid(image - prepared)  # linear: the pyramid of a difference is that of both, subtracted
+        # Band j has 4^-j as many numbers as the finest. The mean of a band times 4^-j is therefore its sum, over one
+        # and the same number for all bands: every coefficient of the pyramid counts the same.
         weights = image.new_tensor([4.0**-j for j in range(len(bands))])
         return torch.stack([band.abs().mean(dim=(1, 2, 3)) for band in bands], dim=1) @ (weights / weights.sum())

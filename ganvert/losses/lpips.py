@@ -64,6 +64,7 @@ class Lpips(nn.Module):
             import lpips
 
             # The package contains its linear heads. It would download the backbone, which comes from our assets.
+            # The heads are those of v0.1, its default; v0.0 had a bug and did not normalise its input.
             self.model = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
         trunk = load_file(weights)
         convolutions = [module for module in self.model.net.modules() if isinstance(module, nn.Conv2d)]
@@ -81,14 +82,19 @@ class Lpips(nn.Module):
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Return backbone features of images [N, 3, h, w], with unit length at every pixel, one tensor per tap."""
+        # ImageNet's mean and deviation, (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225), for images in [-1, 1]: the
+        # package subtracts 2 mean - 1 and divides by 2 deviation.
         taps = self.model.net.forward(self.model.scaling_layer(images))
         # The package adds 1e-10 to the root; inside it, the gradient at features of length 0 is finite too.
         return [tap / (tap.square().sum(dim=1, keepdim=True) + 1e-20).sqrt() for tap in taps]
 
     def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
         """Return LPIPS [N] of two lists of features (:meth:`features`): equation 1 of the paper."""
+        # A head is dropout, which does nothing after training, and a 1x1 convolution without bias. Its weights are not
+        # negative, so that the result is a distance.
         heads = [head.model[-1].weight for head in self.model.lins]
         layers = [
+            # The mean over positions comes first: the head is linear, and then has one number for each channel.
             ((x - y).square().mean(dim=(2, 3)) * head.flatten()).sum(dim=1)
             for x, y, head in zip(a, b, heads, strict=True)
         ]

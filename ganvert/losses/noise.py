@@ -22,6 +22,8 @@ def noise_penalty(maps: Sequence[Tensor]) -> Tensor:
     Returns:
         [N], the sum over maps, levels and both axes.
     """
+    # Squared after the mean: the mean of n times its neighbour is the correlation, positive or negative, and only 0 is
+    # white.
     total = maps[0].new_zeros(len(maps[0]))
     for noise in maps:
         level = noise
@@ -39,5 +41,6 @@ def noise_penalty(maps: Sequence[Tensor]) -> Tensor:
 def normalise_noise_(maps: Sequence[Tensor]) -> None:
     """Give every map of every image zero mean and unit RMS, in place; maps are [N, 1, h, h]."""
     for noise in maps:
+        # Without it the penalty has an easy minimum: maps that are 0.
         noise -= noise.mean(dim=(1, 2, 3), keepdim=True)
         noise *= noise.square().mean(dim=(1, 2, 3), keepdim=True).rsqrt()

@@ -55,7 +55,9 @@ class VggLoss(Loss[list[Tensor]]):
     def __init__(self, folder: Path | None, device: torch.device) -> None:
         vgg = load_lpips("vgg", folder, device).model
         self.scaling = vgg.scaling_layer
+        # The LPIPS package cuts torchvision's `features` into five slices; in a row they are numbered as there.
         layers = [layer for i in range(1, 6) for layer in getattr(vgg.net, f"slice{i}").children()]
+        # Layers behind the last tap would be computed for nothing.
         self.layers = layers[: self.taps[-1] + 1]
 
     def _features(self, images: Tensor) -> list[Tensor]:
@@ -79,12 +81,14 @@ class VggLoss(Loss[list[Tensor]]):
 class Image2StyleganPerceptual(VggLoss):
     """The perceptual loss of Image2StyleGAN (Abdal et al. 2019, eq. 2): conv1_1, conv1_2, conv3_2, conv4_2."""
 
+    # Of torchvision: conv1_1 is 0, conv1_2 2, conv3_2 12 and conv4_2 19; the ReLUs and poolings between count too.
     taps = (0, 2, 12, 19)
 
 
 class Image2StyleganPlusPlusPerceptual(VggLoss):
     """The perceptual loss of Image2StyleGAN++ (Abdal et al. 2020): conv1_1, conv1_2, conv2_2, conv3_3."""
 
+    # conv2_2 is 7 and conv3_3 14.
     taps = (0, 2, 7, 14)
 
 
@@ -97,6 +101,7 @@ class IdInvertPerceptual(VggLoss):
     5e-5 * (255 * 0.226)^2 = 0.166.
     """
 
+    # conv4_3 is 21, its ReLU 22.
     taps = (22,)
 
 
@@ -119,4 +124,5 @@ class Gram(VggLoss):
 def gram(features: Tensor) -> Tensor:
     """Return Gram matrices [N, C, C] of features [N, C, h, w], divided by C h w."""
     flat = features.flatten(2)
+    # Positions are summed over: which features occur together remains, where they do is lost.
     return flat @ flat.transpose(1, 2) / (flat.shape[1] * flat.shape[2])

@@ -23,6 +23,7 @@ def normalise(x: Tensor) -> Tensor:
 
     Rows of z then lie on the sphere of radius sqrt(dim); their length before has no effect on the image.
     """
+    # NVlabs' epsilon. Beside a mean square of 1 it is lost in float32; it keeps a z of zeros from becoming nan.
     return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
 
 
@@ -133,6 +134,7 @@ class MappingNetwork(nn.Module):
         if labels is None:
             x = normalise(z)
         elif self.labels == "embed":
+            # Each by itself: z keeps the length that it has in an unconditional network, whatever the label.
             x = torch.cat([normalise(z), normalise(self.embed(labels))], dim=1)
         else:
             x = normalise(torch.cat([z, labels @ self.label_weight], dim=1))

@@ -37,6 +37,8 @@ def demodulation(weight: Tensor, style: Tensor, epsilon: float) -> Tensor:
     Returns:
         [N, out].
     """
+    # The norm is the standard deviation of an output whose inputs are independent and of unit variance. It depends on
+    # weights and style only: unlike an instance norm it needs no pass over the feature map.
     return (style.square() @ weight.square().sum(dim=(2, 3)).t() + epsilon).rsqrt()
 
 
@@ -53,6 +55,7 @@ def modulated_conv(x: Tensor, weight: Tensor, style: Tensor, padding: Tensor | N
     Returns:
         [N, out, h, w].
     """
+    # Before the padding is inserted, which the style then does not reach.
     x = x * style[:, :, None, None]
     return F.conv2d(x, weight, padding=1) if padding is None else F.conv2d(insert_into(padding, x), weight)
 
@@ -72,7 +75,7 @@ def modulated_up_conv(x: Tensor, weight: Tensor, style: Tensor, blur: Tensor) ->
     Returns:
         [N, out, 2h, 2w].
     """
-    # PyTorch wants [in, out, k, k] here. The result is [2h + 1, 2w + 1]; the blur with padding 1 takes one off again.
+    # PyTorch expects [in, out, k, k] here. The result is [2h + 1, 2w + 1]; the blur with padding 1 takes one off again.
     x = F.conv_transpose2d(x * style[:, :, None, None], weight.transpose(0, 1), stride=2)
     channels = len(weight)
     return F.conv2d(x, blur.expand(channels, 1, 4, 4), padding=1, groups=channels)
@@ -92,10 +95,12 @@ def modulated_pointwise(x: Tensor, weight: Tensor, bias: Tensor, style: Tensor) 
     Returns:
         [N, out, h, w].
     """
+    # Not demodulated: colours have a meaning in absolute terms, and a style may brighten or fade them.
     return torch.baddbmm(bias[:, None], weight * style.unsqueeze(1), x.flatten(2)).unflatten(2, x.shape[2:])
 
 
 def upsample(x: Tensor, blur: Tensor) -> Tensor:
     """Enlarge [N, c, h, w] to [N, c, 2h, 2w]: zeros between the pixels, then the blur (zeros outside the border)."""
     channels = x.shape[1]
+    # (h - 1) * 2 - 2 * 1 + 4 = 2 h pixels.
     return F.conv_transpose2d(x, blur.expand(channels, 1, 4, 4), stride=2, padding=1, groups=channels)

@@ -94,6 +94,7 @@ class Space(ABC):
     @property
     def takes(self) -> tuple[str, ...]:
         """Parts of an encoder's prediction that the space uses, any of which is enough (default: rows of ws)."""
+        # Encoders predict ws, never z: the mapping network has no inverse.
         return ("ws",) if self.starts_from_ws else ()
 
     def adopt(self, prediction: Mapping[str, Tensor], seeds: Sequence[int], detail: DetailInit = "ws") -> Variables:
@@ -132,6 +133,7 @@ class Space(ABC):
             if len(value) != len(seeds):
                 raise ShapeError(f"{self.name}: predicted {name!r} of {len(value)} images, wanted {len(seeds)} (seeds)")
         generator = self.generator
+        # The mean code stands in for rows that are not predicted, as by an encoder of feature maps alone.
         return {"ws": generator.w_avg.expand(len(seeds), generator.num_ws, -1), **parts}
 
     def part_shape(self, name: str) -> tuple[int, ...]:
@@ -190,6 +192,7 @@ class Space(ABC):
     def between(self, name: str, a: Tensor, b: Tensor, t: float) -> Tensor:
         """Interpolate the variable `name` (default: along a straight line)."""
         del name
+        # Unlike a + t (b - a), lerp is exact at t = 1 too.
         return torch.lerp(a, b, t)
 
     def whole(self, rows: Tensor) -> Tensor:

@@ -45,6 +45,7 @@ class Composed(Space):
         raise UnsupportedError(f"space {self.name!r} has no ws: {own} cannot be expressed in ws")
 
     def decode(self, variables: Mapping[str, Tensor]) -> SynthesisInput:
+        # The detail space decides ws or styles; features and padding are inputs of their own beside them.
         return self.add(self.detail.decode(self._details(variables)), variables)
 
     def move(
@@ -53,10 +54,13 @@ class Composed(Space):
         return self.add(self.detail.move(self._details(variables), moves, how), variables)
 
     def retract_(self, variables: Variables) -> None:
+        # The mapping is new, its tensors are not: what happens in place reaches the code.
         self.detail.retract_(self._details(variables))
 
     def between(self, name: str, a: Tensor, b: Tensor, t: float) -> Tensor:
         if name in self.own_shapes:
+            # A feature map or padding has no known manifold: a straight line is all there is, without a promise that
+            # what lies on it looks real.
             return super().between(name, a, b, t)
         return self.detail.between(name, a, b, t)
 

@@ -79,15 +79,19 @@ class Feature(Composed):
         feature = parts.get(self.takes[0])
         if feature is None:
             feature = self._feature(parts["ws"])
+        # A copy, so that an optimisation in place does not write into the prediction.
         return {"f": feature.clone(), **self._rows(parts["ws"], seeds, detail)}
 
     def add(self, synthesis_input: SynthesisInput, variables: Mapping[str, Tensor]) -> SynthesisInput:
+        # Everything coarser is skipped: in StyleGAN2 also the image that coarser toRGB layers have summed up, which
+        # starts anew at this resolution (BDInvert).
         return dataclasses.replace(synthesis_input, features={self.point.name: variables["f"]})
 
     def _rows(self, ws: Tensor, seeds: Sequence[int], detail: DetailInit) -> Variables:
         """Return the start of the detail variables."""
         if detail == "random" or (detail == "ws" and not self.detail.starts_from_ws):
             return self.detail.from_random(seeds)
+        # BDInvert starts the rows at the mean code, F/Z+ at random: their encoder predicts the feature alone.
         mean = self.generator.w_avg.expand(len(ws), self.generator.num_ws, -1)
         return self.detail.from_ws(ws if detail == "ws" else mean)
 
@@ -109,6 +113,8 @@ class FeatureStyle(Feature):
     hides = False
 
     def from_random(self, seeds: Sequence[int]) -> Variables:
+        # Feature and rows must belong together here: a direction moves the feature by what it changes in that of the
+        # rows.
         rows = self.detail.from_random(seeds)
         return {"f": self._feature_of(self.detail.decode(rows)).clone(), **rows}
 
@@ -117,5 +123,7 @@ class FeatureStyle(Feature):
     ) -> SynthesisInput:
         rows = self._details(variables)
         moved = self.detail.move(rows, moves, how)
+        # A difference of two features that the generator itself makes: what the code's own feature has beyond them
+        # stays.
         change = self._feature_of(moved) - self._feature_of(self.detail.decode(rows))
         return self.add(moved, {**variables, "f": variables["f"] + change})

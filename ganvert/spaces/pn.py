@@ -23,6 +23,7 @@ class PNPlus(WPlus):
         return {"v": (self.rows, self.generator.w_dim)}
 
     def from_ws(self, ws: Tensor) -> Variables:
+        # The same statistics for every row: the mapping network has one distribution of w, whichever layer reads it.
         return {"v": prior(self.generator).whiten(ws[:, self.first_row :])}
 
     def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:
@@ -39,6 +40,7 @@ class PN(PNPlus):
         return {"v": (1, self.generator.w_dim)}
 
     def from_ws(self, ws: Tensor) -> Variables:
+        # Averaged as w: the deactivation is not linear, so that the mean of whitened rows would be another code.
         return {"v": prior(self.generator).whiten(ws[:, self.first_row :].mean(dim=1, keepdim=True))}
 
     def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:

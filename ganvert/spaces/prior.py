@@ -26,6 +26,7 @@ from ganvert.generators.base import Generator
 
 __all__ = ["FLOOR", "SAMPLES", "Prior", "activate", "deactivate", "prior", "prior_of"]
 
+#: A million, as in the F/Z+ paper and BDInvert, whose batches of 10,000 are used too.
 SAMPLES = 1_000_000
 _CHUNK = 10_000
 #: Smaller eigenvalues are raised to it. The published StyleGAN2 statistics go down to 6.6e-8, whose inverse root is
@@ -60,6 +61,7 @@ class Prior:
     def whiten(self, w: Tensor) -> Tensor:
         """Map w [..., w_dim] to P_N, where the mapping's samples have zero mean, unit variance and no correlation."""
         mean, scale, vectors = self._like(w)
+        # v = ((p - mu) C) / sqrt(lambda), codes as rows: a column of C is an axis.
         return (deactivate(w) - mean) @ vectors / scale
 
     def colour(self, v: Tensor) -> Tensor:
@@ -73,6 +75,7 @@ class Prior:
 
 def prior_of(mean: Tensor, covariance: Tensor) -> Prior:
     """Return the prior of a mean [d] and a covariance [d, d], float64."""
+    # The paper speaks of PCA: the principal axes and variances of p are the eigenvectors and eigenvalues here.
     values, vectors = torch.linalg.eigh(covariance)  # ascending
     values, vectors = values.flip(0).clamp_min(FLOOR), vectors.flip(1)
     # The sign of an eigenvector is arbitrary and differs between libraries: make its largest entry positive.
@@ -126,6 +129,7 @@ def _moments(generator: Generator, samples: int) -> tuple[Tensor, Tensor]:
         size = min(_CHUNK, samples - start)
         source = torch.Generator("cpu").manual_seed(item_seed("prior", start))
         z = torch.randn(size, generator.z_dim, generator=source).to(generator.w_avg)
+        # Without truncation, which would narrow the distribution around w_avg.
         p = deactivate(generator.map_to_w(z)).double().cpu()
         # E[p^2] - E[p]^2 cancels where the mean is large: the first chunk's mean is taken away from all of them.
         shift = p.mean(dim=0) if shift is None else shift

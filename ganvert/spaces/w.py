@@ -27,6 +27,7 @@ class WPlus(Space):
 
     def from_random(self, seeds: Sequence[int]) -> Variables:
         z = normal(seeds, (self.generator.z_dim,)).to(self.generator.w_avg)
+        # One z for all rows: the prior of W+ is W. Rows drawn apart would be a mix of styles.
         return self.from_ws(self.generator.map(z))
 
     def from_ws(self, ws: Tensor) -> Variables:
@@ -38,7 +39,8 @@ class WPlus(Space):
     def move(
         self, variables: Mapping[str, Tensor], moves: Sequence[Move], how: Motion = "retract_once"
     ) -> SynthesisInput:
-        lookup(MOTIONS, how, "motion")
+        lookup(MOTIONS, how, "motion")  # misspelled motions are refused here too, where all of them are the same sum
+        # A copy: `whole` may return the code itself, and for W its rows share one memory.
         ws = self.to_ws(variables).clone()
         for vector, (first, last) in moves:
             ws[:, first:last] += vector.to(ws)
@@ -55,6 +57,7 @@ class W(WPlus):
         return {"w": (self.generator.w_dim,)}
 
     def from_ws(self, ws: Tensor) -> Variables:
+        # The nearest code of W, by the sum of squared distances to the rows.
         return {"w": ws[:, self.first_row :].mean(dim=1)}
 
     def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:

@@ -46,6 +46,8 @@ class ZPlus(Space):
 
     @torch.no_grad()
     def retract_(self, variables: Variables) -> None:
+        # In place, because the optimiser holds this tensor; outside the graph, because equation 5 is no part of the
+        # objective.
         variables["z"].copy_(to_sphere(variables["z"]))
 
     def move(
@@ -56,7 +58,9 @@ class ZPlus(Space):
         The mapping network normalises z, so without the retraction the images would be those of ``retract_once`` too.
         """
         motion = lookup(MOTIONS, how, "motion")
+        # Z has one row for all: moved on some rows only, it becomes a code of Z+.
         z = variables["z"].expand(-1, len(self.reads), -1)
+        # Summed first and moved once: on a sphere two moves in a row depend on their order.
         field = torch.zeros_like(z[0])
         for vector, (first, last) in moves:
             field[[i for i, row in enumerate(self.reads) if first <= row < last]] += vector.to(field)
@@ -67,6 +71,8 @@ class ZPlus(Space):
         return SynthesisInput(ws=self.whole(self.generator.map_rows(z, self.first_row)))
 
     def between(self, name: str, a: Tensor, b: Tensor, t: float) -> Tensor:
+        # A straight line leaves the sphere. The mapping network would project it back, but the path would be fast in
+        # the middle and slow at the ends.
         return slerp(a, b, t)
 
 

@@ -21,9 +21,11 @@ __all__ = ["EDITS", "make_edit"]
 #: Name -> edit with its default options.
 EDITS: dict[str, Edit] = {
     "shift": Shift(),
+    # The same edit in flat spaces; on spheres they differ at large amounts.
     "geodesic": Shift(motion="geodesic"),
     "stepped": Shift(motion="stepped"),
     "interpolate": Interpolate(),
+    # Keeps the image's padding or feature map and takes the reference's rows.
     "blend": Interpolate(part="detail"),
     "transfer": Transfer(),
 }
@@ -38,4 +40,5 @@ def make_edit(name: str, options: Mapping[str, Any] | None = None) -> Edit:
     """
     edit = lookup(EDITS, name, "edit")
     defaults = {field.name: getattr(edit, field.name) for field in dataclasses.fields(edit)}  # type: ignore[arg-type]
+    # Options replace fields of the registered edit: "blend" keeps its part when other options are given.
     return params.build(type(edit), {**defaults, **(options or {})}, "options")

@@ -25,7 +25,7 @@ class Interpolate(Edit):
 
     Attributes:
         part: what moves; the other part stays the code's. With "detail" and amount 1 this is the face blending of
-            PadInv (section 4.4): the padding of the code, and so pose and contour, under the details of the reference.
+            PadInv (section 4.3): the padding of the code, and so pose and contour, under the details of the reference.
     """
 
     part: str = "all"
@@ -39,10 +39,13 @@ class Interpolate(Edit):
 
     def apply(self, inputs: EditInputs, amount: float) -> SynthesisInput:
         code, (reference,) = inputs.code, inputs.references
+        # A code between two images is drawn by one network; two tuned ones have none in common.
         code.check_shares_generator(reference)
         if amount == 0:
             return code.synthesis_input()
         space = code.space
+        # Both ends are reconstructions, noise maps included. Between them maps are left out: the mean of two
+        # independent ones has half the variance that the generator was trained with.
         if amount == 1 and self.part == "all":
             return reference.with_noise(space.decode(reference.variables))
         return space.decode(interpolated(space, code.variables, reference.variables, amount, self.part))

@@ -39,8 +39,10 @@ class Shift(Edit):
         code = inputs.code
         space = code.space
         device = space.generator.w_avg.device
+        # A share scales the direction before the amount does: amounts then mean the same for one direction and a mix.
         moves = [
             (torch.from_numpy(direction.step(amount * share)).to(device), (direction.first_row, direction.last_row))
             for direction, share in inputs.directions
         ]
+        # The noise maps stay: directions are found with the generator's own maps and say nothing about them.
         return code.with_noise(space.move(code.variables, moves, self.motion))

@@ -1,4 +1,4 @@
-"""Editing by one pair of photographs: what changed from one to the other changes on other images (PadInv, 4.3)."""
+"""Editing by one pair of photographs: what changed from one to the other changes on other images (PadInv, 4.4)."""
 
 from __future__ import annotations
 
@@ -68,6 +68,8 @@ def transferred(
     Raises:
         UnknownNameError, UnsupportedError, ShapeError: no such part, or not codes of this space.
     """
+    # Spatial changes live in padding, changes of style in ws (PadInv, section 4.4): no mask is needed to keep the rest
+    # of the picture, because the part that does not follow is not touched.
     moving = names_of(space, part)
     for code in (before, after, target):
         space.check(code)

@@ -55,6 +55,8 @@ class AdversarialLoss:
             ws = old.map(normal(seeds, (old.z_dim,)).to(old.w_avg))
             # The real images are of other codes: the loss compares distributions, not pairs.
             other = [item_seed(seed, "real") for seed in seeds]
+            # The paper plays against the generator's training set. It is seldom at hand; the old generator's samples
+            # stand in, as what the tuned one must not forget.
             real = old.synthesize(ws=old.map(normal(other, (old.z_dim,)).to(old.w_avg)))
         fake = new.synthesize(ws=ws)
         self._global = real, fake.detach()

@@ -48,7 +48,7 @@ class ChainOptions:
 
     @property
     def together(self) -> bool:
-        """Whether a stage wants all photographs of a run at once."""
+        """Whether a stage needs all photographs of a run at once."""
         return any(stage.together for stage in self.stages)
 
     @property
@@ -86,6 +86,7 @@ def chain(batch: Batch, context: Context, options: ChainOptions, on_step: OnStep
             inversion = join([stage.inverter.run(start.select(i), context, stage.options, reports[i]) for i in images])
         else:
             inversion = stage.inverter.run(start, context, stage.options, report)
+        # The right side of | wins: an image keeps the reason of the first stage that lost it.
         lost = {i: inversion.reason[i] for i, status in enumerate(inversion.status) if status != "ok"} | lost
         traces.append(inversion.trace)
         done += stage.steps

@@ -62,6 +62,7 @@ def feed_forward(
         space=options.space,
         variables={name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]},
         noise=[],
+        # Nothing is minimised, so that there is no objective to trace.
         trace=torch.zeros(n, 0),
         best_step=torch.zeros(n, dtype=torch.long),
         status=["ok"] * n,

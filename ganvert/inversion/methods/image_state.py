@@ -41,7 +41,7 @@ class ImageState:
     """
 
     def __init__(self, index: int, batch: Batch, space: Space, context: Context, options: OptimiseOptions) -> None:
-        """Begin with the image.
+        """Prepare the start of the optimisation.
 
         Args:
             index: which image of the batch it is.
@@ -112,7 +112,7 @@ class ImageState:
                 kept.copy_(tensor.detach())
 
     def advance(self) -> None:
-        """Go on to the next step."""
+        """Advance to the next step."""
         self.step += 1
         if self.step == self.options.preview_steps:
             self.objective = self.fitted = None  # from now on at full resolution
@@ -120,6 +120,7 @@ class ImageState:
     def result(self) -> Inversion:
         """Return the last code, or the best where the image diverged or the options ask for it."""
         alive = self.alive and all(bool(value.isfinite().all()) for value in (*self.variables.values(), *self.noise))
+        # Published codes return the last iterate, and so do the presets that reproduce them.
         last = alive and self.options.keep == "last"
         variables, noise = (self.variables, self.noise) if last else (self._best, self._best_noise)
         diverged = "the objective stopped being finite; the best code before that is kept"

@@ -167,7 +167,7 @@ class _Task:
 
     Attributes:
         key: names the options, for what is measured once.
-        encoder_px: resolution that a penalty's encoder wants [px], or 0.
+        encoder_px: input resolution of a penalty's encoder [px], or 0.
         spread: unit of latent noise.
         settled: whether speed and room were measured.
     """
@@ -264,6 +264,7 @@ def _spread(space: Space, options: OptimiseOptions) -> float:
     if not options.latent_noise or space.direction_space != "w":
         return 1.0
     generator = space.generator
+    # Fixed seeds: the unit of the noise is a property of the generator, not of a run.
     z = normal(range(10_000), (generator.z_dim,)).to(generator.w_avg)
     with torch.no_grad():
         # The projector's definition: one number, the RMS distance of 10,000 codes from the mean code.

@@ -102,16 +102,20 @@ class OptimiseOptions:
             raise ParamsError(f"preview_steps must be between 0 and steps ({self.steps}), got {self.preview_steps}")
         if self.preview_px < 16 or self.preview_every < 1:
             raise ParamsError("preview_px must be at least 16 and preview_every at least 1")
+        # Combinations that would do nothing, or not what they say, are refused before anything runs.
         if self.noise != "optimise" and self.noise_weight:
             raise ParamsError("noise_weight acts only with noise: optimise")
         if self.detail_init != "ws" and "/" not in self.space:
             raise ParamsError(f"detail_init is for spaces with a feature map (fSIZE/SPACE), not for {self.space}")
         if "base" in self.regularise and not self.space.startswith("f"):
             raise ParamsError(f"regularise: base is for spaces with a feature map (fSIZE/SPACE), not for {self.space}")
+        # S and Z++ feed styles to the layers directly: there is no ws to penalise or to compare with an encoder's.
         if set(self.regularise) - {"base"} and self.space.rpartition("/")[2] in ("s", "zplusplus"):
             raise ParamsError(f"regularise: {', '.join(self.regularise)} use ws, which {self.space} has none of")
+        # The preview is fitted to the image with the maps as they are, and freezes those behind its feature.
         if self.preview_steps and self.noise == "optimise":
             raise ParamsError("preview_steps cannot be combined with noise: optimise; switch one of them off")
+        # Image2StyleGAN++ optimises noise maps alone, in a stage behind the code: both at once are unstable.
         if self.code == "fixed" and self.noise != "optimise":
             raise ParamsError("code: fixed leaves nothing to optimise; set noise: optimise")
         if self.optimiser == "lbfgs" and (self.preview_steps or self.latent_noise or self.ramp_up or self.ramp_down):

@@ -31,9 +31,12 @@ def tuned_names(generator: Generator, tuned: Literal["synthesis", "features"]) -
     probe = copy.deepcopy(generator).requires_grad_(True)
     z = normal([0], (generator.z_dim,)).to(generator.w_avg)
     labels = torch.eye(generator.label_dim, device=z.device)[:1] if generator.label_dim else None
+    # The mapping network never learns: codes of Z and W keep their meaning, and directions found with the original
+    # generator still apply.
     frozen = _reached(probe, probe.map_to_w(z, labels))
     if tuned == "features":
         ws = generator.w_avg.expand(1, generator.num_ws, -1)
+        # Affine layers carry a direction of W to the channels it changes. Frozen, they keep edits as they were.
         frozen |= _reached(probe, torch.cat([style.flatten() for style in probe.styles(ws).values()]))
     return [name for name, value in probe.named_parameters() if name not in frozen and value.is_floating_point()]
 
@@ -81,6 +84,7 @@ class TunedCopy:
         """Return what was learned: name to new less old weights, float32 on the CPU."""
         now = self._best if keep == "best" else self._copied()
         before = dict(self.old.named_parameters())
+        # Differences, because they are what is stored: small, and in float16 precise where the weights would not be.
         return {name: (value - before[name]).cpu() for name, value in now.items()}
 
     def _copied(self) -> dict[str, Tensor]:
@@ -115,6 +119,7 @@ class Pivot:
         self._below, self._stop = math.inf, None
         if options.stop:
             term = Term(loss=options.stop.loss, resolution=options.stop.resolution)
+            # A loss of its own: PTI stops at an LPIPS of 0.06, while its objective also holds the MSE.
             self._below, self._stop = options.stop.below, Objective((term,), part, context)
         self.gate = self._gate(options.share)
 
@@ -135,4 +140,5 @@ class Pivot:
         """
         source = torch.Generator("cpu").manual_seed(item_seed(self.seed, "gate"))
         while True:
+            # The coin is seeded by the photograph, so that the result does not depend on what is tuned beside it.
             yield share == 1 or float(torch.rand((), generator=source)) < share

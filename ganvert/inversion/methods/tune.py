@@ -25,7 +25,7 @@ from ganvert.inversion.schedule import scheduled_rate
 
 __all__ = ["tune"]
 
-#: How a step ended: the tuning goes on, the image is near enough to stop, or its objective is not finite.
+#: How a step ended: the tuning continues, the image is near enough to stop, or its objective is not finite.
 Ending = Literal["running", "near enough", "diverged"]
 
 
@@ -73,6 +73,7 @@ def _tune(parts: Sequence[Batch], context: Context, options: TuneOptions, on_ste
         if ending != "running":
             break
         if len(parts) > 1:
+            # An approximation: the weights moved between the turns, and each photograph saw those of its own.
             tuned.record(step, float(trace[:, step].nansum()))
         if on_step is not None:
             on_step(step + 1, options.steps, trace[:, step])
@@ -127,6 +128,7 @@ def _step(losses: _Losses, tuned: TunedCopy, step: int, options: TuneOptions, *,
         value = float(loss.detach())
         if not math.isfinite(value):
             return value, "diverged"
+        # Before the step: weights that are good enough already are left alone.
         if pivot.near_enough(image):
             return value, "near enough"
         if alone:  # of several photographs, no weights belong to all objectives of a step: the loop records them

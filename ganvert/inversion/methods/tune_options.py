@@ -41,7 +41,9 @@ class Locality:
     """
 
     objective: tuple[Term, ...]
+    # alpha of PTI's code. A norm over all rows: the 18 equal rows of a pivot in W move by 30 / sqrt(18) = 7.1 each.
     distance: float = 30.0
+    # Truncated, so that the direction leads to a typical image.
     psi: float = 0.5
     every: int = 1
 
@@ -66,6 +68,8 @@ class Adversarial:
         channels: of a new discriminator, at its widest.
     """
 
+    # The slides of near-perfect inversion add L_global with weight 1 and give no other numbers: those below are our
+    # choice. gamma of R1 and its interval, 10 and 16, are those of e4e and PadInv.
     local: float = 0.1
     everywhere: float = 1.0
     every: int = 1
@@ -105,6 +109,7 @@ class TuneOptions:
     tuned: Literal["synthesis", "features"] = "synthesis"
     steps: int
     lr: float
+    # PyTorch's default, as in PTI; StyleGAN2 itself was trained with (0, 0.99).
     betas: tuple[float, float] = (0.9, 0.999)
     ramp_up: float = 0.0
     ramp_down: float = 0.0
@@ -125,6 +130,7 @@ class TuneOptions:
             raise ParamsError(f"share must be above 0 and at most 1, got {self.share}")
         if self.share < 1 and self.adversarial is None:
             raise ParamsError("share below 1 leaves steps without any loss unless there is an adversarial one")
+        # One photograph near enough must not stop the others, and there is one discriminator for each.
         if self.together and (self.stop or self.adversarial):
             raise ParamsError("together: stop and adversarial are for single photographs")
 
