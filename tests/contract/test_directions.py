@@ -58,6 +58,7 @@ def store(path: Path, data: Samples, metadata: dict[str, str]) -> None:
     tables.write(path, tables.samples_table(data.z.shape[1], data.w.shape[1], names), rows, metadata)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(DIRECTIONS))
 def test_every_finder(name: str, tmp_path: Path, tiny_generator: MobileStyleGAN) -> None:
     finder = DIRECTIONS[name]

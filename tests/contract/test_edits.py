@@ -130,6 +130,7 @@ def test_in_flat_spaces_all_motions_are_one(name: str, tiny_generator: MobileSty
     assert all(torch.equal(other, first) for other in others)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edit", SHIFTS)
 def test_the_order_of_directions_does_not_matter(edit: str, tiny_generator: MobileStyleGAN) -> None:
     code = code_in("zplus", tiny_generator)

@@ -159,6 +159,7 @@ def test_prediction_is_a_code_that_can_be_drawn(encoder: Encoder, tiny_generator
     assert tiny_generator.synthesize(space.decode(code)).isfinite().all()
 
 
+@pytest.mark.slow
 def test_images_of_any_size(encoder: Encoder) -> None:
     first, second = (encoder.encode(torch.full((1, 3, side, side), 0.25)) for side in (2 * encoder.input_px, 24))
     for name, value in first.items():
@@ -207,6 +208,7 @@ def test_weights_file(
         assert float((read[name] - value).abs().max()) <= 0.05 * float(value.abs().max()), name
 
 
+@pytest.mark.slow
 def test_weights_are_those_of_the_seed(request: pytest.FixtureRequest, tiny_generator: MobileStyleGAN) -> None:
     for name in ON_ANY_HEAD:
         spec = SPECS[f"head {name}"]

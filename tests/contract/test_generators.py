@@ -128,6 +128,7 @@ def test_each_slot_reads_the_row_it_names(generator: Generator, ws: Tensor) -> N
         assert changed == {slot.name for slot in generator.style_layout if slot.row == row}
 
 
+@pytest.mark.slow
 def test_injected_features_hide_what_is_coarser(generator: Generator, ws: Tensor) -> None:
     whole = generator.synthesize(ws=ws)
     activations = generator.features(SynthesisInput(ws=ws), [point.name for point in generator.feature_points])
@@ -213,6 +214,7 @@ def test_noise(generator: Generator, ws: Tensor) -> None:
     assert changed.tolist() == [False, True]
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_the_picture(generator: Generator, ws: Tensor) -> None:
     exact = copy.deepcopy(generator).double()
     at = ws[:1].double().requires_grad_()

@@ -136,6 +136,7 @@ def test_the_cases_are_all_inverters() -> None:
     assert {stage["inverter"] for stage in stages} == set(INVERTERS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_codes_draw_a_nearer_picture_than_their_start(name: str, context: Context, targets: Tensor) -> None:
     preset = read_preset(name, CASES[name])
@@ -157,6 +158,7 @@ def test_codes_draw_a_nearer_picture_than_their_start(name: str, context: Contex
     assert (error(done, targets, context) < error(still, targets, context)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"init": "encoder"}, {"space": "f16/zplus"}, {"space": "f16/s"}])
 def test_a_generated_picture_is_recovered(options: dict[str, Any], context: Context, targets: Tensor) -> None:
     done = run(optimiser(steps=80, lr=0.1, ramp_down=0.3, **options), targets, context)
@@ -234,6 +236,7 @@ class Watched:
         patch.setattr(generator, "run", watched)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -285,6 +288,7 @@ def test_targets_are_prepared_when_their_turn_comes(
     assert len(most) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -327,6 +331,7 @@ def test_where_memory_runs_out_fewer_are_in_work(
         run(preset, many, context, range(5), side_by_side=1)
 
 
+@pytest.mark.slow
 def test_as_many_images_are_in_work_as_fit(
     context: Context, many: Tensor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

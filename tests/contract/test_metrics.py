@@ -34,6 +34,7 @@ def pictures() -> tuple[torch.Tensor, torch.Tensor]:
     return targets + torch.tensor([0.02, 0.1, 0.2]).view(3, 1, 1, 1) * noise, targets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_batch_of_three_equals_three_of_one(
     name: str, load: Callable[[str], NamedMetric], pictures: tuple[torch.Tensor, torch.Tensor]

@@ -185,6 +185,7 @@ def wrong(match: str) -> Any:
     return pytest.raises(SystemExit, match=match)
 
 
+@pytest.mark.slow
 def test_settings_that_do_not_fit_the_generator_stop_the_first_stage(
     odd_file: Path, tiny_generator_file: Path, project: Path, write_params: Any
 ) -> None:
@@ -224,6 +225,7 @@ def test_settings_that_do_not_fit_the_generator_stop_the_first_stage(
     assert not Path("data/photos.parquet").exists()
 
 
+@pytest.mark.slow
 def test_files_of_another_generator_are_refused(
     tiny_generator_file: Path, project: Path, write_params: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

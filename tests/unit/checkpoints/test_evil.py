@@ -396,6 +396,7 @@ def test_one_storage_in_many_places_is_read_once() -> None:
     assert len({tensor.data_ptr() for tensor in found}) == 1
 
 
+@pytest.mark.slow
 def test_endless_tensors_of_one_storage() -> None:
     call = named("torch._utils", "_rebuild_tensor_v2") + b"(h\x00K\x00)" + b")\x89}tR0"
     refused(nested(stream()) + b"q\x000" + call * 110_000 + b"N.", "more than")

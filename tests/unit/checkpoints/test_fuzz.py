@@ -105,6 +105,7 @@ def test_flips_cuts_and_splices(file: Path, seeds: list[bytes]) -> None:
     fuzz()
 
 
+@pytest.mark.slow
 def test_soups_of_opcodes(file: Path) -> None:
     @bounded
     @given(st.lists(opcodes(), max_size=60).map(b"".join))

@@ -130,6 +130,7 @@ def shards(out: Path) -> dict[str, int]:
     return {path.name: path.stat().st_ino for path in out.glob(".work/*/shards/*")}
 
 
+@pytest.mark.slow
 def test_metrics_of_a_small_generator_and_those_asked_for(small, noise: Path, tmp_path: Path) -> None:
     done = small("invert", noise / "0.png", "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
@@ -143,6 +144,7 @@ def test_metrics_of_a_small_generator_and_those_asked_for(small, noise: Path, tm
     assert [row["metric"] for row in scores] == ["mse_32", "ssim_64"]
 
 
+@pytest.mark.slow
 def test_every_photograph_is_stored_alone_and_never_inverted_again(small, noise: Path, tmp_path: Path) -> None:
     out, last = tmp_path / "out", noise / "2.png"
     shutil.move(last, tmp_path)
@@ -157,6 +159,7 @@ def test_every_photograph_is_stored_alone_and_never_inverted_again(small, noise:
     assert len(tables.read(out / "codes.parquet", "codes")) == 3
 
 
+@pytest.mark.slow
 def test_a_batch_is_stored_together_and_gives_the_same_codes(small, noise: Path, tmp_path: Path) -> None:
     codes = []
     for batch, count in ((1, 3), (2, 2)):
@@ -168,6 +171,7 @@ def test_a_batch_is_stored_together_and_gives_the_same_codes(small, noise: Path,
     assert np.allclose(*codes, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_invert_and_extract_find_the_same_codes(small, noise: Path, tmp_path: Path) -> None:
     for command in (("invert",), ("extract", "--workers", 1)):
         done = small(*command, noise, "--metric", "mse_64", "--out", tmp_path / command[0])

@@ -196,6 +196,7 @@ def test_other_published_sizes(largest: StyleGAN2) -> None:
         assert shapes_of(last(twice(torch.empty(1, 6, 256, 256)))) == {"ws": (18, 512)}
 
 
+@pytest.mark.slow
 def test_one_pass_at_256_px() -> None:
     with torch.no_grad():
         out = IR50(channels=3, px=256, folder=None).eval()(normal([0], (3, 256, 256)))
@@ -203,6 +204,7 @@ def test_one_pass_at_256_px() -> None:
     assert all(x.isfinite().all() and 0.01 < x.std() < 100 for x in out.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [IR18, IR50, IR50All, Residual, Plain, PlainNarrow])
 def test_taps_are_as_announced(kind: type[Backbone]) -> None:
     odd = [] if kind is Residual else [72, 50]

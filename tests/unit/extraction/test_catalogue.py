@@ -405,6 +405,7 @@ def many(kind: str, count: int) -> Path:
 
 
 #: A single file is one picture; an aligned table is read like any Parquet; `zipfile` keeps a zip's directory.
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(set(SOURCES) - {"file", "aligned", "zip"}))
 def test_memory_does_not_grow_with_the_names(catalogue: Catalogue, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BATCH", 128)

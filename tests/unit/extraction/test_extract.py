@@ -116,6 +116,7 @@ def test_division_and_workers_do_not_show(photos: Path, new_job: Callable[..., J
     assert run(job, [photos], tmp_path, "pool", shard_size=3, workers=2) == first
 
 
+@pytest.mark.slow
 def test_a_finished_run_does_nothing_and_more_photographs_cost_only_themselves(
     photos: Path, new_job: Callable[..., Job], tmp_path: Path
 ) -> None:
@@ -142,6 +143,7 @@ def test_a_finished_run_does_nothing_and_more_photographs_cost_only_themselves(
     assert (less.computed, less.rows["photos"]) == (0, COUNT)
 
 
+@pytest.mark.slow
 def test_options_of_a_method_invalidate_its_own_shards(
     photos: Path, new_job: Callable[..., Job], tmp_path: Path
 ) -> None:
@@ -175,6 +177,7 @@ def test_archives_tables_and_folders_give_the_same_codes(
     assert "06.png" in next(row["reason"] for row in bad if row["path"].endswith("06.png"))
 
 
+@pytest.mark.slow
 def test_half_precision_and_left_out_variables(photos: Path, new_job: Callable[..., Job], tmp_path: Path) -> None:
     run(new_job(keep=Keep()), [photos], tmp_path, "whole")
     run(new_job(keep=Keep(dtype="float16")), [photos], tmp_path, "half")
@@ -188,6 +191,7 @@ def test_half_precision_and_left_out_variables(photos: Path, new_job: Callable[.
         run(new_job(keep=Keep(skip=("wings",))), [photos], tmp_path, "wrong")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", [False, True])
 def test_tuned_generators_come_with_the_table(
     photos: Path, new_job: Callable[..., Job], tmp_path: Path, tiny_generator_file: Path, together: bool
@@ -330,6 +334,7 @@ def test_two_runs_at_once_share_the_work(photos: Path, new_job: Callable[..., Jo
     assert bytes_of(tmp_path / "a") == bytes_of(tmp_path / "b") == undisturbed
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_whole_shards_and_a_clear_error(
     photos: Path, new_job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -383,6 +388,7 @@ def test_a_damaged_shard_is_computed_again(
     assert run(job, [photos], tmp_path, "whole", work="work", shard_size=4) == whole
 
 
+@pytest.mark.slow
 def test_the_clock_has_no_say(
     photos: Path, new_job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -119,7 +119,8 @@ def test_nothing_is_computed_again_for_words(changed: Changed) -> None:
 
 def test_an_encoder_makes_the_stages_that_run_it_stale() -> None:
     assert {"invert", "train_encoder"} <= stages_of("ganvert/encoders/base.py")
-    assert not {"align", "sample", "discover", "evaluate", "report"} & stages_of("ganvert/encoders/base.py")
+    # `discover` reads codes where a finder needs them, so that it depends on what makes codes.
+    assert not {"align", "sample", "evaluate", "report"} & stages_of("ganvert/encoders/base.py")
     assert "invert" in stages_of("ganvert/discriminators/stylegan2.py")
     assert stages_of("ganvert/training/loop.py") == {"train_encoder"}
     assert stages_of("ganvert/report/page.py") == {"report"}

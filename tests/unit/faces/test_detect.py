@@ -30,6 +30,7 @@ def test_same_picture_same_points(detector: FaceDetector, astronaut: Image.Image
     np.testing.assert_array_equal(detector.detect(astronaut)[0], detector.detect(astronaut.copy())[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [0.4, 2.0, 7.0])
 def test_points_are_in_the_pixels_of_the_picture(detector: FaceDetector, astronaut: Image.Image, scale: float) -> None:
     small = astronaut.crop((100, 0, 356, 256))

@@ -25,6 +25,7 @@ def people(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     return {name: open_photo(folder / f"{name}.jpg").image for name in ("obama", "obama2", "biden")}
 
 
+@pytest.mark.slow
 def test_who_is_who(assets: Path, detector: FaceDetector, people: dict[str, Image.Image]) -> None:
     embedder = IdentityEmbedder(assets)
     obama, obama2, biden, nobody = embedder.embed([*people.values(), Image.new("RGB", (200, 200))])

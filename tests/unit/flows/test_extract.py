@@ -107,6 +107,7 @@ def test_an_error_says_how_to_install_a_missing_engine() -> None:
         runners._import_engine("no_such_engine")
 
 
+@pytest.mark.slow
 def test_a_dask_address_where_nobody_answers_is_an_error_of_the_input(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,6 +88,7 @@ def test_an_unknown_target_is_refused_with_the_names_there_are(project: Path) ->
         pipeline.read(project, ["inver"])
 
 
+@pytest.mark.slow
 def test_stale_is_what_dvc_would_run(project: Path) -> None:
     stages = pipeline.read(project)
     assert pipeline.stale(project, stages) == {stage.name for stage in stages}
@@ -97,6 +98,7 @@ def test_stale_is_what_dvc_would_run(project: Path) -> None:
     assert "first" in pipeline.stale(project, stages)
 
 
+@pytest.mark.slow
 def test_every_stage_counts_as_stale_while_dvc_is_locked(project: Path) -> None:
     from dvc.repo import Repo, lock_repo
 

@@ -150,6 +150,7 @@ def test_files_that_are_no_generator(tiny_generator: MobileStyleGAN, tmp_path: P
         load_generator(path)
 
 
+@pytest.mark.slow
 def test_the_ffhq_generator_agrees_with_openvino_as_recorded(real: MobileStyleGAN) -> None:
     assert (real.resolution, real.num_ws, real.z_dim, real.w_dim) == (1024, 16, 512, 512)
     golden = np.load(GOLDEN / "mobile_stylegan.npz")

@@ -223,6 +223,7 @@ def ws() -> Tensor:
     return normal(range(2), (16, W_DIM))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["T", "R"])
 def test_against_a_plain_implementation(kind: str, ws: Tensor) -> None:
     resolution = 32
@@ -329,6 +330,7 @@ def test_a_transform_moves_the_picture(generator: StyleGAN3, ws: Tensor) -> None
     assert torch.equal(stored.synthesize(ws=ws), moved)
 
 
+@pytest.mark.slow
 def test_gradients_reach_every_input_and_are_right(ws: Tensor) -> None:
     exact = built(*drawn(32, "T"))
     probe = normal([9], (3, exact.resolution, exact.resolution)).double()

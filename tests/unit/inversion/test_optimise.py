@@ -137,6 +137,7 @@ def test_a_stage_without_one_before_it(context: Context, targets: Tensor) -> Non
         run(read_preset("mine", {"inverter": "tune", "steps": 1, "lr": 0.1, "objective": MSE}), targets, context)
 
 
+@pytest.mark.slow
 def test_penalties_of_the_encoder(context: Context, targets: Tensor) -> None:
     """The test's encoder always answers w_avg + offset, so that a strong penalty pulls the code there."""
     encoder = context.require_encoder()
@@ -268,6 +269,7 @@ def counted(generator: Generator, patch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
+@pytest.mark.slow
 def test_converged_images_leave_and_others_enter(
     context: Context, pictures: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,6 +302,7 @@ def test_converged_images_leave_and_others_enter(
         assert torch.equal(stopped.variables["ws"], short.variables["ws"])
 
 
+@pytest.mark.slow
 def test_no_image_stops_within_the_preview_or_the_ramp(context: Context, targets: Tensor) -> None:
     flat: dict[str, Any] = {"lr": 1e-7, "stop": {"window": 2, "drop": 0.1}}  # flat everywhere
     for more, first in (({}, 3), ({"preview_steps": 11, "preview_px": 16}, 14), ({"ramp_up": 0.4}, 11)):

@@ -71,6 +71,7 @@ def test_which_parameters_learn(tiny_generator: MobileStyleGAN) -> None:
     assert all(not parameter.requires_grad for parameter in tiny_generator.parameters())
 
 
+@pytest.mark.slow
 def test_the_picture_comes_nearer_and_the_code_stays(context: Context) -> None:
     generator, batch = context.generator, batch_of(context.generator)
     start = batch.require_start()
@@ -120,6 +121,7 @@ def test_stop(context: Context) -> None:
     assert all(near.trace[i, count - 1] <= 0.005 < near.trace[i, count - 2] for i, count in enumerate(steps))
 
 
+@pytest.mark.slow
 def test_locality_keeps_pictures_nearby(context: Context) -> None:
     generator, batch = context.generator, batch_of(context.generator)
     pivot = batch.require_start().variables["ws"][:1]
@@ -135,6 +137,7 @@ def test_locality_keeps_pictures_nearby(context: Context) -> None:
         tune(feature, context, locality={"objective": MSE})
 
 
+@pytest.mark.slow
 def test_joint_tuning_is_one_generator_for_all(context: Context) -> None:
     generator, batch = context.generator, batch_of(context.generator)
     done = tune(batch, context, together=True)

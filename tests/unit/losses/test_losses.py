@@ -38,6 +38,7 @@ def pictures() -> tuple[Tensor, Tensor]:
     return (targets + noise).clamp(-1, 1), targets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_loss_is_one_value_per_image(name: str, assets: Path) -> None:
     loss = LOSSES[name](assets, CPU)
@@ -64,6 +65,7 @@ def test_pixel_losses_in_closed_form() -> None:
     assert LOSSES["l1"](None, CPU)(x, y).item() == pytest.approx(0.75)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", ["vgg", "alex"])
 def test_lpips_equals_the_package_and_the_stored_value(net: str, assets: Path) -> None:
     ours = load_lpips(net, assets, CPU)  # type: ignore[arg-type]

@@ -206,6 +206,7 @@ def test_ids_are_unique_and_every_link_has_its_target(parsed: Balanced) -> None:
     assert links <= set(ids)
 
 
+@pytest.mark.slow
 def test_same_inputs_give_the_same_bytes(page: str, inputs: ReportInputs) -> None:
     assert build_report(inputs, OPTIONS) == page
 

@@ -21,6 +21,7 @@ def project(tmp_path: Path, assets: Path, monkeypatch: pytest.MonkeyPatch, write
     return tmp_path
 
 
+@pytest.mark.slow
 def test_writes_both_tables(project: Path) -> None:
     astronaut = Path(skimage.__file__).parent / "data" / "astronaut.png"
     (project / "data" / "photos" / "astronaut.png").write_bytes(astronaut.read_bytes())
@@ -31,6 +32,7 @@ def test_writes_both_tables(project: Path) -> None:
     assert photo["photo_id"] == crop["photo_id"] and crop["resolution"] == 64 and crop["recipe"] == "ffhq"
 
 
+@pytest.mark.slow
 def test_no_face_anywhere_stops_after_the_reasons_are_written(project: Path) -> None:
     Image.new("RGB", (50, 50)).save(project / "data" / "photos" / "black.png")
     with pytest.raises(SystemExit, match="none of 1 photos could be aligned"):

@@ -68,6 +68,7 @@ def project(
     return write
 
 
+@pytest.mark.slow
 def test_every_kind_of_edit_reaches_tables_and_report(project: Any, tiny_generator_file: Path) -> None:
     project(
         {

@@ -47,6 +47,7 @@ def edit(name: str, text: str) -> None:
     path.write_text(path.read_text() + text)
 
 
+@pytest.mark.slow
 def test_a_file_changes_when_its_preset_does(project: Callable[..., set[str]]) -> None:
     assert project() == {"encoder_wplus.yaml", "pti.yaml", "encoders/restyle_e4e.yaml"}
     edit("wplus", "keep: best\n")  # does not run

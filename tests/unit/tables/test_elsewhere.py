@@ -53,6 +53,7 @@ def ws(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monke
     return values
 
 
+@pytest.mark.slow
 def test_polars(ws: np.ndarray) -> None:
     variables = run("Polars")
     assert variables["means"].rows() == [("w", "mse_256", 0.75)]

@@ -125,6 +125,7 @@ RESUMED: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RESUMED)
 def test_a_killed_run_resumes_to_the_same_bits(
     name: str,

@@ -85,6 +85,7 @@ def test_every_preset_is_tried() -> None:
     assert set(PRESETS) == set(PARTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets(name: str, tiny_generator: MobileStyleGAN, assets: Path, tmp_path: Path, waves: Waves) -> None:
     training = params.build(TrainOptions, shrunk(PRESETS[name]), name)
