@@ -2,7 +2,7 @@
 
     python benchmarks/methods.py OUT PRESET [PRESET ...] [--count 4] [--params params.yaml] [--threads 1]
 
-Reads data/aligned.parquet, data/assets and the presets of params.yaml. Every pair of preset and photograph has a folder
+Reads data/aligned.parquet, data/assets and the presets. Every pair of preset and photograph has a folder
 under OUT and is not computed again. Prints means over photographs with 95 % bootstrap intervals, and the mean ratio to
 the first preset, the baseline, paired by photograph.
 """
