@@ -29,7 +29,7 @@ class ReportOptions:
     """
 
     title: str = "GAN inversion and editing"
-    image_px: int = 320
+    image_px: int = 1024
     photo_px: int = 640
     jpeg_quality: int = 85
 

@@ -6,6 +6,8 @@ Nothing here reads the clock, the machine or the network, so the same inputs giv
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from pathlib import Path
 
 from ganvert.report.inputs import ReportInputs, ReportOptions
@@ -24,15 +26,17 @@ def build_report(inputs: ReportInputs, options: ReportOptions) -> str:
         options: title and sizes.
 
     Returns:
-        HTML that needs no other file, no network and no script.
+        HTML that needs no other file and no network. Its one script enlarges pictures.
 
     Raises:
         TableError: the tables are of different runs.
     """
     import jinja2
+    import markupsafe
 
+    folder = Path(__file__).parent
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -40,4 +44,13 @@ def build_report(inputs: ReportInputs, options: ReportOptions) -> str:
     )
     run = Run.of(inputs, options)
     shown = [(section, view) for section in SECTIONS if (view := section.view(run)) is not None]
-    return environment.get_template("page.html.j2").render(title=options.title, facts=facts(run), sections=shown)
+    # The page's policy names the script by its hash, so that the browser runs no other, whatever stands in a table.
+    script = (folder / "lightbox.js").read_text()
+    script_hash = "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template("page.html.j2").render(
+        title=options.title,
+        facts=facts(run),
+        sections=shown,
+        script=markupsafe.Markup(script),
+        script_hash=script_hash,
+    )

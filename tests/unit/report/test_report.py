@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import hashlib
 import html
 import io
 import re
@@ -181,7 +183,9 @@ def test_figures_are_those_of_the_tables(page: str) -> None:
 
 def test_texts_of_tables_are_escaped(page: str, parsed: Balanced) -> None:
     assert HOSTILE not in page and html.escape(HOSTILE, quote=False).split("alert")[0] in page
-    assert not {"script", "i", "step", "iframe", "object"} & {tag for tag, _ in parsed.tags}
+    tags = [tag for tag, _ in parsed.tags]
+    assert not {"i", "step", "iframe", "object"} & set(tags)
+    assert tags.count("script") == 1  # the page's own
     assert "A &lt;title&gt;" in page
 
 
@@ -192,6 +196,15 @@ def test_nothing_comes_from_outside(page: str, parsed: Balanced) -> None:
                 assert value and value.startswith(("data:image/", "#")), (tag, name, value)
             assert not name.startswith("on")
     assert not re.search(r"url\((?!#)|@import", page)
+
+
+def test_the_browser_runs_the_script_that_enlarges_pictures_and_no_other(page: str, parsed: Balanced) -> None:
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = [attributes["content"] for _, attributes in parsed.tags if "http-equiv" in attributes]
+    assert f"script-src 'sha256-{digest}'" in str(policy) and "default-src 'none'" in str(policy)
+    (dialog,) = [attributes for tag, attributes in parsed.tags if tag == "dialog"]
+    assert f'getElementById("{dialog["id"]}")' in script
 
 
 def test_ids_are_unique_and_every_link_has_its_target(parsed: Balanced) -> None:
@@ -212,7 +225,8 @@ def test_same_inputs_give_the_same_bytes(page: str, inputs: ReportInputs) -> Non
 
 
 def test_pictures_are_no_larger_than_asked(parsed: Balanced) -> None:
-    widths = [int(str(attributes["width"])) for tag, attributes in parsed.tags if tag == "img"]
+    images = [attributes for tag, attributes in parsed.tags if tag == "img" and "src" in attributes]
+    widths = [int(str(attributes["width"])) for attributes in images]
     assert max(widths) <= OPTIONS.photo_px and min(widths) > 0
 
 
