@@ -87,6 +87,7 @@ def test_an_unknown_inverter_and_a_chain_without_codes() -> None:
         _ = read_preset("mine", TUNE).space
 
 
+@pytest.mark.slow
 def test_idinvert_weighs_vgg_as_on_the_originals_inputs(assets: Path) -> None:
     """5e-5 times what our network's loss grows by on Caffe's inputs: [0, 255] minus a mean, not divided."""
     encoders = Presets(ENCODERS, folders=[Path(__file__).parents[3] / "presets"])
