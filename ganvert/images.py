@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 from collections.abc import Sequence
@@ -92,15 +93,31 @@ def from_png(data: bytes) -> Image.Image:
 
 
 def area_resize(images: Tensor, size: int) -> Tensor:
-    """Resize [N, C, h, w] to size x size: area average when shrinking, bicubic (antialiased) when enlarging."""
+    """Resize [N, C, h, w] to size x size: exact area average when shrinking, bicubic (antialiased) when enlarging.
+
+    An area average is the integral over the part of the image that a new pixel covers: pixels that it covers in part
+    count by that part. One side that is too short makes it an enlargement.
+    """
     height, width = images.shape[2:]
     if height == width == size:
         return images
-    if height % size == 0 and width % size == 0 and height == width:
-        return F.avg_pool2d(images, height // size)
-    if size < min(height, width):
-        return F.adaptive_avg_pool2d(images, size)
+    if height % size == 0 and width % size == 0:
+        return F.avg_pool2d(images, (height // size, width // size))
+    if size <= min(height, width):
+        rows, columns = (_area_weights(length, size).to(images) for length in (height, width))
+        # Not adaptive pooling, whose bins overlap where the factor is not whole. Autocast would round the weights.
+        with torch.autocast(images.device.type, enabled=False):
+            return rows @ images @ columns.T
     return F.interpolate(images, size=(size, size), mode="bicubic", align_corners=False, antialias=True)
+
+
+@functools.lru_cache(maxsize=64)
+def _area_weights(length: int, size: int) -> Tensor:
+    """Return the share of each of `length` pixels in each of `size` new ones, float64 [size, length]; rows sum to 1."""
+    # In units of 1 / size of a pixel all borders are whole numbers: old pixels are `size` wide, new ones `length`.
+    new, old = torch.arange(size)[:, None] * length, torch.arange(length) * size
+    overlap = torch.minimum(new + length, old + size) - torch.maximum(new, old)
+    return overlap.clamp(min=0).double() / length
 
 
 def contact_sheet(

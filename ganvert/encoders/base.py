@@ -16,7 +16,7 @@ from ganvert.base.files import atomic_path
 from ganvert.base.registry import lookup
 from ganvert.checkpoints.ganvert_file import pack
 from ganvert.encoders.backbones import BACKBONES
-from ganvert.encoders.heads import HEADS, Prediction
+from ganvert.encoders.heads import HEADS, Head, Prediction
 from ganvert.encoders.neck import FPN
 from ganvert.generators.base import Generator
 from ganvert.images import area_resize, as_rgb
@@ -100,6 +100,11 @@ class Encoder(nn.Module):
         for head in self.heads.values():
             head.at_step(step)  # type: ignore[operator]
 
+    @property
+    def distinct_rows(self) -> int:
+        """Number of rows of ws, from row 0 on, that have values of their own; the others repeat row 0 (e4e)."""
+        return min(head.distinct_rows for head in self.heads.values() if isinstance(head, Head))
+
     def features(self, images: Tensor) -> dict[int, Tensor]:
         """Return the backbone's feature maps, side -> [N, c, side, side], of images [N, 3 or 6, input_px, input_px]."""
         return self.backbone(images)
@@ -120,7 +125,8 @@ class Encoder(nn.Module):
     def correct(self, images: Tensor, before: Prediction) -> Prediction:
         """Run one more pass, which corrects the rows of the prediction `before` (ReStyle, section 3).
 
-        Only the new offsets have gradients: as in the release, reconstruction and rows of earlier passes are detached.
+        Only the new offsets have gradients: as in the release, reconstruction and rows of earlier passes are detached,
+        and the reconstruction is not clamped: what it has outside of [-1, 1] is an error that the encoder may correct.
 
         Args:
             images: photographs [N, 3, input_px, input_px] in [-1, 1].
@@ -128,7 +134,7 @@ class Encoder(nn.Module):
         """
         # The reconstruction is drawn in full precision, even where autocast is on for the encoder.
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-            drawn = area_resize(as_rgb(self.draw(before)).clamp(-1, 1), self.input_px)
+            drawn = area_resize(as_rgb(self.draw(before)), self.input_px)
         prediction = self.predict_offsets(self.features(torch.cat([images, drawn], dim=1)))
         return {**prediction, "ws": prediction["ws"] + before["ws"].detach()}
 

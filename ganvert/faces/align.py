@@ -137,7 +137,8 @@ def _cut(image: Image.Image, quad: np.ndarray, resolution: int, *, enlarge: bool
         if factor > 1:
             image = image.resize((image.width * factor, image.height * factor), Image.Resampling.LANCZOS)
             quad, side, scale, offset = quad * factor, side * factor, scale * factor, offset * factor
-            border = max(int(np.rint(side * 0.1)), 3)
+            # The border stays that of the small photo, as in the script: enlarged too, it would widen the padding, and
+            # with it the blur, which begins inside the photo at a third of the padding's width.
 
     # How far the square, with its border, reaches out of the photo at left and top, and at right and bottom.
     before = np.maximum(-np.floor(quad.min(0)).astype(int) + border, 0)

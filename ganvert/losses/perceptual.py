@@ -96,9 +96,10 @@ class IdInvertPerceptual(VggLoss):
     """The perceptual loss of IDInvert (Zhu et al. 2020): conv4_3 after its ReLU.
 
     The original's VGG16 has Caffe's weights and takes BGR in [0, 255] minus a mean; ours has torchvision's and takes
-    RGB in [0, 1] minus a mean, divided by about 0.226. Its weight of 5e-5 does not carry over one to one: if features
-    grow in proportion to the input and both networks are otherwise alike (assumed, not measured), the weight here is
-    5e-5 * (255 * 0.226)^2 = 0.166.
+    RGB in [0, 1] minus a mean, divided by about 0.226. Its weight of 5e-5 does not carry over one to one: fed the
+    original's inputs, torchvision's network makes the loss about 940 times as large (800 to 1,080 on photographs), so
+    that the presets' weight is 5e-5 * 940 = 0.047. It is less than the inputs' own (255 * 0.226)^2 = 3,320 because
+    biases do not grow with the inputs: units that stay above their threshold here fall below it there.
     """
 
     # conv4_3 is 21, its ReLU 22.

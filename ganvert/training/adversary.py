@@ -19,7 +19,7 @@ from ganvert.discriminators.losses import logistic_generator, r1_penalty
 from ganvert.generators.base import Generator, check_shape
 from ganvert.images import area_resize
 from ganvert.training.distributed import collect, sum_, sum_gradients, world
-from ganvert.training.optimisers import flat_state, load_flat_state
+from ganvert.training.optimisers import flat_state, load_flat_state, set_learning_rate
 
 __all__ = ["Adversary", "AdversaryOptions", "LatentDiscriminator", "ReplayPool"]
 
@@ -33,6 +33,7 @@ class AdversaryOptions:
             mapping network.
         weight: of the adversarial loss in the encoder's total.
         lr, betas: Adam's, for the discriminator.
+        decay: whether this rate decays as the encoder's does (IDInvert: one schedule for both).
         r1: weight gamma of the gradient penalty gamma / 2 * |grad D|^2 at the real ones; 0 for none.
         r1_every: steps between penalties, which are as many times stronger (lazy regularisation, Karras et al. 2020,
             section 4.1). With 1 the penalty is part of the loss (IDInvert). Otherwise it has an Adam step of its own;
@@ -47,7 +48,8 @@ class AdversaryOptions:
     weight: float
     # IDInvert's rate and betas; e4e's latent discriminator has a rate of 2e-5.
     lr: float = 1e-4
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[float, float] = (0.9, 0.999)
+    decay: bool = False
     r1: float = 10.0
     r1_every: int = 1
     pool: int = 50
@@ -164,6 +166,10 @@ class Adversary:
             self.judge.requires_grad_(True)
         loss = logistic_generator(logits)
         return loss if self.of_pictures else loss.mean(dim=1)
+
+    def set_decay(self, factor: float) -> None:
+        """Set the learning rate to `factor` times the first one, if the options let it decay."""
+        set_learning_rate(self.adam, self.options.lr * (factor if self.options.decay else 1.0))
 
     def update(self, real: Tensor | None, fake: Tensor, step: int) -> float:
         """Train the discriminator for one step.

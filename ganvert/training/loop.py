@@ -108,7 +108,10 @@ def train_step(setup: Setup, step: int) -> dict[str, float]:
     encoder, adversary = state.encoder, state.adversary
     number = options.first_step + step
     # The decay belongs to this run; data and progressive heads count over all runs of this encoder.
-    set_learning_rate(state.optimiser, decayed_learning_rate(step, options.steps, options.optimiser))
+    lr = decayed_learning_rate(step, options.steps, options.optimiser)
+    set_learning_rate(state.optimiser, lr)
+    if adversary:
+        adversary.set_decay(lr / options.optimiser.lr)
     torch.manual_seed(item_seed("train_encoder", options.seed, number, world.rank))  # dropout is all that draws
     encoder.train()
     encoder.at_step(number)
@@ -131,7 +134,7 @@ def train_step(setup: Setup, step: int) -> dict[str, float]:
         record["total"] = float(total.detach())
         previous = {name: value.detach() for name, value in prediction.items()}
         if adversary:
-            fakes.append(drawn.detach() if adversary.of_pictures else previous["ws"])
+            fakes.append(setup.losses.judged(previous, drawn.detach()))
 
     trained = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
     sum_gradients(trained, world)

@@ -170,8 +170,18 @@ class Losses:
     def of_adversary(self, prediction: Prediction, drawn: Tensor) -> Loss:
         """Return what the discriminator's verdict on reconstructions, or on rows, costs the encoder."""
         assert self.adversary is not None
-        judged, subject = (drawn, self.options.subject) if self.adversary.of_pictures else (prediction["ws"], "all")
-        return Loss(self.adversary.options.weight, self.adversary.generator_loss(judged), subject)
+        subject = self.options.subject if self.adversary.of_pictures else "all"
+        values = self.adversary.generator_loss(self.judged(prediction, drawn))
+        return Loss(self.adversary.options.weight, values, subject)
+
+    def judged(self, prediction: Prediction, drawn: Tensor) -> Tensor:
+        """Return what the discriminator judges: the reconstructions, or the rows that have a value of their own.
+
+        Rows whose offset e4e has not enabled yet repeat row 0. Its release judges rows 0 to stage only: with the
+        repeated ones row 0 would count many times.
+        """
+        assert self.adversary is not None
+        return drawn if self.adversary.of_pictures else prediction["ws"][:, : self.data.encoder.distinct_rows]
 
     def mean_square(self, name: str) -> Tensor:
         """Return the mean square of the generator's feature "fSIZE", computed once."""

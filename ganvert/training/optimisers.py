@@ -37,7 +37,7 @@ class OptimiserOptions:
         weight_decay: of the squared weights in ``adam``, decoupled from the gradient in the other two.
         decay: of the learning rate, see :func:`decayed_learning_rate`.
         decay_factor: of the rate in ``decay_every`` steps, with ``step`` and ``exponential``.
-        decay_every: steps; need not be whole with ``exponential``: IDInvert's is a quarter of all steps.
+        decay_every: steps; need not be whole with ``exponential``.
     """
 
     kind: str = "adam"

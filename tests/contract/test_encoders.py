@@ -48,7 +48,7 @@ ON_ANY_HEAD: dict[str, dict[str, Any]] = {
 ON_ANY_BACKBONE: dict[str, tuple[str, dict[str, Any], str, int]] = {
     "ir18": ("map2style", {"width": 8}, "fpn", 64),
     "ir50": ("map2style", {"width": 8}, "fpn", 32),
-    "ir50_all": ("pooled", {"code": 8}, "none", 32),
+    "iresnet50": ("pooled", {"code": 8}, "none", 32),
     "plain": ("base_code", {"size": 8, "width": 8}, "none", 32),
     "plain_narrow": ("feature", {"size": 8, "width": 8}, "none", 64),
     "residual": ("last", {"width": 8}, "none", 16),
@@ -91,7 +91,7 @@ SPECS: dict[str, EncoderSpec] = {
 
 
 #: The same classes as others, in their published sizes.
-LARGE = ("ir50", "ir50_all", "plain")
+LARGE = ("ir50", "iresnet50", "plain")
 
 
 @pytest.fixture(

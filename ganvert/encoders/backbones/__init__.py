@@ -8,7 +8,7 @@ from __future__ import annotations
 from ganvert.encoders.backbones.base import Backbone
 from ganvert.encoders.backbones.plain import Plain, PlainNarrow
 from ganvert.encoders.backbones.residual import Residual
-from ganvert.encoders.backbones.resnet_ir import IR18, IR50, IR50All
+from ganvert.encoders.backbones.resnet_ir import IR18, IR50, IResNet50
 from ganvert.encoders.backbones.vgg import VGGBackbone
 
 __all__ = ["BACKBONES", "Backbone"]
@@ -16,7 +16,7 @@ __all__ = ["BACKBONES", "Backbone"]
 BACKBONES: dict[str, type[Backbone]] = {
     "ir18": IR18,
     "ir50": IR50,
-    "ir50_all": IR50All,
+    "iresnet50": IResNet50,
     "plain": Plain,
     "plain_narrow": PlainNarrow,
     "residual": Residual,

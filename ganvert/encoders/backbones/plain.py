@@ -10,14 +10,23 @@ from torch import Tensor, nn
 from ganvert.base.errors import ParamsError
 from ganvert.encoders.backbones.base import Backbone
 
-__all__ = ["Plain", "PlainNarrow", "conv_bn"]
+__all__ = ["Plain", "PlainNarrow", "conv_bn", "initialise"]
+
+
+def initialise(conv: nn.Conv2d) -> None:
+    """Start a kernel as BDInvert's release does: Kaiming normal, fan out, with the gain of ReLU.
+
+    The release asks for leaky ReLU without its slope, which PyTorch takes for 0: a standard deviation of
+    sqrt(2 / (9 outputs)), although the activations have slope 0.2.
+    """
+    nn.init.kaiming_normal_(conv.weight, a=0.0, mode="fan_out")
 
 
 def conv_bn(c_in: int, c_out: int) -> nn.Sequential:
-    """Return a 3x3 convolution (Kaiming normal, fan out, as in BDInvert's release), BN, leaky ReLU 0.2."""
+    """Return a 3x3 convolution (:func:`initialise`), BN, leaky ReLU 0.2."""
     # No bias: BN subtracts it with the mean, and has its own.
     conv = nn.Conv2d(c_in, c_out, 3, padding=1, bias=False)
-    nn.init.kaiming_normal_(conv.weight, a=0.2, mode="fan_out")
+    initialise(conv)
     return nn.Sequential(conv, nn.BatchNorm2d(c_out), nn.LeakyReLU(0.2))
 
 

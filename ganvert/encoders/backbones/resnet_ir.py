@@ -1,4 +1,4 @@
-"""ResNet-IR with squeeze-excitation, the backbone of pSp, e4e, ReStyle and PadInv (its Table S1)."""
+"""ResNet-IR: with squeeze-excitation that of pSp, e4e, ReStyle and PadInv (its Table S1), or ArcFace's own."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from ganvert.base.errors import ParamsError
 from ganvert.encoders.backbones.base import Backbone
-from ganvert.encoders.backbones.units import IRUnit
+from ganvert.encoders.backbones.units import ArcFaceUnit, IRUnit
 
-__all__ = ["IR18", "IR50", "IR50All", "ResNetIR"]
+__all__ = ["IR18", "IR50", "IResNet50", "ResNetIR"]
 
 
 class ResNetIR(Backbone):
@@ -23,6 +23,7 @@ class ResNetIR(Backbone):
     stem_width: ClassVar[int]
     #: (number of units, channels) of each stage.
     stage_sizes: ClassVar[tuple[tuple[int, int], ...]]
+    unit: ClassVar[type[IRUnit | ArcFaceUnit]] = IRUnit
     #: How many of the last stages are tapped.
     tapped: ClassVar[int] = 3
 
@@ -37,7 +38,7 @@ class ResNetIR(Backbone):
         self.stages = nn.ModuleList()
         c_in, side, taps = self.stem_width, px, []
         for count, c in self.stage_sizes:
-            self.stages.append(nn.Sequential(*(IRUnit(c if i else c_in, c, 1 if i else 2) for i in range(count))))
+            self.stages.append(nn.Sequential(*(self.unit(c if i else c_in, c, 1 if i else 2) for i in range(count))))
             c_in, side = c, -(-side // 2)  # a convolution of stride 2 rounds odd sides up
             taps.append((side, c))
         if px < 2 ** len(taps):
@@ -59,12 +60,10 @@ class IR50(ResNetIR):
     stage_sizes = ((3, 64), (4, 128), (14, 256), (3, 512))
 
 
-class IR50All(IR50):
-    """The same network with its first stage tapped too: 64 x 128² (FeatureStyleEncoder).
+class IResNet50(IR50):
+    """ArcFace's iresnet50, the backbone of FeatureStyleEncoder, with its first stage tapped too: 64 x 128²."""
 
-    FeatureStyleEncoder's own backbone is ArcFace's iresnet50: these units without squeeze-excitation.
-    """
-
+    unit = ArcFaceUnit
     tapped = 4
 
 

@@ -1,11 +1,11 @@
-"""The residual unit of ResNet-IR with squeeze-excitation (Deng et al. 2019, arXiv 1801.07698; Hu et al. 2018)."""
+"""Residual units of ResNet-IR (Deng et al. 2019, arXiv 1801.07698); squeeze-excitation is of Hu et al. 2018."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["IRUnit", "SqueezeExcitation"]
+__all__ = ["ArcFaceUnit", "IRUnit", "SqueezeExcitation", "projection"]
 
 #: Squeeze-excitation has this many times fewer hidden channels.
 REDUCTION = 16
@@ -47,8 +47,38 @@ class IRUnit(nn.Module):
         # A pool over one pixel has no weights: it takes every `stride`-th pixel.
         self.around: nn.Module = nn.MaxPool2d(1, stride)
         if c_in != c_out:
-            self.around = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride=stride, bias=False), nn.BatchNorm2d(c_out))
+            self.around = projection(c_in, c_out, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, c_in, h, w] to [N, c_out, h / stride, w / stride], odd sides rounded up."""
         return self.branch(x) + self.around(x)
+
+
+class ArcFaceUnit(nn.Module):
+    """BN, convolution, BN, PReLU, convolution with the stride, BN; nothing after the sum.
+
+    The unit of ArcFace's own iresnet, which FeatureStyleEncoder takes: one BN more than :class:`IRUnit`, no
+    squeeze-excitation, and a shortcut that is projected wherever the unit subsamples, also at equal width.
+    """
+
+    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(
+            nn.BatchNorm2d(c_in),
+            nn.Conv2d(c_in, c_out, 3, padding=1, bias=False),
+            nn.BatchNorm2d(c_out),
+            nn.PReLU(c_out),
+            nn.Conv2d(c_out, c_out, 3, stride=stride, padding=1, bias=False),
+            nn.BatchNorm2d(c_out),
+        )
+        same = stride == 1 and c_in == c_out
+        self.around: nn.Module = nn.Identity() if same else projection(c_in, c_out, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, c_in, h, w] to [N, c_out, h / stride, w / stride], odd sides rounded up."""
+        return self.branch(x) + self.around(x)
+
+
+def projection(c_in: int, c_out: int, stride: int) -> nn.Sequential:
+    """Return the shortcut of a unit that changes sizes: a 1x1 convolution with the stride, BN."""
+    return nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride=stride, bias=False), nn.BatchNorm2d(c_out))

@@ -20,11 +20,17 @@ class Head(nn.Module, ABC):
     def __init__(self, generator: Generator, taps: dict[int, int]) -> None:
         """Take sizes from `generator` and `taps`: side [px] of every feature map to its channels, fine to coarse."""
         super().__init__()
-        del generator, taps
+        del taps
+        self.num_ws = generator.num_ws
 
     @abstractmethod
     def forward(self, taps: dict[int, Tensor]) -> Prediction:
         """Map side -> [N, c, side, side] to a prediction; "ws" are offsets from w_avg, other parts absolute."""
+
+    @property
+    def distinct_rows(self) -> int:
+        """Number of rows of ws that have values of their own; fewer than all in heads that grow."""
+        return self.num_ws
 
     def at_step(self, step: int) -> None:
         """Receive the number of a training step before it runs, for heads that grow; does nothing by default."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ganvert.encoders.backbones.plain import conv_bn
+from ganvert.encoders.backbones.plain import conv_bn, initialise
 from ganvert.encoders.heads.base import Head, Prediction
 from ganvert.encoders.heads.taps import nearest, resized
 from ganvert.generators.base import Generator
@@ -30,7 +30,7 @@ class BaseCodeHead(Head):
         self.size, self.side = size, nearest(taps, size)
         width = width or taps[self.side]
         last = nn.Conv2d(width, point_of_size(generator, size).shape[0], 3, padding=1)
-        nn.init.kaiming_normal_(last.weight, a=0.2, mode="fan_out")
+        initialise(last)
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]
         self.layers = nn.Sequential(conv_bn(taps[self.side], width), last)
 

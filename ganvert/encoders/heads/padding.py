@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ganvert.base.errors import ParamsError
 from ganvert.encoders.backbones.units import IRUnit
 from ganvert.encoders.heads.base import Head, Prediction
 from ganvert.encoders.heads.taps import nearest, resized
@@ -29,7 +32,7 @@ class PaddingHead(Head):
     The map is enlarged by two pixels before it is projected, one for either border of the finest padding (32 to 34 px);
     coarser paddings are crops from the middle. Training starts at the generator's own input and zero padding, which is
     our choice: projections start at zero, and the middle of the map is added to the own input with a gain per channel
-    that starts at zero. PadInv uses the middle as the input.
+    that starts at zero. PadInv uses the middle of the enlarged map as the input (``input_from: enlarged``).
 
     Attributes:
         own: the generator's learned input; a constant, and so not saved in weights files.
@@ -37,13 +40,27 @@ class PaddingHead(Head):
 
     own: Tensor  # [1, c, h, w]
 
-    def __init__(self, generator: Generator, taps: dict[int, int], *, units: int = 2, width: int = 0) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        taps: dict[int, int],
+        *,
+        units: int = 2,
+        width: int = 0,
+        input_from: Literal["map", "enlarged"] = "map",
+    ) -> None:
         """Build it with `units` residual units after the tap and a map of `width` channels, 0 for the input's.
 
+        `input_from` chooses whether the learned input is cropped from the map before or after it is enlarged.
+
         Raises:
+            ParamsError: `input_from` is neither.
             UnsupportedError: the generator has no padding or no learned input.
         """
         super().__init__(generator, taps)
+        if input_from not in ("map", "enlarged"):
+            raise ParamsError(f"head padding: wanted input_from: map or enlarged, got {input_from!r}")
+        self.input_from = input_from
         space = make_space("pad/wplus", generator)
         assert isinstance(space, Pad)
         self.convs = space.convs
@@ -66,7 +83,8 @@ class PaddingHead(Head):
         whole = resized(self.units(taps[self.side]), self.size)
         # As in the release: bicubic, with aligned corners, so that the outermost pixels remain outermost.
         wide = F.interpolate(whole, size=(self.size + 2,) * 2, mode="bicubic", align_corners=True)
-        prediction = {"const": self.own + self.gain * self.project(_centre(whole, self.middle))}
+        middle = _centre(wide if self.input_from == "enlarged" else whole, self.middle)
+        prediction = {"const": self.own + self.gain * self.project(middle)}
         for conv, layer in zip(self.convs, self.extract, strict=True):
             # The convolution is 1x1: cropping before it gives the same as cropping after it, and is cheaper. Only the
             # ring is kept, because the generator overwrites the inside with its own activation.

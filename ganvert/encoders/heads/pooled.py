@@ -26,5 +26,6 @@ class PooledHead(Head):
 
     def forward(self, taps: dict[int, Tensor]) -> Prediction:
         # With the four stages of IR-50: 64 + 128 + 256 + 512 = 960 channels, so 8640 numbers.
+        # Adaptive pooling as in the release: its areas overlap by a pixel where 3 does not divide the side.
         means = [F.adaptive_avg_pool2d(x, SIDE).flatten(1) for x in taps.values()]
         return {"ws": self.rows(torch.cat(means, dim=1))}

@@ -1,4 +1,7 @@
-"""e4e's head (Tov et al. 2021, arXiv 2102.02766, section 4): one w, and offsets of the rows, enabled one by one."""
+"""e4e's head (Tov et al. 2021, arXiv 2102.02766, section 4): one w, and offsets of the rows, enabled one by one.
+
+ReStyle over e4e (Alaluf et al. 2021, arXiv 2104.02699) has the same head on the coarsest map alone.
+"""
 
 from __future__ import annotations
 
@@ -27,16 +30,30 @@ class ProgressiveHead(Head):
     enabled: Tensor  # integer
 
     def __init__(
-        self, generator: Generator, taps: dict[int, int], *, width: int = 512, first: int = 20000, every: int = 2000
+        self,
+        generator: Generator,
+        taps: dict[int, int],
+        *,
+        width: int = 512,
+        first: int = 20000,
+        every: int = 2000,
+        coarsest: bool = False,
     ) -> None:
-        """Enable the offset of row 1 from training step `first` on, and one more every `every` steps."""
+        """Enable the offset of row 1 from training step `first` on, and one more every `every` steps.
+
+        With `coarsest` all rows read the coarsest map, as in ReStyle; otherwise they read three, as in pSp.
+        """
         super().__init__(generator, taps)
         if first < 0 or every < 1:
             raise ParamsError(f"head progressive: wanted first from 0 and every from 1 on, got {first} and {every}")
         self.first, self.every = first, every
-        self.sides = side_of_rows(taps, generator.num_ws)
+        self.sides = side_of_rows([min(taps)] if coarsest else taps, generator.num_ws)
         self.blocks = nn.ModuleList(StyleBlock(taps[side], side, width, generator.w_dim) for side in self.sides)
         self.register_buffer("enabled", torch.zeros((), dtype=torch.long))
+
+    @property
+    def distinct_rows(self) -> int:
+        return 1 + int(self.enabled)
 
     def at_step(self, step: int) -> None:
         # By default offset 1 from step 20,000 on, 2 from 22,000, and all 17 of 18 rows from 52,000.

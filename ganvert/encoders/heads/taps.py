@@ -8,6 +8,8 @@ from collections.abc import Iterable
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganvert.images import area_resize
+
 __all__ = ["nearest", "resized"]
 
 
@@ -23,5 +25,5 @@ def resized(x: Tensor, size: int) -> Tensor:
     if side == size:
         return x
     if side > size:
-        return F.adaptive_avg_pool2d(x, size)
+        return area_resize(x, size)
     return F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False)

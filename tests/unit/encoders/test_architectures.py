@@ -18,8 +18,8 @@ from ganvert.compute.random import normal
 from ganvert.encoders.backbones.base import Backbone
 from ganvert.encoders.backbones.plain import Plain, PlainNarrow
 from ganvert.encoders.backbones.residual import Residual
-from ganvert.encoders.backbones.resnet_ir import IR18, IR50, IR50All
-from ganvert.encoders.backbones.units import IRUnit, SqueezeExcitation
+from ganvert.encoders.backbones.resnet_ir import IR18, IR50, IResNet50
+from ganvert.encoders.backbones.units import ArcFaceUnit, IRUnit, SqueezeExcitation
 from ganvert.encoders.heads import Prediction
 from ganvert.encoders.heads.base_code import BaseCodeHead
 from ganvert.encoders.heads.content import ContentHead
@@ -163,7 +163,7 @@ def test_rows_of_an_18_row_generator(largest: StyleGAN2) -> None:
 def test_other_published_sizes(largest: StyleGAN2) -> None:
     with torch.device("meta"):
         # FeatureStyleEncoder: 960 channels, 3 x 3 means of each: 8640 numbers to every row; content from 256 x 32².
-        every = IR50All(channels=3, px=256, folder=None)
+        every = IResNet50(channels=3, px=256, folder=None)
         assert every.taps == {128: 64, **TABLE_S1}
         pooled, content = PooledHead(largest, every.taps), ContentHead(largest, every.taps)
         assert pooled.rows.linear.weight.shape == (18 * 512, 8640)
@@ -205,7 +205,7 @@ def test_one_pass_at_256_px() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [IR18, IR50, IR50All, Residual, Plain, PlainNarrow])
+@pytest.mark.parametrize("kind", [IR18, IR50, IResNet50, Residual, Plain, PlainNarrow])
 def test_taps_are_as_announced(kind: type[Backbone]) -> None:
     odd = [] if kind is Residual else [72, 50]
     for px in (16, 32, 128, *odd):
@@ -246,6 +246,39 @@ def test_unit_goes_around_by_hand() -> None:
             weight = unit.around[0].weight  # type: ignore[index]
             wanted = torch.einsum("oi,nihw->nohw", weight[:, :, 0, 0], wanted) / math.sqrt(1 + 1e-5)
         torch.testing.assert_close(unit(x), wanted)
+
+
+def test_iresnet50_is_arcfaces() -> None:
+    """The release's list of parameters (arcface/iresnet.py), stage by stage, without its classifier."""
+    with torch.device("meta"):
+        backbone = IResNet50(channels=3, px=256, folder=None)
+    shapes = [tuple(parameter.shape) for parameter in backbone.parameters()]
+    wanted: list[tuple[int, ...]] = [(64, 3, 3, 3), (64,), (64,), (64,)]  # conv1, bn1, prelu
+    c_in = 64
+    for count, c in ((3, 64), (4, 128), (14, 256), (3, 512)):
+        for i in range(count):
+            conv1, conv2 = (c, c if i else c_in, 3, 3), (c, c, 3, 3)
+            wanted += [conv1[1:2], conv1[1:2], conv1, (c,), (c,), (c,), conv2, (c,), (c,)]
+            if i == 0:  # "downsample" where the stride is 2, which it is in every stage
+                wanted += [(c, c_in, 1, 1), (c,), (c,)]
+        c_in = c
+    assert shapes == wanted
+
+
+def test_arcface_unit_by_hand() -> None:
+    x = normal(range(4), (3, 6, 6))
+    unit = ArcFaceUnit(3, 3, 2).train()
+    around, branch = unit.around, unit.branch
+
+    def norm(values: Tensor) -> Tensor:
+        mean, variance = values.mean(dim=(0, 2, 3), keepdim=True), values.var(dim=(0, 2, 3), keepdim=True, correction=0)
+        return (values - mean) / (variance + 1e-5).sqrt()
+
+    y = norm(F.conv2d(norm(x), branch[1].weight, padding=1))
+    y = norm(F.conv2d(torch.where(y > 0, y, 0.25 * y), branch[4].weight, padding=1, stride=2))
+    shortcut = norm(torch.einsum("oi,nihw->nohw", around[0].weight[:, :, 0, 0], x[..., ::2, ::2]))  # type: ignore[index]
+    torch.testing.assert_close(unit(x), y + shortcut)
+    assert isinstance(ArcFaceUnit(3, 3, 1).around, nn.Identity)
 
 
 def test_pyramid_by_hand() -> None:
@@ -341,6 +374,17 @@ def test_offsets_are_switched_on_one_by_one(tiny_generator: MobileStyleGAN) -> N
     assert len(rows_that_differ()) == 7
 
 
+def test_restyle_over_e4e_reads_the_coarsest_map(tiny_generator: MobileStyleGAN) -> None:
+    """ReStyle's release: row 0 is the first block's, every other one the sum with its own block, all of one map."""
+    taps = random_taps(TINY_TAPS)
+    head = ProgressiveHead(tiny_generator, TINY_TAPS, width=4, first=0, every=1, coarsest=True)
+    head.at_step(2)  # three offsets
+    blocks = [block(taps[4]) for block in head.blocks]
+    wanted = [blocks[0], *(blocks[0] + block for block in blocks[1:4]), *[blocks[0]] * (tiny_generator.num_ws - 4)]
+    torch.testing.assert_close(head({4: taps[4]})["ws"], torch.stack(wanted, dim=1))
+    assert head.distinct_rows == 4
+
+
 def test_a_head_that_grows_is_kept_as_it_is(tiny_generator: MobileStyleGAN) -> None:
     head, other = (ProgressiveHead(tiny_generator, TINY_TAPS, width=4, first=10, every=5) for _ in range(2))
     head.at_step(15)
@@ -416,6 +460,36 @@ def test_padding_is_the_middle_of_one_map(tiny_generator: MobileStyleGAN) -> Non
             crop = wide[:, :, first : first + r + 2, first : first + r + 2].clone()
             crop[:, :, 1:-1, 1:-1] = 0
             torch.testing.assert_close(map_of(prediction[f"pad.{conv.name}"]), crop)
+
+
+def test_padinv_crops_its_input_from_the_enlarged_map(tiny_generator: MobileStyleGAN) -> None:
+    """PadInv's release: bicubic from 32 to 34 px with aligned corners, then the middle 4 x 4."""
+    channels = 16
+    head = PaddingHead(tiny_generator, {32: channels}, units=0, input_from="enlarged")
+    nn.init.ones_(head.gain)
+    m = normal([0], (channels, 32, 32))
+    # Weights of the cubic with a = -0.75 at positions x = 31 i / 33, for the four pixels around each.
+    weights = torch.zeros(34, 32)
+    for i in range(34):
+        x = 31 * i / 33
+        for j in range(math.floor(x) - 1, math.floor(x) + 3):
+            t = abs(x - j)
+            near, far = 1.25 * t**3 - 2.25 * t**2 + 1, -0.75 * (t**3 - 5 * t**2 + 8 * t - 4)
+            weights[i, min(max(j, 0), 31)] += near if t <= 1 else far
+    enlarged = weights @ m @ weights.t()
+    torch.testing.assert_close(head({32: m})["const"], head.own + enlarged[:, :, 15:19, 15:19], rtol=0, atol=1e-5)
+    with pytest.raises(ParamsError, match="input_from"):
+        PaddingHead(tiny_generator, {32: channels}, input_from="middle")  # type: ignore[arg-type]
+
+
+def test_bdinvert_starts_with_the_gain_of_relu(tiny_generator: MobileStyleGAN) -> None:
+    """Its release: Kaiming normal over the outputs without the slope, variance 2 / (9 outputs)."""
+    backbone = Plain(channels=3, px=64, folder=None)
+    head = BaseCodeHead(tiny_generator, backbone.taps, size=8)
+    kernels = [part.weight.detach() for part in [*backbone.modules(), *head.modules()] if isinstance(part, nn.Conv2d)]
+    assert len(kernels) == 11
+    for kernel in kernels:
+        assert float(kernel.std()) == pytest.approx(math.sqrt(2 / (9 * len(kernel))), rel=5 / math.sqrt(kernel.numel()))
 
 
 def test_padding_from_other_sizes(tiny_generator: MobileStyleGAN) -> None:

@@ -70,6 +70,64 @@ def test_crop_shows_what_lies_under_its_quad(recipe: str, scale: float, landmark
     np.testing.assert_allclose(quad - 0.5, face_quad(points), atol=0.004 * size)
 
 
+def published_crop(photo: Image.Image, quad: np.ndarray, resolution: int, *, enlarge: bool) -> np.ndarray:
+    """The order of operations of Karras et al.'s scripts once more: `zoom` and `border`, every length from the zoom.
+
+    CelebA-HQ's script (`enlarge`) takes the border from the zoom once, before it enlarges; the widths of padding and
+    blur come from the zoom afterwards.
+    """
+    zoom = resolution / np.hypot(*(quad[3] - quad[0]))  # enlargement from photograph to crop
+    if (whole := int(0.5 / zoom)) > 1:
+        photo = photo.resize(tuple(round(length / whole) for length in photo.size), Image.Resampling.LANCZOS)
+        quad, zoom = quad / whole, zoom * whole
+    border = max(round(0.1 * resolution / zoom), 3)
+    (left, top), (right, bottom) = np.floor(quad.min(0)).astype(int), np.ceil(quad.max(0)).astype(int)
+    left, top = max(left - border, 0), max(top - border, 0)
+    photo = photo.crop((left, top, min(right + border, photo.width), min(bottom + border, photo.height)))
+    quad = quad - (left, top)
+    if enlarge and (factor := 2 ** max(int(np.ceil(np.log2(zoom))), 0)) > 1:
+        photo = photo.resize((photo.width * factor, photo.height * factor), Image.Resampling.LANCZOS)
+        quad, zoom = quad * factor, zoom / factor
+
+    (left, top), (right, bottom) = np.floor(quad.min(0)).astype(int), np.ceil(quad.max(0)).astype(int)
+    pads = np.maximum([border - left, border - top, right - photo.width + border, bottom - photo.height + border], 0)
+    if max(pads) > border - 4:
+        pads = np.maximum(pads, round(0.3 * resolution / zoom))
+        pixels = np.asarray(photo, dtype=np.float64)
+        pixels = np.pad(pixels, ((pads[1], pads[3]), (pads[0], pads[2]), (0, 0)), mode="reflect")
+        y, x = np.indices(pixels.shape[:2])[..., None]
+        high, wide = np.array(pixels.shape[:2]) - 1
+        mask = 1 - np.min(np.broadcast_arrays(x / pads[0], y / pads[1], (wide - x) / pads[2], (high - y) / pads[3]), 0)
+        blur = 0.02 * resolution / zoom
+        pixels += (gaussian_filter(pixels, (blur, blur, 0)) - pixels) * np.clip(3 * mask + 1, 0, 1)
+        pixels += (np.median(pixels, axis=(0, 1)) - pixels) * np.clip(mask, 0, 1)
+        photo = Image.fromarray(np.clip(np.round(pixels), 0, 255).astype(np.uint8))
+        quad = quad + pads[:2]
+    corners = (quad + 0.5).flatten().tolist()
+    fine = photo.transform((4 * resolution,) * 2, Image.Transform.QUAD, corners, Image.Resampling.BILINEAR)
+    return np.asarray(fine.resize((resolution, resolution), Image.Resampling.LANCZOS), dtype=float)
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0, 3.5], ids=["enlarged", "as it is", "shrunk"])
+@pytest.mark.parametrize("outside", [0.0, 0.15, 0.25, 0.45], ids=lambda share: f"{share:.0%} outside")
+@pytest.mark.parametrize("recipe", ["ffhq", "celebahq"])
+def test_crop_equals_the_published_order_of_operations(
+    recipe: str, outside: float, scale: float, smooth: Smooth, landmarks: Landmarks
+) -> None:
+    """At most one grey level, also where the square leaves the photograph at the left and at the top."""
+    size, eyes, resolution = round(400 * scale), 40 * scale, 128
+    half = 2 * eyes
+    at = half * (1.2 - 2 * outside) if outside else 0.5 * size
+    points = landmarks(complex(at, at), eyes, eyes, 0.15)
+    photo = smooth(size, size)
+    noise = np.random.default_rng(1).integers(-20, 21, (size, size, 3))  # fine detail shows where blur begins
+    photo = Image.fromarray(np.clip(np.asarray(photo, int) + noise, 0, 255).astype(np.uint8))
+    quad = complex_quad(points) + (0.5 if recipe == "celebahq" else 0)
+    expected = published_crop(photo, quad, resolution, enlarge=recipe == "celebahq")
+    crop = np.asarray(align(photo, points, resolution, recipe).crop, dtype=float)
+    assert np.abs(crop - expected).max() <= 1
+
+
 def test_padding_reflects_and_fades(smooth: Smooth, landmarks: Landmarks) -> None:
     photo = smooth(200, 200)
     aligned = align(photo, landmarks(30 + 100j, 40, 40, 0), 128, "ffhq")

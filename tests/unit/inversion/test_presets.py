@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from PIL import Image, ImageOps
 
 from ganvert.base.errors import ParamsError, UnknownNameError
-from ganvert.base.preset_files import METHODS, Presets
+from ganvert.base.preset_files import ENCODERS, METHODS, Presets
 from ganvert.generators import Generator, load_generator
+from ganvert.images import from_pil
 from ganvert.inversion.presets import INVERTERS, read_preset, read_resolved
+from ganvert.losses import LOSSES
+from ganvert.losses.lpips import load_lpips
 
 SHIPPED = Presets(METHODS, folders=[Path(__file__).parents[3] / "presets"])
 MSE = [{"loss": "mse"}]
@@ -80,3 +85,25 @@ def test_an_unknown_inverter_and_a_chain_without_codes() -> None:
         _ = read_preset("mine", {"inverter": "chain", "stages": [TUNE]}).space
     with pytest.raises(ParamsError, match="put it behind another one"):
         _ = read_preset("mine", TUNE).space
+
+
+@pytest.mark.slow
+def test_idinvert_weighs_vgg_as_on_the_originals_inputs(assets: Path) -> None:
+    """5e-5 times what our network's loss grows by on Caffe's inputs: [0, 255] minus a mean, not divided."""
+    encoders = Presets(ENCODERS, folders=[Path(__file__).parents[3] / "presets"])
+    options = [SHIPPED.resolve(name).options for name in ("idinvert", "cpu_idinvert")]
+    terms = [term for preset in [*options, encoders.resolve("idinvert").options] for term in preset["objective"]]
+    weights = [term["weight"] for term in terms if term["loss"] == "vgg_conv4_3"]
+    photos = [Image.open(path) for path in sorted((assets.parent / "sample_photos").iterdir())[:3]]
+    x = from_pil([ImageOps.fit(photo.convert("RGB"), (128, 128)) for photo in photos])
+    loss = LOSSES["vgg_conv4_3"](assets, torch.device("cpu"))
+    ours = loss(x, loss.prepare(x.roll(1, dims=0))).mean()
+
+    # The loss normalises (v - shift) / scale: the inverse makes the network see what we want it to see.
+    scaling = load_lpips("vgg", assets, torch.device("cpu")).model.scaling_layer
+    theirs = (x + 1) * 127.5 - torch.tensor([123.68, 116.779, 103.939]).view(1, 3, 1, 1)
+    y = theirs * scaling.scale + scaling.shift
+    torch.testing.assert_close(scaling(y), theirs)
+    growth = float(loss(y, loss.prepare(y.roll(1, dims=0))).mean() / ours)
+    assert weights == [weights[0]] * 3 and weights[0] == pytest.approx(5e-5 * growth, rel=0.2)
+    assert growth < 0.5 * (255 * 0.226) ** 2  # biases stay as they are: less than the inputs' own growth

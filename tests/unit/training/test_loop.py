@@ -222,6 +222,68 @@ def test_rows_join_one_after_the_other(
     assert seen == [[], [], [1], [1], [1, 2], [1, 2]]
 
 
+def test_the_adversary_judges_rows_up_to_the_stage(
+    tiny_generator: MobileStyleGAN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Options
+) -> None:
+    """e4e's release, stage 2: the loss is the mean over rows 0, 1 and 2, of which the discriminator sees one."""
+    predictions, judged = [], []
+    predict, update = loop._predicted, Adversary.update
+
+    def spying_predict(*args: Any) -> dict[str, Tensor]:
+        predictions.append(predict(*args))
+        return predictions[-1]
+
+    def spying_update(self: Adversary, real: Tensor | None, fake: Tensor, step: int) -> float:
+        judged.append(fake)
+        return update(self, real, fake, step)
+
+    monkeypatch.setattr(loop, "_predicted", spying_predict)
+    monkeypatch.setattr(Adversary, "update", spying_update)
+    training = options(
+        encoder={"heads": {"progressive": {"width": 8, "first": 100, "every": 1}}},
+        first_step=101,
+        steps=1,
+        adversary={"kind": "latent", "weight": 0.1},
+    )
+    setup = prepare(tiny_generator, training, tmp_path, None, None, None, None)
+    adversary = setup.state.adversary
+    assert adversary is not None
+    before = copy.deepcopy(adversary.judge)
+    record = loop.train_step(setup, 0)
+    (prediction,), (fake,) = predictions, judged
+    ws = prediction["ws"].detach()
+    assert torch.equal(fake, ws[:, :3])
+    assert not torch.equal(ws[:, 2], ws[:, 0]) and torch.equal(ws[:, 3], ws[:, 0])
+    costs = torch.stack([torch.log1p(torch.exp(-before(ws[:, i]))) for i in range(tiny_generator.num_ws)])
+    assert record["adversary"] == pytest.approx(float(costs[:3].mean()), rel=1e-5)
+    assert record["adversary"] != pytest.approx(float(costs.mean()), rel=1e-5)
+
+
+def test_passes_see_the_reconstruction_unclamped(
+    tiny_generator: MobileStyleGAN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Options
+) -> None:
+    """ReStyle's release feeds what the generator draws, area-averaged: here far outside of [-1, 1]."""
+    setup = prepare(
+        tiny_generator,
+        options(encoder={"heads": {"last": {"width": 8}}, "passes": 2}),
+        tmp_path,
+        None,
+        None,
+        None,
+        None,
+    )
+    encoder, fed = setup.state.encoder, []
+    features = encoder.features
+    monkeypatch.setattr(encoder, "features", lambda images: fed.append(images) or features(images))
+    monkeypatch.setattr(encoder, "draw", lambda prediction: 9 * tiny_generator.synthesize(ws=prediction["ws"]))
+    small = setup.data.pictures(setup.data.items(0, 2))[1][..., :16, :16]
+    first, _ = encoder.passes(small)
+    for images, ws in zip(fed, (encoder.mean(2)["ws"], first["ws"]), strict=True):
+        drawn = 9 * tiny_generator.synthesize(ws=ws).unflatten(3, (16, -1)).unflatten(2, (16, -1)).mean(dim=(3, 5))
+        assert float(drawn.abs().max()) > 1.2
+        torch.testing.assert_close(images, torch.cat([small, drawn], dim=1))
+
+
 def test_later_passes_do_not_train_earlier_ones(
     tiny_generator: MobileStyleGAN, tmp_path: Path, options: Options
 ) -> None:

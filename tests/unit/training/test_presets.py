@@ -9,12 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from ganvert.base import params
 from ganvert.base.preset_files import ENCODERS, Presets
 from ganvert.encoders import Encoder, load_encoder
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.training import Photos, TrainOptions, train
+from ganvert.training.adversary import Adversary
+from ganvert.training.loop import train_step
+from ganvert.training.optimisers import decayed_learning_rate
+from ganvert.training.setup import prepare
 
 Options = Callable[..., TrainOptions]
 Waves = Callable[..., Photos]
@@ -45,7 +50,7 @@ def shrunk(preset: dict[str, Any]) -> dict[str, Any]:
     """A preset on a tiny generator, narrow and short; everything that names a part of its loss stays."""
     small = copy.deepcopy(preset)
     encoder = small["encoder"]
-    encoder["backbone"] = {"ir50": "ir18", "ir50_all": "ir18", "plain": "plain_narrow"}.get(
+    encoder["backbone"] = {"ir50": "ir18", "iresnet50": "ir18", "plain": "plain_narrow"}.get(
         encoder["backbone"], encoder["backbone"]
     )
     encoder["input_px"] = {"residual": 16, "ir18": 32}.get(encoder["backbone"], 64)
@@ -102,3 +107,59 @@ def test_presets(name: str, tiny_generator: MobileStyleGAN, assets: Path, tmp_pa
     trained.encoder.save(tmp_path / "encoder.safetensors", name)
     loaded = load_encoder(tmp_path / "encoder.safetensors", tiny_generator, assets)
     assert loaded.spec == training.encoder
+
+
+# --- rules of papers and releases, by independent formulas
+
+
+def published(name: str) -> TrainOptions:
+    return params.build(TrainOptions, PRESETS[name], name)
+
+
+@pytest.mark.parametrize("name", ["e4e", "restyle_e4e"])
+def test_e4e_discriminator_has_plain_adam(name: str, tiny_generator: MobileStyleGAN) -> None:
+    """The releases give Adam the rate alone, so that everything else is PyTorch's default."""
+    options = published(name).adversary
+    assert options is not None and (options.weight, options.r1, options.r1_every, options.pool) == (0.1, 10.0, 16, 50)
+    adversary = Adversary(options, tiny_generator, None, 0)
+    plain = torch.optim.Adam(adversary.judge.parameters(), lr=2e-5)
+    assert adversary.adam.defaults == plain.defaults
+    adversary.set_decay(0.5)  # the encoder's rate is constant there, and the discriminator's is its own anyway
+    assert adversary.adam.param_groups[0]["lr"] == 2e-5
+
+
+@pytest.mark.parametrize("name", ["e4e", "restyle_e4e"])
+def test_e4e_offsets_come_one_by_one(name: str) -> None:
+    """Offset i at step 20,000 + 2,000 (i - 1), in both releases."""
+    head = published(name).encoder.heads["progressive"]
+    assert (head["first"], head["every"], head.get("coarsest", False)) == (20000, 2000, name == "restyle_e4e")
+    assert published(name).encoder.passes == (5 if name == "restyle_e4e" else 1)
+
+
+def test_idinvert_decays_both_rates() -> None:
+    """0.8 to the power of the step over a whole quarter of 14 million images in batches of 128, without jumps."""
+    options = published("idinvert")
+    steps = 14_000 * 1000 // 128
+    assert options.steps == steps and options.adversary is not None and options.adversary.decay
+    for step in (0, 1, 27343, 50000, steps - 1):
+        wanted = 1e-4 * 0.8 ** (step / (steps // 4))
+        assert decayed_learning_rate(step, steps, options.optimiser) == pytest.approx(wanted, rel=1e-12)
+    for adam in (options.optimiser, options.adversary):
+        assert (adam.lr, adam.betas) == (1e-4, (0.9, 0.99))
+
+
+@pytest.mark.parametrize("decay", [True, False])
+def test_discriminator_decays_where_it_should(
+    decay: bool, tiny_generator: MobileStyleGAN, tmp_path: Path, options: Options
+) -> None:
+    adam = {"kind": "adam", "lr": 0.004, "decay": "exponential", "decay_factor": 0.25, "decay_every": 2}
+    adversary = {"kind": "latent", "weight": 0.1, "lr": 0.03, "decay": decay}
+    setup = prepare(
+        tiny_generator, options(steps=3, optimiser=adam, adversary=adversary), tmp_path, None, None, None, None
+    )
+    for step in range(3):
+        train_step(setup, step)
+        assert setup.state.optimiser.param_groups[0]["lr"] == pytest.approx(0.004 * 0.5**step)
+        assert setup.state.adversary is not None
+        lr = setup.state.adversary.adam.param_groups[0]["lr"]
+        assert lr == pytest.approx(0.03 * 0.5**step if decay else 0.03)
