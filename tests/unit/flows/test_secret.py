@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from flows import secret
 
+ROOT = Path(__file__).resolve().parents[3]
 OWN = "http://127.0.0.1:4200/api"
 
 
@@ -79,3 +82,11 @@ def test_a_page_of_somebody_else_is_replaced_and_not_written_into(home: Path, tm
     page.symlink_to(tmp_path / "theirs")
     secret.publish(4200, "ganvert:x")
     assert not page.is_symlink() and (tmp_path / "theirs").read_text() == ""
+
+
+def test_a_folder_that_cannot_be_had_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    environment = os.environ | {"PREFECT_HOME": str(tmp_path / "file" / "home"), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-m", "flows.ui"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1 and "set PREFECT_HOME to a folder of your own" in done.stderr
