@@ -18,7 +18,7 @@ full: $(READY)        ## everything: all presets with their published step count
 	$(BIN)/dvc repro
 	@echo "open reports/report.html; git checkout params.yaml goes back to the default"
 
-ui: $(READY)          ## Prefect: server and UI with reproduce/ganvert and extract/ganvert registered, until Ctrl-C
+ui: $(READY)          ## Prefect: server and UI with the pipeline and extractions registered, until Ctrl-C
 	$(BIN)/python -m flows.ui
 
 check: $(READY)       ## lint, types and the tests that take seconds

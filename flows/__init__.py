@@ -5,7 +5,10 @@
     runners     where shards are computed: child processes, a Dask cluster, a Ray cluster
     progress    progress of an extraction, as a live artifact
     serve       registers both flows so that they can be started and scheduled from the Prefect UI
-    ui          a local Prefect server and `serve` together, until Ctrl-C
+    folders     which folders the runs of a served flow may use
+    server      Prefect's server for one user: a secret, its own address and its own pages only
+    secret      that secret, and the private folder that Prefect works in
+    ui          `server` and `serve` together, until Ctrl-C
     pipeline    what DVC knows: stages, their dependencies, which are stale, their metrics and plots
     command     a child process whose lines are streamed and which never outlives the flow
     guard       the small parent process of such a child

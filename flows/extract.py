@@ -5,7 +5,7 @@ Shards (some pictures each) are mapped over child processes of this machine, a D
 is running again with the same parameters. Tables are assembled when all shards are finished.
 """
 
-# No `from __future__ import annotations` here: for a served run Prefect loads this file outside of sys.modules, where
+# No `from __future__ import annotations` here: where Prefect loads this file by its path, it is not in sys.modules, and
 # annotations that are strings (the flow's parameters) cannot be resolved.
 
 import argparse
@@ -45,6 +45,7 @@ from stages.extract import (
     assemble,
     job_of,
     outputs_of,
+    pipeline_photos,
     plan,
     shard_size,
     statuses,
@@ -68,7 +69,7 @@ class Piece:
 def run_name() -> str:
     """Return the name of the flow run, made of its parameters."""
     parameters = runtime.flow_run.parameters
-    photos = [Path(path).name for path in parameters["photos"]]
+    photos = [Path(path).name for path in parameters["photos"]] or ["the pipeline's photographs"]
     more = f" and {len(photos) - 2} more" if len(photos) > 2 else ""
     return f"extract {', '.join(photos[:2])}{more}: {parameters['method']}"
 
@@ -97,13 +98,8 @@ def do_shard(piece: Piece) -> State[ShardResult]:
         return Failed(message=str(error))
 
 
-@flow(
-    name="extract",
-    flow_run_name=run_name,
-    task_runner=cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner(MOST_SLOTS)),
-)
-def extract(
-    photos: list[str] = ["data/photos"],  # noqa: B006  (Prefect shows it as the default)
+def photographs_to_codes(
+    photos: list[str] = [],  # noqa: B006  (Prefect shows it as the default)
     method: str = "encoder",
     out: Path = Path("data/extracted"),
     runner: RunnerName = "threads",
@@ -119,7 +115,8 @@ def extract(
     """Align, invert and score photographs, shard by shard. Run it again to resume.
 
     Args:
-        photos: folders, pictures, .zip, .tar, .parquet with pictures, lists of paths (.txt, .csv, .jsonl).
+        photos: folders, pictures, .zip, .tar, .parquet with pictures, lists of paths (.txt, .csv, .jsonl); empty takes
+            those of the pipeline (`align.photos` of params.yaml).
         method: a preset of params.yaml.
         out: folder for the tables.
         runner: threads (child processes of this machine), dask or ray.
@@ -137,7 +134,8 @@ def extract(
     with contextlib.chdir(root):
         try:
             job = job_of(method, {"device": device, "threads": threads})
-            todo = plan(job, [Path(path) for path in photos], work, shard or shard_size())
+            inputs = [Path(path) for path in photos] or pipeline_photos()
+            todo = plan(job, inputs, work, shard or shard_size())
             logger.info(
                 "%d pictures, %d duplicates left out; %d finished before; %d shards to do",
                 *(todo.total, todo.scan.duplicates, todo.finished, todo.shards_left),
@@ -160,6 +158,14 @@ def extract(
             return Failed(message=str(error))
         publish.extraction(out.absolute(), *_summary(todo, progress, out, time.monotonic() - start))
         return Completed(message=f"{todo.total} pictures: {out.absolute()}")
+
+
+# Not a decorator: `flows.serve` sends the function itself to other processes, by its name.
+extract = flow(
+    name="extract",
+    flow_run_name=run_name,
+    task_runner=cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner(MOST_SLOTS)),
+)(photographs_to_codes)
 
 
 def _map(todo: Plan, runner: Runner, retries: int, progress: Progress) -> dict[str, str]:

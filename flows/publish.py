@@ -1,4 +1,9 @@
-"""Results of a run as Prefect artifacts: metrics as tables, plots as pictures, a summary."""
+"""Results of a run as Prefect artifacts: metrics as tables, plots as pictures, a summary.
+
+Artifacts are Markdown, and names of files come from anybody: `text` and `code` show them as they are, so that none
+becomes a link, a picture or HTML. Pictures are Markdown too, since the page of Prefect's own image artifacts prints
+the whole data URI below the picture.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows.pipeline import Stage
 
 MAX_BYTES = 2 * 2**20  # per picture; Prefect keeps every artifact of every run in its database
 MAX_PICTURES = 12  # per stage
+_MARKUP = re.compile(r"[\\`*_\[\]<>&!~#]")  # what starts Markdown inside a line, HTML and entities
+_ADDRESS = re.compile(r"://|www\.|@", re.IGNORECASE)  # what UIs turn into links by themselves, escaped or not
 
 
 def outputs(root: Path, stage: Stage, logger: logging.Logger | logging.LoggerAdapter[Any]) -> None:
@@ -29,12 +36,12 @@ def outputs(root: Path, stage: Stage, logger: logging.Logger | logging.LoggerAda
             {"metric": name, "value": str(value) if isinstance(value, float) and not isfinite(value) else value}
             for name, value in flat(_load(root / path))
         ]
-        create_table_artifact(table, key=key(path), description=f"`{path}`, metrics of stage `{stage.name}`")
+        create_table_artifact(table, key=key(path), description=f"{code(path)}, metrics of stage {code(stage.name)}")
     found = list(pictures(root, stage))
     small = [path for path in found if (root / path).stat().st_size <= MAX_BYTES][:MAX_PICTURES]
     for path in small:
-        description = f"`{path}`, written by stage `{stage.name}`"
-        create_image_artifact(data_uri(root / path), key=key(path), description=description)
+        description = f"{code(path)}, written by stage {code(stage.name)}"
+        create_markdown_artifact(picture(path, data_uri(root / path)), key=key(path), description=description)
     if left_out := [str(path) for path in found if path not in small]:
         logger.info("not shown here, too large or too many: %s", ", ".join(left_out))
 
@@ -44,9 +51,9 @@ def summary(root: Path, stages: Sequence[Stage], rows: Sequence[dict[str, str]])
     lines = markdown_table(rows)
     pages = [path for stage in stages for path in stage.outs if path.suffix == ".html" and (root / path).is_file()]
     # A page served over http may not open file:// links, so the address is text to copy.
-    lines += [f"\n**{path}**: open it with `{(root / path).as_uri()}`" for path in pages]
+    lines += [f"\n**{text(path)}**: open it with {code((root / path).as_uri())}" for path in pages]
     markdown = "\n".join(lines)
-    create_markdown_artifact(markdown, key="summary", description=f"the pipeline in `{root}`")
+    create_markdown_artifact(markdown, key="summary", description=f"the pipeline in {code(root)}")
     return markdown
 
 
@@ -59,24 +66,52 @@ def extraction(out: Path, counts: Mapping[str, str], reasons: Sequence[Mapping[s
         reasons: the first pictures that gave no code, and why.
     """
     lines = markdown_table([{"": name, " ": value} for name, value in counts.items()])
-    files = [{"file": f"`{file}`", "MB": f"{file.stat().st_size / 1e6:,.3f}"} for file in sorted(out.glob("*.parquet"))]
+    files = [{"file": code(file), "MB": f"{file.stat().st_size / 1e6:,.3f}"} for file in sorted(out.glob("*.parquet"))]
     lines += ["", *markdown_table(files)]
     if reasons:
-        lines += ["", "The first pictures without a code:", "", *markdown_table(reasons)]
+        lines += [
+            "",
+            "The first pictures without a code:",
+            "",
+            *markdown_table([{name: text(value) for name, value in row.items()} for row in reasons]),
+        ]
     markdown = "\n".join(lines)
-    create_markdown_artifact(markdown, key="extraction", description=f"the extraction in `{out}`")
+    create_markdown_artifact(markdown, key="extraction", description=f"the extraction in {code(out)}")
     sample = out / "sample.png"
     if sample.is_file():
-        description = f"`{sample}`: crops, and beside each what its code draws"
-        create_image_artifact(jpeg_uri(sample), key="extraction-sample", description=description)
+        description = f"{code(sample)}: crops, and beside each what its code draws"
+        create_markdown_artifact(picture(sample, jpeg_uri(sample)), key="extraction-sample", description=description)
     return markdown
 
 
 def markdown_table(rows: Sequence[Mapping[str, str]]) -> list[str]:
-    """Return the lines of a table; the rows have equal keys. Bars are escaped and line ends become spaces."""
+    """Return the lines of a table; the rows have equal keys. Cells are Markdown.
+
+    Bars in them are escaped, line ends become spaces.
+    """
     cells = [list(rows[0]), *([" ".join(cell.split()).replace("|", "\\|") for cell in row.values()] for row in rows)]
     head, *body = ["| " + " | ".join(row) + " |" for row in cells]
     return [head, "|---" * len(rows[0]) + "|", *body]
+
+
+def text(value: object) -> str:
+    """Return text as Markdown that shows it as it is, on one line."""
+    if _ADDRESS.search(str(value)):
+        return code(value)
+    return _MARKUP.sub(r"\\\g<0>", " ".join(str(value).split()))
+
+
+def code(value: object) -> str:
+    """Return text as Markdown that shows it as it is in a fixed-width font, on one line."""
+    line = " ".join(str(value).split())
+    # The fence is longer than any run of backticks inside. One space at each end belongs to the fence.
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    return f"{fence}{line}{fence}" if len(fence) == 1 else f"{fence} {line} {fence}"
+
+
+def picture(path: Path, uri: str) -> str:
+    """Return a picture as Markdown, its data in it."""
+    return f"![{text(path.name)}]({uri})"
 
 
 def pictures(root: Path, stage: Stage) -> Iterator[Path]:

@@ -9,7 +9,7 @@ One task run per DVC stage, in DVC's order, with DVC's decision about what is st
 - `NotReady`: something it depends on failed.
 """
 
-# No `from __future__ import annotations` here: for a served run Prefect loads this file outside of sys.modules, where
+# No `from __future__ import annotations` here: where Prefect loads this file by its path, it is not in sys.modules, and
 # annotations that are strings (the flow's parameters) cannot be resolved.
 
 import argparse
@@ -50,10 +50,7 @@ def run_name() -> str:
     return " ".join(["reproduce", *(parameters["targets"] or ["all"]), *(["--force"] if parameters["force"] else [])])
 
 
-@flow(
-    name="reproduce", flow_run_name=run_name, task_runner=cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner())
-)
-def reproduce(root: Path = Path(), targets: list[str] | None = None, force: bool = False) -> State[None]:
+def bring_up_to_date(root: Path = Path(), targets: list[str] | None = None, force: bool = False) -> State[None]:
     """Bring the DVC pipeline up to date, one task per stage.
 
     Args:
@@ -81,6 +78,12 @@ def reproduce(root: Path = Path(), targets: list[str] | None = None, force: bool
         also = f"; not run because of that: {', '.join(waiting)}" if waiting else ""
         return Failed(message=f"{', '.join(failed)} failed, see the log{also}")
     return Completed(message=f"{len(stages)} stages are up to date")
+
+
+# Not a decorator: `flows.serve` sends the function itself to other processes, by its name.
+reproduce = flow(
+    name="reproduce", flow_run_name=run_name, task_runner=cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner())
+)(bring_up_to_date)
 
 
 @task(task_run_name="{stage.name}")

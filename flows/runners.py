@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import importlib
 import os
+import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -32,6 +33,8 @@ from stages.extract import (
     default_workers,
     do_shard,
 )
+
+_RAY_TOKEN = secrets.token_hex(32)  # one per process
 
 #: Called with the number of pictures of a shard that are done; fractions count.
 OnProgress = Callable[[float], None]
@@ -71,9 +74,15 @@ def dask(job: Job, work: Path, workers: int | None, address: str | None) -> Iter
     lost = (distributed.scheduler.KilledWorker, distributed.CancelledError, distributed.comm.CommClosedError)
     options: dict[str, Any] = {"address": address}
     if not address:
-        local = {"n_workers": workers or default_workers(job.device, job.threads), "threads_per_worker": 1}
+        local: dict[str, Any] = {
+            "n_workers": workers or default_workers(job.device, job.threads),
+            "threads_per_worker": 1,
+        }
         # No memory limit: the default, an equal share of the machine's, ends workers that load large models.
-        options = {"cluster_kwargs": {**local, "processes": True, "memory_limit": None, "dashboard_address": None}}
+        local |= {"processes": True, "memory_limit": None, "dashboard_address": None}
+        # TLS with certificates that exist in these processes only: who reaches a scheduler runs code on its workers,
+        # and every user of this machine reaches its loopback interface.
+        options = {"cluster_kwargs": {**local, "security": True}}
     with prefect_dask.DaskTaskRunner(**options) as prefect_runner:
         try:
             client = prefect_runner.client
@@ -102,11 +111,13 @@ def dask(job: Job, work: Path, workers: int | None, address: str | None) -> Iter
 @contextmanager
 def ray(job: Job, work: Path, workers: int | None, address: str | None) -> Iterator[Runner]:
     """Start a local Ray instance, or join the cluster at `address` (HOST:6379, ray://HOST:10001)."""
-    prefect_ray, engine = _import_engine("prefect_ray"), _import_engine("ray")
     cores = job.threads or 1
     local = (workers or default_workers(job.device, job.threads)) * cores
     start_options: dict[str, Any] = {} if address else {"num_cpus": local, "include_dashboard": False}
     with contextlib.ExitStack() as stack:
+        if not address:
+            stack.enter_context(_ray_token())  # Ray reads it when it is imported
+        prefect_ray, engine = _import_engine("prefect_ray"), _import_engine("ray")
         on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
             # "local", not None: None would join any Ray that happens to run on this machine.
@@ -145,6 +156,22 @@ def ray(job: Job, work: Path, workers: int | None, address: str | None) -> Itera
             for reference in list(running):
                 engine.cancel(reference, force=True)
             raise
+
+
+@contextmanager
+def _ray_token() -> Iterator[None]:
+    """Let a Ray instance that starts inside answer to this process alone; a token that the user has set stays."""
+    if "RAY_AUTH_MODE" in os.environ:
+        yield
+        return
+    names = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _RAY_TOKEN}
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(names)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 #: Every runner by its name.

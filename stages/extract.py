@@ -9,6 +9,7 @@ threads, Dask or Ray, and imports from the library only what is named here.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import logging
 import threading
@@ -53,7 +54,9 @@ __all__ = [
     "default_workers",
     "do_shard",
     "job_of",
+    "methods",
     "outputs_of",
+    "pipeline_photos",
     "plan",
     "run_shard",
     "shard_size",
@@ -125,6 +128,17 @@ def do_shard(job: str, key: str, shard: str, work: str) -> dict[str, Any]:
         raise StorageError(f"{work}: this worker does not see the work store; mount the folder there under this path")
     with _one_at_a_time:
         return dataclasses.asdict(run_shard(own, Shard.from_json(shard), Path(work)))
+
+
+def methods(root: Path = Path()) -> list[str]:
+    """Return the names of all presets that the project in a folder can invert by: its own and the shipped ones."""
+    with contextlib.chdir(root):
+        return list(load_settings().invert.presets)
+
+
+def pipeline_photos() -> list[Path]:
+    """Return the photographs that the pipeline takes: `align.photos` of params.yaml."""
+    return [Path(path) for path in load_settings().align.photos]
 
 
 def shard_size() -> int | None:

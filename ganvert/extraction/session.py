@@ -118,7 +118,9 @@ class Session:
             tuned: folder for the weights of tuned generators.
             on_progress: see `OnProgress`.
         """
-        self._thumbs = 1 + len(members) // 64  # drawing all of them would take longer than an encoder's inversion
+        # Some of every shard: drawing all of them would take longer than an encoder's inversion. The first few show all
+        # of a small extraction.
+        self._thumbs = max(4, 1 + len(members) // 64)
         rows: dict[str, list[Row]] = {name: [] for name in self.schemas}
         codes: list[pa.Table] = []
         crop_counts = {member.photo_id: 0 for member in members}

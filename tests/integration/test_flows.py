@@ -14,10 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import pytest
-from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -107,7 +105,7 @@ def test_the_flow_runs_what_dvc_would_run(project: Path, server: None) -> None:
     assert stages == dict.fromkeys(["first", "second", "third"], "Completed"), flow
     assert dvc(project, "status", "--json").strip() == "{}"
     assert json.loads(artifact("m-json")) == [{"metric": "a.b", "value": 1.5}]
-    assert artifact("plots-plot-png").startswith("data:image/png;base64,")
+    assert artifact("plots-plot-png").startswith("![plot.png](data:image/png;base64,")
     assert "`third` | Completed" in artifact("summary") and (project / "report.html").as_uri() in artifact("summary")
 
     stages, _ = run(project)
@@ -139,59 +137,10 @@ def test_the_flow_runs_what_dvc_would_run(project: Path, server: None) -> None:
     assert stages == {"first": "Completed"}, flow
 
 
-def test_a_served_run_can_read_its_parameters() -> None:
-    from flows import settings  # noqa: F401  (before prefect)
-
-    # isort: split
-    from prefect.exceptions import ParameterTypeError
-    from prefect.flows import load_flow_from_entrypoint
-
-    flow = load_flow_from_entrypoint(f"{ROOT / 'flows' / 'reproduce.py'}:reproduce")  # by file, as when it is served
-    assert flow.validate_parameters({"root": "."})["root"] == Path()
-    flow = load_flow_from_entrypoint(f"{ROOT / 'flows' / 'extract.py'}:extract")
-    assert flow.validate_parameters({"out": "x", "workers": 2})["out"] == Path("x")
-    for wrong in ({"workers": 0}, {"runner": "thread"}, {"retries": -1}):
-        with pytest.raises(ParameterTypeError):
-            flow.validate_parameters(wrong)
-    # The UI builds its form from these.
-    assert flow.parameters.properties["runner"]["enum"] == ["threads", "dask", "ray"]
-    assert flow.parameters.properties["photos"]["description"].startswith("folders, pictures")
-    assert flow.parameters.required == []
-
-
 # --- extraction ------------------------------------------------------------------------------------------------------
 
-PHOTOS = 7
+PHOTOS = 7  # distinct ones of `photographs`
 SHARD = 2  # photographs per shard
-
-
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory: pytest.TempPathFactory, tiny_generator_file: Path) -> Path:
-    """A folder with params.yaml, a 64 px generator and photographs, one of them unreadable and one there twice."""
-    import yaml
-
-    root = tmp_path_factory.mktemp("extraction")
-    (root / "photos").mkdir()
-    numbers = np.random.default_rng(0)
-    for i in range(PHOTOS - 1):
-        picture = Image.fromarray(numbers.integers(0, 256, (9, 9, 3), dtype=np.uint8))
-        picture.resize((70, 80)).save(root / "photos" / f"{i}.png")
-    (root / "photos" / "bad.png").write_bytes(b"no picture")
-    (root / "photos" / "zz.png").write_bytes((root / "photos" / "0.png").read_bytes())
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    loss = {"loss": "mse", "weight": 1.0, "resolution": None}
-    few = {"inverter": "optimise", "space": "w", "init": "mean", "steps": 2, "lr": 0.05, "objective": [loss]}
-    params |= {"device": "cpu", "generator": {"path": str(tiny_generator_file), "label": None}}
-    params["align"] |= {"recipe": "center"}
-    params["invert"] |= {"methods": {}, "options": {"few": few, "long": {**few, "steps": 1_000_000}}}
-    params["invert"]["methods"] = {"few": str(tiny_generator_file)}
-    params["train_encoder"]["encoders"] = {}
-    params["discover"] = {"methods": {"ganspace": {"components": 2}}}
-    params["edit"]["method"] = "few"
-    params["evaluate"] |= {"metrics": ["mse_64"], "attributes": []}
-    params["extract"] |= {"metrics": ["mse_64"]}
-    (root / "params.yaml").write_text(yaml.safe_dump(params))
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +221,7 @@ def test_a_killed_worker_costs_nothing(
     summary = artifact("extraction")
     assert "| photos: ok | 6 |" in summary and "| photos: unreadable | 1 |" in summary
     assert "| duplicates left out | 1 |" in summary and "| photos/bad.png | unreadable | photos/bad.png: " in summary
-    assert artifact("extraction-sample").startswith("data:image/jpeg;base64,")
+    assert artifact("extraction-sample").startswith("![sample.png](data:image/jpeg;base64,")
     assert artifact("extraction-progress") == 100.0
 
 
