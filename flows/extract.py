@@ -43,6 +43,7 @@ from stages.extract import (
     ShardResult,
     WorkerLostError,
     assemble,
+    check_output,
     job_of,
     outputs_of,
     plan,
@@ -137,6 +138,7 @@ def extract(
     with contextlib.chdir(root):
         try:
             job = job_of(method, {"device": device, "threads": threads})
+            check_output(out, photos)
             todo = plan(job, [Path(path) for path in photos], work, shard or shard_size())
             logger.info(
                 "%d pictures, %d duplicates left out; %d finished before; %d shards to do",

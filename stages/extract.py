@@ -19,6 +19,7 @@ from typing import Any
 
 from ganvert import tables
 from ganvert.base.errors import GanvertError, InputError, ParamsError, StorageError, UnsupportedError, WorkerLostError
+from ganvert.base.files import check_output
 from ganvert.compute.device import resolve_device
 from ganvert.extraction import (
     Job,
@@ -50,6 +51,7 @@ __all__ = [
     "UnsupportedError",
     "WorkerLostError",
     "assemble",
+    "check_output",
     "default_workers",
     "do_shard",
     "job_of",
@@ -167,6 +169,7 @@ def main() -> None:
         job, size = job_of(arguments.method), settings.extract.shard
         workers = arguments.workers or default_workers(job.device, job.threads)
         outputs = outputs_of(job, arguments.out)
+        check_output(arguments.out, arguments.photos)
         run = extract(job, arguments.photos, WORK, outputs, workers=workers, shard_size=size)
         write_sample(run.plan, arguments.out / "sample.png")
         log.info("%d pictures computed, %d were done before", run.computed, run.plan.total - run.computed)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ganvert.base.errors import InputError
+from ganvert.base.files import check_output
 from ganvert.cli.app import command
 from ganvert.cli.common import assets_folder, generator_path, load, read_method
 from ganvert.cli.options import EveryFace, ExtractOptions, Inputs, InversionOptions
@@ -48,6 +49,7 @@ def invert(
 
     keep = extraction.Keep(crops=True, reconstructions=True)
     job = _make_job(options, all_faces=all_faces, batch=batch, metrics=metric, keep=keep)
+    check_output(out, photos)
     outputs = {name: out / f"{name}.parquet" for name in ("photos", "codes")}
     joint = job.invert is not None and job.invert.read().together
     # As many photographs are stored together as are optimised side by side: all of them if the method wants them so.
@@ -65,7 +67,7 @@ def invert(
     names = _write_pictures(run.plan, out, options.method)
     _print_scores(scores, names)
     for row in unusable:
-        print(f"not inverted: {row['path']}: {row['reason']}", file=sys.stderr)  # noqa: T201
+        print(f"not inverted: {row['reason']}", file=sys.stderr)  # noqa: T201
     diverged = any(row["status"] == "diverged" for row in tables.rows(outputs["codes"], "codes", ["status"], 4096))
     if unusable or diverged:
         raise typer.Exit(3)
@@ -111,6 +113,7 @@ def extract(
         crops=crops, reconstructions=reconstructions, dtype="float16" if half else "float32", skip=tuple(skip or ())
     )
     job = _make_job(options, all_faces=all_faces, batch=batch, metrics=metric or (), keep=keep, threads=threads)
+    check_output(out, photos)
     processes = workers or extraction.default_workers(options.device, threads)
     outputs = extraction.outputs_of(job, out)
     run = extraction.extract(job, photos, work or out / _WORK, outputs, workers=processes, shard_size=shard)
@@ -120,7 +123,7 @@ def extract(
         if row["status"] != "ok":
             unusable += 1
             if unusable <= _NAMED:
-                print(f"not used: {row['path']}: {row['reason']}", file=sys.stderr)  # noqa: T201
+                print(f"not used: {row['reason']}", file=sys.stderr)  # noqa: T201
     print(f"{run.computed} photographs computed, {before} were done before, {unusable} cannot be used")  # noqa: T201
     if unusable:
         raise typer.Exit(3)
@@ -209,9 +212,10 @@ def _write_scores(plan: Plan, unusable: Sequence[dict[str, Any]], path: Path) ->
 def _write_pictures(plan: Plan, out: Path, method: str) -> dict[str, str]:
     """Write every crop, its reconstruction and a sheet of both; return the photographs' paths by image id."""
     from ganvert import extraction
-    from ganvert.base.files import atomic_path
-    from ganvert.images import contact_sheet, from_png
+    from ganvert.base.files import atomic_path, mark_output
+    from ganvert.images import contact_sheet, from_png, to_png
 
+    mark_output(out)
     paths: dict[str, str] = {}
     parts = zip(extraction.stored_rows(plan, "aligned"), extraction.stored_rows(plan, "reconstructions"), strict=True)
     for crops, reconstructions in parts:
@@ -223,7 +227,7 @@ def _write_pictures(plan: Plan, out: Path, method: str) -> dict[str, str]:
                     temporary.write_bytes(png)
             pair = [from_png(crop["crop"]), from_png(drawn["png"])]
             with atomic_path(out / f"{image_id}_compare.png") as temporary:
-                contact_sheet(pair, 2, 512, ["photograph", method]).save(temporary)
+                temporary.write_bytes(to_png(contact_sheet(pair, 2, 512, ["photograph", method])))
     return paths
 
 

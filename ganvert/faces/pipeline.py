@@ -16,6 +16,7 @@ from ganvert.base.registry import lookup
 from ganvert.compute.progress import progress
 from ganvert.faces.align import RECIPES, align
 from ganvert.faces.detect import FaceDetector
+from ganvert.faces.listing import read_regular
 from ganvert.faces.photo import Photo, open_photo
 from ganvert.images import to_png
 
@@ -69,10 +70,12 @@ def align_photos(
     for path in progress(paths, len(paths), "align"):
         name = _relative(path, root)
         try:
-            data = path.read_bytes()
-        except OSError as error:  # without bytes to hash, the path identifies the row
-            photo_id = hashlib.sha256(f"unreadable:{path}".encode()).hexdigest()
-            photos[photo_id] = photo_row(photo_id, name, PhotoError.status, f"{path}: cannot be read: {error.strerror}")
+            data = read_regular(path)
+        except (OSError, PhotoError) as error:  # without bytes to hash, the path identifies the row
+            shown = str(path).encode(errors="backslashreplace")  # a name need not be UTF-8
+            photo_id = hashlib.sha256(b"unreadable:" + shown).hexdigest()
+            reason = f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}"
+            photos[photo_id] = photo_row(photo_id, name, PhotoError.status, reason)
             log.warning("%s", photos[photo_id]["reason"])
             continue
         photo_id = hashlib.sha256(data).hexdigest()
@@ -152,4 +155,5 @@ def _crops(photo: Photo, row: Row, options: AlignOptions, detector: FaceDetector
 
 
 def _relative(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+    name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+    return name.encode(errors="backslashreplace").decode()  # tables hold Unicode, which a name need not be
