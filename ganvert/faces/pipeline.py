@@ -24,6 +24,12 @@ __all__ = ["AlignOptions", "align_photo", "align_photos", "photo_row"]
 
 log = logging.getLogger(__name__)
 Row = dict[str, Any]
+# By degrees that turn it upright, clockwise.
+_LIES = {
+    90: "lies on its left side",
+    180: "stands on its head",
+    270: "lies on its right side",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,6 +96,9 @@ def align_photos(
 def align_photo(data: bytes, path: str, options: AlignOptions, detector: FaceDetector | None) -> tuple[Row, list[Row]]:
     """Return a photo's row of `photos` and its rows of `aligned`; an error becomes the row's status and reason.
 
+    Faces of a photograph that lies on its side or stands on its head are cut upright, and the reason says so; the row's
+    status stays ok, and width, height, quads and landmarks are those of the photograph as it is.
+
     Args:
         data: the file's bytes.
         path: what rows and error messages call it.
@@ -130,7 +139,11 @@ def _crops(photo: Photo, row: Row, options: AlignOptions, detector: FaceDetector
     assert options.resolution is not None
     if RECIPES[options.recipe].needs_face:
         assert detector is not None
-        faces = list(detector.detect(photo.image, options.upsample))
+        upright, degrees = detector.detect_turned(photo.image, options.upsample)
+        faces = list(upright)
+        if degrees:
+            row["reason"] = f"{row['path']}: {_LIES[degrees]}; its faces were cut upright"
+            log.warning("%s", row["reason"])
         row["faces"] = len(faces)
         if not faces:
             raise NoFaceError(f"{row['path']}: no face found; wanted a frontal face of about 40 px or more")
