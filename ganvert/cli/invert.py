@@ -234,6 +234,7 @@ def _write_pictures(plan: Plan, out: Path, method: str) -> dict[str, str]:
 def _print_scores(scores: Sequence[dict[str, Any]], paths: dict[str, str]) -> None:
     """Print a row of scores for every image, under its photograph's name."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     metrics = list(dict.fromkeys(row["metric"] for row in scores))
@@ -241,5 +242,5 @@ def _print_scores(scores: Sequence[dict[str, Any]], paths: dict[str, str]) -> No
     for image_id, path in paths.items():
         values = {row["metric"]: row for row in scores if row["image_id"] == image_id}
         cells = [values[name]["status"] if (v := values[name]["value"]) is None else f"{v:.4f}" for name in metrics]
-        table.add_row(Path(path).name, *cells)
+        table.add_row(escape(Path(path).name), *cells)
     Console().print(table)

@@ -13,6 +13,7 @@ from typing import Any
 from PIL import ExifTags, Image, TiffImagePlugin
 
 from ganvert.base.errors import PhotoError
+from ganvert.faces.declared import declared_profile
 from ganvert.faces.mend import mend_png
 
 __all__ = ["FORMATS", "Decoded", "TooLargeError", "decode", "is_image"]
@@ -65,7 +66,7 @@ class Decoded:
     Attributes:
         image: upright, in a mode of Pillow.
         orientation: EXIF's, 1 to 8, as stored in the file; 1 where it stores none.
-        profile: the embedded ICC profile, whatever its state.
+        profile: the embedded ICC profile, whatever its state, or that of the colour space that the file names.
     """
 
     image: Image.Image
@@ -125,11 +126,11 @@ def _decoded(data: bytes, max_pixels: int, name: str) -> Decoded:
         if file.format == "TIFF":
             orientation = _orientation(file, data)
             file.load()  # Pillow turns a TIFF as it loads it
-            return Decoded(image=file.copy(), orientation=orientation, profile=profile)
+            return Decoded(image=file, orientation=orientation, profile=profile)
         file.load()  # before the metadata, for which Pillow loads a PNG: a second load hides what the first raised
         orientation = _orientation(file, data)
-        image = file.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else file.copy()
-        return Decoded(image=image, orientation=orientation, profile=profile)
+        image: Image.Image = file.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else file
+        return Decoded(image=image, orientation=orientation, profile=profile or declared_profile(file))
 
 
 def _quiet() -> warnings.catch_warnings[Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from ganvert.faces import open_photo
 from ganvert.faces.colour import to_srgb
@@ -62,6 +62,41 @@ def test_rgb(gamma: float, matrix: np.ndarray) -> None:
     wanted = encoded((PIXELS / 255) ** gamma @ (np.linalg.inv(SRGB) @ matrix).T)
     difference = np.abs(np.asarray(to_srgb(Image.fromarray(PIXELS), profile(gamma, matrix)), float) - wanted)
     assert difference.mean() < 0.5 and difference.max() < 6  # the last: dark pixels of a linear file of 8 bits
+
+
+def test_adobe_rgb_of_a_camera_without_a_profile(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA001] = 0xFFFF  # colour space: uncalibrated
+    exif.get_ifd(0x8769)[0xA005] = {1: "R03"}
+    Image.fromarray(PIXELS).resize((300, 400), Image.Resampling.NEAREST).save(tmp_path / "a.jpg", exif=exif, quality=98)
+    with Image.open(tmp_path / "a.jpg") as file:
+        wanted = encoded((np.asarray(file) / 255) ** 2.2 @ (np.linalg.inv(SRGB) @ ADOBE).T)
+    assert np.abs(np.asarray(open_photo(tmp_path / "a.jpg").image, float) - wanted).mean() < 0.5
+
+
+def png_with(chunks: list[tuple[bytes, bytes]]) -> bytes:
+    buffer, info = io.BytesIO(), PngImagePlugin.PngInfo()
+    for name, value in chunks:
+        info.add(name, value)
+    Image.fromarray(PIXELS).save(buffer, "PNG", pnginfo=info)
+    return buffer.getvalue()
+
+
+def test_gamma_and_primaries_of_a_png() -> None:
+    white_and_adobe = (0.3127, 0.3290, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
+    chrm = (b"cHRM", struct.pack(">8L", *(round(value * 1e5) for value in white_and_adobe)))
+    gammas = {gamma: (b"gAMA", struct.pack(">L", round(1e5 / gamma))) for gamma in (1.0, 1.8, 2.2)}
+
+    def shown(*chunks: tuple[bytes, bytes]) -> np.ndarray:
+        return np.asarray(open_photo(png_with(list(chunks))).image, float)
+
+    assert np.array_equal(shown(gammas[2.2]), PIXELS)
+    assert np.array_equal(shown((b"sRGB", b"\0"), gammas[1.0], chrm), PIXELS)
+    assert np.array_equal(shown((b"cHRM", bytes(32))), PIXELS)
+    for gamma in (1.0, 1.8):
+        assert np.abs(shown(gammas[gamma]) - encoded((PIXELS / 255) ** gamma)).mean() < 0.5
+    wanted = encoded((PIXELS / 255) ** 1.8 @ (np.linalg.inv(SRGB) @ ADOBE).T)
+    assert np.abs(shown(gammas[1.8], chrm) - wanted).mean() < 0.5
 
 
 @pytest.mark.parametrize("matrix", [None, SRGB], ids=["grey profile", "RGB profile"])
