@@ -48,8 +48,8 @@ def invert(
     from ganvert import extraction, tables
 
     keep = extraction.Keep(crops=True, reconstructions=True)
-    job = _make_job(options, all_faces=all_faces, batch=batch, metrics=metric, keep=keep)
     check_output(out, photos)
+    job = _make_job(options, all_faces=all_faces, batch=batch, metrics=metric, keep=keep)
     outputs = {name: out / f"{name}.parquet" for name in ("photos", "codes")}
     joint = job.invert is not None and job.invert.read().together
     # As many photographs are stored together as are optimised side by side: all of them if the method wants them so.
@@ -112,8 +112,8 @@ def extract(
     keep = extraction.Keep(
         crops=crops, reconstructions=reconstructions, dtype="float16" if half else "float32", skip=tuple(skip or ())
     )
-    job = _make_job(options, all_faces=all_faces, batch=batch, metrics=metric or (), keep=keep, threads=threads)
     check_output(out, photos)
+    job = _make_job(options, all_faces=all_faces, batch=batch, metrics=metric or (), keep=keep, threads=threads)
     processes = workers or extraction.default_workers(options.device, threads)
     outputs = extraction.outputs_of(job, out)
     run = extraction.extract(job, photos, work or out / _WORK, outputs, workers=processes, shard_size=shard)

@@ -25,11 +25,8 @@ def declared_profile(file: Image.Image) -> bytes | None:
     DCF cameras mark Adobe RGB by "R03" in EXIF's interoperability directory. In a PNG gAMA and cHRM count, unless it
     says sRGB.
     """
-    try:
-        if str(file.getexif().get_ifd(_INTEROP).get(_INDEX, "")).startswith("R03"):
-            return _profile(_ADOBE_GAMMA, _ADOBE)
-    except Exception:  # odd metadata make Pillow raise all kinds of errors
-        return None
+    if _is_adobe(file):
+        return _profile(_ADOBE_GAMMA, _ADOBE)
     gamma, primaries = file.info.get("gamma"), file.info.get("chromaticity")
     if file.format != "PNG" or "srgb" in file.info or not (gamma or primaries):
         return None
@@ -37,7 +34,14 @@ def declared_profile(file: Image.Image) -> bytes | None:
     given = _SRGB if primaries is None else np.reshape(primaries, (4, 2))
     if (usual and np.allclose(given, _SRGB, atol=0.002)) or not _is_sound(given) or (gamma and not 0.1 <= gamma <= 10):
         return None
-    return _profile(2.2 if usual else 1 / gamma, given)
+    return _profile(2.2 if usual or not gamma else 1 / gamma, given)
+
+
+def _is_adobe(file: Image.Image) -> bool:
+    try:
+        return str(file.getexif().get_ifd(_INTEROP).get(_INDEX, "")).startswith("R03")
+    except Exception:  # odd metadata make Pillow raise all kinds of errors
+        return False
 
 
 def _is_sound(chromaticities: np.ndarray) -> bool:

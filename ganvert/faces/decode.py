@@ -8,7 +8,7 @@ import itertools
 import struct
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 from PIL import ExifTags, Image, TiffImagePlugin
 
@@ -105,7 +105,7 @@ def decode(data: bytes, max_pixels: int, name: str) -> Decoded:
         raise PhotoError(f"{name}: cannot be read or decoded: {error}; get it once more") from error
 
 
-def is_image(data: io.BufferedIOBase) -> bool:
+def is_image(data: IO[bytes]) -> bool:
     """Return whether an open file begins like an image of :data:`FORMATS`; reads the header only."""
     try:
         with _quiet(), Image.open(data, formats=FORMATS):
