@@ -19,7 +19,6 @@ from typing import Any
 
 from ganvert import tables
 from ganvert.base.errors import GanvertError, InputError, ParamsError, StorageError, UnsupportedError, WorkerLostError
-from ganvert.base.files import check_output
 from ganvert.compute.device import resolve_device
 from ganvert.extraction import (
     Job,
@@ -36,6 +35,7 @@ from ganvert.extraction import (
     run_shard,
     write_sample,
 )
+from ganvert.faces.listing import check_output
 from stages.common import stage
 from stages.settings import load_settings, read_generator
 

@@ -6,28 +6,17 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ganvert.base.errors import InputError
-
-__all__ = ["OUTPUT_MARK", "atomic_path", "check_output", "mark_output", "open_memmap", "sha256_of", "write_json"]
+__all__ = ["OUTPUT_MARK", "atomic_path", "mark_output", "open_memmap", "sha256_of", "write_json"]
 
 OUTPUT_MARK = ".ganvert-output"  # a file in every folder of results
 _MARK_TEXT = "ganvert made the pictures here and takes none of them for photographs. Delete this file to let it.\n"
-
-
-def check_output(folder: Path, inputs: Iterable[Path | str]) -> None:
-    """Raise InputError if a folder for pictures is one of the inputs that they are made from, or holds one of them."""
-    own = folder.resolve()
-    for given in map(Path, inputs):
-        place = given.resolve()
-        if own in (place, place.parent if not place.is_dir() else place):
-            raise InputError(f"{folder}: holds {given}, so results do not go there; name another folder")
 
 
 def mark_output(folder: Path) -> None:

@@ -167,11 +167,12 @@ def blend(
 
     A row of the sheet shares its padding, a column its details; on the diagonal are the reconstructions.
     """
-    from ganvert.base.files import check_output, mark_output
+    from ganvert.base.files import mark_output
     from ganvert.compute.progress import progress
     from ganvert.editing.contract import EditInputs
     from ganvert.editing.edits import EDITS
     from ganvert.editing.render import draw_edit
+    from ganvert.faces.listing import check_output
 
     if len(given) < 2:
         raise InputError(f"wanted two photographs at least, got {len(given)}")
@@ -219,11 +220,12 @@ def transfer(
     """
     from PIL import Image
 
-    from ganvert.base.files import check_output, mark_output
+    from ganvert.base.files import mark_output
     from ganvert.compute.progress import progress
     from ganvert.editing.contract import EditInputs, check_amount
     from ganvert.editing.edits.transfer import Transfer
     from ganvert.editing.render import draw_edit
+    from ganvert.faces.listing import check_output
     from ganvert.images import to_pil
 
     follow, amounts = Transfer(part=part), amount or [1.0]

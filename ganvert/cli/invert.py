@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ganvert.base.errors import InputError
-from ganvert.base.files import check_output
 from ganvert.cli.app import command
 from ganvert.cli.common import assets_folder, generator_path, load, read_method
 from ganvert.cli.options import EveryFace, ExtractOptions, Inputs, InversionOptions
@@ -46,6 +45,7 @@ def invert(
     say why).
     """
     from ganvert import extraction, tables
+    from ganvert.faces.listing import check_output
 
     keep = extraction.Keep(crops=True, reconstructions=True)
     check_output(out, photos)
@@ -108,6 +108,7 @@ def extract(
     computed again, those added since are. Exit code 3: some photographs could not be used (photos.parquet says why).
     """
     from ganvert import extraction, tables
+    from ganvert.faces.listing import check_output
 
     keep = extraction.Keep(
         crops=crops, reconstructions=reconstructions, dtype="float16" if half else "float32", skip=tuple(skip or ())

@@ -43,6 +43,7 @@ _KINDS = [
     (8, b"crx", "a raw file of a camera"),
     (0, b"FUJIFILMCCD-RAW", "a raw file of a camera"),
     *((8, brand, "a HEIC picture") for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")),
+    *((8, brand, "a damaged AVIF picture") for brand in (b"avif", b"avis")),
     (4, b"ftyp", "a video"),
     (0, b"\x1aE\xdf\xa3", "a video"),
     (0, b"version https://git-lfs", "a Git LFS pointer and not the picture (run git lfs pull)"),

@@ -15,6 +15,7 @@ from ganvert.base.files import OUTPUT_MARK
 __all__ = [
     "MAX_BYTES",
     "SUFFIXES",
+    "check_output",
     "check_size",
     "find_photos",
     "is_photo_name",
@@ -34,6 +35,15 @@ SUFFIXES = frozenset(
     ]
 )
 MAX_BYTES = 1 << 30  # of one picture: it is read into memory
+
+
+def check_output(folder: Path, inputs: Iterable[Path | str]) -> None:
+    """Raise InputError if a folder for pictures is one of the inputs that they are made from, or holds a photograph."""
+    own = folder.resolve()
+    for given in map(Path, inputs):
+        place = given.resolve()
+        if own == place or (own == place.parent and is_photo_name(given.name)):
+            raise InputError(f"{folder}: holds {given}, so results do not go there; name another folder")
 
 
 def find_photos(folders: Iterable[Path]) -> list[Path]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ganvert.base.errors import InputError
-from ganvert.base.files import OUTPUT_MARK, check_output, mark_output
+from ganvert.base.files import OUTPUT_MARK, mark_output
 from ganvert.extraction.catalogue import Catalogue
-from ganvert.faces.listing import find_photos
+from ganvert.faces.listing import check_output, find_photos
 
 
 def photo(path: Path) -> Path:
@@ -48,4 +48,5 @@ def test_results_do_not_go_among_the_inputs(tmp_path: Path) -> None:
             with pytest.raises(InputError, match="name another folder"):
                 check_output(out, [given])
     check_output(tmp_path / "photos" / "out", [tmp_path / "photos", own])
+    check_output(tmp_path / "photos", [tmp_path / "photos" / "faces.zip"])  # an archive has nothing to mix with
     check_output(tmp_path, [tmp_path / "photos"])  # as the project's data/ and data/photos/
