@@ -43,6 +43,7 @@ from stages.extract import (
     ShardResult,
     WorkerLostError,
     assemble,
+    check_output,
     job_of,
     outputs_of,
     pipeline_photos,
@@ -135,6 +136,7 @@ def photographs_to_codes(
         try:
             job = job_of(method, {"device": device, "threads": threads})
             inputs = [Path(path) for path in photos] or pipeline_photos()
+            check_output(out, inputs)
             todo = plan(job, inputs, work, shard or shard_size())
             logger.info(
                 "%d pictures, %d duplicates left out; %d finished before; %d shards to do",

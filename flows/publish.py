@@ -150,7 +150,7 @@ def data_uri(path: Path) -> str:
 def jpeg_uri(path: Path) -> str:
     """Return the picture as a data URI in JPEG, a tenth of the size of a PNG."""
     buffer = io.BytesIO()
-    with Image.open(path) as picture:
+    with Image.open(path, formats=("PNG", "JPEG")) as picture:
         picture.convert("RGB").save(buffer, "JPEG", quality=85)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 

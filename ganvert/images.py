@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from torch import Tensor
 
-from ganvert.base.errors import ShapeError, UnsupportedError
+from ganvert.base.errors import ShapeError, TableError, UnsupportedError
 
 __all__ = [
     "area_resize",
@@ -23,6 +23,7 @@ __all__ = [
     "from_bytes",
     "from_pil",
     "from_png",
+    "on_white",
     "to_pil",
     "to_png",
 ]
@@ -81,15 +82,33 @@ def as_drawn(images: Tensor, channels: int, size: int) -> Tensor:
 
 
 def to_png(image: Image.Image) -> bytes:
-    """Return the PNG bytes of an image; equal pixels give equal bytes."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=3)
+    """Return the PNG bytes of an image, which say that its colours are sRGB; equal pixels give equal bytes."""
+    buffer, chunks = io.BytesIO(), PngImagePlugin.PngInfo()
+    chunks.add(b"sRGB", b"\0")  # rendering intent: perceptual
+    # Pillow would write the profile of the file that the image was read from.
+    image.save(buffer, "PNG", compress_level=3, pnginfo=chunks, icc_profile=None)
     return buffer.getvalue()
 
 
 def from_png(data: bytes) -> Image.Image:
-    """Return the RGB image in the bytes of an image file that ganvert wrote."""
-    return Image.open(io.BytesIO(data)).convert("RGB")
+    """Return the RGB image in the bytes of an image file that ganvert wrote.
+
+    Raises:
+        TableError: they are not a PNG or JPEG file, or it is damaged.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as file:
+            return on_white(file)
+    except Exception as error:  # decoders raise all kinds of errors for damaged files
+        raise TableError(f"a picture of a table cannot be read ({error}); make the table again") from error
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """Return the image as RGB, with white behind transparent pixels."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
 def area_resize(images: Tensor, size: int) -> Tensor:

@@ -163,7 +163,7 @@ def edited(
         settings: the sections of params.yaml.
     """
     wants_photo = any(item.spec.pasted for item in planned)
-    photo = open_photo(Path(face["path"]), settings.align.max_pixels).image if wants_photo else None
+    photo = open_photo(Path(face["path"]), settings.align.max_pixels) if wants_photo else None
     quad = np.array(face["quad"]).reshape(4, 2)
     for item in planned:
         inputs = item.inputs(code)

@@ -36,6 +36,7 @@ from ganvert.extraction import (
     run_shard,
     write_sample,
 )
+from ganvert.faces.listing import check_output
 from stages.common import stage
 from stages.settings import load_settings, read_generator
 
@@ -51,6 +52,7 @@ __all__ = [
     "UnsupportedError",
     "WorkerLostError",
     "assemble",
+    "check_output",
     "default_workers",
     "do_shard",
     "job_of",
@@ -181,6 +183,7 @@ def main() -> None:
         job, size = job_of(arguments.method), settings.extract.shard
         workers = arguments.workers or default_workers(job.device, job.threads)
         outputs = outputs_of(job, arguments.out)
+        check_output(arguments.out, arguments.photos)
         run = extract(job, arguments.photos, WORK, outputs, workers=workers, shard_size=size)
         write_sample(run.plan, arguments.out / "sample.png")
         log.info("%d pictures computed, %d were done before", run.computed, run.plan.total - run.computed)

@@ -13,6 +13,7 @@ from ganvert import tables
 from ganvert.base.errors import PhotoError
 from ganvert.base.files import atomic_path
 from ganvert.faces.photo import open_photo
+from ganvert.images import from_png
 from ganvert.report import SHOWN_OF_CODES, ReportInputs, build_report, overview
 from stages.common import stage
 
@@ -82,7 +83,7 @@ def originals(photos: pa.Table, longest: int) -> dict[str, Image.Image]:
 
 def picture(path: Path) -> Image.Image | None:
     """Return a picture that an earlier stage drew, or None if this run has none."""
-    return Image.open(path).convert("RGB") if path.exists() else None
+    return from_png(path.read_bytes()) if path.exists() else None
 
 
 if __name__ == "__main__":

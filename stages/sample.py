@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from ganvert.base.files import atomic_path
-from ganvert.images import contact_sheet
+from ganvert.images import contact_sheet, to_png
 from ganvert.sampling import sample, write_samples
 from stages.common import generator_of, stage
 
@@ -28,7 +28,7 @@ def main() -> None:
         )
         sheet = contact_sheet(samples.pictures, columns=8, size=192, captions=samples.captions)
         with atomic_path(SHEET) as temporary:
-            sheet.save(temporary)
+            temporary.write_bytes(to_png(sheet))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,18 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["atomic_path", "open_memmap", "sha256_of", "write_json"]
+__all__ = ["OUTPUT_MARK", "atomic_path", "mark_output", "open_memmap", "sha256_of", "write_json"]
+
+OUTPUT_MARK = ".ganvert-output"  # a file in every folder of results
+_MARK_TEXT = "ganvert made the pictures here and takes none of them for photographs. Delete this file to let it.\n"
+
+
+def mark_output(folder: Path) -> None:
+    """Make a folder for pictures and mark it, so that no command takes what lies there or below for photographs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mark = folder / OUTPUT_MARK
+    if not mark.exists():
+        mark.write_text(_MARK_TEXT)
 
 
 @contextmanager

@@ -70,7 +70,7 @@ def edit(
     moves = [(choose(known, name, space), amount) for name, amount in amounts]
     photo_rows, faces = cut_faces([photo], options.recipe, context.generator.resolution, False, folder)
     if not faces:
-        raise InputError(f"{photo}: {photo_rows[0]['reason']}")
+        raise InputError(photo_rows[0]["reason"])
     face = faces[0]
     inversion = invert_crops([Crop(face["image_id"], from_png(face["crop"]))], preset, context, seed=options.seed)
     (code,) = codes_of_inversion(inversion, [face["image_id"]], options.method, context.generator)
@@ -88,7 +88,7 @@ def _pasted(photo: Path, face: dict[str, Any], picture: Image.Image, code: Code)
     from ganvert.images import to_pil
 
     quad = np.array(face["quad"]).reshape(4, 2)
-    return paste_edit(open_photo(photo).image, picture, to_pil(code.draw())[0], quad, PasteOptions())
+    return paste_edit(open_photo(photo), picture, to_pil(code.draw())[0], quad, PasteOptions())
 
 
 @command(
@@ -167,13 +167,16 @@ def blend(
 
     A row of the sheet shares its padding, a column its details; on the diagonal are the reconstructions.
     """
+    from ganvert.base.files import mark_output
     from ganvert.compute.progress import progress
     from ganvert.editing.contract import EditInputs
     from ganvert.editing.edits import EDITS
     from ganvert.editing.render import draw_edit
+    from ganvert.faces.listing import check_output
 
     if len(given) < 2:
         raise InputError(f"wanted two photographs at least, got {len(given)}")
+    check_output(out, () if codes else given)
     blending = EDITS["blend"]
     images, names = _codes_of(given, blending, codes, options)
     pairs = [(own, detail) for own in range(len(names)) for detail in range(len(names))]
@@ -182,6 +185,7 @@ def blend(
         draw_edit(blending, EditInputs(code=images[own], references=[images[detail]]), float(own != detail))
         for own, detail in progress(pairs, len(pairs), "drawing")
     ]
+    mark_output(out)
     for (own, detail), picture in zip(pairs, pictures, strict=True):
         _write(out / f"own-{names[own]}_detail-{names[detail]}.png", picture)
     captions = [f"own {names[own][:10]}, detail {names[detail][:10]}" for own, detail in pairs]
@@ -216,17 +220,21 @@ def transfer(
     """
     from PIL import Image
 
+    from ganvert.base.files import mark_output
     from ganvert.compute.progress import progress
     from ganvert.editing.contract import EditInputs, check_amount
     from ganvert.editing.edits.transfer import Transfer
     from ganvert.editing.render import draw_edit
+    from ganvert.faces.listing import check_output
     from ganvert.images import to_pil
 
     follow, amounts = Transfer(part=part), amount or [1.0]
     for number in amounts:
         check_amount(number)
+    check_output(out, () if codes else [before, after, *targets])
     images, names = _codes_of([before, after, *targets], follow, codes, options, same_crop)
     pair = images[:2]
+    mark_output(out)
     pictures, captions = [to_pil(code.draw())[0] for code in pair], [name[:24] for name in names[:2]]
     for _ in amounts[1:]:  # the pair's row is as wide as the others
         pictures.append(Image.new("RGB", pictures[0].size, "white"))
@@ -312,7 +320,7 @@ def _crops_of(paths: list[Path], recipe: str, resolution: int, folder: Path, sam
             continue
         rows, faces = align_photos([path], Path(), options, detector)
         if not faces:
-            raise InputError(f"{path}: {rows[0]['reason']}")
+            raise InputError(rows[0]["reason"])
         if i == 0:
             landmarks = faces[0]["landmarks"]
         crops.append(Crop(faces[0]["image_id"], from_png(faces[0]["crop"])))
@@ -322,9 +330,10 @@ def _crops_of(paths: list[Path], recipe: str, resolution: int, folder: Path, sam
 def _write(path: Path, picture: Image.Image) -> None:
     """Write a picture as PNG, whole or not at all."""
     from ganvert.base.files import atomic_path
+    from ganvert.images import to_png
 
     with atomic_path(path) as temporary:
-        picture.save(temporary, "PNG")
+        temporary.write_bytes(to_png(picture))
 
 
 def _write_sheet(path: Path, pictures: list[Image.Image], columns: int, px: int, captions: list[str]) -> None:

@@ -92,7 +92,7 @@ def sample(
     from ganvert.compute.device import resolve_device
     from ganvert.compute.progress import progress
     from ganvert.compute.random import normal
-    from ganvert.images import contact_sheet, to_pil
+    from ganvert.images import contact_sheet, to_pil, to_png
     from ganvert.sampling import picture_of
 
     model = load(options, resolve_device(options.device))
@@ -104,7 +104,7 @@ def sample(
             pictures += to_pil(picture_of(model, ws, min(px, model.resolution)))
     sheet = contact_sheet(pictures, min(count, 8), px, [str(one) for one in seeds])
     with atomic_path(out) as temporary:
-        sheet.save(temporary, "PNG")
+        temporary.write_bytes(to_png(sheet))
     print(out)  # noqa: T201
 
 

@@ -45,8 +45,10 @@ def invert(
     say why).
     """
     from ganvert import extraction, tables
+    from ganvert.faces.listing import check_output
 
     keep = extraction.Keep(crops=True, reconstructions=True)
+    check_output(out, photos)
     job = _make_job(options, all_faces=all_faces, batch=batch, metrics=metric, keep=keep)
     outputs = {name: out / f"{name}.parquet" for name in ("photos", "codes")}
     joint = job.invert is not None and job.invert.read().together
@@ -65,7 +67,7 @@ def invert(
     names = _write_pictures(run.plan, out, options.method)
     _print_scores(scores, names)
     for row in unusable:
-        print(f"not inverted: {row['path']}: {row['reason']}", file=sys.stderr)  # noqa: T201
+        print(f"not inverted: {row['reason']}", file=sys.stderr)  # noqa: T201
     diverged = any(row["status"] == "diverged" for row in tables.rows(outputs["codes"], "codes", ["status"], 4096))
     if unusable or diverged:
         raise typer.Exit(3)
@@ -106,10 +108,12 @@ def extract(
     computed again, those added since are. Exit code 3: some photographs could not be used (photos.parquet says why).
     """
     from ganvert import extraction, tables
+    from ganvert.faces.listing import check_output
 
     keep = extraction.Keep(
         crops=crops, reconstructions=reconstructions, dtype="float16" if half else "float32", skip=tuple(skip or ())
     )
+    check_output(out, photos)
     job = _make_job(options, all_faces=all_faces, batch=batch, metrics=metric or (), keep=keep, threads=threads)
     processes = workers or extraction.default_workers(options.device, threads)
     outputs = extraction.outputs_of(job, out)
@@ -120,7 +124,7 @@ def extract(
         if row["status"] != "ok":
             unusable += 1
             if unusable <= _NAMED:
-                print(f"not used: {row['path']}: {row['reason']}", file=sys.stderr)  # noqa: T201
+                print(f"not used: {row['reason']}", file=sys.stderr)  # noqa: T201
     print(f"{run.computed} photographs computed, {before} were done before, {unusable} cannot be used")  # noqa: T201
     if unusable:
         raise typer.Exit(3)
@@ -209,9 +213,10 @@ def _write_scores(plan: Plan, unusable: Sequence[dict[str, Any]], path: Path) ->
 def _write_pictures(plan: Plan, out: Path, method: str) -> dict[str, str]:
     """Write every crop, its reconstruction and a sheet of both; return the photographs' paths by image id."""
     from ganvert import extraction
-    from ganvert.base.files import atomic_path
-    from ganvert.images import contact_sheet, from_png
+    from ganvert.base.files import atomic_path, mark_output
+    from ganvert.images import contact_sheet, from_png, to_png
 
+    mark_output(out)
     paths: dict[str, str] = {}
     parts = zip(extraction.stored_rows(plan, "aligned"), extraction.stored_rows(plan, "reconstructions"), strict=True)
     for crops, reconstructions in parts:
@@ -223,13 +228,14 @@ def _write_pictures(plan: Plan, out: Path, method: str) -> dict[str, str]:
                     temporary.write_bytes(png)
             pair = [from_png(crop["crop"]), from_png(drawn["png"])]
             with atomic_path(out / f"{image_id}_compare.png") as temporary:
-                contact_sheet(pair, 2, 512, ["photograph", method]).save(temporary)
+                temporary.write_bytes(to_png(contact_sheet(pair, 2, 512, ["photograph", method])))
     return paths
 
 
 def _print_scores(scores: Sequence[dict[str, Any]], paths: dict[str, str]) -> None:
     """Print a row of scores for every image, under its photograph's name."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     metrics = list(dict.fromkeys(row["metric"] for row in scores))
@@ -237,5 +243,5 @@ def _print_scores(scores: Sequence[dict[str, Any]], paths: dict[str, str]) -> No
     for image_id, path in paths.items():
         values = {row["metric"]: row for row in scores if row["image_id"] == image_id}
         cells = [values[name]["status"] if (v := values[name]["value"]) is None else f"{v:.4f}" for name in metrics]
-        table.add_row(Path(path).name, *cells)
+        table.add_row(escape(Path(path).name), *cells)
     Console().print(table)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from ganvert.faces import paste
+from ganvert.faces import Photo, paste
 
 __all__ = ["PasteOptions", "paste_edit"]
 
@@ -25,16 +25,26 @@ class PasteOptions:
 
 
 def paste_edit(
-    photo: Image.Image, edited: Image.Image, reconstruction: Image.Image, quad: np.ndarray, options: PasteOptions
+    photo: Photo, edited: Image.Image, reconstruction: Image.Image, quad: np.ndarray, options: PasteOptions
 ) -> Image.Image:
-    """Return the photograph with the edit in it.
+    """Return the photograph with the edit in it: as transparent, and as grey, as it was.
 
     Args:
-        photo: upright RGB photograph.
+        photo: the photograph.
         edited: square crop that the generator drew from the edited code.
         reconstruction: the same from the unedited code; in mode "difference" it is what the edit is compared with.
         quad: [4, 2] corners of the crop in photo pixels.
         options: how.
+
+    Returns:
+        An image in the mode of `photo.original`.
     """
     reference = reconstruction if options.mode == "difference" else None
-    return paste(photo, edited, quad, options.feather, options.colour_match, options.mode, reference)
+    original = photo.original
+    # The colours below transparent pixels, not those over white: the viewer composites the result again.
+    colours = original.convert("L" if original.mode in ("L", "LA") else "RGB")
+    pasted = paste(colours, edited, quad, options.feather, options.colour_match, options.mode, reference)
+    pasted = pasted.convert(colours.mode)
+    if original.mode in ("LA", "RGBA"):
+        pasted.putalpha(original.getchannel("A"))
+    return pasted

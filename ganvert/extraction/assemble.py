@@ -18,11 +18,11 @@ from PIL import Image
 
 from ganvert import tables
 from ganvert.base.errors import TableError
-from ganvert.base.files import atomic_path
+from ganvert.base.files import atomic_path, mark_output
 from ganvert.codes import tuned_folder
 from ganvert.extraction.job import Job
 from ganvert.extraction.shards import PICTURES, THUMBS, Plan, storage_errors
-from ganvert.images import contact_sheet, from_png
+from ganvert.images import contact_sheet, from_png, to_png
 
 __all__ = ["assemble", "outputs_of", "stored_rows", "write_sample"]
 
@@ -102,7 +102,8 @@ def write_sample(plan: Plan, path: Path, count: int = 12) -> bool:
     if not pictures:
         return False
     with storage_errors(path), atomic_path(path) as temporary:
-        contact_sheet(pictures[: 2 * count], min(len(pictures), 6), _THUMB).save(temporary)
+        mark_output(path.parent)
+        temporary.write_bytes(to_png(contact_sheet(pictures[: 2 * count], min(len(pictures), 6), _THUMB)))
     return True
 
 

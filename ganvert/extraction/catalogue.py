@@ -22,7 +22,7 @@ from ganvert.base.errors import InputError, PhotoError, StorageError
 from ganvert.compute.progress import progress_bar
 from ganvert.extraction.members import Member
 from ganvert.extraction.sources import SOURCES, Source, content_id, fetch, kind_of, stamp_of
-from ganvert.faces.photo import SUFFIXES
+from ganvert.faces.listing import SUFFIXES, skipped_text
 
 __all__ = ["Catalogue", "Scan"]
 
@@ -62,6 +62,7 @@ class Scan:
         duplicates: pictures with the same bytes as one before them.
         unreadable: contents that could not be read.
         hashed: pictures that had to be read, because they were new or could have changed.
+        skipped: entries of folders, archives and lists that were left out because they do not look like pictures.
     """
 
     found: int
@@ -69,6 +70,7 @@ class Scan:
     duplicates: int
     unreadable: int
     hashed: int
+    skipped: int = 0
 
 
 class _Input(NamedTuple):
@@ -132,8 +134,13 @@ class Catalogue:
                 if error.sqlite_errorcode & 0xFF not in _DAMAGED:  # the low byte: extended codes carry more above it
                     raise
                 self._set_aside(error)
+                for given in listed:
+                    given.source.skipped.clear()
                 hashed = self._scan(listed)
-            return self._settle(hashed, inputs)
+            for given in listed:
+                if given.source.skipped:
+                    log.warning("%s: left out %s", given.shown, skipped_text(given.source.skipped))
+            return self._settle(hashed, inputs, sum(given.source.skipped.total() for given in listed))
 
     def members(self) -> Iterator[Member]:
         """Yield one picture of each content, sorted by the parts of its path; rows of tables in their order."""
@@ -264,7 +271,7 @@ class Catalogue:
         finally:
             self._db.execute("DETACH stored")
 
-    def _settle(self, hashed: int, inputs: Sequence[Path]) -> Scan:
+    def _settle(self, hashed: int, inputs: Sequence[Path], skipped: int) -> Scan:
         """Keep the first member of every content; return the counts."""
         found = self._db.execute("SELECT COUNT(*) FROM found").fetchone()[0]
         if not found:
@@ -273,7 +280,7 @@ class Catalogue:
         self._db.execute("DELETE FROM found WHERE key NOT IN (SELECT MIN(key) FROM found GROUP BY photo_id)")
         count = "SELECT COUNT(*), COUNT(*) FILTER (WHERE status != 'ok') FROM found"
         self._unique, unreadable = self._db.execute(count).fetchone()
-        return Scan(found, self._unique, found - self._unique, unreadable, hashed)
+        return Scan(found, self._unique, found - self._unique, unreadable, hashed, skipped)
 
     def _files(self, inputs: Sequence[_Input], bar: tqdm[NoReturn]) -> int:
         """Add pictures that are files, reading those whose stamp changed; return how many were read."""

@@ -9,8 +9,9 @@ from ganvert.faces.align import RECIPES, Aligned, align
 from ganvert.faces.attributes import ATTRIBUTES, AttributeScorer
 from ganvert.faces.detect import FaceDetector
 from ganvert.faces.identity import IdentityEmbedder, distance
+from ganvert.faces.listing import find_photos
 from ganvert.faces.paste import paste
-from ganvert.faces.photo import Photo, find_photos, open_photo
+from ganvert.faces.photo import Photo, open_photo
 from ganvert.faces.pipeline import AlignOptions, align_photos
 from ganvert.faces.pose import head_pose
 

@@ -8,7 +8,8 @@ faces.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 LANDMARKS_FILE = "shape_predictor_68_face_landmarks.dat"
 LANDMARK_SIDE = 1600  # px; the trees compare single pixels, so much larger images only add noise
 ENLARGED_SIDE = 2400  # px; steps of the ladder that would enlarge beyond this are skipped: they cost time and memory
+CONFIDENT = 1.0  # detector's score of a face that is surely upright; false ones on turned photographs reach about 0.5
+MARGIN = 0.5  # by which the score of a turned face must exceed that of an upright one
 BORDER = 0.3  # reflected border of the last step, as a fraction of the image's sides
 
 
@@ -66,19 +69,47 @@ class FaceDetector:
         Returns:
             float64 [68, 2] arrays of (x, y), where integers are pixel centres of `image`; an empty list without a face.
         """
+        return self._detect(image, upsample)[0]
+
+    def detect_turned(self, image: Image.Image, upsample: int = 1) -> tuple[list[np.ndarray], int]:
+        """Find faces as :meth:`detect` does, also where the photograph lies on its side or stands on its head.
+
+        Other orientations are tried, with the first step of the ladder only, where no upright face is found or none of
+        which the detector is sure.
+
+        Args:
+            image: RGB image of any size.
+            upsample: see :meth:`detect`.
+
+        Returns:
+            Landmarks in pixels of `image` as it is, and by how many degrees it has to be turned clockwise for the faces
+            to be upright: 0, 90, 180 or 270.
+        """
+        faces, score = self._detect(image, upsample)
+        degrees, wanted = 0, score + MARGIN
+        if score < CONFIDENT:
+            for turn, (method, back) in _TURNS.items():
+                turned, turned_score = self._detect(image.transpose(method), upsample, steps=1)
+                if turned_score > wanted:
+                    faces, degrees, wanted = [back(points, *image.size) for points in turned], turn, turned_score
+        return faces, degrees
+
+    def _detect(self, image: Image.Image, upsample: int, steps: int | None = None) -> tuple[list[np.ndarray], float]:
+        """Return the landmarks of every face and the highest score; tries the whole ladder or its first steps."""
         small, to_small = _shrink(image, self.long_side)
         middle, to_middle = _shrink(image, LANDMARK_SIDE)
         pixels = np.asarray(middle)
-        for step, (picture, offset, times) in enumerate(_ladder(np.asarray(small), upsample)):
-            boxes = [(box.left(), box.top(), box.right(), box.bottom()) for box in self._detector(picture, times)]
+        for step, (picture, offset, times) in enumerate(islice(_ladder(np.asarray(small), upsample), steps)):
+            found, scores, _ = self._detector.run(picture, times, 0.0)
+            boxes = [(box.left(), box.top(), box.right(), box.bottom()) for box in found]
             if boxes:
                 log.debug("%d faces at step %d", len(boxes), step)
                 corners = np.array(boxes, dtype=np.float64).reshape(-1, 2, 2) - offset
                 # Sizes scale about pixel edges, half a pixel before the centres that integers stand for.
                 corners = (corners + 0.5) / to_small * to_middle - 0.5
                 faces = [self._landmarks(pixels, box) for box in sorted(corners, key=_order)]
-                return [(points + 0.5) / to_middle - 0.5 for points in faces]
-        return []
+                return [(points + 0.5) / to_middle - 0.5 for points in faces], max(scores)
+        return [], -np.inf
 
     def _landmarks(self, pixels: np.ndarray, box: np.ndarray) -> np.ndarray:
         import dlib
@@ -103,6 +134,28 @@ def as_dlib(landmarks: np.ndarray) -> Any:
         points.append(dlib.point(x, y))
     (left, top), (right, bottom) = np.rint([landmarks.min(0), landmarks.max(0)]).astype(int).tolist()
     return dlib.full_object_detection(dlib.rectangle(left, top, right, bottom), points)
+
+
+def _back(rows: list[list[int]]) -> Callable[[np.ndarray, int, int], np.ndarray]:
+    """Return a function of points, width and height: from pixels of the turned image to those of the image.
+
+    Args:
+        rows: factors of x, y, width - 1 and height - 1, for x and for y.
+    """
+
+    def apply(points: np.ndarray, width: int, height: int) -> np.ndarray:
+        ends = np.broadcast_to([width - 1, height - 1], points.shape)
+        return np.concatenate([points, ends], axis=1) @ np.array(rows).T
+
+    return apply
+
+
+# Degrees clockwise: how Pillow turns an image (it counts the other way round), and how its points come back.
+_TURNS = {
+    90: (Image.Transpose.ROTATE_270, _back([[0, 1, 0, 0], [-1, 0, 0, 1]])),
+    180: (Image.Transpose.ROTATE_180, _back([[-1, 0, 1, 0], [0, -1, 0, 1]])),
+    270: (Image.Transpose.ROTATE_90, _back([[0, -1, 1, 0], [1, 0, 0, 0]])),
+}
 
 
 def _ladder(pixels: np.ndarray, upsample: int) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:

@@ -16,6 +16,7 @@ from ganvert.base.registry import lookup
 from ganvert.compute.progress import progress
 from ganvert.faces.align import RECIPES, align
 from ganvert.faces.detect import FaceDetector
+from ganvert.faces.listing import read_regular
 from ganvert.faces.photo import Photo, open_photo
 from ganvert.images import to_png
 
@@ -23,6 +24,12 @@ __all__ = ["AlignOptions", "align_photo", "align_photos", "photo_row"]
 
 log = logging.getLogger(__name__)
 Row = dict[str, Any]
+# By degrees that turn it upright, clockwise.
+_LIES = {
+    90: "lies on its left side",
+    180: "stands on its head",
+    270: "lies on its right side",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,10 +76,12 @@ def align_photos(
     for path in progress(paths, len(paths), "align"):
         name = _relative(path, root)
         try:
-            data = path.read_bytes()
-        except OSError as error:  # without bytes to hash, the path identifies the row
-            photo_id = hashlib.sha256(f"unreadable:{path}".encode()).hexdigest()
-            photos[photo_id] = photo_row(photo_id, name, PhotoError.status, f"{path}: cannot be read: {error.strerror}")
+            data = read_regular(path)
+        except (OSError, PhotoError) as error:  # without bytes to hash, the path identifies the row
+            shown = str(path).encode(errors="backslashreplace")  # a name need not be UTF-8
+            photo_id = hashlib.sha256(b"unreadable:" + shown).hexdigest()
+            reason = f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}"
+            photos[photo_id] = photo_row(photo_id, name, PhotoError.status, reason)
             log.warning("%s", photos[photo_id]["reason"])
             continue
         photo_id = hashlib.sha256(data).hexdigest()
@@ -86,6 +95,9 @@ def align_photos(
 
 def align_photo(data: bytes, path: str, options: AlignOptions, detector: FaceDetector | None) -> tuple[Row, list[Row]]:
     """Return a photo's row of `photos` and its rows of `aligned`; an error becomes the row's status and reason.
+
+    Faces of a photograph that lies on its side or stands on its head are cut upright, and the reason says so; the row's
+    status stays ok, and width, height, quads and landmarks are those of the photograph as it is.
 
     Args:
         data: the file's bytes.
@@ -127,7 +139,11 @@ def _crops(photo: Photo, row: Row, options: AlignOptions, detector: FaceDetector
     assert options.resolution is not None
     if RECIPES[options.recipe].needs_face:
         assert detector is not None
-        faces = list(detector.detect(photo.image, options.upsample))
+        upright, degrees = detector.detect_turned(photo.image, options.upsample)
+        faces = list(upright)
+        if degrees:
+            row["reason"] = f"{row['path']}: {_LIES[degrees]}; its faces were cut upright"
+            log.warning("%s", row["reason"])
         row["faces"] = len(faces)
         if not faces:
             raise NoFaceError(f"{row['path']}: no face found; wanted a frontal face of about 40 px or more")
@@ -152,4 +168,5 @@ def _crops(photo: Photo, row: Row, options: AlignOptions, detector: FaceDetector
 
 
 def _relative(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+    name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+    return name.encode(errors="backslashreplace").decode()  # tables hold Unicode, which a name need not be

@@ -62,13 +62,12 @@ def open_inputs(files: Sequence[Path], size: int) -> list[Image.Image]:
 
 def _open(file: Path, size: int) -> Image.Image:
     try:
-        image = open_photo(file).image
+        photo = open_photo(file)
     except PhotoError as error:
         raise InputError(str(error)) from error
-    if image.size != (size, size):
-        width, height = image.size
+    if photo.size != (size, size):
+        width, height = photo.size
         raise InputError(f"{file}: wanted {size} x {size} px, the size of the generator, got {width} x {height}")
-    with Image.open(file) as header:
-        if header.has_transparency_data:  # white or black behind it would be a guess
-            raise InputError(f"{file}: wanted a picture without transparency; save it without an alpha channel")
-    return image
+    if photo.original.has_transparency_data:  # white or black behind it would be a guess
+        raise InputError(f"{file}: wanted a picture without transparency; save it without an alpha channel")
+    return photo.image

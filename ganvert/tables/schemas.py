@@ -77,7 +77,7 @@ PHOTOS = Table(
         _field("mode", _S, null=True),  # Pillow's mode of the file
         _field("faces", _I, null=True),  # number of faces detected, before any choice
         _field("status", _S),  # ok | no_face | unreadable | too_large
-        _field("reason", _S),  # empty when ok
+        _field("reason", _S),  # empty when ok, unless the photograph had to be turned
     ),
 )
 ALIGNED = Table(

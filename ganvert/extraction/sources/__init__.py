@@ -14,7 +14,7 @@ from ganvert.extraction.sources.list import PathList
 from ganvert.extraction.sources.parquet import AlignedTable, Parquet
 from ganvert.extraction.sources.tar import Tar
 from ganvert.extraction.sources.zip import Zip
-from ganvert.faces.photo import SUFFIXES
+from ganvert.faces.listing import SUFFIXES
 
 __all__ = ["SOURCES", "Entry", "Source", "content_id", "fetch", "kind_of", "stamp_of"]
 
@@ -34,10 +34,12 @@ def kind_of(path: Path) -> str:
     """Return the kind of an input, a name in `SOURCES`.
 
     Raises:
-        InputError: it does not exist, or is of no known kind.
+        InputError: it does not exist, is no regular file, or is of no known kind.
     """
     if not path.exists():
         raise InputError(f"{path}: there is no such photo folder, archive, table or file; make it or correct the path")
+    if not (path.is_dir() or path.is_file()):  # opening a pipe or a device may never end
+        raise InputError(f"{path}: neither a folder nor a regular file")
     for kind, source in SOURCES.items():
         if source.takes(path):
             return kind

@@ -6,16 +6,16 @@ import hashlib
 import os
 import stat
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, NamedTuple
 
 from ganvert.base.errors import PhotoError
-from ganvert.faces.photo import is_photo_name
+from ganvert.faces.listing import is_photo_name, kind_of_name, read_regular
 
-__all__ = ["Entry", "FileSource", "Source", "check_size", "content_id", "fetch", "picture_name", "stamp_of"]
+__all__ = ["Entry", "FileSource", "Source", "content_id", "fetch", "picture_name", "stamp_of"]
 
-MAX_BYTES = 1 << 30  # of one picture: it is read into memory
 SETTLED_NS = 2_000_000_000  # the coarsest clock of a file system ticks every 2 s (FAT)
 
 
@@ -42,6 +42,7 @@ class Source(ABC):
         whole: one file holds all pictures, and its stamp vouches for them; otherwise each picture is a file.
         by_row: pictures keep the source's order; otherwise they are sorted by name.
         errors: what the format's library raises for damaged data.
+        skipped: counts what :meth:`members` left out since the source was made, hidden entries excepted.
     """
 
     whole: ClassVar[bool] = True
@@ -50,6 +51,7 @@ class Source(ABC):
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.skipped: Counter[str] = Counter()
 
     @classmethod
     @abstractmethod
@@ -95,9 +97,7 @@ class FileSource(Source):
     whole = False
 
     def read(self, locator: str) -> bytes:
-        path = Path(self.file(locator))
-        check_size(path.stat().st_size)
-        return path.read_bytes()
+        return read_regular(self.file(locator))
 
 
 def fetch(source: Source, locator: str) -> bytes:
@@ -134,22 +134,17 @@ def stamp_of(path: str, now_ns: int) -> tuple[str, bool]:
     """
     facts = os.stat(path)  # noqa: PTH116
     if not stat.S_ISREG(facts.st_mode):
-        raise PhotoError("not a file")
+        raise PhotoError("not a regular file")
     stamp = f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns} {facts.st_ino}"
     return stamp, now_ns - max(facts.st_mtime_ns, facts.st_ctime_ns) >= SETTLED_NS
 
 
-def check_size(size: int) -> int:
-    """Return a number of bytes; raise PhotoError when a picture may not have so many."""
-    if size > MAX_BYTES:
-        raise PhotoError(f"{size} bytes are more than a picture may have ({MAX_BYTES})")
-    return size
-
-
-def picture_name(name: str) -> str | None:
-    """Return the plain form of a name in an archive, or None if it is hidden or does not name a picture."""
-    if not is_photo_name(name):
-        return None
+def picture_name(name: str, skipped: Counter[str]) -> str | None:
+    """Return the plain form of a name in an archive, or None if it is hidden or does not name a picture (counted)."""
     path = PurePosixPath(name.replace("\\", "/"))
-    hidden = any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in path.parts)
-    return None if hidden else str(path)
+    if any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in path.parts):
+        return None
+    if not is_photo_name(name):
+        skipped[kind_of_name(name)] += 1
+        return None
+    return str(path)

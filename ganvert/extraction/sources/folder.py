@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
-
 from ganvert.extraction.sources.base import Entry, FileSource
-from ganvert.faces.photo import is_photo_name, walk_photos
+from ganvert.faces.decode import is_image
+from ganvert.faces.listing import is_photo_name, walk_photos
 
 __all__ = ["Folder", "SingleFile"]
 
@@ -21,7 +20,7 @@ class Folder(FileSource):
         return path.is_dir()
 
     def members(self) -> Iterator[Entry]:
-        for path in walk_photos(self.path):
+        for path in walk_photos(self.path, self.skipped):
             name = path[len(self.path.rstrip("/")) + 1 :]  # no Path objects: there may be millions
             yield Entry(name, name)
 
@@ -36,11 +35,8 @@ class SingleFile(FileSource):
     def takes(cls, path: Path) -> bool:
         if is_photo_name(path.name):
             return True
-        try:
-            with Image.open(path):  # reads the header only
-                return True
-        except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
-            return False
+        with path.open("rb") as file:
+            return is_image(file)
 
     def members(self) -> Iterator[Entry]:
         yield Entry("", self.path)

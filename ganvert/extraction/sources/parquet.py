@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 from ganvert import tables
 from ganvert.base.errors import InputError, PhotoError
-from ganvert.extraction.sources.base import Entry, Source, check_size
+from ganvert.extraction.sources.base import Entry, Source
+from ganvert.faces.listing import check_size
 
 __all__ = ["AlignedTable", "Parquet"]
 

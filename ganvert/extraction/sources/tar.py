@@ -17,7 +17,8 @@ from typing import Any, BinaryIO, ClassVar
 
 from ganvert.base.errors import InputError, PhotoError
 from ganvert.base.files import atomic_path
-from ganvert.extraction.sources.base import Entry, Source, check_size, picture_name, stamp_of
+from ganvert.extraction.sources.base import Entry, Source, picture_name, stamp_of
+from ganvert.faces.listing import check_size
 
 __all__ = ["Tar"]
 
@@ -77,9 +78,11 @@ class Tar(Source):
             with Path(self.path).open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
                 while (info := archive.next()) is not None:
                     archive.members.clear()  # type: ignore[attr-defined]  # it keeps every one otherwise
-                    # Links and devices have no bytes of their own.
-                    if info.isreg() and (name := picture_name(info.name)):
+                    name = None if info.isdir() else picture_name(info.name, self.skipped)
+                    if name is not None and info.isreg():  # links and devices have no bytes of their own
                         yield Entry(_SPARSE if info.issparse() else f"{info.offset_data}:{info.size}", name)
+                    elif name is not None:
+                        self.skipped["link" if info.issym() or info.islnk() else "special file"] += 1
                 file.seek(archive.offset)
                 if file.read(512).strip(b"\0"):  # tarfile takes a damaged header for the end
                     raise tarfile.ReadError(f"damaged at byte {archive.offset}")

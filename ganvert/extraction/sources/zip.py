@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ganvert.base.errors import InputError, PhotoError
-from ganvert.extraction.sources.base import Entry, Source, check_size, picture_name
+from ganvert.extraction.sources.base import Entry, Source, picture_name
+from ganvert.faces.listing import check_size
 
 __all__ = ["Zip"]
 
@@ -40,8 +41,10 @@ class Zip(Source):
                 f"{self.path}: not a zip archive that can be read, or cut short ({error}); get it once more"
             ) from error
         for place, info in enumerate(infos):
-            name = picture_name(_name_of(info))
-            if name is not None and not stat.S_ISLNK(info.external_attr >> 16):  # the upper half holds Unix modes
+            name = None if info.is_dir() else picture_name(_name_of(info), self.skipped)
+            if name is not None and stat.S_ISLNK(info.external_attr >> 16):  # the upper half holds Unix modes
+                self.skipped["link"] += 1
+            elif name is not None:
                 yield Entry(str(place), name)
 
     def read(self, locator: str) -> bytes:

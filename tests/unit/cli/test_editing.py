@@ -14,6 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ganvert import cli, faces
+from ganvert.base.files import OUTPUT_MARK
 from ganvert.codes import Code, read_codes, write_codes
 from ganvert.editing.contract import EditInputs
 from ganvert.editing.edits import make_edit
@@ -117,7 +118,7 @@ def test_blend_photographs(run: Run, table: list[Code]) -> None:
     good(run("blend", "a.png", "b.png", "--out", "blends", "--px", 64))
     names = {"a": 0, "b": 2}
     files = {path.name for path in Path("blends").iterdir()}
-    assert files == {"sheet.png", *(f"own-{own}_detail-{detail}.png" for own in names for detail in names)}
+    assert files == {OUTPUT_MARK, "sheet.png", *(f"own-{own}_detail-{detail}.png" for own in names for detail in names)}
     sheet = cells("blends/sheet.png", 2, 64)
     expected = [blended(table[own], table[detail]) for own in names.values() for detail in names.values()]
     assert [cell.tobytes() for cell in sheet] == [picture.tobytes() for picture in expected]
@@ -161,14 +162,14 @@ def test_the_second_photograph_is_cut_where_the_first_is(run: Run, monkeypatch: 
         def __init__(self, folder: Path) -> None:
             pass
 
-        def detect(self, image: Image.Image, upsample: int) -> list[np.ndarray]:
+        def detect_turned(self, image: Image.Image, upsample: int) -> tuple[list[np.ndarray], int]:
             x = 50 + np.asarray(image)[35, 60, 0] % 16
             points = np.tile([x, 45.0], (68, 1))
             points[36:42] += [-10, -8]
             points[42:48] += [10, -8]
             points[48:] += [0, 10]
             points[48, 0], points[54, 0] = x - 6, x + 6
-            return [points]
+            return [points], 0
 
     monkeypatch.setattr(faces, "FaceDetector", Detector)
     paths = [Path("a.png"), Path("painted.png"), Path("b.png")]

@@ -28,7 +28,7 @@ from ganvert.extraction import catalogue as module
 from ganvert.extraction.catalogue import Catalogue, Scan
 from ganvert.extraction.members import Member, Reader
 from ganvert.extraction.sources import SOURCES
-from ganvert.faces.photo import find_photos
+from ganvert.faces.listing import find_photos, read_regular
 
 
 @pytest.fixture()
@@ -174,14 +174,13 @@ def test_a_same_tick_change_is_not_missed(catalogue: Catalogue, monkeypatch: pyt
 
 def test_unreadable_files_are_members_with_a_reason(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
     write(a="1", b="2", empty="")
-    read = Path.read_bytes
 
-    def refuse(path: Path) -> bytes:  # root ignores mode bits, so the refusal is simulated
-        if path.name == "a.jpg":
-            raise PermissionError(13, "Permission denied", str(path.absolute()))
-        return read(path)
+    def refuse(path: str) -> bytes:  # root ignores mode bits, so the refusal is simulated
+        if Path(path).name == "a.jpg":
+            raise PermissionError(13, "Permission denied", path)
+        return read_regular(path)
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr("ganvert.extraction.sources.base.read_regular", refuse)
     for hashed in (2, 0):
         scan = catalogue.scan([Path("photos")])
         assert scan == Scan(found=3, unique=3, duplicates=0, unreadable=1, hashed=hashed)

@@ -27,7 +27,8 @@ from ganvert import tables
 from ganvert.base.errors import InputError, PhotoError
 from ganvert.extraction.catalogue import Catalogue
 from ganvert.extraction.members import Member, Reader
-from ganvert.extraction.sources import SOURCES, Source, base, content_id, fetch, kind_of, stamp_of
+from ganvert.extraction.sources import SOURCES, Source, content_id, fetch, kind_of, stamp_of
+from ganvert.faces import listing
 
 PICTURES = {f"{name}.jpg": name.encode() * size for name, size in (("a", 10), ("sub/b", 5000), ("sub/ü", 100_000))}
 
@@ -226,7 +227,7 @@ def test_folder_skips_what_is_hidden_and_other_files_and_ends_at_loops(tmp_path:
     assert names == {"b.JPG", "sub/a.png", "link.png", "self.png", "pipe.png"}
     status = {Path(member.path).name: member.reason for member in members_of(tmp_path)}
     assert status["self.png"].endswith("Too many levels of symbolic links")
-    assert status["pipe.png"].endswith("pipe.png: not a file")  # reading one would never end
+    assert status["pipe.png"].endswith("pipe.png: not a regular file")  # reading one would never end
 
 
 def test_names_that_are_not_unicode(tmp_path: Path) -> None:
@@ -241,7 +242,7 @@ def test_names_that_are_not_unicode(tmp_path: Path) -> None:
 
 
 def test_larger_than_a_picture_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "MAX_BYTES", 1000)
+    monkeypatch.setattr(listing, "MAX_BYTES", 1000)
     for make in (folder, zipped, tarred, parquet):
         path = make(tmp_path, {"a.jpg": b"1" * 1000, "b.jpg": b"2" * 1001})
         assert [member.status for member in members_of(path)] == ["ok", "unreadable"]
@@ -529,6 +530,53 @@ def test_lists_of_no_known_form(tmp_path: Path, name: str, text: str) -> None:
         members_of(tmp_path / name)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_lists_of_any_encoding_that_editors_write(tmp_path: Path, encoding: str) -> None:
+    folder(tmp_path, {"ü.jpg": b"1"})
+    (tmp_path / "list.txt").write_text("photos/ü.jpg\r\n", encoding=encoding)
+    assert contents(SOURCES["list"](str(tmp_path / "list.txt"))) == {"photos/ü.jpg": b"1"}
+
+
+@pytest.mark.parametrize("data", ["a.jpg\n".encode("utf-16-le"), b"\x89PNG\0\0\0\rIHDR"])
+def test_lists_that_are_no_text_are_refused(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "list.txt").write_bytes(data)
+    with pytest.raises(InputError, match=r"list\.txt: not text, or UTF-16 without a byte order mark; save it as UTF-8"):
+        members_of(tmp_path / "list.txt")
+
+
+def test_notes_in_a_list_are_counted(tmp_path: Path) -> None:
+    folder(tmp_path, {"a.jpg": b"1", "no ending": b"2", "#3.jpg": b"3"})
+    lines = ["# photos/gone.jpg", "Faces of the first day:", "photos/a.jpg", "  ", "photos/no ending", "photos/#3.jpg"]
+    (tmp_path / "list.txt").write_text("\n".join([*lines, "photos/lost.jpg"]))
+    source = SOURCES["list"](str(tmp_path / "list.txt"))
+    assert list(contents(source)) == ["photos/a.jpg", "photos/no ending", "photos/#3.jpg", "photos/lost.jpg"]
+    assert source.skipped == {"note": 2, "blank line": 1}
+
+
+@pytest.mark.parametrize("make", [folder, zipped, tarred])
+def test_what_is_left_out_is_counted_and_said(
+    tmp_path: Path, make: Callable[[Path, dict[str, bytes]], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ("a.jpg", "b.dng", "c.DNG", "d.jxl", "IMG_1", ".hidden.dng")
+    path = make(tmp_path, {name: name.encode() for name in names})
+    if path.is_dir():
+        (path / "link").symlink_to(tmp_path)
+    with Catalogue(tmp_path / "work" / "c.sqlite") as catalogue:
+        scan = catalogue.scan([path])
+    assert scan.found == 1 and scan.skipped == 4 + path.is_dir()
+    link = ", 1 linked folder" if path.is_dir() else ""
+    (said,) = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    counts = {"2 .dng", "1 .jxl", "1 no ending"} | ({"1 linked folder"} if link else set())
+    assert str(path) in said and set(said[said.index("(") + 1 : -1].split(", ")) == counts
+
+
+@pytest.mark.parametrize("name", ["pipe.zip", "pipe.txt", "pipe", "pipe.jpg"])
+def test_a_pipe_given_as_an_input_is_refused(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match="neither a folder nor a regular file"):
+        kind_of(tmp_path / name)
+
+
 # stamps
 
 
@@ -550,5 +598,5 @@ def test_stamp_tells_files_of_equal_size_and_time_apart(tmp_path: Path) -> None:
         (tmp_path / "new.jpg").replace(tmp_path / "a.jpg")
         seen.add(stamp_of(str(tmp_path / "a.jpg"), 0)[0])
     assert len(seen) == 2
-    with pytest.raises(PhotoError, match="not a file"):
+    with pytest.raises(PhotoError, match="not a regular file"):
         stamp_of(str(tmp_path), 0)

@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from ganvert.base.errors import InputError, PhotoError
-from ganvert.faces.photo import TooLargeError, find_photos, open_photo
+from ganvert.faces.decode import TooLargeError
+from ganvert.faces.listing import find_photos
+from ganvert.faces.photo import open_photo
 
 RAMP = np.linspace(0, 255, 64).astype(np.uint8)[None].repeat(48, 0)  # [48, 64] grey ramp
 
@@ -120,11 +122,11 @@ def test_first_frame_of_an_animation(tmp_path: Path) -> None:
 
 
 def test_mode_without_a_way_to_rgb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(image: Image.Image) -> Image.Image:
+    def refuse(image: Image.Image, profile: bytes | None) -> Image.Image:
         raise ValueError("conversion from LAB to RGB not supported")
 
     Image.new("LAB", (8, 8)).save(tmp_path / "a.tif")
-    monkeypatch.setattr("ganvert.faces.photo._rgb", refuse)  # depends on Pillow's version
+    monkeypatch.setattr("ganvert.faces.photo.to_srgb", refuse)  # depends on Pillow's version
     with pytest.raises(PhotoError, match="LAB"):
         open_photo(tmp_path / "a.tif")
 
@@ -208,7 +210,7 @@ def test_find_photos(tmp_path: Path) -> None:
 
 
 def test_find_photos_refuses(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such photo folder"):
+    with pytest.raises(InputError, match="no such photograph or folder"):
         find_photos([tmp_path / "none"])
     with pytest.raises(InputError, match="no photos in"):
         find_photos([tmp_path])

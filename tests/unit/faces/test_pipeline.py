@@ -13,8 +13,10 @@ from PIL import Image
 
 from ganvert import tables
 from ganvert.base.errors import ParamsError, UnknownNameError
+from ganvert.editing.paste import PasteOptions, paste_edit
+from ganvert.faces import open_photo
 from ganvert.faces.detect import FaceDetector
-from ganvert.faces.photo import find_photos
+from ganvert.faces.listing import find_photos
 from ganvert.faces.pipeline import AlignOptions, align_photo, align_photos
 from ganvert.images import from_png
 
@@ -103,3 +105,38 @@ def test_options_refuse_nonsense() -> None:
             AlignOptions(**bad)
     with pytest.raises(UnknownNameError, match="ffhq"):
         AlignOptions(recipe="ffqh")
+
+
+CASES = Path(__file__).parents[2] / "cases"
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_photographs_that_lie_are_cut_upright(tmp_path: Path, detector: FaceDetector, degrees: int) -> None:
+    with Image.open(CASES / "ref_rgb.png") as file:
+        upright = file.convert("RGB")
+    upright.save(tmp_path / "upright.png")
+    upright.rotate(degrees, expand=True).save(tmp_path / "a.png")  # anticlockwise: `degrees` clockwise sets it right
+    options = AlignOptions(resolution=128)
+    (row,), (crop,) = align_photos([tmp_path / "a.png"], tmp_path, options, detector)
+    _, (wanted,) = align_photos([tmp_path / "upright.png"], tmp_path, options, detector)
+    difference = np.abs(np.asarray(from_png(crop["crop"]), float) - np.asarray(from_png(wanted["crop"]), float))
+    assert difference.mean() < 3  # the same crop, sampled from turned pixels
+    assert row["status"] == "ok" and row["faces"] == 1 and (row["reason"] == "") == (degrees == 0)
+    if degrees:
+        side = {90: "lies on its left side", 180: "stands on its head", 270: "lies on its right side"}[degrees]
+        assert row["reason"] == f"a.png: {side}; its faces were cut upright"
+
+
+def test_the_case_that_lies_on_its_side(detector: FaceDetector) -> None:
+    (row,), (crop,) = align_photos([CASES / "turned90.png"], CASES, AlignOptions(resolution=128), detector)
+    _, (wanted,) = align_photos([CASES / "ref_rgb.png"], CASES, AlignOptions(resolution=128), detector)
+    difference = np.abs(np.asarray(from_png(crop["crop"]), float) - np.asarray(from_png(wanted["crop"]), float))
+    assert difference.mean() < 3 and "side" in row["reason"]
+
+
+def test_an_edit_of_a_photograph_that_lies_goes_where_its_face_is(tmp_path: Path, detector: FaceDetector) -> None:
+    photo = open_photo(CASES / "turned90.png")
+    _, (crop,) = align_photos([CASES / "turned90.png"], CASES, AlignOptions(resolution=256), detector)
+    picture = from_png(crop["crop"])
+    pasted = paste_edit(photo, picture, picture, np.array(crop["quad"]).reshape(4, 2), PasteOptions(mode="replace"))
+    assert np.abs(np.asarray(pasted, float) - np.asarray(photo.image, float)).mean() < 2
