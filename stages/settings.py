@@ -41,7 +41,7 @@ def read_settings(raw: Mapping[str, Any]) -> Settings:
     """
     unknown = set(raw) - set(SECTIONS) - {"device"}
     if unknown:
-        raise ParamsError(f"params: unknown sections {sorted(unknown)}; known: device, {', '.join(SECTIONS)}")
+        raise ParamsError(f"params: unknown sections {sorted(map(str, unknown))}; known: device, {', '.join(SECTIONS)}")
     if not isinstance(raw.get("device"), str):
         raise ParamsError(f"params: device: wanted auto, cpu or cuda[:N], got {raw.get('device')!r}")
     sections: dict[str, Any] = {

@@ -37,7 +37,13 @@ __all__ = [
 
 
 class GanvertError(Exception):
-    """Root of the tree: catch this to catch every error that ganvert raises on purpose."""
+    """Root of the tree: catch this to catch every error that ganvert raises on purpose.
+
+    Its message is one line, whatever names and foreign messages it quotes.
+    """
+
+    def __str__(self) -> str:  # not super's: KeyError, a base of one of the errors, shows its message in quotes
+        return " ".join(line.strip() for line in str(self.args[0] if self.args else "").splitlines())
 
 
 class ParamsError(GanvertError, ValueError):
@@ -46,9 +52,6 @@ class ParamsError(GanvertError, ValueError):
 
 class UnknownNameError(GanvertError, KeyError):
     """A registry has no entry of that name."""
-
-    def __str__(self) -> str:  # KeyError would show the message in quotes
-        return str(self.args[0])
 
 
 class ShapeError(GanvertError, ValueError):

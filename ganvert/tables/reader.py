@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ganvert.base.errors import TableError
+from ganvert.base.files import kind_of_file
 from ganvert.tables.pages import plain_vectors
 from ganvert.tables.schemas import Table, check_schema, columns_text, group_rows
 
@@ -163,7 +164,8 @@ def open_table(
             source = stack.enter_context(pa.OSFile(str(path)))
             file = stack.enter_context(pq.ParquetFile(source))
         except (pa.ArrowInvalid, OSError) as error:
-            raise TableError(f"{path}: not a readable Parquet file: {error}") from error
+            kind = kind_of_file(path) if Path(path).is_file() else "a folder"
+            raise TableError(f"{path}: not a readable Parquet file: {kind or error}") from error
         check_schema(path, table, file.schema_arrow)
         if missing := set(columns or ()) - set(file.schema_arrow.names):
             raise TableError(f"{path}: wanted the column {min(missing)!r}, there are {columns_text(file.schema_arrow)}")
