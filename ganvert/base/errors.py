@@ -8,6 +8,7 @@
     |- AssetError         a file from outside is missing, damaged or cannot be fetched
     |- CheckpointError    a weights file cannot be read safely, or does not fit
     |- TableError         a stored table is missing, damaged or of another version
+    |  `- DamagedShardError  a finished shard is damaged; it is set aside and has to be computed again
     |- PhotoError         one photograph cannot be used (a row with a status, not a stop)
     |  `- NoFaceError     no face was found on it
     |- InputError         a path that the user gave is missing, empty or unreadable
@@ -22,6 +23,7 @@ from __future__ import annotations
 __all__ = [
     "AssetError",
     "CheckpointError",
+    "DamagedShardError",
     "GanvertError",
     "InputError",
     "NoFaceError",
@@ -72,6 +74,10 @@ class CheckpointError(GanvertError):
 
 class TableError(GanvertError):
     """A stored table is missing, damaged or not of the schema that this code writes."""
+
+
+class DamagedShardError(TableError):
+    """A finished shard is damaged. It has been set aside; the next run computes it again."""
 
 
 class InputError(GanvertError):

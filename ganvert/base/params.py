@@ -129,7 +129,7 @@ def build(kind: type[T], raw: Any, path: str) -> T:
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     unknown = [key for key in raw if key not in fields]
     if unknown:
-        close = difflib.get_close_matches(str(unknown[0]), fields, n=1)
+        close = difflib.get_close_matches(brief(unknown[0]).strip("'"), fields, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ParamsError(f"{path}: unknown keys {brief(unknown)}; known: {sorted(fields)}{hint}")
     missing = [
@@ -151,6 +151,7 @@ def check_numbers(value: Any, path: str) -> None:
     """Raise ParamsError for a number that is not finite or has more than 64 bits, at any depth."""
     if isinstance(value, Mapping):
         for key, part in value.items():
+            check_numbers(key, f"{path} key")
             check_numbers(part, f"{path}.{key}")
     elif isinstance(value, list | tuple):
         for i, part in enumerate(value):

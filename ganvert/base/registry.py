@@ -31,6 +31,6 @@ def lookup(registry: Mapping[str, T], name: str, kind: str) -> T:
     """
     if isinstance(name, str) and name in registry:  # from YAML any value may come, also an unhashable one
         return registry[name]
-    close = difflib.get_close_matches(str(name)[:80], registry, n=1)
+    close = difflib.get_close_matches(name[:80] if isinstance(name, str) else brief(name), registry, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise UnknownNameError(f"unknown {kind} {brief(name)}; known: {', '.join(sorted(registry))}.{hint}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import inspect
 import sys
 import typing
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -26,6 +27,21 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="GAN inversion and latent editing: photographs in, latent codes and edited photographs out.",
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"ganvert {importlib.metadata.version('ganvert')}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    """Receive what stands before the command."""
 
 
 def command(*examples: str, name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+from pathlib import Path
+
 import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from ganvert import tables
+from ganvert.cli import app
 
 
 @pytest.mark.parametrize(
@@ -26,6 +34,61 @@ def test_every_command_has_help_with_an_example(run, command: str) -> None:
     assert done.exit_code == 0
     assert "Example" in done.output
     assert f"ganvert {command}" in done.output
+
+
+def test_version(run) -> None:
+    done = run("--version")
+    assert done.exit_code == 0
+    assert done.output == f"ganvert {importlib.metadata.version('ganvert')}\n"
+
+
+def test_help_says_what_the_program_is_for(run) -> None:
+    assert "photographs in, latent codes and edited photographs out" in run("--help").output
+
+
+def test_names_in_brackets_are_shown_as_they_are(run, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """rich takes [b] and [/b] in plain strings for styles, and fails on the second alone."""
+    monkeypatch.chdir(tmp_path)
+    tables.write(tmp_path / "[b] x [/b].parquet", tables.SCORES, [], {"note": "[/red]"})
+    done = run("describe", "[b] x [/b].parquet")
+    assert done.exit_code == 0, done.output
+    assert "[b] x [/b].parquet" in done.output and "[/red]" in done.output
+    done = run("describe", "[/b]")
+    assert done.exit_code == 2
+    assert "[/b]" in done.output
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"\xff\xd8\xff\xe0 a photograph", "a photograph (JPEG)"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
+        (b"<!DOCTYPE html><html></html>", "a web page"),
+    ],
+)
+def test_files_that_are_no_checkpoint_are_called_what_they_are(run, tmp_path, data: bytes, says: str) -> None:
+    (tmp_path / "g.pkl").write_bytes(data)
+    for arguments in (("describe", tmp_path / "g.pkl"), ("import", tmp_path / "g.pkl", tmp_path / "g.safetensors")):
+        done = run(*arguments)
+        assert done.exit_code == 1, done.output
+        assert says in " ".join(done.output.split())
+
+
+def test_no_home_is_one_line(run, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    done = CliRunner().invoke(app, ["sample", "--out", "x.png"], env={"GANVERT_ASSETS": ""})
+    assert done.exit_code == 1
+    assert "set HOME, or GANVERT_ASSETS" in done.output
+
+
+def test_the_input_is_never_replaced(run, photos, tmp_path) -> None:
+    photo = tmp_path / "me.png"
+    Image.new("RGB", (64, 64)).save(photo)
+    before = photo.read_bytes()
+    done = run("interpolate", photo, photo, "--out", photo)
+    assert done.exit_code == 2 and "which would be replaced" in " ".join(done.output.split())
+    assert photo.read_bytes() == before
 
 
 @pytest.mark.parametrize("command", ["edit", "extract", "interpolate", "invert"])

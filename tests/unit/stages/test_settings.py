@@ -13,12 +13,13 @@ import pytest
 import yaml
 
 from ganvert.base import params
-from ganvert.base.errors import GanvertError, ParamsError
+from ganvert.base.errors import GanvertError, ParamsError, UnknownNameError
 from ganvert.base.preset_files import ENCODERS, METHODS, Presets
+from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.inversion.presets import read_preset
 from ganvert.training import TrainOptions
 from stages.sections import SECTIONS
-from stages.settings import read_settings
+from stages.settings import check_for, read_settings
 
 ROOT = Path(__file__).parents[3]
 RAW = params.load(ROOT / "params.yaml")
@@ -27,7 +28,7 @@ NAN = float("nan")
 ODD: list[Any] = [
     *(None, True, -1, 0, 10**30, -(10**5000), 1.5, NAN, float("inf"), "", "x", "a\nb", "x" * 9999, b"x"),
     *([], {}, [[]], [None], [{}], ["x"], [NAN], {"a": 1}, {1: 2}, {None: None}, {"x": []}, {"x": {"x": {}}}),
-    *({"a\nb": 1}, datetime.date(2001, 1, 1), {datetime.date(2001, 1, 1): NAN}),
+    *({"a\nb": 1}, datetime.date(2001, 1, 1), {datetime.date(2001, 1, 1): NAN}, {10**5000: 1}),
 ]
 
 
@@ -110,6 +111,27 @@ def test_messages(where: tuple[Any, ...], value: Any, says: str, monkeypatch: py
     here[where[-1]] = value
     with pytest.raises(GanvertError, match=says):
         read_settings(raw)
+
+
+def test_a_mistyped_direction_stops_before_any_inversion(
+    tiny_generator: MobileStyleGAN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    raw = copy.deepcopy(RAW)
+    for section in ("evaluate", "extract"):
+        raw[section]["metrics"] = []
+    raw["discover"]["methods"] = {"interfacegan": {"attributes": {"smile": {}}, "spaces": ["w"]}}
+    raw["edit"]["edits"] = {"mine": {"direction": "smile"}}
+    check_for(tiny_generator, read_settings(raw))
+    raw["edit"]["edits"] = {"mine": {"direction": "smiel"}}
+    with pytest.raises(UnknownNameError, match=r"direction in w \(edit.edits.mine.direction\) 'smiel'.*'smile'"):
+        check_for(tiny_generator, read_settings(raw))
+    raw["discover"]["methods"]["ganspace"] = {"components": 2}
+    raw["edit"]["edits"] = {"mine": {"direction": "ganspace_1"}}
+    check_for(tiny_generator, read_settings(raw))
+    raw["edit"]["edits"] = {"mine": {"direction": "ganspace_2"}}
+    with pytest.raises(UnknownNameError, match="ganspace_2"):
+        check_for(tiny_generator, read_settings(raw))
 
 
 def test_no_encoder_to_train_is_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:
