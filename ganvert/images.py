@@ -44,9 +44,19 @@ def from_bytes(pixels: np.ndarray) -> Tensor:
 
 
 def to_pil(images: Tensor) -> list[Image.Image]:
-    """Convert [N, 1 or 3, h, w], nominally in [-1, 1] and clamped here, to RGB images."""
+    """Convert [N, 1 or 3, h, w], nominally in [-1, 1] and clamped here, to RGB images.
+
+    Raises:
+        ShapeError: another shape.
+        UnsupportedError: numbers that are not finite, which would become black pixels.
+    """
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ShapeError(f"images: wanted [N, 1 or 3, h, w], got {list(images.shape)}")
+    if not images.isfinite().all():
+        raise UnsupportedError(
+            "images: wanted finite numbers, got others: the generator cannot draw this code; take smaller amounts, or "
+            "other weights"
+        )
     pixels = images.detach().float().mul(127.5).add(127.5).round().clamp(0, 255).to(torch.uint8).cpu()
     return [Image.fromarray(pixel.expand(3, -1, -1).permute(1, 2, 0).numpy()) for pixel in pixels]
 

@@ -14,6 +14,8 @@ from stages.common import stage
 
 OUT = Path("data/presets")
 ENCODERS = OUT / "encoders"
+#: The stage `report` depends on these folders of all trained encoders, which may be none.
+FOLDERS = (Path("data/encoders"), Path("reports/train_encoder"))
 log = logging.getLogger("presets")
 
 
@@ -30,6 +32,9 @@ def main() -> None:
             for name in names:
                 with atomic_path(folder / f"{name}.yaml") as temporary:
                     temporary.write_text(presets.resolve(name).to_yaml())
+        for folder in FOLDERS:
+            with atomic_path(folder / ".keep") as path:
+                path.touch()
         log.info("presets of %d methods and %d encoders", len(invert.methods), len(training.encoders))
 
 

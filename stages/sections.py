@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -78,6 +80,16 @@ class AlignParams(AlignOptions):
         return AlignOptions(**{field.name: getattr(self, field.name) for field in dataclasses.fields(AlignOptions)})
 
 
+def _check_names(names: Iterable[str], key: str) -> None:
+    """Refuse names that cannot name a stage of DVC (``invert@NAME``), an argument of a shell command and a file."""
+    for name in names:
+        if not re.fullmatch(r"\w[\w-]{0,99}", name):
+            raise ParamsError(
+                f"{key}: wanted names of letters, digits, _ and - (not the first), at most 100, got {name!r}: "
+                "each becomes a stage of DVC and a file; rename it"
+            )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InvertParams:
     """Section `invert`.
@@ -101,6 +113,7 @@ class InvertParams:
     def __post_init__(self) -> None:
         if not self.methods:
             raise ParamsError("methods: wanted at least one")
+        _check_names(self.methods, "methods")
         for name, value in (("batch", self.batch), ("shard", self.shard)):
             if value is not None and value < 1:
                 raise ParamsError(f"{name}: wanted 1 or more, or null, got {value}")
@@ -150,6 +163,9 @@ class TrainParams:
     encoders: dict[str, str]
     options: dict[str, Any]
     photos: str = "data/aligned.parquet"
+
+    def __post_init__(self) -> None:
+        _check_names(self.encoders, "encoders")
 
     @cached_property
     def presets(self) -> Presets:

@@ -16,7 +16,9 @@ from ganvert.base import params
 from ganvert.base.errors import GanvertError, ParamsError, UnsupportedError
 from ganvert.base.files import atomic_path
 from ganvert.base.registry import lookup
+from ganvert.base.texts import brief
 from ganvert.compute.device import resolve_device
+from ganvert.directions import DIRECTIONS
 from ganvert.directions.base import row_range
 from ganvert.generators import Generator, load_generator
 from ganvert.scoring.metrics import check_sizes
@@ -41,7 +43,9 @@ def read_settings(raw: Mapping[str, Any]) -> Settings:
     """
     unknown = set(raw) - set(SECTIONS) - {"device"}
     if unknown:
-        raise ParamsError(f"params: unknown sections {sorted(unknown)}; known: device, {', '.join(SECTIONS)}")
+        raise ParamsError(
+            f"params: unknown sections {sorted(map(brief, unknown))}; known: device, {', '.join(SECTIONS)}"
+        )
     if not isinstance(raw.get("device"), str):
         raise ParamsError(f"params: device: wanted auto, cpu or cuda[:N], got {raw.get('device')!r}")
     sections: dict[str, Any] = {
@@ -81,7 +85,7 @@ def read_generator(settings: Settings) -> Generator:
 
 
 def check_for(generator: Generator, settings: Settings) -> None:
-    """Refuse parameters that do not go with a generator: class, channels, metrics, rows of directions, presets."""
+    """Refuse parameters that do not go with a generator: class, channels, metrics, directions, presets."""
     path = settings.generator.path
     if generator.label_dim and generator.label is None:
         raise ParamsError(f"generator.label: {path} is conditional: choose a class, 0 to {generator.label_dim - 1}")
@@ -101,10 +105,24 @@ def check_for(generator: Generator, settings: Settings) -> None:
             raise UnsupportedError(f"invert.methods.{method}: {error}") from error
     space = make_space(settings.invert.preset(settings.edit.method).space, generator)
     for name, spec in settings.edit.edits.items():
+        if spec.direction and (known := _direction_names(settings, space.direction_space)) is not None:
+            lookup(known, spec.direction, f"direction in {space.direction_space} (edit.edits.{name}.direction)")
         try:
             spec.make().check_space(space, [])
         except UnsupportedError as error:
             raise UnsupportedError(f"edit.edits.{name}: {error}") from error
+
+
+def _direction_names(settings: Settings, space: str) -> dict[str, None] | None:
+    """Return the names of the directions of a space that `discover` will find; None if they are not known before."""
+    names: dict[str, None] = {}
+    for method, options in settings.discover.options().items():
+        finder = DIRECTIONS[method]
+        if finder.names is None:
+            return None
+        if space in getattr(options, "spaces", finder.spaces):
+            names |= dict.fromkeys(finder.names(options))
+    return names
 
 
 def _check_rows(options: Mapping[str, Any], path: str, num_ws: int) -> None:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from ganvert.base.errors import AssetError
+from ganvert.base.files import user_cache
 
 __all__ = ["home", "path"]
 
@@ -13,10 +14,10 @@ __all__ = ["home", "path"]
 def home() -> Path:
     """Return the assets folder: ``$GANVERT_ASSETS``, or ``data/assets`` of a project folder, or the user's cache."""
     if folder := os.environ.get("GANVERT_ASSETS"):
-        return Path(folder).expanduser()
+        return Path(os.path.expanduser(folder))  # noqa: PTH111 (Path's own raises for a user that there is not)
     if Path("params.yaml").is_file() and Path("dvc.yaml").is_file():
         return Path("data/assets")
-    return Path.home() / ".cache" / "ganvert"
+    return user_cache()
 
 
 def path(name: str, folder: Path | None = None) -> Path:

@@ -8,6 +8,7 @@
     |- AssetError         a file from outside is missing, damaged or cannot be fetched
     |- CheckpointError    a weights file cannot be read safely, or does not fit
     |- TableError         a stored table is missing, damaged or of another version
+    |  `- DamagedShardError  a finished shard is damaged; it is set aside and has to be computed again
     |- PhotoError         one photograph cannot be used (a row with a status, not a stop)
     |  `- NoFaceError     no face was found on it
     |- InputError         a path that the user gave is missing, empty or unreadable
@@ -22,6 +23,7 @@ from __future__ import annotations
 __all__ = [
     "AssetError",
     "CheckpointError",
+    "DamagedShardError",
     "GanvertError",
     "InputError",
     "NoFaceError",
@@ -37,7 +39,13 @@ __all__ = [
 
 
 class GanvertError(Exception):
-    """Root of the tree: catch this to catch every error that ganvert raises on purpose."""
+    """Root of the tree: catch this to catch every error that ganvert raises on purpose.
+
+    Its message is one line, whatever names and foreign messages it quotes.
+    """
+
+    def __str__(self) -> str:  # not super's: KeyError, a base of one of the errors, shows its message in quotes
+        return " ".join(line.strip() for line in str(self.args[0] if self.args else "").splitlines())
 
 
 class ParamsError(GanvertError, ValueError):
@@ -46,9 +54,6 @@ class ParamsError(GanvertError, ValueError):
 
 class UnknownNameError(GanvertError, KeyError):
     """A registry has no entry of that name."""
-
-    def __str__(self) -> str:  # KeyError would show the message in quotes
-        return str(self.args[0])
 
 
 class ShapeError(GanvertError, ValueError):
@@ -69,6 +74,10 @@ class CheckpointError(GanvertError):
 
 class TableError(GanvertError):
     """A stored table is missing, damaged or not of the schema that this code writes."""
+
+
+class DamagedShardError(TableError):
+    """A finished shard is damaged. It has been set aside; the next run computes it again."""
 
 
 class InputError(GanvertError):

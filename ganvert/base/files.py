@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 import uuid
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +15,34 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["OUTPUT_MARK", "atomic_path", "mark_output", "open_memmap", "sha256_of", "write_json"]
+from ganvert.base.errors import InputError, StorageError
+
+__all__ = [
+    "OUTPUT_MARK",
+    "atomic_path",
+    "check_writable",
+    "crc_of",
+    "kind_of_file",
+    "mark_output",
+    "open_memmap",
+    "sha256_of",
+    "sync",
+    "user_cache",
+    "write_json",
+]
+
+#: How files begin that are often given in place of others, and what they are.
+_KINDS = {
+    b"version https://git-lfs": "a pointer of Git LFS, not the file itself; fetch that with `git lfs pull`",
+    b"<!doctype html": "a web page, not the file itself; download it again, from a page that asks to confirm by hand",
+    b"<html": "a web page, not the file itself; download it again, from a page that asks to confirm by hand",
+    b"\x93NUMPY": "a NumPy array (.npy)",
+    b"\xff\xd8\xff": "a photograph (JPEG)",
+    b"\x89PNG": "a picture (PNG)",
+    b"PAR1": "a table (Parquet)",
+    b"\x89HDF": "an HDF5 file",
+    b"\x1f\x8b": "a gzip archive; unpack it first",
+}
 
 OUTPUT_MARK = ".ganvert-output"  # a file in every folder of results
 _MARK_TEXT = "ganvert made the pictures here and takes none of them for photographs. Delete this file to let it.\n"
@@ -31,7 +60,7 @@ def mark_output(folder: Path) -> None:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a sibling name to write to; it becomes `path` only if the block succeeds.
 
-    A crash, a full disk or Ctrl-C leaves the old file or none, never a part of the new one.
+    A crash, a full disk, Ctrl-C or a power failure leaves the old file or none, never a part of the new one.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,9 +68,78 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
     try:
         yield temporary
+        sync(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path, *, folder: bool, what: str) -> None:
+    """Check that a file or folder can be written, without leaving a trace.
+
+    Args:
+        path: of a file, or of a folder to write files into; it need not exist.
+        folder: whether it is a folder.
+        what: what messages call it, such as ``--out``.
+
+    Raises:
+        InputError: the path is, or lies in, something of another kind.
+        StorageError: the folder cannot be written to.
+    """
+    path = Path(path)
+    if not folder and path.is_dir():
+        raise InputError(f"{what}: {path} is a folder; wanted the name of a file")
+    there = path if folder else path.absolute().parent
+    while not there.exists():
+        there = there.absolute().parent
+    if not there.is_dir():
+        raise InputError(f"{what}: {there} is a file; wanted a folder")
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise StorageError(f"{what}: {there} cannot be written to: {error.strerror}; name another folder") from error
+
+
+def user_cache() -> Path:
+    """Return the folder of what is kept for this user's later runs, ``~/.cache/ganvert``.
+
+    Raises:
+        StorageError: the user has no home folder.
+    """
+    try:
+        return Path.home() / ".cache" / "ganvert"
+    except RuntimeError as error:
+        raise StorageError(
+            "this user has no home folder to keep weights in; set HOME, or GANVERT_ASSETS to a folder for them"
+        ) from error
+
+
+def kind_of_file(path: Path) -> str:
+    """Return in words what a file is, by its first bytes; empty if it is none of the usual mistakes."""
+    with Path(path).open("rb") as handle:
+        head = handle.read(64).lstrip()
+    for start, kind in _KINDS.items():
+        if head.lower().startswith(start.lower()):
+            return kind
+    return ""
+
+
+def sync(path: Path) -> None:
+    """Have the system write a file or folder to the disk: a rename may reach it before the bytes do."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def crc_of(path: Path) -> int:
+    """Return the CRC-32 of a file's bytes, read in pieces: a sum against accidents, several times as fast as sha256."""
+    crc = 0
+    with Path(path).open("rb") as handle:
+        while piece := handle.read(1 << 20):
+            crc = zlib.crc32(piece, crc)
+    return crc
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from ganvert.base.errors import UnknownNameError
+from ganvert.base.texts import brief
 
 __all__ = ["lookup"]
 
@@ -28,8 +29,8 @@ def lookup(registry: Mapping[str, T], name: str, kind: str) -> T:
     Traceback (most recent call last):
     ganvert.base.errors.UnknownNameError: unknown inverter 'adm'; known: adam, mean. Did you mean 'adam'?
     """
-    if name in registry:
+    if isinstance(name, str) and name in registry:  # from YAML any value may come, also an unhashable one
         return registry[name]
-    close = difflib.get_close_matches(name, registry, n=1)
+    close = difflib.get_close_matches(name[:80] if isinstance(name, str) else brief(name), registry, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise UnknownNameError(f"unknown {kind} {name!r}; known: {', '.join(sorted(registry))}.{hint}")
+    raise UnknownNameError(f"unknown {kind} {brief(name)}; known: {', '.join(sorted(registry))}.{hint}")

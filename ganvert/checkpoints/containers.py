@@ -11,6 +11,7 @@ from typing import Any
 from safetensors import safe_open
 
 from ganvert.base.errors import CheckpointError, GanvertError
+from ganvert.base.files import kind_of_file
 from ganvert.checkpoints.base import Content
 from ganvert.checkpoints.names import CHECKPOINTS
 from ganvert.checkpoints.torch_stream import Storage, is_torch_stream, read_torch_stream, stored
@@ -19,6 +20,7 @@ from ganvert.checkpoints.unpickle import Budget, Machine, Refusal, brief
 __all__ = ["MAX_BYTES", "read_content"]
 
 MAX_BYTES = 4 << 30  # the largest published generators, with discriminator and optimisers, have about 1 GiB
+MAX_OTHER = 64 << 20  # bytes of a file that begins as none of the kinds: pickles of protocol 0 begin in many ways
 MAX_HEADER = 16 << 20  # bytes of a safetensors header
 MAX_MEMBERS = 100_000  # of an archive; torch writes one for every storage
 _ZIP = b"PK\x03\x04"
@@ -47,6 +49,8 @@ def read_content(path: Path | str) -> Content:
 def _read(path: Path) -> Content:
     if not path.is_file() and path.exists():
         raise Refusal("it is not a regular file")
+    if kind := kind_of_file(path):
+        raise Refusal(f"it is {kind}")
     with path.open("rb") as handle:
         size = path.stat().st_size
         if not 0 < size <= MAX_BYTES:
@@ -54,6 +58,8 @@ def _read(path: Path) -> Content:
         head = handle.read(9)
         if _is_safetensors(head, size):
             return _read_safetensors(path, size, head)
+        if size > MAX_OTHER and not head.startswith((_ZIP, b"\x80")):  # the first byte of pickles since protocol 2
+            raise Refusal("it begins neither as a safetensors file, nor as an archive of torch, nor as a pickle")
         data = memoryview(bytearray(size))
         data[: len(head)] = head
         if handle.readinto(data[len(head) :]) != size - len(head):

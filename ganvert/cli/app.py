@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import inspect
 import sys
 import typing
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
-from ganvert.base.errors import GanvertError, InputError, ParamsError
+from ganvert.base.errors import GanvertError, InputError, ParamsError, UnknownNameError
+from ganvert.cli.paths import check_paths
 
 __all__ = ["app", "command", "main"]
+
+#: Errors in what the user wrote; all others are of files, the machine or the method.
+_MISTAKES = (ParamsError, UnknownNameError, InputError)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,6 +27,21 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="GAN inversion and latent editing: photographs in, latent codes and edited photographs out.",
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"ganvert {importlib.metadata.version('ganvert')}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    """Receive what stands before the command."""
 
 
 def command(*examples: str, name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -88,11 +108,13 @@ def _parameters_of(group: type) -> list[inspect.Parameter]:
 def _guarded(function: Callable[..., None]) -> Callable[..., None]:
     """Return the function with errors as one line on stderr and an exit code, not a traceback.
 
-    Exit codes: 2 for wrong parameters and inputs, 1 for other errors, 130 for Ctrl-C.
+    Exit codes: 2 for mistakes in the command (wrong or unknown values, missing files), 1 for other errors, 130 for
+    Ctrl-C. Commands that work through many photographs end with 3 if some could not be used.
     """
 
     @wraps(function)
     def run(**values: Any) -> None:
+        from ganvert.base.params import check_numbers
         from ganvert.compute.device import strict_math
         from ganvert.compute.memory import keep_freed_memory
         from ganvert.compute.progress import log_to_stderr
@@ -101,10 +123,14 @@ def _guarded(function: Callable[..., None]) -> Callable[..., None]:
         strict_math()
         keep_freed_memory()
         try:
+            for name, value in values.items():
+                for part in value if isinstance(value, list) else [value]:
+                    check_numbers(part, "--" + name.replace("_", "-"))
+            check_paths(function, values)
             function(**values)
         except GanvertError as error:
             print(f"ganvert: {error}", file=sys.stderr)  # noqa: T201
-            raise typer.Exit(2 if isinstance(error, ParamsError | InputError) else 1) from error
+            raise typer.Exit(2 if isinstance(error, _MISTAKES) else 1) from error
         except OSError as error:
             where = error.filename or "file"
             print(f"ganvert: {where}: {error.strerror}; nothing partial was kept", file=sys.stderr)  # noqa: T201

@@ -14,6 +14,7 @@ from ganvert.base.errors import InputError, ParamsError
 from ganvert.cli.app import command
 from ganvert.cli.common import assets_folder, cut_faces, load, read_method
 from ganvert.cli.options import PARTS_HELP, CodesFile, InversionOptions, PartsOptions, SheetPx
+from ganvert.cli.paths import Reads, Writes, check_files
 
 if TYPE_CHECKING:  # the commands import what they use, so that `ganvert --help` does not wait for torch
     from PIL import Image
@@ -32,9 +33,9 @@ def edit(
     *,
     photo: Annotated[Path, typer.Argument(help="A photograph.")],
     direction: Annotated[list[str], typer.Option(help="NAME=AMOUNT, in standard deviations; may be repeated.")],
-    out: Annotated[Path, typer.Option(help="The edited photograph (PNG).")],
+    out: Annotated[Path, typer.Option(help="The edited photograph (PNG)."), Writes("png")],
     directions: Annotated[
-        Path | None, typer.Option(help="Table of directions; the project's or the shipped one if not given.")
+        Path | None, typer.Option(help="Table of directions; the project's or the shipped one if not given."), Reads()
     ] = None,
     motion: Annotated[str, typer.Option(help="How Z codes move: retract_once, geodesic or stepped.")] = "retract_once",
     crop: Annotated[bool, typer.Option("--crop", help="Write the edited crop, not the whole photograph.")] = False,
@@ -54,8 +55,6 @@ def edit(
     from ganvert.inversion.run import Crop, invert_crops, make_context, shipped_encoders
     from ganvert.spaces import make_space
 
-    if out.suffix.lower() != ".png":
-        raise ParamsError(f"--out: wanted a name that ends in .png, got {out}")
     amounts = [_amount(text) for text in direction]
     shift = Shift(motion=cast(Any, motion))
     preset, device = read_method(options), resolve_device(options.device)
@@ -68,6 +67,7 @@ def edit(
     known = load_directions(table, context.generator)
     space = make_space(preset.space, context.generator).direction_space
     moves = [(choose(known, name, space), amount) for name, amount in amounts]
+    check_files([photo], "PHOTO", out)
     photo_rows, faces = cut_faces([photo], options.recipe, context.generator.resolution, False, folder)
     if not faces:
         raise InputError(photo_rows[0]["reason"])
@@ -98,7 +98,7 @@ def _pasted(photo: Path, face: dict[str, Any], picture: Image.Image, code: Code)
 def interpolate(
     *,
     given: Annotated[list[Path], typer.Argument(help="A table of codes (.parquet) or two photographs.")],
-    out: Annotated[Path, typer.Option(help="A strip of pictures (PNG).")],
+    out: Annotated[Path, typer.Option(help="A strip of pictures (PNG)."), Writes("png")],
     first: Annotated[str | None, typer.Option(help="image_id to start from; the table's first if not given.")] = None,
     second: Annotated[str | None, typer.Option(help="image_id to end at; the table's second if not given.")] = None,
     count: Annotated[int, typer.Option(min=2, help="Pictures, both ends included.")] = 7,
@@ -124,11 +124,14 @@ def interpolate(
     if given[0].suffix == ".parquet":
         if len(given) > 1:
             raise ParamsError(f"wanted one table of codes or photographs, got {', '.join(names)}")
+        check_files(given, "GIVEN")
         table, names = given[0], _table_ends(given[0], first, second, from_mean)
     elif first is not None or second is not None:
         raise ParamsError("--first, --second: photographs are taken in their order; the options are for tables")
     if len(names) != 2 - from_mean:
         raise InputError(f"wanted {'one photograph' if from_mean else 'two photographs'}, got {len(names)}")
+    if table is None:
+        check_files(given, "GIVEN", out)
     towards = Interpolate(part=move)
     codes, _ = _codes_of(names, towards, table, options)
     start, end = codes[0], codes[-1]
@@ -158,7 +161,7 @@ def _table_ends(path: Path, first: str | None, second: str | None, from_mean: bo
 def blend(
     *,
     given: Annotated[list[str], typer.Argument(help="Photographs; with --codes the image_ids of some.")],
-    out: Annotated[Path, typer.Option(help="Folder for sheet.png and the pictures.")],
+    out: Annotated[Path, typer.Option(help="Folder for sheet.png and the pictures."), Writes("folder")],
     codes: CodesFile = None,
     px: SheetPx = 256,
     options: PartsOptions,
@@ -199,7 +202,7 @@ def transfer(
     before: Annotated[str, typer.Argument(help="A photograph; with --codes its image_id, as for the others.")],
     after: Annotated[str, typer.Argument(help="The same photograph with something changed on it.")],
     targets: Annotated[list[str], typer.Argument(help="Photographs that are to change in the same way.")],
-    out: Annotated[Path, typer.Option(help="Folder for sheet.png and the pictures.")],
+    out: Annotated[Path, typer.Option(help="Folder for sheet.png and the pictures."), Writes("folder")],
     part: Annotated[
         str,
         typer.Option(help="What follows (own for glasses or bangs, detail for colours or a smile): " + PARTS_HELP),

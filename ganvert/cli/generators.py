@@ -11,6 +11,7 @@ import typer
 from ganvert.cli.app import command
 from ganvert.cli.common import assets_folder, load
 from ganvert.cli.options import GeneratorOptions, SheetPx
+from ganvert.cli.paths import Reads, Writes
 
 if TYPE_CHECKING:
     from ganvert.base.preset_files import ResolvedPreset
@@ -44,10 +45,10 @@ def methods(
     from rich.text import Text
 
     names = Column(presets.kind.noun, no_wrap=True)
-    table = Table(names, "what it is", title=f"presets of {', '.join(presets.places)}")
+    table = Table(names, "what it is", title=Text(f"presets of {', '.join(presets.places)}"))
     facts_of = _facts_of_encoder if encoders else _facts_of_method
     for preset in map(presets.resolve, presets):
-        table.add_row(preset.name, Text.assemble(preset.description, " ", (f"({facts_of(preset)})", "dim")))
+        table.add_row(Text(preset.name), Text.assemble(preset.description, " ", (f"({facts_of(preset)})", "dim")))
     Console().print(table)
 
 
@@ -78,9 +79,9 @@ def _facts_of_encoder(resolved: ResolvedPreset) -> str:
 @command("ganvert sample --count 16 --out faces.png")
 def sample(
     *,
-    out: Annotated[Path, typer.Option(help="A sheet of pictures (PNG).")],
+    out: Annotated[Path, typer.Option(help="A sheet of pictures (PNG)."), Writes("png")],
     count: Annotated[int, typer.Option(min=1, help="How many.")] = 16,
-    seed: Annotated[int, typer.Option(help="First seed.")] = 0,
+    seed: Annotated[int, typer.Option(max=1 << 62, help="First seed.")] = 0,
     psi: Annotated[float, typer.Option(help="Truncation: 1 none, 0 the mean picture.")] = 1.0,
     px: SheetPx = 256,
     options: GeneratorOptions,
@@ -110,7 +111,7 @@ def sample(
 
 @command("ganvert describe data/assets/mobile_stylegan.safetensors")
 def describe(
-    file: Annotated[Path, typer.Argument(help="A checkpoint, an encoder, other weights, or a table.")],
+    file: Annotated[Path, typer.Argument(help="A checkpoint, an encoder, other weights, or a table."), Reads()],
 ) -> None:
     """Describe a checkpoint, other weights or a table. Nothing in the file is executed."""
     from ganvert.generators.describe import describe as facts_of
@@ -120,8 +121,8 @@ def describe(
 
 @command("ganvert import stylegan2-ffhq.pkl stylegan2-ffhq.safetensors", name="import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="A checkpoint of any known format.")],
-    out: Annotated[Path, typer.Argument(help="The safetensors file to write.")],
+    file: Annotated[Path, typer.Argument(help="A checkpoint of any known format."), Reads()],
+    out: Annotated[Path, typer.Argument(help="The safetensors file to write."), Writes("file")],
     force: Annotated[bool, typer.Option("--force", help="Replace OUT if it is there.")] = False,
 ) -> None:
     """Convert a checkpoint to ganvert's own safetensors format. Nothing in the file is executed."""
@@ -133,8 +134,10 @@ def import_(
 def _print_facts(file: Path, facts: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(show_header=False, title=str(file))
+    # Text, because rich takes [words] in plain strings for styles, and a file may be called [b].
+    table = Table(show_header=False, title=Text(str(file)))
     for name, value in facts.items():
-        table.add_row(name, str(value))
+        table.add_row(Text(name), Text(str(value)))
     Console().print(table)

@@ -13,6 +13,7 @@ from ganvert.base.errors import InputError
 from ganvert.cli.app import command
 from ganvert.cli.common import assets_folder, generator_path, load, read_method
 from ganvert.cli.options import EveryFace, ExtractOptions, Inputs, InversionOptions
+from ganvert.cli.paths import Writes
 
 if TYPE_CHECKING:
     from ganvert.extraction import Job, Keep, Plan
@@ -27,7 +28,9 @@ _NAMED = 10  # photographs that cannot be used, named by `extract`
 def invert(
     *,
     photos: Inputs,
-    out: Annotated[Path, typer.Option(help="Folder for codes.parquet, scores.parquet and the pictures.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for codes.parquet, scores.parquet and the pictures."), Writes("folder")
+    ],
     batch: Annotated[int, typer.Option(min=1, help="Images optimised side by side.")] = 1,
     all_faces: EveryFace = False,
     metric: Annotated[
@@ -80,7 +83,9 @@ def invert(
 def extract(
     *,
     photos: Inputs,
-    out: Annotated[Path, typer.Option(help="Folder for photos.parquet, codes.parquet and whatever else is kept.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for photos.parquet, codes.parquet and whatever else is kept."), Writes("folder")
+    ],
     batch: Annotated[
         int, typer.Option(min=0, help="Images optimised side by side; 0 measures how many fit into memory.")
     ] = 1,
@@ -92,7 +97,9 @@ def extract(
     shard: Annotated[
         int | None, typer.Option(min=1, help="Photographs stored together; if not given, about 256 steps of work.")
     ] = None,
-    work: Annotated[Path | None, typer.Option(help="Folder of finished shards; OUT/.work if not given.")] = None,
+    work: Annotated[
+        Path | None, typer.Option(help="Folder of finished shards; OUT/.work if not given."), Writes("folder")
+    ] = None,
     crops: Annotated[bool, typer.Option("--crops", help="Keep the aligned pictures (1.5 MB each at 1024 px).")] = False,
     reconstructions: Annotated[bool, typer.Option("--reconstructions", help="Keep what the codes draw.")] = False,
     half: Annotated[bool, typer.Option("--half", help="Store codes as float16.")] = False,
@@ -235,13 +242,13 @@ def _write_pictures(plan: Plan, out: Path, method: str) -> dict[str, str]:
 def _print_scores(scores: Sequence[dict[str, Any]], paths: dict[str, str]) -> None:
     """Print a row of scores for every image, under its photograph's name."""
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     metrics = list(dict.fromkeys(row["metric"] for row in scores))
     table = Table("photograph", *metrics)
     for image_id, path in paths.items():
         values = {row["metric"]: row for row in scores if row["image_id"] == image_id}
         cells = [values[name]["status"] if (v := values[name]["value"]) is None else f"{v:.4f}" for name in metrics]
-        table.add_row(escape(Path(path).name), *cells)
+        table.add_row(Text(Path(path).name), *cells)  # rich takes [words] in plain strings for styles
     Console().print(table)

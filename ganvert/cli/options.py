@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from ganvert.cli.paths import Reads
+
 __all__ = [
     "PARTS_HELP",
     "CodesFile",
@@ -24,7 +26,9 @@ __all__ = [
     "SheetPx",
 ]
 
-CodesFile = Annotated[Path | None, typer.Option(help="Table of codes whose images are used instead of photographs.")]
+CodesFile = Annotated[
+    Path | None, typer.Option(help="Table of codes whose images are used instead of photographs."), Reads()
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 EveryFace = Annotated[bool, typer.Option("--all-faces", help="Use every face of a photograph, not only the largest.")]
 Inputs = Annotated[
@@ -40,7 +44,7 @@ class GeneratorOptions:
     """The generator, and the device it runs on."""
 
     generator: Annotated[
-        Path | None, typer.Option(help="Checkpoint of any known format; the FFHQ generator if not given.")
+        Path | None, typer.Option(help="Checkpoint of any known format; the FFHQ generator if not given."), Reads()
     ] = None
     label: Annotated[int | None, typer.Option(help="Class for a conditional generator.")] = None
     device: Device = "auto"
@@ -56,6 +60,7 @@ class InversionOptions(GeneratorOptions):
         typer.Option(
             help="Encoder (safetensors); the shipped one if not given. May be repeated: later override earlier ones."
         ),
+        Reads(),
     ] = None
     recipe: Annotated[
         str, typer.Option(help="How photographs are cropped: ffhq, celebahq, or center (no face needed).")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 
 from ganvert import tables
 from ganvert.base.errors import InputError, TableError
+from ganvert.base.texts import brief
 from ganvert.codes.code import Codes
 from ganvert.generators import tuned as tuning
 from ganvert.generators.base import Generator, check_owner
@@ -23,6 +25,7 @@ __all__ = ["NOISE", "batches", "label_of", "read_codes", "space_of", "tuned_fold
 
 #: Columns of optimised noise maps are this and a number of two digits, coarse to fine.
 NOISE = "noise_"
+_FLOATS = (pa.float32(), pa.float16())
 
 
 def tuned_folder(path: Path) -> Path:
@@ -98,9 +101,32 @@ class _StoredCodes:
                 "invert again without skip, or read the rest with whole=False"
             )
         self.skipped = set(skipped.split(",")) - {""}
+        if bad := [key for key in ("method", "space") if not isinstance(self.facts.get(key), str)]:
+            raise TableError(f"{path}: metadata lack {bad[0]}; invert again")
         self.space = make_space(self.facts["space"], generator)
+        self._check_shapes(tables.schema_of(path, "codes"))
         self.columns = ["image_id", "status", "tuned", *self.facts["shapes"]]
         self._check_tuned()
+
+    def _check_shapes(self, schema: pa.Schema) -> None:
+        """Refuse variables that are not those of the space, and columns that do not hold them."""
+        shapes = self.facts.get("shapes")
+        noise = {f"{NOISE}{i:02}": (1, *shape) for i, shape in enumerate(self.generator.noise_shapes)}
+        known = {name: list(shape) for name, shape in {**self.space.shapes, **noise}.items()}
+        if not isinstance(shapes, dict) or any(known.get(name) != shape for name, shape in shapes.items()):
+            raise TableError(
+                f"{self.path}: wanted variables of the space {self.space.name} {known}, got {brief(shapes)}"
+            )
+        for name, shape in shapes.items():
+            kind = schema.field(name).type if name in schema.names else None
+            if kind not in (
+                pa.list_(pa.field("element", float_, nullable=False), math.prod(shape)) for float_ in _FLOATS
+            ):
+                raise TableError(
+                    f"{self.path}: wanted a column {name!r} of {math.prod(shape)} floats a row, got {kind}"
+                )
+        if not self.skipped and (missing := set(self.space.shapes) - set(shapes)):
+            raise TableError(f"{self.path}: the codes lack {min(missing)!r}; invert again")
 
     def codes(self, rows: pa.Table | pa.RecordBatch) -> Codes:
         """Return rows of the table as codes."""
@@ -108,12 +134,18 @@ class _StoredCodes:
             name: torch.from_numpy(tables.array(rows, name).astype(np.float32)).unflatten(1, shape)
             for name, shape in self.facts["shapes"].items()
         }
+        image_ids, status, files = (rows.column(name).to_pylist() for name in ("image_id", "status", "tuned"))
+        for name, value in variables.items():
+            if not value.isfinite().all():
+                image = image_ids[int((~value.flatten(1).isfinite().all(dim=1)).nonzero()[0])]
+                raise TableError(
+                    f"{self.path}: image {image}: {name!r} has numbers that are not finite; invert it again"
+                )
         # Two digits in the name: alphabetical order is the order of the convolutions.
         noise = [variables.pop(name) for name in sorted(variables) if name.startswith(NOISE)]
         # A table written with `skip` lacks variables on purpose.
         if not self.skipped:
             self.space.check(variables)
-        image_ids, status, files = (rows.column(name).to_pylist() for name in ("image_id", "status", "tuned"))
         folder, owner = tuned_folder(self.path), self.facts["generator"]
         keys = [file or None for file in files]
         generators = TunedGenerators(self.generator, keys, lambda file: tuning.load(folder / file, owner))

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from ganvert.base.errors import GanvertError, ParamsError
+from ganvert.base.files import user_cache
 from ganvert.compute.memory import out_of_memory
 
 if TYPE_CHECKING:  # generators are built on this package
@@ -226,5 +227,6 @@ def _possible(speed: Speed, device: torch.device) -> Speed:
 
 def compile_cache() -> Path:
     """Return the folder of compiled code for later processes: $TORCHINDUCTOR_CACHE_DIR, otherwise the user's cache."""
-    default = Path.home() / ".cache" / "ganvert" / "compiled"
-    return Path(os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(default)))
+    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(user_cache() / "compiled")
+    return Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])

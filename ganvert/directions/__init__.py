@@ -34,6 +34,8 @@ __all__ = [
 ]
 
 DIRECTIONS: dict[str, Finder] = {
-    "ganspace": Finder(find_ganspace, GanspaceOptions, spaces=("w", "z")),
-    "interfacegan": Finder(find_interfacegan, InterfaceganOptions, spaces=("w", "z")),
+    "ganspace": Finder(find_ganspace, GanspaceOptions, spaces=("w", "z"), names=GanspaceOptions.names),
+    "interfacegan": Finder(
+        find_interfacegan, InterfaceganOptions, spaces=("w", "z"), names=lambda options: options.attributes
+    ),
 }

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
+import pyarrow as pa
 
 from ganvert import tables
 from ganvert.base.errors import ParamsError, ShapeError, TableError
 from ganvert.base.registry import lookup
+from ganvert.base.texts import brief
 from ganvert.generators.base import Generator, check_owner
 
 if TYPE_CHECKING:
@@ -36,6 +40,9 @@ __all__ = [
     "step_length",
 ]
 
+#: Vectors are stored as float32, and of 512 numbers the rounding moves the length by less.
+_UNIT_TOLERANCE = 1e-3
+_MOST_BYTES = 256 << 20  # of a table of directions; a thousand of them have 4 MB
 #: The space whose codes a direction is added to.
 DirectionSpace = Literal["z", "w"]
 
@@ -153,12 +160,15 @@ class Finder:
             name: names of pictures in the folder of inputs, a method, file names or image ids.
         spaces: the spaces that it finds directions of.
         needs: the inputs that it needs beside the samples.
+        names: returns the names of the directions that it finds with some options, so that a mistyped one is refused
+            before any work; None if they are known only afterwards.
     """
 
     function: Callable[[FinderInputs, Any], list[Direction]]
     options: type
     spaces: tuple[DirectionSpace, ...] = ("w",)
     needs: tuple[Need, ...] = ()
+    names: Callable[[Any], Iterable[str]] | None = None
 
     def find(self, inputs: FinderInputs, options: Any) -> list[Direction]:
         """Return the finder's directions.
@@ -181,17 +191,19 @@ def load_directions(path: Path, generator: Generator | None = None) -> dict[tupl
     """Read a directions table as (name, space) to direction.
 
     Raises:
-        TableError: the table is missing, damaged, or of another generator than `generator`; or two methods gave one
-            name to directions of the same space.
+        TableError: the table is missing, damaged, or of another generator than `generator`; a direction is not one
+            (its vector, unit or rows); or two methods gave one name to directions of the same space.
     """
     directions: dict[tuple[str, str], Direction] = {}
+    if Path(path).is_file() and Path(path).stat().st_size > _MOST_BYTES:
+        raise TableError(f"{path}: wanted directions, at most {_MOST_BYTES >> 20} MB, got more")
     data = tables.read(path, tables.DIRECTIONS)
     owner = tables.metadata_of(data).get("generator")
     if generator is not None:
         remedy = "find them again for this one: run the sample and discover stages"
         check_owner(generator, owner, f"{path}: directions", remedy)
     for row in data.to_pylist():
-        direction = Direction.from_row(row)
+        direction = _checked(row, generator, path)
         # One name for two directions would make an edit depend on which of them was written last.
         other = directions.setdefault((direction.name, direction.space), direction)
         if other is not direction:
@@ -200,6 +212,36 @@ def load_directions(path: Path, generator: Generator | None = None) -> dict[tupl
                 f"{direction.space}; name one of them differently and run `dvc repro discover`"
             )
     return directions
+
+
+def _checked(row: Mapping[str, Any], generator: Generator | None, path: Path) -> Direction:
+    """Return the direction of a row that may come from outside, after a check against the generator if there is one."""
+
+    def refuse(wanted: str, got: object) -> TableError:
+        return TableError(f"{path}: direction {brief(row['name'])}: wanted {wanted}, got {brief(got)}; find it again")
+
+    if row["space"] not in get_args(DirectionSpace):
+        raise refuse("the space z or w", row["space"])
+    vector = np.asarray(row["vector"], dtype=np.float64)
+    if not np.isfinite(vector).all() or abs(np.linalg.norm(vector) - 1) > _UNIT_TOLERANCE:
+        raise refuse("a vector of length 1", float(np.linalg.norm(vector)))
+    if not (math.isfinite(row["unit"]) and row["unit"] > 0):
+        raise refuse("a positive unit", row["unit"])
+    if not 0 <= row["first_row"] < row["last_row"]:
+        raise refuse("rows first_row < last_row", (row["first_row"], row["last_row"]))
+    if generator is not None:
+        size = generator.z_dim if row["space"] == "z" else generator.w_dim
+        if len(vector) != size:
+            raise refuse(f"a vector of {size} numbers", len(vector))
+        if row["last_row"] > generator.num_ws:
+            raise refuse(f"rows within the generator's {generator.num_ws}", row["last_row"])
+    try:
+        direction = Direction.from_row(row)
+    except (ValueError, RecursionError) as error:
+        raise refuse("its quality as JSON", row["quality"]) from error
+    if not isinstance(direction.quality, dict):
+        raise refuse("its quality as a JSON object", row["quality"])
+    return direction
 
 
 def choose(directions: Mapping[tuple[str, str], Direction], name: str, space: str) -> Direction:
@@ -216,8 +258,12 @@ def load_samples(path: Path) -> Samples:
     """
     data = tables.read(path, "samples")
     metadata = tables.metadata_of(data)
-    if not str(metadata.get("num_ws", "")).isdigit():
+    if not re.fullmatch("[0-9]{1,4}", str(metadata.get("num_ws", ""))):
         raise TableError(f"{path}: metadata lacks num_ws, got {metadata.get('num_ws')!r}; run `dvc repro sample` again")
+    for field_ in data.schema:
+        vectors = pa.types.is_fixed_size_list(field_.type) and pa.types.is_floating(field_.type.value_type)
+        if field_.name != "seed" and not (vectors if field_.name in ("z", "w") else pa.types.is_floating(field_.type)):
+            raise TableError(f"{path}: column {field_.name!r}: wanted floats, got {field_.type}")
     scores = {
         name: data.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
         for name in data.column_names
@@ -225,6 +271,8 @@ def load_samples(path: Path) -> Samples:
     }
     # Float64 from here on: covariances and regressions sum over all samples.
     z, w = (tables.array(data, name).astype(np.float64) for name in ("z", "w"))
+    if not (np.isfinite(z).all() and np.isfinite(w).all()):
+        raise TableError(f"{path}: z or w have numbers that are not finite; run `dvc repro sample` again")
     return Samples(
         z=z, w=w, scores=scores, num_ws=int(metadata["num_ws"]), generator=str(metadata.get("generator", ""))
     )

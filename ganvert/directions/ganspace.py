@@ -42,6 +42,10 @@ class GanspaceOptions:
         if not self.spaces:
             raise ParamsError("spaces: wanted w, z or both, got none")
 
+    def names(self) -> list[str]:
+        """Return the names of the directions, by falling variance."""
+        return [f"ganspace_{k}" for k in range(self.components)]
+
 
 def find_ganspace(inputs: FinderInputs, options: GanspaceOptions) -> list[Direction]:
     """Return the first principal components of W, and the same carried to Z.
@@ -69,7 +73,7 @@ def find_ganspace(inputs: FinderInputs, options: GanspaceOptions) -> list[Direct
     share = variances / variances.sum()
     return [
         Direction(
-            name=f"ganspace_{k}",
+            name=options.names()[k],
             space=space,
             method="ganspace",
             vector=vector,

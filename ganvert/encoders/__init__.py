@@ -6,7 +6,10 @@ The package may import `losses`, `spaces` and what lies below.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+
+from torch import Tensor
 
 from ganvert.base import params
 from ganvert.base.errors import CheckpointError, GanvertError
@@ -36,10 +39,22 @@ def load_encoder(path: Path, generator: Generator, folder: Path | None = None) -
     check_owner(generator, metadata.get("generator"), f"{path}: an encoder", remedy, CheckpointError)
     try:
         spec = params.build(EncoderSpec, json.loads(metadata.get("encoder", "")), f"{path}: encoder")
+        _check_sizes(spec, state)
         encoder = Encoder(spec, generator, folder)
         missing, unexpected = encoder.load_state_dict(state, strict=False)
-    except (RuntimeError, ValueError, GanvertError) as error:
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, GanvertError) as error:
         raise CheckpointError(f"{path}: not an encoder that can be built: {error}") from error
+    if bad := next((name for name, value in state.items() if not value.float().isfinite().all()), None):
+        raise CheckpointError(f"{path}: {bad}: wanted finite numbers, got others; train it again")
     if unexpected or set(missing) - {"w_avg"}:
         raise CheckpointError(f"{path}: tensors do not fit its encoder: missing {missing}, unexpected {unexpected}")
     return encoder.to(generator.w_avg.device).eval().requires_grad_(False)
+
+
+def _check_sizes(spec: EncoderSpec, state: Mapping[str, Tensor]) -> None:
+    """Refuse a width that no tensor of the file has, before memory is taken for it."""
+    largest = max((size for value in state.values() for size in value.shape), default=0)
+    for head, options in spec.heads.items():
+        for name in ("width", "code", "narrow", "units"):
+            if isinstance(size := options.get(name, 0), int) and size > largest:
+                raise CheckpointError(f"head {head}: {name} is {size}, but no tensor of the file is that large")

@@ -24,6 +24,9 @@ from ganvert.spaces import check_space, make_space
 
 __all__ = ["Encoder", "EncoderSpec"]
 
+_MOST_PASSES = 100  # ReStyle takes 5
+_MOST_PX = 4096  # the largest backbones take 256
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncoderSpec:
@@ -51,8 +54,10 @@ class EncoderSpec:
         lookup(BACKBONES, self.backbone, "backbone")
         for name in self.heads:
             lookup(HEADS, name, "head")
-        if not self.heads or self.passes < 1:
-            raise ParamsError("an encoder needs a head, and passes of at least 1")
+        if not self.heads or not 1 <= self.passes <= _MOST_PASSES:
+            raise ParamsError(f"an encoder needs a head, and passes of 1 to {_MOST_PASSES}")
+        if self.input_px is not None and not 8 <= self.input_px <= _MOST_PX:
+            raise ParamsError(f"input_px: wanted 8 to {_MOST_PX}, got {self.input_px}")
 
 
 class Encoder(nn.Module):

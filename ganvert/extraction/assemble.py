@@ -18,7 +18,7 @@ from PIL import Image
 
 from ganvert import tables
 from ganvert.base.errors import TableError
-from ganvert.base.files import atomic_path, mark_output
+from ganvert.base.files import atomic_path, crc_of, mark_output
 from ganvert.codes import tuned_folder
 from ganvert.extraction.job import Job
 from ganvert.extraction.shards import PICTURES, THUMBS, Plan, storage_errors
@@ -44,7 +44,8 @@ def assemble(plan: Plan, outputs: Mapping[str, Path]) -> dict[str, int]:
         Number of rows of every table.
 
     Raises:
-        TableError: shards are missing, or a finished one is damaged (it is set aside: run again).
+        TableError: shards are missing.
+        DamagedShardError: a finished shard is damaged; it is set aside.
         StorageError: the disk is full.
     """
     if plan.finished < plan.total:
@@ -63,9 +64,12 @@ def assemble(plan: Plan, outputs: Mapping[str, Path]) -> dict[str, int]:
                 # Left by processes that were killed while they assembled: no other one assembles now.
                 for partial in path.parent.glob(f".{path.stem}.*.part{path.suffix}"):
                     partial.unlink()
-                rows = _rows_if_same(path, content)
+                record = plan.store.outputs / hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]
+                rows = _rows_if_same(path, content, record)
                 if rows is None:
                     rows = _write(plan, name, path, content, shard)
+                    with atomic_path(record) as temporary:
+                        temporary.write_text(str(crc_of(path)))
                 counts[name] = rows
     return counts
 
@@ -115,13 +119,22 @@ def _content(plan: Plan) -> str:
     return digest.hexdigest()
 
 
-def _rows_if_same(path: Path, content: str) -> int | None:
-    """Return the number of rows of a table that was made from the same content, else None."""
+def _rows_if_same(path: Path, content: str, record: Path) -> int | None:
+    """Return the number of rows of a table that was made from the same content and is undamaged, else None.
+
+    Args:
+        path: the table.
+        content: see :func:`_content`.
+        record: the file that holds the table's sum.
+    """
     try:
         metadata = pq.read_metadata(path)
-    except (OSError, pa.ArrowInvalid):
-        return None
-    if (metadata.metadata or {}).get(b"content", b"").decode() != content:
+        if (metadata.metadata or {}).get(b"content", b"") != content.encode():
+            return None
+        if int(record.read_text()) != crc_of(path):
+            log.warning("%s: damaged or changed by another program; it is written again", path)
+            return None
+    except (OSError, pa.ArrowException, ValueError):
         return None
     log.info("%s: made from the same pictures by the same job, left as it is", path)
     return int(metadata.num_rows)
@@ -157,18 +170,12 @@ def stored_rows(plan: Plan, name: str) -> Iterator[pa.Table]:
         name: any table of the job, also one that is not among the outputs.
 
     Raises:
-        TableError: a shard is damaged (it is set aside: run again).
+        DamagedShardError: a shard is damaged; it is set aside.
     """
 
     @lru_cache(maxsize=4)  # pictures that were added later stand between those of older shards
     def read(shard: str) -> tuple[pa.Table, dict[str, int], np.ndarray]:
-        try:
-            pictures, table = plan.store.read(shard, PICTURES), plan.store.read(shard, name)
-        except (OSError, pa.ArrowInvalid) as error:
-            plan.store.set_aside(shard, error)
-            raise TableError(
-                f"{plan.store.path(shard)}: damaged and set aside; run again to compute it again"
-            ) from error
+        pictures, table = plan.store.read(shard, PICTURES), plan.store.read(shard, name)
         places = {photo_id: i for i, photo_id in enumerate(pictures.column("photo_id").to_pylist())}
         return table, places, np.cumsum([0, *pictures.column(name).to_pylist()])
 

@@ -7,6 +7,7 @@ import logging
 import os
 import sqlite3
 import time
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -28,17 +29,25 @@ __all__ = ["Catalogue", "Scan"]
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-VERSION = 1  # of the file's tables; a file of another version is made anew
+VERSION = 2  # of the file's tables; a file of another version is made anew
 BATCH = 1024  # rows in memory
 THREADS = 8  # that read files; they mostly wait for the disk
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+#: What SQLite says of a damaged file. A flipped bit may also hide a table, double a key, or forbid writing.
+_DAMAGED = {
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_READONLY,
+}
 
 # The file is a cache of content ids: those of single files, and those of the entries of an archive or table (a
 # `whole`), each with the stamp it had when it was read. Only a scan opens it. Names are blobs, because they need not be
-# Unicode.
+# Unicode. SQLite does not notice a flipped bit in a value, so every file has a sum (:func:`_sum`), and every whole one
+# of all its entries.
 _STORED = {
-    "files": "(path BLOB PRIMARY KEY, stamp TEXT, photo_id TEXT) WITHOUT ROWID",
-    "wholes": "(id INTEGER PRIMARY KEY, kind TEXT, path BLOB, stamp TEXT, UNIQUE (path, kind))",
+    "files": "(path BLOB PRIMARY KEY, stamp TEXT, photo_id TEXT, sum INTEGER) WITHOUT ROWID",
+    "wholes": "(id INTEGER PRIMARY KEY, kind TEXT, path BLOB, stamp TEXT, sum INTEGER, UNIQUE (path, kind))",
     "entries": """(whole INTEGER, place INTEGER, locator BLOB, name BLOB, image_id TEXT, photo_id TEXT, reason TEXT,
         PRIMARY KEY (whole, place)) WITHOUT ROWID""",
 }
@@ -130,8 +139,11 @@ class Catalogue:
             ]
             try:
                 hashed = self._scan(listed)
-            except sqlite3.DatabaseError as error:
-                if error.sqlite_errorcode & 0xFF not in _DAMAGED:  # the low byte: extended codes carry more above it
+            except (sqlite3.DatabaseError, ValueError, TypeError, OverflowError) as error:
+                # Only the low byte names the error. Python's own complaints about a value of another kind have no code.
+                if (
+                    getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in _DAMAGED
+                ):  # the low byte: extended codes carry more above it
                     raise
                 self._set_aside(error)
                 for given in listed:
@@ -285,25 +297,29 @@ class Catalogue:
     def _files(self, inputs: Sequence[_Input], bar: tqdm[NoReturn]) -> int:
         """Add pictures that are files, reading those whose stamp changed; return how many were read."""
         entries = ((given, entry.locator) for given in inputs for entry in given.source.members())
-        known, hashed = "SELECT stamp, photo_id FROM stored.files WHERE path = ?", 0
+        hashed = 0
         with ThreadPoolExecutor(THREADS) as pool:
             for batch in _batches(entries):
                 paths = [_blob(os.path.abspath(given.source.file(locator))) for given, locator in batch]  # noqa: PTH100
-                files = [
-                    (given.source, locator, *(self._db.execute(known, (path,)).fetchone() or ("", "")))
-                    for (given, locator), path in zip(batch, paths)
-                ]
+                files = [(given.source, locator, *self._known(path)) for (given, locator), path in zip(batch, paths)]
                 parts = [files[i : i + BATCH // THREADS] for i in range(0, len(files), BATCH // THREADS)]
                 checked = [file for part in pool.map(_check_all, parts) for file in part]
                 with self._written():
                     new = [(path, file.stamp, file.photo_id) for path, file in zip(paths, checked) if file.stamp]
-                    self._db.executemany("REPLACE INTO stored.files VALUES (?, ?, ?)", new)
+                    rows = [(*facts, _sum(facts)) for facts in new]
+                    self._db.executemany("REPLACE INTO stored.files VALUES (?, ?, ?, ?)", rows)
                     for (given, locator), file in zip(batch, checked):
                         name = _shown(given.source.file(locator))
                         self._add(given, _key(name), name, locator, None, file.photo_id, file.reason)
                 hashed += sum(file.read for file in checked)
                 bar.update(len(batch))
         return hashed
+
+    def _known(self, path: bytes) -> tuple[str, str]:
+        """Return the stored stamp and content id of a file; empty ones if it is new, or its row damaged."""
+        query = "SELECT stamp, photo_id, sum FROM stored.files WHERE path = ?"
+        stamp, photo_id, stored = self._db.execute(query, (path,)).fetchone() or ("", "", None)
+        return (stamp, photo_id) if stored == _sum((path, stamp, photo_id)) else ("", "")
 
     def _whole(self, given: _Input, bar: tqdm[NoReturn]) -> int:
         """Add the pictures of an archive or table, reading all if its stamp changed; return how many were read."""
@@ -312,19 +328,21 @@ class Catalogue:
             stamp, settled = stamp_of(source.path, time.time_ns())
         except (OSError, PhotoError) as error:
             raise InputError(f"{given.shown}: cannot be read: {error}") from error
-        query = "SELECT id, stamp FROM stored.wholes WHERE path = ? AND kind = ?"
-        row, known = self._db.execute(query, (path, given.kind)).fetchone() or (0, "")
+        query = "SELECT id, stamp, sum FROM stored.wholes WHERE path = ? AND kind = ?"
+        row, known, stored = self._db.execute(query, (path, given.kind)).fetchone() or (0, "", 0)
         if fresh := known != stamp:
             with self._written():  # no stamp until all of it is there: a killed run reads it again
                 self._db.execute("DELETE FROM stored.entries WHERE whole = ?", (row,))
-                self._db.execute("REPLACE INTO stored.wholes VALUES (?, ?, ?, '')", (row or None, given.kind, path))
+                self._db.execute("REPLACE INTO stored.wholes VALUES (?, ?, ?, '', 0)", (row or None, given.kind, path))
                 row = self._db.execute(query, (path, given.kind)).fetchone()[0]
-        count = 0
+        count = sum_ = 0
         for batch in _batches(_read(source) if fresh else self._entries(row)):
             with self._written():
                 if fresh:
                     rows = ((row, *listed) for listed in batch)
                     self._db.executemany("INSERT INTO stored.entries VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+                for listed in batch:
+                    sum_ = _sum(listed, sum_)
                 for place, locator, inner, image_id, photo_id, reason in batch:
                     name, at = f"{given.shown}!{_text(inner)}", place.to_bytes(8, "big")
                     # An archive may hold several members of one name: the place tells them apart. Big-endian bytes sort
@@ -333,8 +351,10 @@ class Catalogue:
                     self._add(given, key, name, _text(locator), image_id, photo_id, reason)
             count += len(batch)
             bar.update(len(batch))
+        if not fresh and sum_ != stored:
+            raise ValueError(f"the entries of {given.shown} are not those that were stored")
         if fresh and settled:
-            self._db.execute("UPDATE stored.wholes SET stamp = ? WHERE id = ?", (stamp, row))
+            self._db.execute("UPDATE stored.wholes SET stamp = ?, sum = ? WHERE id = ?", (stamp, sum_, row))
         return count if fresh else 0
 
     def _entries(self, whole: int) -> Iterator[_Listed]:
@@ -406,6 +426,11 @@ def _read(source: Source) -> Iterator[_Listed]:
             yield _Listed(place, _blob(locator), _blob(name), image_id, photo_id, reason)
     finally:
         source.close()
+
+
+def _sum(values: tuple[Any, ...], start: int = 0) -> int:
+    """Return the CRC-32 of a row, going on from that of the rows before."""
+    return zlib.crc32(repr(values).encode(errors="backslashreplace"), start)
 
 
 def _shown(path: str) -> str:

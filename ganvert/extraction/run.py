@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-from ganvert.base.errors import GanvertError, WorkerLostError
+from ganvert.base.errors import DamagedShardError, GanvertError, WorkerLostError
+from ganvert.base.files import check_writable
 from ganvert.compute.progress import progress_bar
 from ganvert.extraction.assemble import assemble
 from ganvert.extraction.job import Job
@@ -67,11 +68,26 @@ def extract(
         GanvertError: an input, parameter, model or the disk is at fault. If a shard fails in a worker process, the
             others are done first.
     """
+    for path in outputs.values():
+        check_writable(path, folder=False, what="table")
     todo = plan(job, inputs, work, shard_size)
     if todo.scan.duplicates:
         log.info("%d pictures have the same bytes as another one and are left out", todo.scan.duplicates)
     if todo.finished:
         log.info("%d of %d pictures were done before", todo.finished, todo.total)
+    finished = _compute(todo, workers, what)
+    for _ in range(_TRIES - 1):
+        try:
+            return Extraction(finished, finished.finished - todo.finished, assemble(finished, outputs))
+        except DamagedShardError as error:  # noticed when it is read; the store says so in a warning
+            log.debug("%s", error)
+            finished = _compute(finished.update(), workers, what)
+    return Extraction(finished, finished.finished - todo.finished, assemble(finished, outputs))
+
+
+def _compute(todo: Plan, workers: int, what: str) -> Plan:
+    """Compute the shards that are left; return the plan as it stands then."""
+    job = todo.job
     # The bar counts steps if there are any: a picture may take minutes.
     steps = job.invert.read().steps if job.invert is not None else 1
     with progress_bar(todo.total * steps, f"{what} ({todo.total} pictures)", todo.finished * steps) as bar:
@@ -82,8 +98,7 @@ def extract(
             for shard in todo.shards():
                 run_shard(job, shard, todo.work, progress.reporter(shard))
                 progress.finish(shard)
-    finished = todo.update()
-    return Extraction(finished, finished.finished - todo.finished, assemble(finished, outputs))
+    return todo.update()
 
 
 class _Progress:

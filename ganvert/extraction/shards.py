@@ -1,7 +1,8 @@
 """The work store: finished shards by the key of their content, and the plan of what is left to do.
 
     WORK/catalogues/...          the pictures of some inputs (:mod:`ganvert.extraction.catalogue`)
-    WORK/JOB/shards/SHARD/       a finished shard: one Parquet file a table; the folder is renamed into place whole
+    WORK/JOB/shards/SHARD/       a finished shard: one Parquet file a table, and their sums; renamed into place whole
+    WORK/JOB/outputs/            sums of the final tables, by their paths
     WORK/JOB/locks/SHARD         held (flock) by the process that works on a shard; the kernel frees it
     WORK/JOB/tuned/              weights of tuned generators, by content
 
@@ -17,6 +18,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,7 +27,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ganvert.base.errors import GanvertError, ParamsError, StorageError
+from ganvert.base.errors import DamagedShardError, ParamsError, StorageError
+from ganvert.base.files import crc_of, sync, write_json
 from ganvert.extraction.catalogue import Catalogue, Scan
 from ganvert.extraction.device import images_at_once
 from ganvert.extraction.job import Job
@@ -39,6 +42,8 @@ log = logging.getLogger(__name__)
 PICTURES = "pictures"
 #: A shard's own table: a few of its crops and what their codes draw, as small JPEGs.
 THUMBS = "thumbs"
+#: A shard's file of sums: table to the CRC-32 of its file.
+_SUMS = "sums.json"
 _STEPS = 256  # of one shard: few enough to lose little, many enough that storing them costs nothing
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -76,6 +81,8 @@ class Store:
         self.folder = Path(work) / job.key
         self.shards = self.folder / "shards"
         self.tuned = self.folder / "tuned"
+        self.outputs = self.folder / "outputs"
+        self._sound: set[tuple[str, str]] = set()  # tables whose sum was compared
         with storage_errors(self.folder):
             for folder in (self.shards, self.folder / "locks"):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -85,9 +92,9 @@ class Store:
         return self.shards / shard
 
     def finished(self) -> Iterator[str]:
-        """Yield the keys of the finished shards, sorted."""
+        """Yield the keys of the finished shards, sorted; whatever else lies in the folder is left alone."""
         with os.scandir(self.shards) as entries:
-            yield from sorted(entry.name for entry in entries if not entry.name.startswith("."))
+            yield from sorted(entry.name for entry in entries if re.fullmatch("[0-9a-f]{32}", entry.name))
 
     @contextmanager
     def claim(self, shard: str) -> Iterator[bool]:
@@ -122,9 +129,13 @@ class Store:
         try:
             with storage_errors(part):
                 part.mkdir()
+                files = {name: part / f"{name}.parquet" for name in tables}
                 for name, table in tables.items():
                     # Fast to write rather than small: it is read only once, for the final tables.
-                    pq.write_table(table, part / f"{name}.parquet", compression="lz4", use_dictionary=False)
+                    pq.write_table(table, files[name], compression="lz4", use_dictionary=False)
+                    sync(files[name])
+                write_json(part / _SUMS, {name: crc_of(file) for name, file in files.items()})
+                sync(part)
                 # Within a file system this is atomic: readers see the whole shard or none.
                 part.rename(self.path(shard))
         except BaseException:
@@ -132,13 +143,34 @@ class Store:
             raise
 
     def read(self, shard: str, table: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return a table of a finished shard."""
-        return pq.read_table(self.path(shard) / f"{table}.parquet", columns=columns, memory_map=True)
+        """Return a table of a finished shard.
 
-    def set_aside(self, shard: str, reason: Exception) -> None:
+        Raises:
+            DamagedShardError: it is not what was stored; the shard is set aside.
+        """
+        path = self.path(shard) / f"{table}.parquet"
+        try:
+            if (shard, table) not in self._sound:
+                sums = json.loads((self.path(shard) / _SUMS).read_text())
+                if crc_of(path) != sums[table]:
+                    raise ValueError(f"the sum of {path.name} is not the one that was stored")
+                self._sound.add((shard, table))
+            return pq.read_table(path, columns=columns, memory_map=True)
+        except (OSError, pa.ArrowException, ValueError, TypeError, LookupError) as error:
+            self._set_aside(shard, error)
+            raise DamagedShardError(
+                f"{self.path(shard)}: damaged and set aside; run again to compute it again"
+            ) from error
+
+    def _set_aside(self, shard: str, reason: Exception) -> None:
         """Delete a shard whose files are damaged, so that it is computed again."""
-        log.warning("%s: damaged (%s); it is computed again", self.path(shard), reason)
-        shutil.rmtree(self.path(shard))
+        path = self.path(shard)
+        log.warning("%s: damaged (%s); it is computed again", path, reason)
+        self._sound = {(other, table) for other, table in self._sound if other != shard}
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
     def _part(self, shard: str) -> Path:
         return self.shards / f".{shard}.part"
@@ -256,8 +288,7 @@ def _mark_finished(catalogue: Catalogue, store: Store) -> int:
     for shard in store.finished():
         try:
             ids = store.read(shard, PICTURES, ["photo_id"]).column(0).to_pylist()
-        except (OSError, pa.ArrowInvalid, GanvertError) as error:
-            store.set_aside(shard, error)
-        else:
-            catalogue.mark_done(shard, ids)
+        except DamagedShardError:
+            continue  # it has been set aside
+        catalogue.mark_done(shard, ids)
     return len(catalogue) - catalogue.todo_count()

@@ -53,7 +53,7 @@ def build_generator(
         where: what error messages call the file.
 
     Raises:
-        CheckpointError: no such architecture, or the tensors do not fit it.
+        CheckpointError: no such architecture, the tensors do not fit it, or numbers are not finite.
     """
     try:
         make = lookup(GENERATORS, architecture, "generator architecture")
@@ -64,6 +64,8 @@ def build_generator(
         generator.load_state_dict({name: value.float() for name, value in state.items()})
     except RuntimeError as error:
         raise CheckpointError(f"{where}: tensors do not fit {architecture}: {error}") from error
+    if bad := next((name for name, value in generator.state_dict().items() if not value.isfinite().all()), None):
+        raise CheckpointError(f"{where}: {bad}: wanted finite numbers, got others; the file is of a failed training")
     generator.config = dict(config)
     return generator.eval().requires_grad_(False)
 

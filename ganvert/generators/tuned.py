@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ganvert.base.errors import CheckpointError
@@ -103,6 +104,11 @@ def load(path: Path, generator_fingerprint: str) -> dict[str, Tensor]:
             f"{path}: tuned weights of generator {str(metadata.get('generator'))[:12]}, not of "
             f"{generator_fingerprint[:12]}; invert again with this generator"
         )
+    for name, value in stored.items():
+        if value.dtype not in (torch.float16, torch.float32):
+            raise CheckpointError(f"{path}: {name}: wanted float16 or float32, got {value.dtype}; invert again")
+        if not value.isfinite().all():
+            raise CheckpointError(f"{path}: {name}: wanted finite numbers, got others; invert again")
     if _digest(stored) != path.stem:
         raise CheckpointError(f"{path}: its content does not match its name, so it is damaged; invert again")
     return stored

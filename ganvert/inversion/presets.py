@@ -9,6 +9,7 @@ from ganvert.base import params
 from ganvert.base.errors import ParamsError
 from ganvert.base.preset_files import METHODS, ResolvedPreset
 from ganvert.base.registry import lookup
+from ganvert.base.texts import brief
 from ganvert.inversion.contract import Batch, Context, Inversion, OnStep, fingerprint_of, join
 from ganvert.inversion.inverter import Inverter, Preset
 from ganvert.inversion.methods.chain import ChainOptions, chain
@@ -53,7 +54,9 @@ def read_preset(name: str, raw: Mapping[str, Any], where: str = "") -> Preset:
     """
     where = where or f"{METHODS.section}.{name}"
     if not isinstance(raw, Mapping) or "inverter" not in raw:
-        raise ParamsError(f"{where}: wanted a mapping with the key 'inverter' ({', '.join(INVERTERS)}), got {raw!r}")
+        raise ParamsError(
+            f"{where}: wanted a mapping with the key 'inverter' ({', '.join(INVERTERS)}), got {brief(raw)}"
+        )
     inverter = lookup(INVERTERS, raw["inverter"], f"inverter in {where}")
     options = {key: value for key, value in raw.items() if key != "inverter"}
     if inverter.options is ChainOptions and isinstance(raw.get("stages"), list | tuple):

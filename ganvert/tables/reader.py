@@ -11,10 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ganvert.base.errors import TableError
+from ganvert.base.files import kind_of_file
 from ganvert.tables.pages import plain_vectors
 from ganvert.tables.schemas import Table, check_schema, columns_text, group_rows
 
-__all__ = ["Lookup", "batches", "count", "open_table", "read", "rows", "schema_of"]
+__all__ = ["UNREADABLE", "Lookup", "batches", "count", "open_table", "read", "rows", "schema_of"]
+
+#: What Arrow raises for damaged files: its own errors, and those of text that is not UTF-8 and of impossible sizes.
+UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
 
 
 def read(path: Path, table: Table | str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -33,7 +37,7 @@ def read(path: Path, table: Table | str, columns: Sequence[str] | None = None) -
         try:
             groups = [_group(file, source, i, columns) for i in range(file.num_row_groups)]
             return pa.concat_tables(groups) if groups else file.read(columns=columns and list(columns))
-        except (pa.ArrowInvalid, OSError) as error:
+        except UNREADABLE as error:
             raise _damaged(path, error) from error
 
 
@@ -72,7 +76,7 @@ def batches(
                 return
             for number in range(file.num_row_groups):
                 yield from _group(file, source, number, columns).to_batches(batch)
-        except (pa.ArrowInvalid, OSError) as error:
+        except UNREADABLE as error:
             raise _damaged(path, error) from error
 
 
@@ -83,7 +87,11 @@ def rows(path: Path, table: Table | str, columns: Sequence[str], batch: int = 64
         TableError: see :func:`read`.
     """
     for part in batches(path, table, columns, batch):
-        yield from part.to_pylist()
+        try:
+            values = part.to_pylist()
+        except UNREADABLE as error:
+            raise _damaged(path, error) from error
+        yield from values
 
 
 class Lookup:
@@ -109,7 +117,10 @@ class Lookup:
         self._file, _ = self._stack.enter_context(open_table(path, table, self.columns))
         self._place: dict[str, tuple[int, int]] = {}
         for group in range(self._file.num_row_groups):
-            ids = self._file.read_row_group(group, columns=[key]).column(key).to_pylist()
+            try:
+                ids = self._file.read_row_group(group, columns=[key]).column(key).to_pylist()
+            except UNREADABLE as error:
+                raise _damaged(path, error) from error
             self._place |= {name: (group, i) for i, name in enumerate(ids)}
         self._last: tuple[int, pa.Table] | None = None
 
@@ -130,7 +141,7 @@ class Lookup:
         if self._last is None or self._last[0] != group:
             try:
                 self._last = group, self._file.read_row_group(group, columns=self.columns)
-            except (pa.ArrowInvalid, OSError) as error:
+            except UNREADABLE as error:
                 raise _damaged(self.path, error) from error
         return dict(self._last[1].slice(row, 1).to_pylist()[0])
 
@@ -143,6 +154,7 @@ def _group(file: pq.ParquetFile, source: pa.NativeFile, number: int, columns: Se
         i = schema.get_field_index(name)  # every field is one column of the file, a list's numbers too
         vectors[name] = plain_vectors(source, group.column(i), schema.field(i).type, group.num_rows)
     others = file.read_row_group(number, columns=[name for name, array in vectors.items() if array is None])
+    others.validate(full=True)  # offsets and UTF-8, which Arrow believes of a file without looking
     arrays = [others.column(name) if array is None else array for name, array in vectors.items()]
     return pa.Table.from_arrays(arrays, schema=pa.schema([schema.field(name) for name in vectors], schema.metadata))
 
@@ -162,8 +174,9 @@ def open_table(
         try:
             source = stack.enter_context(pa.OSFile(str(path)))
             file = stack.enter_context(pq.ParquetFile(source))
-        except (pa.ArrowInvalid, OSError) as error:
-            raise TableError(f"{path}: not a readable Parquet file: {error}") from error
+        except UNREADABLE as error:
+            kind = kind_of_file(path) if Path(path).is_file() else "a folder"
+            raise TableError(f"{path}: not a readable Parquet file: {kind or error}") from error
         check_schema(path, table, file.schema_arrow)
         if missing := set(columns or ()) - set(file.schema_arrow.names):
             raise TableError(f"{path}: wanted the column {min(missing)!r}, there are {columns_text(file.schema_arrow)}")

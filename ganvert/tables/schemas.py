@@ -222,10 +222,17 @@ def group_rows(schema: pa.Schema) -> int:
 
 
 def metadata_of(data: pa.Table | pa.Schema) -> dict[str, Any]:
-    """Return the metadata a table was written with; values that are JSON objects are parsed."""
+    """Return the metadata a table was written with; values that are JSON objects are parsed.
+
+    Raises:
+        TableError: a value begins as a JSON object and is none, or is not UTF-8.
+    """
     schema = data if isinstance(data, pa.Schema) else data.schema
-    raw = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
-    return {key: json.loads(value) if value.startswith("{") else value for key, value in raw.items()}
+    try:
+        raw = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+        return {key: json.loads(value) if value.startswith("{") else value for key, value in raw.items()}
+    except (ValueError, RecursionError) as error:
+        raise TableError(f"a table's metadata cannot be read: {error}; make the table again") from error
 
 
 def check_schema(path: Path, table: Table | str, schema: pa.Schema) -> None:
@@ -240,7 +247,9 @@ def check_schema(path: Path, table: Table | str, schema: pa.Schema) -> None:
         TableError: another table, another version, or other columns.
     """
     name = table if isinstance(table, str) else table.name
-    metadata = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+    metadata = {
+        key.decode(errors="replace"): value.decode(errors="replace") for key, value in (schema.metadata or {}).items()
+    }
     if metadata.get("table") != name:
         raise TableError(f"{path}: wanted table {name!r}, got {metadata.get('table')!r}")
     version = table.version if isinstance(table, Table) else _VERSIONS.get(name)

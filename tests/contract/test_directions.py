@@ -65,7 +65,10 @@ def test_every_finder(name: str, tmp_path: Path, tiny_generator: MobileStyleGAN)
     data = samples()
     everything = FinderInputs(samples=data, generator=tiny_generator)
     inputs = FinderInputs(samples=data, **{need: getattr(everything, need) for need in finder.needs})
-    directions = finder.find(inputs, params.build(finder.options, OPTIONS[name], name))
+    options = params.build(finder.options, OPTIONS[name], name)
+    directions = finder.find(inputs, options)
+    if finder.names is not None:
+        assert {direction.name for direction in directions} == set(finder.names(options))
     assert {direction.space for direction in directions} == set(finder.spaces)
     assert len({(direction.name, direction.space) for direction in directions}) == len(directions)
     for direction in directions:

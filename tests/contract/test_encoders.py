@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ganvert.base.errors import CheckpointError, ParamsError, UnsupportedError
@@ -294,3 +297,35 @@ def test_options_that_a_head_does_not_have(tiny_generator: MobileStyleGAN) -> No
     spec = EncoderSpec(backbone="ir18", heads={"last": {"widht": 8}}, input_px=32)
     with pytest.raises(ParamsError, match=r"head last: .*widht"):
         Encoder(spec, tiny_generator)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"passes": 10**9}, "passes of 1 to 100"),
+        ({"input_px": 60_000}, "input_px: wanted 8 to 4096, got 60000"),
+        ({"heads": {"last": {"width": 10**6}}}, "width is 1000000, but no tensor of the file is that large"),
+        ({"heads": {"last": {"width": None}}}, "not an encoder that can be built"),
+        ({"heads": {"last": {"width": "x"}}}, "not an encoder that can be built"),
+        ({"heads": {"last": {"width": float("nan")}}}, "wanted a number that is finite"),
+        ({"heads": {"last": None}}, "wanted a mapping"),
+        ({"space": []}, "wanted str"),
+    ],
+)
+def test_a_file_whose_architecture_is_odd_is_refused(
+    changes: dict[str, Any], says: str, tiny_generator: MobileStyleGAN, tmp_path: Path
+) -> None:
+    encoder = Encoder(EncoderSpec(backbone="ir18", heads={"last": {"width": 8}}, input_px=32), tiny_generator)
+    facts = {"kind": "encoder", "generator": tiny_generator.fingerprint()}
+    spec = dataclasses.asdict(encoder.spec) | changes
+    save_file(encoder.trained_state(), tmp_path / "e.safetensors", facts | {"encoder": json.dumps(spec)})
+    with pytest.raises(CheckpointError, match=says):
+        load_encoder(tmp_path / "e.safetensors", tiny_generator)
+
+
+def test_encoders_that_are_not_finite_are_refused(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    encoder = Encoder(EncoderSpec(backbone="ir18", heads={"last": {"width": 8}}, input_px=32), tiny_generator)
+    next(iter(encoder.heads.parameters())).data.fill_(float("nan"))
+    encoder.save(tmp_path / "e.safetensors", "a test")
+    with pytest.raises(CheckpointError, match="wanted finite numbers"):
+        load_encoder(tmp_path / "e.safetensors", tiny_generator)

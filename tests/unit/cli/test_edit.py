@@ -21,5 +21,5 @@ def test_edit_changes_the_face_and_nothing_far_from_it(run, photos: tuple[Path, 
 
 def test_an_unknown_direction_names_the_known_ones_before_any_work(run, tmp_path: Path) -> None:
     done = run("edit", "no-such.jpg", "--direction", "smiel=1", "--method", "w", "--out", tmp_path / "x.png")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "Did you mean 'smile'" in done.output

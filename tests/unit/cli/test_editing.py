@@ -207,15 +207,15 @@ def test_interpolate_a_part(run: Run, table: list[Code], move: str) -> None:
         (("blend", "a.png"), "two photographs", 2),
         (("blend", "a.png", "none.png"), "none.png: there is no such photograph", 2),
         (("blend", "a.png", "photos"), "photos: there is no such photograph", 2),
-        (("transfer", "a.png", "b.png", "c.png", "--part", "owm"), "Did you mean 'own'", 1),
-        (("transfer", "a.png", "b.png", "c.png", "--recipe", "centre"), "Did you mean 'center'", 1),
+        (("transfer", "a.png", "b.png", "c.png", "--part", "owm"), "Did you mean 'own'", 2),
+        (("transfer", "a.png", "b.png", "c.png", "--recipe", "centre"), "Did you mean 'center'", 2),
         (("transfer", "a.png", "b.png", "c.png", "--amount", "nan"), "amount: wanted a number", 2),
         (("interpolate", "a.png"), "two photographs", 2),
         (("interpolate", "a.png", "b.png", "--from-mean"), "one photograph", 2),
         (("interpolate", "a.png", "b.png", "--first", "x"), "for tables", 2),
         (("interpolate", "a.parquet", "--first", "x", "--from-mean"), "starts from no image", 2),
         (("interpolate", "a.parquet", "b.parquet"), "one table", 2),
-        (("interpolate", "none.parquet"), "none.parquet", 1),
+        (("interpolate", "none.parquet"), "none.parquet", 2),
     ],
 )
 def test_mistakes_exit_with_one_line(run: Run, arguments: tuple[str, ...], says: str, code: int) -> None:

@@ -30,7 +30,7 @@ def test_methods_shows_a_preset_whole_and_as_a_file_of_its_own(run, tmp_path, mo
     mine = Presets(METHODS).resolve("mine")
     assert (mine.options, mine.description) == (whole.options, whole.description)
     done = run("methods", "wplsu")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "unknown method 'wplsu'" in done.output and "Did you mean 'wplus'" in done.output
 
 

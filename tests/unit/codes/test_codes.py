@@ -208,3 +208,36 @@ def test_noise_maps_are_promised_where_they_will_be_found(
     promised = [field for field in table.columns if field.name.startswith("noise_")]
     assert bool(promised) is noise
     assert [field.type.list_size for field in promised] == [value[0].numel() for value in found.noise]
+
+
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({"shapes": "x"}, "wanted variables of the space"),
+        ({"shapes": "{"}, "metadata cannot be read"),
+        ({"shapes": '{"f": [16, 16, 16]}'}, "the codes lack 'ws'"),
+        ({"shapes": '{"f": [16, 16, 16], "ws": [4, 32]}'}, "wanted variables of the space"),
+        ({"shapes": '{"f": [16, 16, 16], "ws": "x"}'}, "wanted variables of the space"),
+        ({"shapes": '{"f": [16, 16, 16], "seed": [1]}'}, "wanted variables of the space"),
+        ({"space": "{}"}, "metadata lack space"),
+        ({"method": "{}"}, "metadata lack method"),
+    ],
+)
+def test_codes_whose_metadata_claim_anything_are_refused(
+    facts: dict[str, str], says: str, tiny_generator: MobileStyleGAN, tmp_path: Path
+) -> None:
+    preset = preset_of()
+    data = rows_of(inversion_of(preset.space, tiny_generator), preset, tiny_generator, tmp_path)
+    table, own = code_table(preset, Context(generator=tiny_generator))
+    with tables.Writer(tmp_path / "t.parquet", table, own | facts) as out:
+        out.add_table(data)
+    with pytest.raises(TableError, match=says):
+        read_codes(tmp_path / "t.parquet", tiny_generator)
+
+
+def test_codes_that_are_not_finite_name_the_image(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    preset, found = preset_of(), inversion_of("f16/wplus", tiny_generator)
+    found.variables["ws"][3, 1, 2] = float("nan")
+    path = write(tmp_path / "t.parquet", rows_of(found, preset, tiny_generator, tmp_path), preset, tiny_generator)
+    with pytest.raises(TableError, match="image 3: 'ws' has numbers that are not finite"):
+        read_codes(path, tiny_generator)

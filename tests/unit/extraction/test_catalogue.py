@@ -312,6 +312,22 @@ def test_a_damaged_file_is_set_aside(catalogue: Catalogue, damage: str, caplog: 
     assert aside.exists() == (damage in ("text", "middle", "cut")) == ("set aside" in caplog.text)
 
 
+def test_one_flipped_bit_loses_no_picture(catalogue: Catalogue, here: Path) -> None:
+    write(**{f"{i}": str(i) for i in range(9)})
+    inputs = [Path("photos"), tar(here / "f.tar", {f"{i}.jpg": b"tar %d" % i for i in range(9)})]
+    catalogue.scan(inputs)
+    wanted, data = list(catalogue.members()), catalogue.path.read_bytes()
+    used = [place for place, byte in enumerate(data) if byte]  # the rest is free space
+    chance = random.Random(0)
+    for _ in range(120):
+        changed, place = bytearray(data), chance.choice(used)
+        changed[place] ^= 1 << chance.randrange(8)
+        catalogue.path.write_bytes(changed)
+        with Catalogue(catalogue.path) as again:
+            again.scan(inputs)
+            assert list(again.members()) == wanted, place
+
+
 def test_a_scan_waits_for_another_process_and_not_for_a_dead_one(
     catalogue: Catalogue, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -180,3 +180,43 @@ def test_the_ffhq_generator_agrees_with_openvino_itself(real: MobileStyleGAN, tm
         np.testing.assert_allclose(real.map_to_w(z).numpy(), theirs_w, atol=1e-5)
         ours = real.synthesize(ws=torch.from_numpy(theirs_w).expand(1, 16, -1))
     np.testing.assert_allclose(ours.numpy(), theirs, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("conv1.bias", ()),
+        ("conv1.bias", (0,)),
+        ("layers.0.conv2.bias", (1 << 20,)),
+        ("layers.40.conv2.bias", (8,)),
+        ("mapping.layers.900.weight", (1,)),
+        ("mapping.layers.0.weight", (16,)),
+        ("mapping.layers.0.weight", (1 << 14, 16)),
+        ("layers.x.bias", (2,)),
+        ("conv1", (1,)),
+        ("layers.", (1,)),
+    ],
+)
+def test_odd_shapes_are_one_error_before_memory_is_taken(
+    name: str, shape: tuple[int, ...], tiny_generator: MobileStyleGAN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = {key: value.contiguous() for key, value in tiny_generator.state_dict().items()}
+    path = tmp_path / "g.safetensors"
+    save_file({**state, name: torch.zeros(shape)}, path, {"format": "ganvert", "architecture": "mobile_stylegan"})
+    built = MobileStyleGAN.__init__
+
+    def on_meta(self: MobileStyleGAN, *sizes: Any) -> None:
+        assert torch.zeros(()).is_meta
+        built(self, *sizes)
+
+    monkeypatch.setattr(MobileStyleGAN, "__init__", on_meta)
+    with pytest.raises(CheckpointError, match=r"g\.safetensors"):
+        load_generator(path)
+
+
+def test_weights_that_are_not_finite_are_refused(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    state = {key: value.clone().contiguous() for key, value in tiny_generator.state_dict().items()}
+    state["conv1.bias"][0] = float("nan")
+    save_file(state, tmp_path / "g.safetensors", {"format": "ganvert", "architecture": "mobile_stylegan"})
+    with pytest.raises(CheckpointError, match=r"conv1\.bias: wanted finite numbers"):
+        load_generator(tmp_path / "g.safetensors")

@@ -183,6 +183,14 @@ def test_files_that_cannot_be_right(tiny_generator: MobileStyleGAN, tmp_path: Pa
     with pytest.raises(CheckpointError, match="wanted a file of kind ganvert/tuned, got None"):
         tuning.load(path, "f" * 64)
 
+    for odd in (torch.zeros(2, dtype=torch.bfloat16), torch.zeros(2).to(torch.float8_e5m2), torch.tensor([0, 1])):
+        save_file({"a": odd}, path, {"kind": "ganvert/tuned", "generator": "f" * 64})
+        with pytest.raises(CheckpointError, match="a: wanted float16 or float32, got torch"):
+            tuning.load(path, "f" * 64)
+    save_file({"a": torch.tensor([float("nan")])}, path, {"kind": "ganvert/tuned", "generator": "f" * 64})
+    with pytest.raises(CheckpointError, match="a: wanted finite numbers"):
+        tuning.load(path, "f" * 64)
+
 
 # --- codes
 

@@ -1,0 +1,71 @@
+"""What a command expects of the paths it is given, checked before any work.
+
+A parameter says it in its type: ``out: Annotated[Path, typer.Option(...), Writes("png")]``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from typer.models import OptionInfo
+
+from ganvert.base.errors import InputError, ParamsError
+from ganvert.base.files import check_writable
+
+__all__ = ["Reads", "Writes", "check_files", "check_paths"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reads:
+    """Marks a path, or a list of them, of files that have to be there."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Writes:
+    """Marks a path that is written: a folder, a file, or a picture, which is PNG whatever its name."""
+
+    kind: Literal["folder", "file", "png"]
+
+
+def check_paths(function: Callable[..., None], values: Mapping[str, Any]) -> None:
+    """Check the values of a command's parameters against their marks.
+
+    Raises:
+        ParamsError: a name does not end as it should.
+        InputError: a file is missing, a folder stands where a file is wanted or the other way round, or a result would
+            replace an input.
+        StorageError: a folder cannot be written to.
+    """
+    marked = list(_marked(function, values))
+    outs = [(option, path, mark.kind) for option, path, mark in marked if isinstance(mark, Writes)]
+    for option, path, kind in outs:
+        if kind == "png" and path.suffix.lower() not in (".png", ""):
+            raise ParamsError(f"{option}: wanted a name that ends in .png, got {path}")
+        check_writable(path, folder=kind == "folder", what=option)
+    for option, value, mark in marked:
+        if isinstance(mark, Reads):
+            for out in [None, *(path for _, path, _ in outs)]:
+                check_files(value if isinstance(value, list) else [value], option, out)
+
+
+def check_files(paths: Iterable[Path], what: str, out: Path | None = None) -> None:
+    """Raise InputError for a file that is not there, or that is `out` and so would be replaced."""
+    for path in paths:
+        if not path.is_file():
+            trouble = "is a folder; wanted a file" if path.is_dir() else "there is no such file"
+            raise InputError(f"{what}: {path}: {trouble}")
+        if out is not None and out.exists() and out.samefile(path):
+            raise InputError(f"--out: {out} is an input, which would be replaced; give another name")
+
+
+def _marked(function: Callable[..., None], values: Mapping[str, Any]) -> Iterable[tuple[str, Any, Reads | Writes]]:
+    """Yield the marked parameters that have a value: what messages call it, the value, the mark."""
+    for name, hint in typing.get_type_hints(function, include_extras=True).items():
+        for mark in getattr(hint, "__metadata__", ()):
+            if isinstance(mark, Reads | Writes) and values.get(name) is not None:
+                is_option = any(isinstance(part, OptionInfo) for part in hint.__metadata__)
+                yield f"--{name.replace('_', '-')}" if is_option else name.upper(), values[name], mark
