@@ -118,11 +118,10 @@ def photographs_to_codes(
     Args:
         photos: folders, pictures, .zip, .tar, .parquet with pictures, lists of paths (.txt, .csv, .jsonl); empty takes
             those of the pipeline (`align.photos` of params.yaml).
-        method: a preset of params.yaml.
+        method: a preset.
         out: folder for the tables.
         runner: threads (child processes of this machine), dask or ray.
-        workers: shards in parallel; None is one per GPU, on a CPU one for every `threads` cores, and on a cluster all
-            workers that it has.
+        workers: shards in parallel; None is one per GPU, one for every `threads` cores of a CPU, a whole cluster.
         address: of a running cluster, e.g. tcp://HOST:8786 (dask), HOST:6379 (ray); None starts one on this machine.
         shard: photographs per shard; None takes the value of params.yaml.
         retries: how often a shard is tried again after its worker was lost.
@@ -237,7 +236,7 @@ def main(argv: list[str] | None = None) -> int:
         epilog="example: python -m flows.extract data/photos --method encoder --out data/extracted --runner dask",
     )
     parser.add_argument("photos", nargs="+", help="folders, pictures, .zip, .tar, .parquet, lists of paths")
-    parser.add_argument("--method", required=True, help="a preset of params.yaml")
+    parser.add_argument("--method", required=True, help="a preset; `ganvert methods` lists them")
     parser.add_argument("--out", required=True, type=Path, help="folder for the tables")
     parser.add_argument("--runner", choices=list(RUNNERS), default="threads", help="default: threads")
     parser.add_argument("--workers", type=int, help="shards in parallel; default: what the machine or cluster has")

@@ -52,10 +52,14 @@ def served(folders: Folders) -> list[Flow[..., Any]]:
     Args:
         folders: these folders.
     """
-    Method = Annotated[str, Field(json_schema_extra={"enum": methods(folders.root)})]
+    return [_served_reproduce(folders), _served_extract(folders)]
 
-    # The annotations of the results are strings, because the flows are sent to the processes of their runs by value,
-    # and State[None] cannot be pickled.
+
+# The annotations of the flows' results are strings, because the flows are sent to the processes of their runs by value,
+# and State[None] cannot be pickled.
+
+
+def _served_reproduce(folders: Folders) -> Flow[..., Any]:
     @flow(
         name="reproduce", flow_run_name=reproduce.reproduce.flow_run_name, task_runner=reproduce.reproduce.task_runner
     )
@@ -69,6 +73,12 @@ def served(folders: Folders) -> list[Flow[..., Any]]:
         """
         end_with_parent()
         return reproduce.bring_up_to_date(folders.root, targets, force)
+
+    return served_reproduce
+
+
+def _served_extract(folders: Folders) -> Flow[..., Any]:
+    Method = Annotated[str, Field(json_schema_extra={"enum": methods(folders.root)})]
 
     @flow(name="extract", flow_run_name=extract.extract.flow_run_name, task_runner=extract.extract.task_runner)
     def served_extract(
@@ -114,7 +124,7 @@ def served(folders: Folders) -> list[Flow[..., Any]]:
             root=folders.root,
         )
 
-    return [served_reproduce, served_extract]
+    return served_extract
 
 
 def serve(folders: Folders, cron: str | None = None) -> None:

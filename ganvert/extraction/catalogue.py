@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 from ganvert.base.errors import InputError, PhotoError, StorageError
 from ganvert.compute.progress import progress_bar
 from ganvert.extraction.members import Member
+from ganvert.extraction.names import from_blob, sort_key, to_blob
 from ganvert.extraction.sources import SOURCES, Source, content_id, fetch, kind_of, stamp_of
 from ganvert.faces.listing import SUFFIXES, skipped_text
 
@@ -203,7 +204,7 @@ class Catalogue:
             f"SELECT {columns} FROM found WHERE key > ? {condition} ORDER BY key LIMIT ?"
         ):
             path_of_input, kind = self._inputs[number]
-            yield Member(path_of_input, kind, path, _text(locator), *facts)
+            yield Member(path_of_input, kind, path, from_blob(locator), *facts)
 
     def _pages(self, query: str) -> Iterator[tuple[Any, ...]]:
         """Yield rows in the order of their key, the first column, in pages: no cursor stays open between them."""
@@ -300,7 +301,7 @@ class Catalogue:
         hashed = 0
         with ThreadPoolExecutor(THREADS) as pool:
             for batch in _batches(entries):
-                paths = [_blob(os.path.abspath(given.source.file(locator))) for given, locator in batch]  # noqa: PTH100
+                paths = [to_blob(os.path.abspath(given.source.file(locator))) for given, locator in batch]  # noqa: PTH100
                 files = [(given.source, locator, *self._known(path)) for (given, locator), path in zip(batch, paths)]
                 parts = [files[i : i + BATCH // THREADS] for i in range(0, len(files), BATCH // THREADS)]
                 checked = [file for part in pool.map(_check_all, parts) for file in part]
@@ -310,7 +311,7 @@ class Catalogue:
                     self._db.executemany("REPLACE INTO stored.files VALUES (?, ?, ?, ?)", rows)
                     for (given, locator), file in zip(batch, checked):
                         name = _shown(given.source.file(locator))
-                        self._add(given, _key(name), name, locator, None, file.photo_id, file.reason)
+                        self._add(given, sort_key(name), name, locator, None, file.photo_id, file.reason)
                 hashed += sum(file.read for file in checked)
                 bar.update(len(batch))
         return hashed
@@ -323,7 +324,7 @@ class Catalogue:
 
     def _whole(self, given: _Input, bar: tqdm[NoReturn]) -> int:
         """Add the pictures of an archive or table, reading all if its stamp changed; return how many were read."""
-        path, source = _blob(os.path.abspath(given.source.path)), given.source  # noqa: PTH100
+        path, source = to_blob(os.path.abspath(given.source.path)), given.source  # noqa: PTH100
         try:
             stamp, settled = stamp_of(source.path, time.time_ns())
         except (OSError, PhotoError) as error:
@@ -344,11 +345,11 @@ class Catalogue:
                 for listed in batch:
                     sum_ = _sum(listed, sum_)
                 for place, locator, inner, image_id, photo_id, reason in batch:
-                    name, at = f"{given.shown}!{_text(inner)}", place.to_bytes(8, "big")
+                    name, at = f"{given.shown}!{from_blob(inner)}", place.to_bytes(8, "big")
                     # An archive may hold several members of one name: the place tells them apart. Big-endian bytes sort
                     # as the numbers do.
-                    key = _key(given.shown) + b"\0" + at if source.by_row else _key(name) + b"\0\0" + at
-                    self._add(given, key, name, _text(locator), image_id, photo_id, reason)
+                    key = sort_key(given.shown) + b"\0" + at if source.by_row else sort_key(name) + b"\0\0" + at
+                    self._add(given, key, name, from_blob(locator), image_id, photo_id, reason)
             count += len(batch)
             bar.update(len(batch))
         if not fresh and sum_ != stored:
@@ -382,7 +383,7 @@ class Catalogue:
         if photo_id is None:
             photo_id = hashlib.sha256(f"unreadable:{path}".encode()).hexdigest()
             status, reason = PhotoError.status, f"{path}: {reason}"
-        row = (key, given.number, path, _blob(locator), photo_id, image_id, status, reason)
+        row = (key, given.number, path, to_blob(locator), photo_id, image_id, status, reason)
         self._db.execute("INSERT OR IGNORE INTO found VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 
@@ -423,13 +424,13 @@ def _read(source: Source) -> Iterator[_Listed]:
                 photo_id = content_id(fetch(source, locator), image_id)
             except PhotoError as error:
                 reason = str(error)
-            yield _Listed(place, _blob(locator), _blob(name), image_id, photo_id, reason)
+            yield _Listed(place, to_blob(locator), to_blob(name), image_id, photo_id, reason)
     finally:
         source.close()
 
 
 def _sum(values: tuple[Any, ...], start: int = 0) -> int:
-    """Return the CRC-32 of a row, going on from that of the rows before."""
+    """Return the CRC-32 of a row, continued from that of the rows before."""
     return zlib.crc32(repr(values).encode(errors="backslashreplace"), start)
 
 
@@ -437,20 +438,6 @@ def _shown(path: str) -> str:
     """Return what rows call a path: relative to the current folder if it lies below it, else as given."""
     here = os.getcwd().rstrip("/") + "/"  # noqa: PTH109 (for millions of names)
     return path.removeprefix(here)
-
-
-def _key(path: str) -> bytes:
-    """Return bytes that sort as a path's parts do: no part holds a zero byte, which sorts before all others."""
-    return _blob(("/" if path.startswith("/") else "") + path.replace("/", "\0"))
-
-
-def _blob(text: str) -> bytes:
-    """Encode a name. One that is not UTF-8 comes from the system with lone surrogates, and passes."""
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _text(blob: bytes) -> str:
-    return blob.decode("utf-8", "surrogatepass")
 
 
 def _batches(items: Iterator[T]) -> Iterator[list[T]]:
