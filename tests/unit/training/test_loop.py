@@ -248,7 +248,7 @@ def test_the_adversary_judges_rows_up_to_the_stage(
     setup = prepare(tiny_generator, training, tmp_path, None, None, None, None)
     adversary = setup.state.adversary
     assert adversary is not None
-    before = copy.deepcopy(adversary.judge)
+    before = copy.deepcopy(adversary.judge).requires_grad_(False)
     record = loop.train_step(setup, 0)
     (prediction,), (fake,) = predictions, judged
     ws = prediction["ws"].detach()
