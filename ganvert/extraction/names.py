@@ -17,4 +17,4 @@ def to_blob(text: str) -> bytes:
 
 def from_blob(blob: bytes) -> str:
     """Decode what :func:`to_blob` encoded."""
-    return blob.decode("utf-8", "surrogatepass")
+    return str(blob, "utf-8", "surrogatepass")  # a TypeError for text, which a damaged catalogue may hold instead
