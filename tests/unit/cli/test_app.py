@@ -43,7 +43,7 @@ def test_version(run) -> None:
 
 
 def test_help_says_what_the_program_is_for(run) -> None:
-    assert "photographs in, latent codes and edited photographs out" in run("--help").output
+    assert "photographs in, latent codes and edited photographs out" in " ".join(run("--help").output.split())
 
 
 def test_names_in_brackets_are_shown_as_they_are(run, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ PAIR = ["a.jpg", "a_glasses.jpg"]
         ({"direction": "smile", "edit": "shiftt"}, "Did you mean 'shift'"),
         ({"direction": "smile", "amounts": [1, 1]}, "wanted different numbers"),
         ({"direction": "smile", "amounts": []}, "at least one"),
-        ({"direction": "smile", "amounts": [float("nan")]}, "amount: wanted a number"),
+        ({"direction": "smile", "amounts": [float("nan")]}, "wanted a number that is finite"),
         ({"direction": "smile", "amounts": [1], "pasted": [2]}, "pasted: .* not in amounts"),
         ({"direction": "smile", "references": ["a.jpg"]}, "edit shift: wanted 0 reference images"),
         ({"direction": "smile", "mask": "eyes.png"}, "edit shift: wanted no mask"),

@@ -45,7 +45,7 @@ def project(
     for name, step in zip(NAMES, (9, 5, 14), strict=True):
         waves = 127 + 90 * np.sin(np.indices((90, 120)).sum(0) / step)[..., None] * [1, 0.5, -0.7]
         Image.fromarray(waves.astype(np.uint8)).save(f"data/photos/{name}")
-    direction = Direction("third", "w", "test", np.eye(16)[3], 1.0, 0, tiny_generator.num_ws)
+    direction = Direction("ganspace_1", "w", "test", np.eye(16)[3], 1.0, 0, tiny_generator.num_ws)
     save_directions(Path("data/directions.parquet"), [direction], {"generator": tiny_generator.fingerprint()})
     path = str(tiny_generator_file)
 
@@ -72,8 +72,8 @@ def project(
 def test_every_kind_of_edit_reaches_tables_and_report(project: Any, tiny_generator_file: Path) -> None:
     project(
         {
-            "forth": {"direction": "third", "amounts": [-2, 2], "pasted": [2]},
-            "exact": {"direction": "third", "amounts": [2], "edit": "geodesic"},
+            "forth": {"direction": "ganspace_1", "amounts": [-2, 2], "pasted": [2]},
+            "exact": {"direction": "ganspace_1", "amounts": [2], "edit": "geodesic"},
             "mixed": {"edit": "blend", "references": ["b.png", "data/photos/c.png"]},
             "half": {"edit": "interpolate", "references": ["b.png"], "amounts": [0.5], "options": {"part": "own"}},
             "pair": {"edit": "transfer", "references": ["a.png", "b.png"], "amounts": [1, -1], "pasted": [1]},
@@ -86,8 +86,8 @@ def test_every_kind_of_edit_reaches_tables_and_report(project: Any, tiny_generat
     rows = tables.read(edit.OUT, tables.EDITS).to_pylist()
     assert len(rows) == 3 * (2 + 1 + 2 + 1 + 2)
     assert {(row["edit"], row["kind"], row["direction"], row["reference"]) for row in rows} == {
-        ("forth", "shift", "third", ""),
-        ("exact", "geodesic", "third", ""),
+        ("forth", "shift", "ganspace_1", ""),
+        ("exact", "geodesic", "ganspace_1", ""),
         ("mixed", "blend", "", b),
         ("mixed", "blend", "", c),
         ("half", "interpolate", "", b),
@@ -106,7 +106,7 @@ def test_every_kind_of_edit_reaches_tables_and_report(project: Any, tiny_generat
     assert tables.read(evaluate.EDIT_SCORES, tables.EDIT_SCORES).num_rows == 0  # nothing measures edits here
     report.main()
     page = report.OUT.read_text()
-    for label in ("forth (third)", "mixed (data/photos/b.png)", "pair (data/photos/a.png, data/photos/b.png)"):
+    for label in ("forth (ganspace_1)", "mixed (data/photos/b.png)", "pair (data/photos/a.png, data/photos/b.png)"):
         assert label in page, label
 
 
@@ -115,11 +115,14 @@ def test_every_kind_of_edit_reaches_tables_and_report(project: Any, tiny_generat
     [
         ({"edit": "blend", "references": ["bb.png"]}, "there is no 'bb.png'. Did you mean 'b.png'"),
         ({"edit": "blend"}, "edit.edits.mine: edit blend: wanted 1 reference images"),
-        ({"direction": "thirdd"}, "edit.edits.mine: unknown direction in w 'thirdd'; known: third"),
+        (
+            {"direction": "ganspace_9"},
+            r"unknown direction in w \(edit.edits.mine.direction\) 'ganspace_9'; known: ganspace_0",
+        ),
     ],
 )
 def test_requests_that_cannot_be_met_stop_before_any_work(project: Any, spec: dict[str, Any], message: str) -> None:
-    project({"good": {"direction": "third"}, "mine": spec})
+    project({"good": {"direction": "ganspace_1"}, "mine": spec})
     with pytest.raises(SystemExit, match=message):
         edit.main()
     assert not edit.OUT.exists()

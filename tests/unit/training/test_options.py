@@ -69,7 +69,7 @@ def test_defaults() -> None:
         ({"encoder": {"backbone": "vgg16", "heads": {"compact": {}}}}, "unknown backbone 'vgg16'"),
         ({"encoder": {"backbone": "vgg", "heads": {"compat": {}}}}, "Did you mean 'compact'"),
         ({"encoder": {"backbone": "vgg", "heads": {}}}, "needs a head"),
-        ({"encoder": {"backbone": "vgg", "heads": {"compact": {}}, "passes": 0}}, "passes of at least 1"),
+        ({"encoder": {"backbone": "vgg", "heads": {"compact": {}}, "passes": 0}}, "passes of 1 to 100"),
         ({"encoder": {"backbone": "vgg", "heads": {"compact": {}}, "space": "wpluss"}}, "wplus"),
     ],
 )
