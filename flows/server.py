@@ -140,11 +140,13 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         sys.stderr.write(f"flows.server: 127.0.0.1:{port}: {error.strerror}\n")
         return 1
+    origin = f"http://127.0.0.1:{port}"
+    os.environ["PREFECT_UI_API_URL"] = f"{origin}/api"  # or the UI connects to port 4200
     os.umask(0o077)
     import uvicorn
     from prefect.server.api.server import create_app
 
-    app = Fence(create_app(final=True), f"http://127.0.0.1:{port}")
+    app = Fence(create_app(final=True), origin)
     page = secret.publish(port, os.environ[secret.SERVER])
     config = uvicorn.Config(app, log_level="warning", timeout_keep_alive=5, timeout_graceful_shutdown=2)
     try:

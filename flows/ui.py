@@ -36,8 +36,6 @@ def main(argv: list[str] | None = None) -> int:
     address = f"http://127.0.0.1:{arguments.port}"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that both children are ended and waited for
     os.environ["PREFECT_API_URL"] = f"{address}/api"
-    # Browser and server share this origin; without the variable the UI would still connect to port 4200.
-    os.environ["PREFECT_UI_API_URL"] = f"{address}/api"
     os.environ[secret.SERVER] = os.environ[secret.CLIENT] = secret.new()
     with contextlib.ExitStack() as stack:
         try:
