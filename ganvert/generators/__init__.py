@@ -59,7 +59,10 @@ def build_generator(
         make = lookup(GENERATORS, architecture, "generator architecture")
     except UnknownNameError as error:
         raise CheckpointError(f"{where}: {error}") from error
-    generator = make(state, config)
+    try:
+        generator = make(state, config)
+    except CheckpointError as error:
+        raise CheckpointError(f"{where}: {error}") from error
     try:
         generator.load_state_dict({name: value.float() for name, value in state.items()})
     except RuntimeError as error:
