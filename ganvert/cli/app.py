@@ -41,7 +41,8 @@ def _program(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
     ] = False,
 ) -> None:
-    """Receive what stands before the command."""
+    # Receives what stands before the command. A docstring would replace the program's help.
+    del version
 
 
 def command(*examples: str, name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
