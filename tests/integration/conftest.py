@@ -33,7 +33,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory, tiny_generator_file: P
     params["invert"]["methods"] = {"few": str(tiny_generator_file)}
     params["train_encoder"]["encoders"] = {}
     params["discover"] = {"methods": {"ganspace": {"components": 2}}}
-    params["edit"]["method"] = "few"
+    params["edit"] |= {"method": "few", "edits": {}}
     params["evaluate"] |= {"metrics": ["mse_64"], "attributes": []}
     params["extract"] |= {"metrics": ["mse_64"]}
     (root / "params.yaml").write_text(yaml.safe_dump(params))

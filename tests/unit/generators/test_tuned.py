@@ -305,7 +305,7 @@ def test_whitened_codes_keep_the_statistics_of_the_original(
 @pytest.fixture
 def direction(tiny_generator: MobileStyleGAN) -> Direction:
     vector = np.eye(16)[3]
-    return Direction("third", "w", "test", vector, 1.0, 0, tiny_generator.num_ws)
+    return Direction("ganspace_1", "w", "test", vector, 1.0, 0, tiny_generator.num_ws)
 
 
 def test_edits_are_drawn_by_the_tuned_generator(
@@ -355,14 +355,14 @@ def project(
     save_directions(
         tmp_path / "data/directions.parquet", [direction], {"generator": tiny_generator.fingerprint(), "params": "{}"}
     )
-    path, spec = str(tiny_generator_file), {"direction": "third", "amounts": [0, 2], "pasted": [2]}
+    path, spec = str(tiny_generator_file), {"direction": "ganspace_1", "amounts": [0, 2], "pasted": [2]}
     write_params(
         generator={"path": path, "label": None},
         device="cpu",
         align={"recipe": "center", "photos": ["data/photos"], "resolution": None},
         invert={"methods": {"tuned": path, "plain": path}, "options": tuned_options()},
         discover={"methods": {"ganspace": {"components": 2}}},
-        edit={"method": "tuned", "edits": {"third": spec}},
+        edit={"method": "tuned", "edits": {"ganspace_1": spec}},
         evaluate={"metrics": ["mse_64"], "attributes": []},
     )
     return tmp_path
@@ -417,7 +417,7 @@ def test_commands_draw_with_the_tuned_generator(
     assert code.space.generator.untuned is not None
     assert same(Image.open(f"out/{code.image_id}_tuned.png"), to_pil(code.draw())[0])
 
-    run("edit", "data/photos/waves.png", "--direction", "third=2", "--crop", "--out", "edited.png")
+    run("edit", "data/photos/waves.png", "--direction", "ganspace_1=2", "--crop", "--out", "edited.png")
     assert same(Image.open("edited.png"), shifted(code, direction, 2.0))
-    assert load_directions(Path("data/directions.parquet")).keys() == {("third", "w")}
+    assert load_directions(Path("data/directions.parquet")).keys() == {("ganspace_1", "w")}
     assert tables.read(Path("out/codes.parquet"), "codes").num_rows == 1
