@@ -45,7 +45,12 @@ class Ui:
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         user, _, password = self.secret.partition(":")
-        return httpx.request(method, f"{self.address}/api{path}", auth=(user, password), timeout=60, **options)
+        for _ in range(10):
+            answer = httpx.request(method, f"{self.address}/api{path}", auth=(user, password), timeout=60, **options)
+            if answer.status_code != 503:  # SQLite's lock was held for too long; Prefect's client tries again too
+                break
+            time.sleep(1)
+        return answer
 
     def deployment(self, name: str) -> dict[str, Any]:
         return dict(self.ask("GET", f"/deployments/name/{name}").json())
