@@ -95,9 +95,7 @@ def _closure(root: Path, entries: tuple[str, ...], without: tuple[str, ...]) -> 
         name = todo.pop()
         if name in found or name.partition(".")[0] not in own or not _find(root, name):
             continue
-        if name not in entries and any(
-            f"{name}.".startswith(f"{cut}.") or cut == f"{name}.__init__" for cut in without
-        ):
+        if name not in entries and any(_covers(cut, name) for cut in without):
             continue
         found.add(name)
         todo += [*_imports(root, name), name.rpartition(".")[0]]  # the parent brings its own parent
@@ -105,6 +103,7 @@ def _closure(root: Path, entries: tuple[str, ...], without: tuple[str, ...]) -> 
 
 
 def _covers(cut: str, name: str) -> bool:
+    """Return whether an item of `without` leaves a module out."""
     return f"{name}.".startswith(f"{cut}.") or cut == f"{name}.__init__"
 
 
