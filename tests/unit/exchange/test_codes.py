@@ -57,6 +57,7 @@ def test_restyle_takes_the_last_pass(golden: Any, wide_generator: MobileStyleGAN
 def test_rosinality_with_its_noise_maps(golden: Any) -> None:
     codes = read_foreign_codes(CODES / "rosinality_projected.pt")
     assert codes.names == ["a.png", "b.png"]
+    assert codes.rows is not None
     assert torch.equal(codes.rows, torch.from_numpy(golden("rosinality/latent", (2, 512), 0, 1.2)))
     for i, size in enumerate([4, 8, 8, 16, 16, 32, 32]):
         expected = golden(f"rosinality/noise_{i}", (2, 1, size, size), 0, 1.7)
