@@ -45,7 +45,9 @@ def _program(
     del version
 
 
-def command(*examples: str, name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def command(
+    *examples: str, name: str | None = None, group: typer.Typer = app
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a function as a command.
 
     A parameter whose type is a dataclass of options (:mod:`ganvert.cli.options`) becomes one option per field, so that
@@ -54,6 +56,7 @@ def command(*examples: str, name: str | None = None) -> Callable[[Callable[..., 
     Args:
         examples: command lines to show below the help text.
         name: the command's name; the function's own if not given.
+        group: the program, or a group of commands in it.
 
     Returns:
         A decorator, which returns the function unchanged.
@@ -62,7 +65,7 @@ def command(*examples: str, name: str | None = None) -> Callable[[Callable[..., 
     epilog = f"{heading}: " + "   ".join(f"[bold]{example}[/bold]" for example in examples)
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
-        app.command(name, epilog=epilog)(_guarded(_flattened(function)))
+        group.command(name, epilog=epilog)(_guarded(_flattened(function)))
         return function
 
     return register

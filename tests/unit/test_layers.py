@@ -42,7 +42,7 @@ ORDER = [
     {"inversion"},
     {"codes"},
     {"directions", "scoring"},
-    {"editing"},
+    {"editing", "exchange"},
     {"training"},
     {"extraction"},
     {"report"},
