@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -28,7 +28,8 @@ RECONSTRUCTIONS = Path("data/reconstructions")
 EDITS = Path("data/edits.parquet")
 SCORES = Path("data/scores.parquet")
 EDIT_SCORES = Path("data/edit_scores.parquet")
-METRICS = Path("reports/metrics.json")
+FIGURES = Path("reports/metrics.json")  # with intervals
+METRICS = Path("reports/metrics")  # means, a file per method: a row each of `dvc metrics show`
 PLOTS = Path("reports/plots")
 _PLOTTED = 1000  # images of a method whose traces are plotted, the first ones
 log = logging.getLogger("evaluate")
@@ -64,7 +65,8 @@ def main() -> None:
 
         _write_plots(methods)
         figures = summary(tables.rows(SCORES, tables.SCORES, ["method", "metric", "value"], 4096))
-        write_json(METRICS, figures)
+        write_json(FIGURES, figures)
+        _write_means(figures)
         for method, values in figures.items():
             log.info("%s: %s", method, ", ".join(f"{name} {value['mean']:.4f}" for name, value in values.items()))
 
@@ -80,6 +82,14 @@ def _score_method(
         check_sizes(names, picture.width)
         key = {"image_id": row["image_id"], "method": method}
         yield from score_reconstructions([key], [picture], [crop], metrics, channels)
+
+
+def _write_means(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+    """Write a file of means for every method, and remove those of methods that are no longer there."""
+    for file in METRICS.glob("*.json"):
+        file.unlink()
+    for method, values in figures.items():
+        write_json(METRICS / f"{method}.json", {name: round(value["mean"], 4) for name, value in values.items()})
 
 
 def _write_plots(methods: list[str]) -> None:

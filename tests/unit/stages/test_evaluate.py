@@ -54,6 +54,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_params: Any) 
 
 
 def test_every_reconstruction_is_scored_against_its_own_crop(project: Path) -> None:
+    Path("reports/metrics").mkdir(parents=True)
+    Path("reports/metrics/left.json").write_text("{}")  # of a method that left params.yaml
     evaluate.main()
     scores = tables.read(Path("data/scores.parquet"), tables.SCORES).to_pylist()
     order = tables.read(Path("data/reconstructions/encoder_wplus.parquet"), tables.RECONSTRUCTIONS)["image_id"]
@@ -64,6 +66,9 @@ def test_every_reconstruction_is_scored_against_its_own_crop(project: Path) -> N
     figures = json.loads(Path("reports/metrics.json").read_text())["encoder_wplus"]["mse_16"]
     assert figures["n"] == len(IDS)
     assert figures["mean"] == pytest.approx(np.mean(list(expected.values())), rel=1e-5)
+    (means,) = Path("reports/metrics").iterdir()
+    assert means.name == "encoder_wplus.json"
+    assert json.loads(means.read_text()) == {"mse_16": round(figures["mean"], 4)}
     assert (
         tables.read(Path("data/edit_scores.parquet"), tables.EDIT_SCORES).num_rows == 0
     )  # nothing measures edits here
