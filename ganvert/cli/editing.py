@@ -191,9 +191,9 @@ def blend(
     mark_output(out)
     for (own, detail), picture in zip(pairs, pictures, strict=True):
         _write(out / f"own-{names[own]}_detail-{names[detail]}.png", picture)
-    captions = [f"own {names[own][:10]}, detail {names[detail][:10]}" for own, detail in pairs]
+    captions = [f"own {names[own]}\ndetail {names[detail]}" for own, detail in pairs]
     _write_sheet(out / "sheet.png", pictures, len(names), px, captions)
-    print(out / "sheet.png")  # noqa: T201
+    print(f"sheet.png and {len(pairs)} pictures are in {out}")  # noqa: T201
 
 
 @command("ganvert transfer a.jpg a_glasses.jpg b.jpg --part own --out glasses")
@@ -238,19 +238,19 @@ def transfer(
     images, names = _codes_of([before, after, *targets], follow, codes, options, same_crop)
     pair = images[:2]
     mark_output(out)
-    pictures, captions = [to_pil(code.draw())[0] for code in pair], [name[:24] for name in names[:2]]
+    pictures, captions = [to_pil(code.draw())[0] for code in pair], names[:2]
     for _ in amounts[1:]:  # the pair's row is as wide as the others
         pictures.append(Image.new("RGB", pictures[0].size, "white"))
         captions.append("")
     for code, name in progress(zip(images[2:], names[2:], strict=True), len(targets), "drawing"):
         pictures += to_pil(code.draw())
-        captions.append(name[:24])
+        captions.append(name)
         for number in amounts:
             pictures.append(draw_edit(follow, EditInputs(code=code, references=pair), number))
-            captions.append(f"{name[:16]} {part} {number:+g}")
+            captions.append(f"{name}\n{part} {number:+g}")
             _write(out / f"{name}_{part}{number:+g}.png", pictures[-1])
     _write_sheet(out / "sheet.png", pictures, len(amounts) + 1, px, captions)
-    print(out / "sheet.png")  # noqa: T201
+    print(f"sheet.png and {len(targets) * len(amounts)} pictures are in {out}")  # noqa: T201
 
 
 def _codes_of(
@@ -266,8 +266,9 @@ def _codes_of(
         same_crop: whether the second photograph is cut where the first one is.
 
     Returns:
-        A code for each that is given, and a name for each: names differ, and may stand in file names.
+        A code for each that is given, and a name for each (:func:`ganvert.base.files.file_names`).
     """
+    from ganvert.base.files import file_names
     from ganvert.base.registry import lookup
     from ganvert.codes import codes_of_inversion, read_codes, space_of
     from ganvert.compute.device import resolve_device
@@ -282,7 +283,7 @@ def _codes_of(
             raise ParamsError("--same-crop: codes of a table are of crops that were made before")
         generator = load(options, device)
         edit.check_space(space_of(table, generator), [])
-        return list(read_codes(table, generator, image_ids=given)), _distinct(given)
+        return list(read_codes(table, generator, image_ids=given)), file_names(given)
     preset, paths = read_method(options), [Path(name) for name in given]
     for path in paths:
         if not path.is_file():
@@ -294,12 +295,7 @@ def _codes_of(
     crops = _crops_of(paths, options.recipe, generator.resolution, folder, same_crop)
     inversion = invert_crops(crops, preset, context, seed=options.seed)
     codes = codes_of_inversion(inversion, [crop.image_id for crop in crops], options.method, generator)
-    return list(codes), _distinct([path.stem for path in paths])
-
-
-def _distinct(names: list[str]) -> list[str]:
-    """Return the names, numbered if two are equal."""
-    return names if len(set(names)) == len(names) else [f"{i}-{name}" for i, name in enumerate(names, 1)]
+    return list(codes), file_names(path.stem for path in paths)
 
 
 def _crops_of(paths: list[Path], recipe: str, resolution: int, folder: Path, same_crop: bool) -> list[Crop]:
