@@ -1,4 +1,4 @@
-"""The edits of a face as strips: one per edit, its pictures in order of amount."""
+"""The edits of a face as strips: one per edit, its pictures in order of amount, the unedited one (0) among them."""
 
 from __future__ import annotations
 
@@ -47,22 +47,36 @@ class MethodEdits:
     pasted: tuple[Strip, ...]
 
 
-#: Method and label of the edit to their cells, in the order of the table.
-Cells = dict[tuple[str, str], list[EditCell]]
+#: Method and label of the edit to their cells by amount; edits are in the order of the table.
+Cells = dict[tuple[str, str], dict[float, EditCell]]
 
 
 def edits_by_face(run: Run) -> dict[str, tuple[MethodEdits, ...]]:
     """Return image id to its edits, one entry per method."""
     figures = _Figures(run.edit_scores)
+    edited = set(run.inputs.edits.column("method").to_pylist())
+    unedited = {
+        (row["image_id"], row["method"]): run.image(row["png"])
+        for table in run.inputs.reconstructions
+        for row in rows_of(table)
+        if row["method"] in edited
+    }
+    photo_of = dict(
+        zip(*(run.inputs.aligned.column(name).to_pylist() for name in ("image_id", "photo_id")), strict=True)
+    )
     crops: dict[str, Cells] = {}
     pasted: dict[str, Cells] = {}
     for row in rows_of(run.inputs.edits):
-        place = row["method"], run.edit_label(row)
-        cell = EditCell(row["amount"], run.image(row["crop"]), figures.of(row))
-        crops.setdefault(row["image_id"], {}).setdefault(place, []).append(cell)
+        image_id, place = row["image_id"], (row["method"], run.edit_label(row))
+        cells = crops.setdefault(image_id, {}).setdefault(place, {})
+        cells[row["amount"]] = EditCell(row["amount"], run.image(row["crop"]), figures.of(row))
+        if 0 not in cells and (reconstruction := unedited.get((image_id, row["method"]))) is not None:
+            cells[0] = EditCell(0, reconstruction, figures.of({**row, "amount": 0.0}))
         if row["pasted"] is not None:
-            photograph = EditCell(row["amount"], run.photograph(row["pasted"]))
-            pasted.setdefault(row["image_id"], {}).setdefault(place, []).append(photograph)
+            cells = pasted.setdefault(image_id, {}).setdefault(place, {})
+            cells[row["amount"]] = EditCell(row["amount"], run.photograph(row["pasted"]))
+            if 0 not in cells and (original := run.inputs.originals.get(photo_of[image_id])) is not None:
+                cells[0] = EditCell(0, run.photograph(original))
     return {
         image_id: tuple(
             MethodEdits(method, _strips(cells, method), _strips(pasted.get(image_id, {}), method))
@@ -74,7 +88,7 @@ def edits_by_face(run: Run) -> dict[str, tuple[MethodEdits, ...]]:
 
 def _strips(cells: Cells, method: str) -> tuple[Strip, ...]:
     return tuple(
-        Strip(label, tuple(sorted(of_edit, key=lambda cell: cell.amount)))
+        Strip(label, tuple(of_edit[amount] for amount in sorted(of_edit)))
         for (of_method, label), of_edit in cells.items()
         if of_method == method
     )
