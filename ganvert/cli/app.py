@@ -23,7 +23,6 @@ _MISTAKES = (ParamsError, UnknownNameError, InputError)
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     help="GAN inversion and latent editing: photographs in, latent codes and edited photographs out.",
 )

@@ -1,4 +1,4 @@
-"""`ganvert fetch`, `methods`, `sample`, `describe` and `import`: weights, presets and generators."""
+"""`ganvert fetch`, `methods`, `directions`, `sample`, `describe` and `import`: weights, presets and generators."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ganvert.cli.app import command
-from ganvert.cli.common import assets_folder, load
-from ganvert.cli.options import GeneratorOptions, SheetPx
+from ganvert.cli.common import assets_folder, directions_path, load
+from ganvert.cli.options import DirectionsFile, GeneratorOptions, SheetPx
 from ganvert.cli.paths import Reads, Writes
 
 if TYPE_CHECKING:
     from ganvert.base.preset_files import ResolvedPreset
 
-__all__ = ["describe", "fetch", "import_", "methods", "sample"]
+__all__ = ["describe", "directions", "fetch", "import_", "methods", "sample"]
 
 
 @command("ganvert fetch")
@@ -74,6 +74,28 @@ def _facts_of_encoder(resolved: ResolvedPreset) -> str:
 
     options = params.build(TrainOptions, resolved.options, resolved.where)
     return f"{options.encoder.space}, steps: {options.steps}"
+
+
+@command("ganvert directions", "ganvert directions --directions data/directions.parquet")
+def directions(
+    directions: DirectionsFile = None,
+) -> None:
+    """List the directions that `ganvert edit --direction` takes.
+
+    One step, the amount 1, is a standard deviation of the generator's samples. Rows are those of ws that move.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from ganvert.directions import load_directions
+
+    path = directions_path(directions)
+    table = Table("name", "space", "one step", "rows", "found by", title=Text(str(path)))
+    for direction in load_directions(path).values():
+        rows = f"{direction.first_row} to {direction.last_row - 1}"
+        table.add_row(Text(direction.name), direction.space, f"{direction.unit:.3g}", rows, Text(direction.method))
+    Console().print(table)
 
 
 @command("ganvert sample --count 16 --out faces.png")

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ganvert.editing.fit import SAME_PERSON
 from ganvert.report import plots
-from ganvert.report.labels import SAME_PERSON, attributes_among, is_number, target_attribute, unique
+from ganvert.report.labels import attributes_among, is_number, target_attribute, unique
 from ganvert.report.run import Run
 
 __all__ = ["CurvesView", "PanelGroup", "curves"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from PIL import Image
@@ -317,6 +318,18 @@ def test_strips_hold_the_unedited_picture_in_its_place(inputs: ReportInputs) -> 
         assert strip.cells[1].picture == run.photograph(inputs.originals["a" * 64])
     (edits,) = edits_by_face(run)[other]  # its photograph is gone
     assert [[cell.amount for cell in strip.cells] for strip in edits.pasted] == [[-1, 1]] * 2
+
+
+def test_pasted_pictures_warn_of_ghosts(inputs: ReportInputs, page: str) -> None:
+    (edits,) = edits_by_face(Run.of(inputs, OPTIONS))[inputs.aligned.column("image_id")[0].as_py()]
+    assert "border" in edits.warning and "identity" not in edits.warning  # noise against other noise, no identity
+    assert edits.warning in page
+    crops = {row["image_id"]: row["crop"] for row in inputs.aligned.to_pylist()}
+    table = inputs.reconstructions[0]
+    exact = pa.array([crops[name] for name in table.column("image_id").to_pylist()], table.schema.field("png").type)
+    good = table.set_column(table.column_names.index("png"), table.schema.field("png"), exact)
+    run = Run.of(dataclasses.replace(inputs, reconstructions=[good]), OPTIONS)
+    assert {edits.warning for of_face in edits_by_face(run).values() for edits in of_face} == {""}
 
 
 def test_changes_are_from_the_unedited_reconstruction_alone() -> None:
