@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ganvert.base.errors import InputError, StorageError
+from ganvert.base.texts import shortened
 
 __all__ = [
     "OUTPUT_MARK",
@@ -24,6 +26,7 @@ __all__ = [
     "atomic_path",
     "check_writable",
     "crc_of",
+    "file_names",
     "kind_of_file",
     "mark_output",
     "open_memmap",
@@ -47,6 +50,7 @@ _KINDS = {
 }
 
 OUTPUT_MARK = ".ganvert-output"  # a file in every folder of results
+_NAME_BYTES = 80  # two names and a few words stay below the 255 bytes that file systems allow
 _MARK_TEXT = "ganvert made the pictures here and takes none of them for photographs. Delete this file to let it.\n"
 
 
@@ -141,6 +145,27 @@ def kind_of_file(path: Path) -> str:
         if head.lower().startswith(start.lower()):
             return kind
     return ""
+
+
+def file_names(names: Iterable[str]) -> list[str]:
+    """Return a name for each that may stand in names of files: bounded, and no two alike, also where case is ignored.
+
+    >>> file_names(["me", "you", "Me", "a/b"])
+    ['me', 'you', 'Me-2', 'a_b']
+    """
+    taken: set[str] = set()
+    results = []
+    for name in names:
+        unicode = name.encode(errors="backslashreplace").decode()  # names of files need not be
+        plain = re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", unicode).strip(". ") or "_"
+        result = short = shortened(plain, _NAME_BYTES, lambda text: len(text.encode()))
+        number = 1
+        while result.casefold() in taken:
+            number += 1
+            result = f"{short}-{number}"
+        taken.add(result.casefold())
+        results.append(result)
+    return results
 
 
 def sync(path: Path) -> None:

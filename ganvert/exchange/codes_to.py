@@ -17,10 +17,9 @@ from torch import Tensor
 
 from ganvert import tables
 from ganvert.base.errors import InputError, UnsupportedError
-from ganvert.base.files import atomic_folder, atomic_path
+from ganvert.base.files import atomic_folder, atomic_path, file_names
 from ganvert.base.registry import lookup
 from ganvert.codes import Code, Codes, batches, space_of, tuned_folder
-from ganvert.exchange.files import file_names
 from ganvert.generators.base import Generator
 
 __all__ = ["CODE_EXPORTS", "CodeExport", "export_codes"]

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from ganvert.base.errors import InputError, TableError
+from ganvert.base.files import file_names
 from ganvert.checkpoints.base import Content
 from ganvert.checkpoints.containers import read_content
 
-__all__ = ["file_names", "is_numbers", "read_file", "tensor", "unwrapped"]
+__all__ = ["is_numbers", "names_of_files", "read_file", "tensor", "unwrapped"]
 
 #: What is cut off a name: the endings of pictures and arrays, and nothing else that follows a dot.
 _ENDINGS = re.compile(r"\.(jpe?g|png|webp|bmp|tiff?|heic|avif|npy|pt)$", re.IGNORECASE)
@@ -67,17 +68,6 @@ def unwrapped(root: Any) -> Any:
     return root
 
 
-def file_names(names: Sequence[str]) -> list[str]:
-    """Return names that can stand in file names, each of its own: ``a/b c.jpg`` becomes ``b c``."""
-    bare = [_ENDINGS.sub("", re.split(r"[/\\]", name)[-1]) for name in names]
-    stems = [re.sub(r"[^\w .+-]", "_", name)[:100].strip(" .") or "code" for name in bare]
-    counts: dict[str, int] = {}
-    distinct = []
-    for stem in stems:
-        name, number = stem, counts.get(stem, 0)
-        while name in counts:
-            number += 1
-            name = f"{stem}-{number}"
-        counts[stem], counts[name] = number, 0
-        distinct.append(name)
-    return distinct
+def names_of_files(paths: Sequence[str]) -> list[str]:
+    """Return names for the images of files, no two alike: ``a/b c.jpg`` becomes ``b c``."""
+    return file_names([_ENDINGS.sub("", re.split(r"[/\\]", path)[-1]) for path in paths])

@@ -15,7 +15,7 @@ from ganvert.base.errors import InputError, ParamsError, ShapeError, TableError
 from ganvert.base.files import sha256_of
 from ganvert.codes.table import NOISE, label_of
 from ganvert.exchange.codes_from import ForeignCodes, read_foreign_codes
-from ganvert.exchange.files import file_names
+from ganvert.exchange.files import names_of_files
 from ganvert.generators.base import Generator
 from ganvert.spaces import Space, Variables, make_space
 from ganvert.spaces.feature import Feature
@@ -63,7 +63,7 @@ def import_codes(
         chosen.check(variables)
     except ShapeError as error:
         raise ShapeError(f"{path}: codes of {found.kind} in {chosen.name}: {error}") from error
-    _write(out, file_names(labels), chosen, variables, _noise(found, generator, path), generator, method, path)
+    _write(out, names_of_files(labels), chosen, variables, _noise(found, generator, path), generator, method, path)
     return found.count, chosen.name
 
 

@@ -18,6 +18,7 @@ from ganvert.cli import app
     [
         "blend",
         "describe",
+        "directions",
         "edit",
         "export-codes",
         "extract",
