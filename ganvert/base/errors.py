@@ -6,6 +6,7 @@
     |- ShapeError         a tensor has the wrong shape                                    (ValueError)
     |- UnsupportedError   this generator, space or machine lacks what was asked for       (TypeError)
     |- AssetError         a file from outside is missing, damaged or cannot be fetched
+    |  `- UnreachableError   the client or the network that would fetch it is missing
     |- CheckpointError    a weights file cannot be read safely, or does not fit
     |- TableError         a stored table is missing, damaged or of another version
     |  `- DamagedShardError  a finished shard is damaged; it is set aside and has to be computed again
@@ -33,6 +34,7 @@ __all__ = [
     "StorageError",
     "TableError",
     "UnknownNameError",
+    "UnreachableError",
     "UnsupportedError",
     "WorkerLostError",
 ]
@@ -66,6 +68,10 @@ class UnsupportedError(GanvertError, TypeError):
 
 class AssetError(GanvertError):
     """A file from outside is missing, damaged or cannot be fetched."""
+
+
+class UnreachableError(AssetError):
+    """The place that an asset comes from cannot be reached: its client or the network is missing."""
 
 
 class CheckpointError(GanvertError):

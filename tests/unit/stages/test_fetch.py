@@ -7,23 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from ganvert.assets import PRODUCTS
+from ganvert.assets import PRODUCTS, NpmPackage
 from stages import fetch
 
 
 @pytest.fixture
 def project(assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with all assets (as links, so that the real ones stay as they are), and an index that is not there."""
+    """A project with the assets (as links, so that the real ones stay as they are), no npm, and no index."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{unused.getsockname()[1]}/simple")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     for product in PRODUCTS:
         folder = Path("data/sample_photos" if product.photo else "data/assets")
         folder.mkdir(parents=True, exist_ok=True)
         original = (assets.parent / "sample_photos" if product.photo else assets) / product.name
-        (folder / product.name).symlink_to(original.resolve())
+        if original.is_file() or not isinstance(product.source, NpmPackage):  # what npm fetches is optional
+            (folder / product.name).symlink_to(original.resolve())
     Path("data/assets/manifest.json").write_bytes((assets / "manifest.json").read_bytes())
     return tmp_path
 
