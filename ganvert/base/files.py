@@ -8,7 +8,7 @@ import os
 import tempfile
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ __all__ = [
     "atomic_path",
     "check_writable",
     "crc_of",
+    "file_names",
     "kind_of_file",
     "mark_output",
     "open_memmap",
@@ -64,14 +65,38 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: image and table writers choose their format by it.
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
+    # The suffix stays last: image and table writers choose their format by it. A long name leaves no room for more.
+    temporary = path.with_name(f".{_cut(path.stem, 160)}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
     try:
         yield temporary
         sync(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def file_names(names: Sequence[str]) -> list[str]:
+    """Return names that may stand in names of files: without slashes, of 80 bytes at most, numbered if two are equal.
+
+    A file's name has 255 bytes at most, and some hold two names of photographs.
+
+    >>> file_names(["a/b", "c"]), file_names(["c", "c"])
+    (['a_b', 'c'], ['1-c', '2-c'])
+    """
+    shown = [_cut(name.replace("/", "_").replace("\0", "_"), 80) for name in names]
+    # Also on file systems where A and a are one.
+    return (
+        shown
+        if len({name.lower() for name in shown}) == len(shown)
+        else [f"{i}-{name}" for i, name in enumerate(shown, 1)]
+    )
+
+
+def _cut(name: str, most: int) -> str:
+    """Return the first characters of a name that fit into some bytes; names need not be UTF-8."""
+    while len(os.fsencode(name)) > most:
+        name = name[: min(most, len(name) - 1)]
+    return name
 
 
 def check_writable(path: Path, *, folder: bool, what: str) -> None:

@@ -43,6 +43,7 @@ def edit(
 ) -> None:
     """Edit the largest face of a photograph and put it back."""
     from ganvert.assets.shipped import shipped
+    from ganvert.base.project import in_project
     from ganvert.base.registry import lookup
     from ganvert.codes import codes_of_inversion
     from ganvert.compute.device import resolve_device
@@ -59,8 +60,8 @@ def edit(
     shift = Shift(motion=cast(Any, motion))
     preset, device = read_method(options), resolve_device(options.device)
     lookup(RECIPES, options.recipe, "alignment recipe")
-    project = Path("data/directions.parquet")
-    table = directions or (project if project.exists() else shipped("directions_ffhq.parquet"))
+    own = Path("data/directions.parquet")
+    table = directions or (own if in_project() and own.exists() else shipped("directions_ffhq.parquet"))
     log.info("directions of %s", table)
     folder, encoders = assets_folder(), options.encoder or shipped_encoders(preset)
     context = make_context(preset, load(options, device), encoders, folder, options.inputs)
@@ -268,6 +269,7 @@ def _codes_of(
     Returns:
         A code for each that is given, and a name for each: names differ, and may stand in file names.
     """
+    from ganvert.base.files import file_names
     from ganvert.base.registry import lookup
     from ganvert.codes import codes_of_inversion, read_codes, space_of
     from ganvert.compute.device import resolve_device
@@ -282,7 +284,7 @@ def _codes_of(
             raise ParamsError("--same-crop: codes of a table are of crops that were made before")
         generator = load(options, device)
         edit.check_space(space_of(table, generator), [])
-        return list(read_codes(table, generator, image_ids=given)), _distinct(given)
+        return list(read_codes(table, generator, image_ids=given)), file_names(given)
     preset, paths = read_method(options), [Path(name) for name in given]
     for path in paths:
         if not path.is_file():
@@ -294,12 +296,7 @@ def _codes_of(
     crops = _crops_of(paths, options.recipe, generator.resolution, folder, same_crop)
     inversion = invert_crops(crops, preset, context, seed=options.seed)
     codes = codes_of_inversion(inversion, [crop.image_id for crop in crops], options.method, generator)
-    return list(codes), _distinct([path.stem for path in paths])
-
-
-def _distinct(names: list[str]) -> list[str]:
-    """Return the names, numbered if two are equal."""
-    return names if len(set(names)) == len(names) else [f"{i}-{name}" for i, name in enumerate(names, 1)]
+    return list(codes), file_names([path.stem for path in paths])
 
 
 def _crops_of(paths: list[Path], recipe: str, resolution: int, folder: Path, same_crop: bool) -> list[Crop]:
