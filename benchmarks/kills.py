@@ -126,8 +126,8 @@ class Subject:
 
     def wipe(self) -> None:
         """Delete what it made, its store included."""
-        for path in self.tables():
-            (self.folder / path).unlink()
+        for table in self.tables():
+            (self.folder / table).unlink()
         for name in (".work", "out", ".dvc/cache", ".dvc/tmp", "dvc.lock"):
             path = self.folder / name
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
