@@ -68,7 +68,7 @@ def _child(module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         command.end(process)
-        process.wait()
+        command.wait(process)
 
 
 def _ready(server: subprocess.Popen[bytes], address: str) -> bool:

@@ -23,9 +23,10 @@ def assets_folder(photos: Path | None = None) -> Path:
 def directions_path(given: Path | None) -> Path:
     """Return the table of --directions, or else the project's, or else the shipped one."""
     from ganvert.assets.shipped import shipped
+    from ganvert.base.project import in_project
 
-    project = Path("data/directions.parquet")
-    return given or (project if project.exists() else shipped("directions_ffhq.parquet"))
+    own = Path("data/directions.parquet")
+    return given or (own if in_project() and own.exists() else shipped("directions_ffhq.parquet"))
 
 
 def generator_path(options: GeneratorOptions) -> Path:

@@ -52,3 +52,28 @@ def test_names_for_files_differ_and_are_bounded(tmp_path: Path) -> None:
     for name in names:
         (tmp_path / f"own-{name}_detail-{name}.png").touch()  # no name that a file system refuses
     assert names[7].endswith("1") and names[8].endswith("2") and "..." in names[7]
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".png", "é" * 125 + "x.png"])
+def test_names_of_255_bytes_can_be_written(tmp_path: Path, name: str) -> None:
+    with atomic_path(tmp_path / name) as temporary:
+        temporary.touch()
+    assert (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a", "a"],
+        ["a", "A"],
+        ["x" * 300 + "a", "x" * 300 + "b"],
+        ["a/b", "a_b"],
+        ["é" * 99, "\udcff" * 99],
+        ["\0", "_"],
+    ],
+)
+def test_names_for_files_differ_and_are_short(tmp_path: Path, names: list[str]) -> None:
+    shown = file_names(names)
+    for name in shown:
+        (tmp_path / f"own-{name}_detail-{name}_and_more.png").touch()
+    assert len({name.lower() for name in shown}) == len(names)

@@ -127,6 +127,17 @@ def test_blend_photographs(run: Run, table: list[Code]) -> None:
     assert same("blends/own-b_detail-a.png", blended(table[2], table[0]))
 
 
+def test_photographs_with_long_names_give_pictures_of_their_own(run: Run, table: list[Code]) -> None:
+    long = ["é" * 125 + name + ".png" for name in "ab"]  # 255 bytes, as many as a name may have
+    for name in long:
+        Path(name[-5:]).rename(name)
+    good(run("blend", *long, "--out", "blends", "--px", 64))
+    files = {path.name for path in Path("blends").iterdir()} - {OUTPUT_MARK, "sheet.png"}
+    short = [f"{i}-" + "é" * 40 for i in (1, 2)]
+    assert files == {f"own-{own}_detail-{detail}.png" for own in short for detail in short}
+    assert same(f"blends/own-{short[1]}_detail-{short[0]}.png", blended(table[2], table[0]))
+
+
 def test_blend_images_of_a_table(run: Run, table: list[Code]) -> None:
     ids = [table[i].image_id for i in (3, 0, 2)]
     good(run("blend", *ids, "--codes", "out/codes.parquet", "--out", "blends", "--px", 32))

@@ -27,6 +27,8 @@ def test_methods_shows_a_preset_whole_and_as_a_file_of_its_own(run, tmp_path, mo
     whole = Presets(METHODS).resolve("cpu_fwplus_pn")
     (tmp_path / "presets").mkdir()
     (tmp_path / "presets/mine.yaml").write_text(done.output)
+    (tmp_path / "params.yaml").write_text("device: cpu")
+    (tmp_path / "dvc.yaml").write_text("stages: {invert: {cmd: python -m stages.invert}}")
     monkeypatch.chdir(tmp_path)
     mine = Presets(METHODS).resolve("mine")
     assert (mine.options, mine.description) == (whole.options, whole.description)
