@@ -71,7 +71,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: image and table writers choose their format by it. A long name leaves no room for more.
-    temporary = path.with_name(f".{_cut(path.stem, 160)}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
+    temporary = path.with_name(
+        f".{shortened(path.stem, 160, lambda text: len(os.fsencode(text)))}.{uuid.uuid4().hex[:8]}.part{path.suffix}"
+    )
     try:
         yield temporary
         sync(temporary)
