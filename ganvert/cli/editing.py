@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # the commands import what they use, so that `ganvert --help`
 
     from ganvert.codes import Code
     from ganvert.editing.contract import Edit
+    from ganvert.editing.paste import PasteOptions
     from ganvert.inversion.run import Crop
 
 __all__ = ["blend", "edit", "interpolate", "transfer"]
@@ -38,17 +39,20 @@ def edit(
         Path | None, typer.Option(help="Table of directions; the project's or the shipped one if not given."), Reads()
     ] = None,
     motion: Annotated[str, typer.Option(help="How Z codes move: retract_once, geodesic or stepped.")] = "retract_once",
+    region: Annotated[str, typer.Option(help="What is pasted back: square, face or head.")] = "square",
     crop: Annotated[bool, typer.Option("--crop", help="Write the edited crop, not the whole photograph.")] = False,
     options: InversionOptions,
 ) -> None:
     """Edit the largest face of a photograph and put it back."""
     from ganvert.assets.shipped import shipped
+    from ganvert.base.params import build
     from ganvert.base.registry import lookup
     from ganvert.codes import codes_of_inversion
     from ganvert.compute.device import resolve_device
     from ganvert.directions import choose, load_directions
     from ganvert.editing.contract import EditInputs
     from ganvert.editing.edits.shift import Shift
+    from ganvert.editing.paste import PasteOptions
     from ganvert.editing.render import draw_edit
     from ganvert.faces import RECIPES
     from ganvert.images import from_png
@@ -56,6 +60,7 @@ def edit(
     from ganvert.spaces import make_space
 
     amounts = [_amount(text) for text in direction]
+    pasting = build(PasteOptions, {"region": region}, "--region")
     shift = Shift(motion=cast(Any, motion))
     preset, device = read_method(options), resolve_device(options.device)
     lookup(RECIPES, options.recipe, "alignment recipe")
@@ -63,6 +68,8 @@ def edit(
     table = directions or (project if project.exists() else shipped("directions_ffhq.parquet"))
     log.info("directions of %s", table)
     folder, encoders = assets_folder(), options.encoder or shipped_encoders(preset)
+    if not crop:
+        pasting.check_assets(folder)
     context = make_context(preset, load(options, device), encoders, folder, options.inputs)
     known = load_directions(table, context.generator)
     space = make_space(preset.space, context.generator).direction_space
@@ -75,20 +82,20 @@ def edit(
     inversion = invert_crops([Crop(face["image_id"], from_png(face["crop"]))], preset, context, seed=options.seed)
     (code,) = codes_of_inversion(inversion, [face["image_id"]], options.method, context.generator)
     picture = draw_edit(shift, EditInputs(code=code, directions=moves), 1.0)
-    _write(out, picture if crop else _pasted(photo, face, picture, code))
+    _write(out, picture if crop else _pasted(photo, face, picture, code, pasting))
     print(out)  # noqa: T201
 
 
-def _pasted(photo: Path, face: dict[str, Any], picture: Image.Image, code: Code) -> Image.Image:
+def _pasted(photo: Path, face: dict[str, Any], picture: Image.Image, code: Code, options: PasteOptions) -> Image.Image:
     """Return the photograph with the edited picture of one of its faces in it."""
     import numpy as np
 
-    from ganvert.editing.paste import PasteOptions, paste_edit
+    from ganvert.editing.paste import paste_edit
     from ganvert.faces import open_photo
     from ganvert.images import to_pil
 
     quad = np.array(face["quad"]).reshape(4, 2)
-    return paste_edit(open_photo(photo), picture, to_pil(code.draw())[0], quad, PasteOptions())
+    return paste_edit(open_photo(photo), picture, to_pil(code.draw())[0], quad, options, assets_folder()).image
 
 
 @command(
