@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # the commands import what they use, so that `ganvert --help`
     from ganvert.codes import Code
     from ganvert.editing.contract import Edit
     from ganvert.editing.fit import Fit
+    from ganvert.editing.paste import PasteOptions
     from ganvert.inversion.run import Crop
 
 __all__ = ["blend", "edit", "interpolate", "transfer"]
@@ -43,16 +44,19 @@ def edit(
     out: Annotated[Path, typer.Option(help="The edited photograph (PNG)."), Writes("png")],
     directions: DirectionsFile = None,
     motion: Annotated[str, typer.Option(help="How Z codes move: retract_once, geodesic or stepped.")] = "retract_once",
+    region: Annotated[str, typer.Option(help="What is pasted back: square, face or head.")] = "square",
     crop: Annotated[bool, typer.Option("--crop", help="Write the edited crop, not the whole photograph.")] = False,
     options: InversionOptions,
 ) -> None:
     """Edit the largest face of a photograph and put it back."""
+    from ganvert.base.params import build
     from ganvert.base.registry import lookup
     from ganvert.codes import codes_of_inversion
     from ganvert.compute.device import resolve_device
     from ganvert.directions import choose, load_directions
     from ganvert.editing.contract import EditInputs
     from ganvert.editing.edits.shift import Shift
+    from ganvert.editing.paste import PasteOptions
     from ganvert.editing.render import draw_edit
     from ganvert.faces import RECIPES
     from ganvert.images import from_png
@@ -60,12 +64,15 @@ def edit(
     from ganvert.spaces import make_space
 
     amounts = [_amount(text) for text in direction]
+    pasting = build(PasteOptions, {"region": region}, "--region")
     shift = Shift(motion=cast(Any, motion))
     preset, device = read_method(options), resolve_device(options.device)
     lookup(RECIPES, options.recipe, "alignment recipe")
     table = directions_path(directions)
     log.info("directions of %s", table)
     folder, encoders = assets_folder(), options.encoder or shipped_encoders(preset)
+    if not crop:
+        pasting.check_assets(folder)
     context = make_context(preset, load(options, device), encoders, folder, options.inputs)
     known = load_directions(table, context.generator)
     space = make_space(preset.space, context.generator).direction_space
@@ -78,7 +85,7 @@ def edit(
     inversion = invert_crops([Crop(face["image_id"], from_png(face["crop"]))], preset, context, seed=options.seed)
     (code,) = codes_of_inversion(inversion, [face["image_id"]], options.method, context.generator)
     picture = draw_edit(shift, EditInputs(code=code, directions=moves), 1.0)
-    _write(out, picture if crop else _pasted(photo, face, picture, code))
+    _write(out, picture if crop else _pasted(photo, face, picture, code, pasting))
     if not crop and (warning := _fit(face, code, options.recipe, folder).warning):
         print(f"{photo}: {warning}", file=sys.stderr)  # noqa: T201
     print(out)  # noqa: T201
@@ -100,16 +107,16 @@ def _fit(face: dict[str, Any], code: Code, recipe: str, folder: Path) -> Fit:
     return Fit(seam, identity if math.isfinite(identity) else None)
 
 
-def _pasted(photo: Path, face: dict[str, Any], picture: Image.Image, code: Code) -> Image.Image:
+def _pasted(photo: Path, face: dict[str, Any], picture: Image.Image, code: Code, options: PasteOptions) -> Image.Image:
     """Return the photograph with the edited picture of one of its faces in it."""
     import numpy as np
 
-    from ganvert.editing.paste import PasteOptions, paste_edit
+    from ganvert.editing.paste import paste_edit
     from ganvert.faces import open_photo
     from ganvert.images import to_pil
 
     quad = np.array(face["quad"]).reshape(4, 2)
-    return paste_edit(open_photo(photo), picture, to_pil(code.draw())[0], quad, PasteOptions())
+    return paste_edit(open_photo(photo), picture, to_pil(code.draw())[0], quad, options, assets_folder()).image
 
 
 @command(

@@ -17,7 +17,9 @@ from ganvert.base.files import sha256_of
 from ganvert.base.provenance import PLUMBING, closure_digest
 from ganvert.compute.precision import Speed
 from ganvert.faces.detect import LANDMARKS_FILE
+from ganvert.faces.parsing import PARSER_FILE
 from ganvert.faces.pipeline import RECIPES, AlignOptions
+from ganvert.inversion.inputs import check_inputs, is_region
 from ganvert.inversion.presets import Preset, read_preset
 from ganvert.scoring.metrics import check_metric_name
 
@@ -176,6 +178,7 @@ def make_job(
     Raises:
         ParamsError: a value is wrong, or values do not go together.
         AssetError: a model file is missing.
+        InputError: a mask or picture that the method names is missing.
     """
     files: list[Path] = []
     if align is not None:
@@ -185,6 +188,10 @@ def make_job(
             files.append(assets.path(LANDMARKS_FILE, assets_folder))
     if invert is not None:
         files += [Path(invert.generator), *map(Path, invert.encoders)]
+        names = invert.read().inputs
+        check_inputs(names, None if invert.inputs is None else Path(invert.inputs))
+        if any(map(is_region, names)):
+            files.append(assets.path(PARSER_FILE, assets_folder))
         invert = dataclasses.replace(
             invert,
             generator=_absolute(invert.generator),

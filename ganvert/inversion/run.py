@@ -21,10 +21,10 @@ from ganvert.encoders import load_encoder
 from ganvert.encoders.joint import JointEncoder
 from ganvert.generators import Generator
 from ganvert.images import as_drawn, from_pil
-from ganvert.inversion.inputs import input_files
+from ganvert.inversion.inputs import check_inputs, input_files, is_region, masks_of
 from ganvert.inversion.presets import Batch, Context, Inversion, Preset
 
-__all__ = ["Crop", "invert_crops", "make_context", "seeds_for", "shipped_encoders", "targets_of"]
+__all__ = ["Crop", "check_crops", "invert_crops", "make_context", "seeds_for", "shipped_encoders", "targets_of"]
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +79,11 @@ def make_context(
 
     Raises:
         AssetError, CheckpointError: something is missing or does not belong to this generator.
+        InputError: a mask or picture that the preset names is missing.
         UnsupportedError: the generator lacks what the preset uses.
     """
     preset.check(generator)
+    check_inputs(preset.inputs, inputs)
     return Context(
         generator=generator,
         folder=folder,
@@ -149,8 +151,9 @@ def invert_crops(
 
     Raises:
         InputError: a mask or picture that the preset names is missing or does not fit.
+        NoRegionError: a crop does not show a region that the preset names.
     """
-    _check_inputs(preset, context, crops)
+    check_crops(preset, context, crops)
     batch = Batch(
         targets=targets_of(crops, context.generator),
         seeds=seeds_for(crops, preset.name, seed),
@@ -171,8 +174,12 @@ def _run(preset: Preset, context: Context, batch: Batch, on_images: Callable[[fl
     return preset.inverter.run(batch, context, preset.options, on_step)
 
 
-def _check_inputs(preset: Preset, context: Context, crops: Sequence[Crop]) -> None:
-    """Raise InputError before any work if a mask or picture that the preset names is missing for a crop."""
+def check_crops(preset: Preset, context: Context, crops: Sequence[Crop]) -> None:
+    """Raise InputError or NoRegionError if a mask or picture that the preset names is missing for a crop."""
     ids = [crop.image_id for crop in crops]
     for name in preset.inputs:
-        input_files(context.inputs, name, ids)
+        if not is_region(name):
+            input_files(context.inputs, name, ids)
+            continue
+        for crop in crops:  # crops may have different sizes
+            masks_of(name, [crop.image], [crop.image_id], None, context.folder)
