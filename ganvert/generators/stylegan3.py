@@ -198,10 +198,10 @@ class Layer(nn.Module):
 
         The style scales the input and the demodulation the output, so that all images share one weight.
         """
-        weight = self.weight.float()
+        weight = self.weight.to(style.dtype)
         bias: Tensor = self.bias
         # Scales the input to unit variance, as averaged over training (config D).
-        gain = self.magnitude_ema.float().rsqrt()
+        gain = self.magnitude_ema.to(style.dtype).rsqrt()
         if self.facts.is_torgb:
             # Without demodulation the 1 / sqrt(fan_in) of the equalised learning rate has to act here.
             style, scale = style / math.sqrt(weight[0].numel()), gain.expand(1, 1)

@@ -52,7 +52,7 @@ def demodulation(weight: Tensor, style: Tensor, epsilon: float) -> Tensor:
     """
     # The norm is the standard deviation of an output whose inputs are independent and of unit variance. It depends on
     # weights and style only: unlike an instance norm it needs no pass over the feature map.
-    return (style.square() @ weight.float().square().sum(dim=(2, 3)).t() + epsilon).rsqrt()
+    return (style.square() @ weight.to(style.dtype).square().sum(dim=(2, 3)).t() + epsilon).rsqrt()
 
 
 def scaled(x: Tensor, factors: Tensor) -> Tensor:

@@ -77,8 +77,8 @@ def relative(ours: Tensor, theirs: Tensor) -> float:
 
 @pytest.mark.slow
 def test_bfloat16_draws_nearly_the_same(generator: Generator, ws: Tensor) -> None:
-    """Eight bits of mantissa a layer: images within 3 %; within 6 % where instance norms amplify the rounding."""
-    amplified = 2 if generator.architecture == "stylegan1" else 1
+    """Eight bits of mantissa a layer: images within 3 %; within 7.5 % where instance norms amplify the rounding."""
+    amplified = 2.5 if generator.architecture == "stylegan1" else 1
     engine, results = Engine(generator), []
     point = generator.feature_points[-1].name
     for speed in (PLAIN, Speed(precision="bfloat16")):
