@@ -15,7 +15,8 @@ from ganvert.base import params
 from ganvert.base.errors import AssetError, ParamsError
 from ganvert.base.files import sha256_of
 from ganvert.base.provenance import PLUMBING, closure_digest
-from ganvert.compute.precision import Speed
+from ganvert.compute.device import resolve_device
+from ganvert.compute.precision import Speed, speed_here
 from ganvert.faces.detect import LANDMARKS_FILE
 from ganvert.faces.parsing import PARSER_FILE
 from ganvert.faces.pipeline import RECIPES, AlignOptions
@@ -56,7 +57,7 @@ class Invert:
         inputs: folder of the masks and pictures that it names.
         seed: of the run; each image's own seed is made of it.
         batch: images optimised side by side at most; null measures how many fit.
-        speed: precision and compilation.
+        speed: precision and compilation, as far as the machine that made the job can do it.
     """
 
     method: str
@@ -197,6 +198,8 @@ def make_job(
             generator=_absolute(invert.generator),
             encoders=tuple(map(_absolute, invert.encoders)),
             inputs=None if invert.inputs is None else _absolute(invert.inputs),
+            # Decided before the key is made of it: workers use what the machine that plans has chosen.
+            speed=speed_here(invert.speed, resolve_device(device)),
         )
     for file in files:
         if not file.is_file():

@@ -14,7 +14,7 @@ from torch import Tensor
 from ganvert.assets.shipped import shipped
 from ganvert.base.errors import UnsupportedError
 from ganvert.base.seeds import item_seed
-from ganvert.compute.precision import Speed
+from ganvert.compute.precision import PLAIN, Speed
 from ganvert.compute.progress import progress_bar
 from ganvert.discriminators import Discriminator, load_discriminator
 from ganvert.encoders import load_encoder
@@ -46,14 +46,14 @@ def shipped_encoders(preset: Preset) -> list[Path]:
     if not preset.needs_encoder:
         return []
     prefix = preset.space.partition("/")[0] if "/" in preset.space else ""  # "f16" of f16/wplus, "" of wplus
-    if prefix.startswith("fs"):
+    if prefix.startswith("fs") and preset.raw["inverter"] == "feed_forward":
         raise UnsupportedError(
             f"method {preset.name!r}: no encoder for space {preset.space!r} comes with ganvert; "
             "train one (docs/encoders.md) and give its weights"
         )
     # Padding was trained together with its rows; the feature map of f16 by an encoder of its own. Feature maps of
     # other sizes start from what the generator draws for the rows.
-    names = {"pad": ["padinv"], "f16": ["wplus", "basecode"]}.get(prefix, ["wplus"])
+    names = {"pad": ["padinv"], "f16": ["wplus", "basecode"], "fs16": ["wplus", "basecode"]}.get(prefix, ["wplus"])
     return [shipped(f"{name}_ffhq.safetensors") for name in names]
 
 
@@ -64,7 +64,7 @@ def make_context(
     folder: Path | None,
     inputs: Path | None = None,
     batch: int | None = 1,
-    speed: Speed | None = None,
+    speed: Speed = PLAIN,
 ) -> Context:
     """Return the generator together with everything else that a preset needs.
 
@@ -91,7 +91,7 @@ def make_context(
         inputs=inputs,
         discriminator=_load_judge(preset, generator),
         side_by_side=batch,
-        speed=speed or Speed(),
+        speed=speed,
     )
 
 
