@@ -166,10 +166,10 @@ class Toy(Edit):
 def test_the_stage_loads_what_an_edit_declares(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     SEEN.clear()
     monkeypatch.setitem(EDITS, "toy", Toy())
-    Path("data/inputs/eyes").mkdir(parents=True)
+    Path("data/inputs/patches").mkdir(parents=True)
     for image_id in find_images(NAMES):
-        Image.new("L", (64, 64), 255).save(f"data/inputs/eyes/{image_id}.png")
-    project({"mine": {"edit": "toy", "references": ["c.png"], "mask": "eyes"}})
+        Image.new("L", (64, 64), 255).save(f"data/inputs/patches/{image_id}.png")
+    project({"mine": {"edit": "toy", "references": ["c.png"], "mask": "patches"}})
     edit.main()
     c = find_images(["c.png"])
     assert [inputs.code.image_id for inputs in SEEN] == find_images(NAMES)

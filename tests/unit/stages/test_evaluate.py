@@ -88,6 +88,7 @@ def test_the_unedited_reconstruction_is_amount_0_of_every_edit(project: Path, mo
 
     monkeypatch.setattr(evaluate, "AttributeScorer", Brightness)
     shared = {"image_id": IDS[3], "method": "encoder_wplus", "kind": "shift", "reference": "", "pasted": None}
+    shared |= {"region": "", "reason": ""}
     edits = [
         shared | {"edit": edit, "direction": edit, "amount": amount, "crop": to_png(picture(50, int(amount) + 9))}
         for edit, amounts in (("grin", (-1.0, 0.0, 1.0)), ("smile", (2.0,)))
@@ -120,5 +121,5 @@ def test_edits_of_an_earlier_version_are_refused(project: Path) -> None:
     path = Path("data/edits.parquet")
     data = tables.read(path, tables.EDITS).drop(["edit", "kind", "reference"])
     pq.write_table(data.replace_schema_metadata({**data.schema.metadata, b"version": b"1"}), path)
-    with pytest.raises(SystemExit, match=r"edits.parquet: wanted version 2 of table 'edits', got 1; run `dvc repro`"):
+    with pytest.raises(SystemExit, match=r"edits.parquet: wanted version 3 of table 'edits', got 1; run `dvc repro`"):
         evaluate.main()
