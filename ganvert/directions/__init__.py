@@ -19,6 +19,8 @@ from ganvert.directions.base import (
 )
 from ganvert.directions.ganspace import GanspaceOptions, find_ganspace
 from ganvert.directions.interfacegan import InterfaceganOptions, find_interfacegan
+from ganvert.directions.random_draws import RandomOptions, find_random
+from ganvert.directions.sefa import SefaOptions, find_sefa
 
 __all__ = [
     "DIRECTIONS",
@@ -38,4 +40,6 @@ DIRECTIONS: dict[str, Finder] = {
     "interfacegan": Finder(
         find_interfacegan, InterfaceganOptions, spaces=("w", "z"), names=lambda options: options.attributes
     ),
+    "random": Finder(find_random, RandomOptions, spaces=("w", "z"), names=RandomOptions.names),
+    "sefa": Finder(find_sefa, SefaOptions, spaces=("w",), needs=("generator",), names=SefaOptions.names),
 }

@@ -31,12 +31,14 @@ __all__ = [
     "Finder",
     "FinderInputs",
     "Need",
+    "Rows",
     "Samples",
     "choose",
     "load_directions",
     "load_samples",
     "row_range",
     "save_directions",
+    "signed",
     "step_length",
 ]
 
@@ -296,6 +298,19 @@ def load_samples(path: Path) -> Samples:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """A range of rows of ws as params.yaml has it.
+
+    Attributes:
+        first_row: first row that directions move.
+        last_row: one past the last; None for all.
+    """
+
+    first_row: int = 0
+    last_row: int | None = None
+
+
 def row_range(first_row: int, last_row: int | None, num_ws: int, what: str) -> tuple[int, int]:
     """Return a half-open range of rows, None for "to the end"; raise ParamsError when it is empty or too long."""
     last = num_ws if last_row is None else last_row
@@ -305,6 +320,12 @@ def row_range(first_row: int, last_row: int | None, num_ws: int, what: str) -> t
             "last_row: null stands for all of them"
         )
     return first_row, last
+
+
+def signed(vectors: np.ndarray) -> np.ndarray:
+    """Return eigenvectors [K, d] with the signs at which the entry of largest magnitude is positive."""
+    # Otherwise the sign of a component, and with it the meaning of a positive amount, would depend on the LAPACK build.
+    return vectors * np.sign(np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1)[:, None], axis=1))
 
 
 def step_length(codes: np.ndarray, vector: np.ndarray) -> float:

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from ganvert.base.errors import ParamsError
-from ganvert.directions.base import Direction, DirectionSpace, FinderInputs, row_range, step_length
+from ganvert.directions.base import Direction, DirectionSpace, FinderInputs, row_range, signed, step_length
 from ganvert.directions.transfer import carry_each, carry_jointly
 
 __all__ = ["GanspaceOptions", "find_ganspace", "principal_components"]
@@ -102,8 +102,5 @@ def principal_components(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         raise ParamsError(f"ganspace: wanted at least 2 samples, got {len(w)}")
     # eigh sorts by rising eigenvalue and puts eigenvectors into columns; directions are rows by falling variance.
     variances, columns = np.linalg.eigh(centred.T @ centred / (len(w) - 1))
-    vectors = columns.T[::-1][:count]
-    # Otherwise the sign of a component, and with it the meaning of a positive amount, would depend on the LAPACK build.
-    peaks = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1)[:, None], axis=1)
     # Rounding can make the smallest eigenvalues of a covariance slightly negative.
-    return vectors * np.sign(peaks), variances[::-1][:count].clip(min=0)
+    return signed(columns.T[::-1][:count]), variances[::-1][:count].clip(min=0)
