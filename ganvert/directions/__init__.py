@@ -36,7 +36,9 @@ __all__ = [
 ]
 
 DIRECTIONS: dict[str, Finder] = {
-    "ganspace": Finder(find_ganspace, GanspaceOptions, spaces=("w", "z"), names=GanspaceOptions.names),
+    "ganspace": Finder(
+        find_ganspace, GanspaceOptions, spaces=("w", "z"), needs=("directions",), names=GanspaceOptions.names
+    ),
     "interfacegan": Finder(
         find_interfacegan, InterfaceganOptions, spaces=("w", "z"), names=lambda options: options.attributes
     ),

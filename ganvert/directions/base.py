@@ -147,6 +147,7 @@ class FinderInputs:
         masks: name to [1, 1, resolution, resolution], 1 inside a region; those that the options name (`masks`).
         codes: inversions of photographs by the method that the options name (`codes`).
         photographs: image id to aligned crop; those that the options name (`photographs`).
+        directions: (name, space) to direction, of the table that the options name (`directions`).
     """
 
     samples: Samples
@@ -154,10 +155,11 @@ class FinderInputs:
     masks: Mapping[str, Tensor] = field(default_factory=dict)
     codes: Codes | None = None
     photographs: Mapping[str, Image.Image] = field(default_factory=dict)
+    directions: Mapping[tuple[str, str], Direction] = field(default_factory=dict)
 
 
 #: An input of :class:`FinderInputs` beside the samples.
-Need = Literal["generator", "masks", "codes", "photographs"]
+Need = Literal["generator", "masks", "codes", "photographs", "directions"]
 
 
 @dataclass(frozen=True)
@@ -166,10 +168,10 @@ class Finder:
 
     Attributes:
         function: ``(inputs, options) -> directions``.
-        options: the dataclass of its options. A finder that needs masks, codes or photographs has an option of that
-            name: names of pictures in the folder of inputs, a method, file names or image ids.
+        options: the dataclass of its options. A finder that needs masks, codes, photographs or directions has an option
+            of that name: names of pictures in the folder of inputs, a method, file names or image ids, a table.
         spaces: the spaces that it finds directions of.
-        needs: the inputs that it needs beside the samples.
+        needs: the inputs that it needs beside the samples; one whose option is empty is not needed.
         names: returns the names of the directions that it finds with some options, so that a mistyped one is refused
             before any work; None if they are known only afterwards.
     """
@@ -180,13 +182,17 @@ class Finder:
     needs: tuple[Need, ...] = ()
     names: Callable[[Any], Iterable[str]] | None = None
 
+    def needs_with(self, options: Any) -> list[Need]:
+        """Return the inputs that it needs with some options."""
+        return [name for name in self.needs if getattr(options, name, True)]
+
     def find(self, inputs: FinderInputs, options: Any) -> list[Direction]:
         """Return the finder's directions.
 
         Raises:
             ParamsError: an input that the finder needs is missing, or an option does not fit.
         """
-        missing = [name for name in self.needs if not getattr(inputs, name)]
+        missing = [name for name in self.needs_with(options) if not getattr(inputs, name)]
         if missing:
             raise ParamsError(f"{self.function.__name__}: wanted {', '.join(missing)} beside the samples, got none")
         return self.function(inputs, options)

@@ -107,6 +107,7 @@ class ToyOptions:
     masks: tuple[str, ...] = ("eyes.png",)
     codes: str = "mine"
     photographs: tuple[str, ...] = ("a.png",)
+    directions: str = "mine.parquet"
 
 
 def find_toy(inputs: FinderInputs, options: ToyOptions) -> list[Direction]:
@@ -118,16 +119,18 @@ def find_toy(inputs: FinderInputs, options: ToyOptions) -> list[Direction]:
         "masks": {name: [mask.shape[-1], float(mask.mean())] for name, mask in inputs.masks.items()},
         "codes": [code.image_id for code in inputs.codes],
         "photographs": {name: picture.size for name, picture in inputs.photographs.items()},
+        "directions": [name for name, _ in inputs.directions],
     }
     return [Direction("toy", "w", "toy", vector, 1.0, 0, inputs.samples.num_ws, given)]
 
 
-TOY = Finder(find_toy, ToyOptions, spaces=("w",), needs=("generator", "masks", "codes", "photographs"))
+TOY = Finder(find_toy, ToyOptions, spaces=("w",), needs=("generator", "masks", "codes", "photographs", "directions"))
 
 
 def test_a_finder_without_what_it_needs_is_not_started(tiny_generator: MobileStyleGAN) -> None:
-    with pytest.raises(ParamsError, match="find_toy: wanted masks, codes, photographs beside the samples"):
-        TOY.find(FinderInputs(samples=samples(), generator=tiny_generator), ToyOptions())
+    with pytest.raises(ParamsError, match="find_toy: wanted masks, codes, directions beside the samples"):
+        # An input whose option is empty is not needed.
+        TOY.find(FinderInputs(samples=samples(), generator=tiny_generator), ToyOptions(photographs=()))
 
 
 def test_the_stage_loads_what_a_finder_declares(
@@ -146,6 +149,8 @@ def test_the_stage_loads_what_a_finder_declares(
         evaluate={"metrics": ["mse_64"]},
     )
     generator = load_generator(tiny_generator_file)
+    given = Direction("smile", "w", "imported", np.eye(16)[1], 1.0, 0, generator.num_ws)
+    save_directions(Path("mine.parquet"), [given], {"generator": generator.fingerprint()})
     preset = read_preset("mine", plain)
     variables, zeros = make_space("w", generator).from_random([1]), torch.zeros(1, 1)
     inversion = Inversion("w", variables, [], zeros, zeros[0], ["ok"], [""])
@@ -163,6 +168,7 @@ def test_the_stage_loads_what_a_finder_declares(
         "masks": {"eyes.png": [64, 1.0]},
         "codes": ["a-0"],
         "photographs": {"a-0": [64, 64]},
+        "directions": ["smile"],
     }
 
 
@@ -202,7 +208,7 @@ def test_an_unknown_direction_is_named_with_those_that_exist() -> None:
 def test_stage_writes_the_table_and_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_params) -> None:
     monkeypatch.chdir(tmp_path)
     store(tmp_path / discover.SAMPLES, samples(), {"num_ws": "4"})
-    methods = {name: options for name, options in OPTIONS.items() if not DIRECTIONS[name].needs}
+    methods = {name: options for name, options in OPTIONS.items() if name != "sefa"}  # no generator
     write_params(discover={"methods": methods})
     discover.main()
     directions = load_directions(tmp_path / discover.OUT)
