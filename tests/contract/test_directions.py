@@ -37,6 +37,15 @@ from stages import discover
 OPTIONS = {
     "interfacegan": {"attributes": {"smile": {}, "age": {"condition_on": ["smile"], "first_row": 2}}},
     "ganspace": {"components": 3, "transfer": "jointly"},
+    "lowrank": {
+        "regions": {"low": {"box": [0.2, 0.6, 0.8, 0.9]}, "high": {"mask": "high.png"}},
+        "components": 2,
+        "images": 1,
+        "px": 16,
+        "dimensions": 16,
+        "sparsity": 10.0,
+        "outside_rank": 8,
+    },
     "random": {"count": 2},
     "sefa": {"components": 3, "groups": {"all": {}, "coarse": {"last_row": 2}}},
 }
@@ -76,7 +85,9 @@ def store(path: Path, data: Samples, metadata: dict[str, str]) -> None:
 def test_every_finder(name: str, tmp_path: Path, tiny_generator: MobileStyleGAN) -> None:
     finder = DIRECTIONS[name]
     data = samples_of(tiny_generator)
-    everything = FinderInputs(samples=data, generator=tiny_generator)
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., :20, :] = 1
+    everything = FinderInputs(samples=data, generator=tiny_generator, masks={"high.png": mask})
     inputs = FinderInputs(samples=data, **{need: getattr(everything, need) for need in finder.needs})
     options = params.build(finder.options, OPTIONS[name], name)
     directions = finder.find(inputs, options)
@@ -208,7 +219,7 @@ def test_an_unknown_direction_is_named_with_those_that_exist() -> None:
 def test_stage_writes_the_table_and_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_params) -> None:
     monkeypatch.chdir(tmp_path)
     store(tmp_path / discover.SAMPLES, samples(), {"num_ws": "4"})
-    methods = {name: options for name, options in OPTIONS.items() if name != "sefa"}  # no generator
+    methods = {name: options for name, options in OPTIONS.items() if name not in ("lowrank", "sefa")}
     write_params(discover={"methods": methods})
     discover.main()
     directions = load_directions(tmp_path / discover.OUT)
