@@ -70,7 +70,7 @@ class LowRankOptions:
 
     regions: dict[str, Region] = field(default_factory=dict)
     components: int = 3
-    images: int = 4
+    images: int = 1
     px: int = 64
     dimensions: int = 100
     sparsity: float = 0.377
