@@ -9,7 +9,16 @@ from typing import Any
 
 from ganvert.base.files import write_json
 from ganvert.codes import read_codes
-from ganvert.directions import DIRECTIONS, Direction, Finder, FinderInputs, Samples, load_samples, save_directions
+from ganvert.directions import (
+    DIRECTIONS,
+    Direction,
+    Finder,
+    FinderInputs,
+    Samples,
+    load_directions,
+    load_samples,
+    save_directions,
+)
 from ganvert.generators import Generator
 from stages.common import generator_of, stage
 from stages.inputs import crops_of, find_images, mask_of
@@ -35,19 +44,19 @@ def inputs_of(finder: Finder, options: Any, samples: Samples, generator: Generat
 
     Raises:
         InputError: a mask or photograph that its options name is missing.
-        TableError: codes of the method that its options name are missing, or of another generator.
+        TableError: codes or directions that its options name are missing, or of another generator.
     """
-    if not finder.needs or generator is None:
+    needs = finder.needs_with(options)
+    if not needs or generator is None:
         return FinderInputs(samples=samples)
-    photographs = find_images(options.photographs) if "photographs" in finder.needs else []
+    photographs = find_images(options.photographs) if "photographs" in needs else []
     return FinderInputs(
         samples=samples,
         generator=generator,
-        masks={name: mask_of(name, "", generator.resolution) for name in options.masks}
-        if "masks" in finder.needs
-        else {},
-        codes=read_codes(CODES / f"{options.codes}.parquet", generator) if "codes" in finder.needs else None,
+        masks={name: mask_of(name, "", generator.resolution) for name in options.masks} if "masks" in needs else {},
+        codes=read_codes(CODES / f"{options.codes}.parquet", generator) if "codes" in needs else None,
         photographs=dict(zip(photographs, crops_of(photographs), strict=True)),
+        directions=load_directions(Path(options.directions), generator) if "directions" in needs else {},
     )
 
 
@@ -55,7 +64,8 @@ def find_all(settings: Settings, samples: Samples) -> list[Direction]:
     """Return the directions of every method that params.yaml lists."""
     options = settings.discover.options()
     # The generator is large: it is read only for finders that declare inputs beside the samples.
-    generator = generator_of(settings) if any(DIRECTIONS[name].needs for name in options) else None
+    wanted = any(DIRECTIONS[name].needs_with(chosen) for name, chosen in options.items())
+    generator = generator_of(settings) if wanted else None
     directions = []
     for name in options:
         finder = DIRECTIONS[name]

@@ -19,6 +19,9 @@ from ganvert.directions.base import (
 )
 from ganvert.directions.ganspace import GanspaceOptions, find_ganspace
 from ganvert.directions.interfacegan import InterfaceganOptions, find_interfacegan
+from ganvert.directions.lowrank import LowRankOptions, find_lowrank
+from ganvert.directions.random_draws import RandomOptions, find_random
+from ganvert.directions.sefa import SefaOptions, find_sefa
 
 __all__ = [
     "DIRECTIONS",
@@ -34,8 +37,15 @@ __all__ = [
 ]
 
 DIRECTIONS: dict[str, Finder] = {
-    "ganspace": Finder(find_ganspace, GanspaceOptions, spaces=("w", "z"), names=GanspaceOptions.names),
+    "ganspace": Finder(
+        find_ganspace, GanspaceOptions, spaces=("w", "z"), needs=("directions",), names=GanspaceOptions.names
+    ),
     "interfacegan": Finder(
         find_interfacegan, InterfaceganOptions, spaces=("w", "z"), names=lambda options: options.attributes
     ),
+    "lowrank": Finder(
+        find_lowrank, LowRankOptions, spaces=("w",), needs=("generator", "masks"), names=LowRankOptions.names
+    ),
+    "random": Finder(find_random, RandomOptions, spaces=("w", "z"), names=RandomOptions.names),
+    "sefa": Finder(find_sefa, SefaOptions, spaces=("w",), needs=("generator",), names=SefaOptions.names),
 }

@@ -31,12 +31,14 @@ __all__ = [
     "Finder",
     "FinderInputs",
     "Need",
+    "Rows",
     "Samples",
     "choose",
     "load_directions",
     "load_samples",
     "row_range",
     "save_directions",
+    "signed",
     "step_length",
 ]
 
@@ -145,6 +147,7 @@ class FinderInputs:
         masks: name to [1, 1, resolution, resolution], 1 inside a region; those that the options name (`masks`).
         codes: inversions of photographs by the method that the options name (`codes`).
         photographs: image id to aligned crop; those that the options name (`photographs`).
+        directions: (name, space) to direction, of the table that the options name (`directions`).
     """
 
     samples: Samples
@@ -152,10 +155,11 @@ class FinderInputs:
     masks: Mapping[str, Tensor] = field(default_factory=dict)
     codes: Codes | None = None
     photographs: Mapping[str, Image.Image] = field(default_factory=dict)
+    directions: Mapping[tuple[str, str], Direction] = field(default_factory=dict)
 
 
 #: An input of :class:`FinderInputs` beside the samples.
-Need = Literal["generator", "masks", "codes", "photographs"]
+Need = Literal["generator", "masks", "codes", "photographs", "directions"]
 
 
 @dataclass(frozen=True)
@@ -164,10 +168,10 @@ class Finder:
 
     Attributes:
         function: ``(inputs, options) -> directions``.
-        options: the dataclass of its options. A finder that needs masks, codes or photographs has an option of that
-            name: names of pictures in the folder of inputs, a method, file names or image ids.
+        options: the dataclass of its options. A finder that needs masks, codes, photographs or directions has an option
+            of that name: names of pictures in the folder of inputs, a method, file names or image ids, a table.
         spaces: the spaces that it finds directions of.
-        needs: the inputs that it needs beside the samples.
+        needs: the inputs that it needs beside the samples; one whose option is empty is not needed.
         names: returns the names of the directions that it finds with some options, so that a mistyped one is refused
             before any work; None if they are known only afterwards.
     """
@@ -178,13 +182,17 @@ class Finder:
     needs: tuple[Need, ...] = ()
     names: Callable[[Any], Iterable[str]] | None = None
 
+    def needs_with(self, options: Any) -> list[Need]:
+        """Return the inputs that it needs with some options."""
+        return [name for name in self.needs if getattr(options, name, True)]
+
     def find(self, inputs: FinderInputs, options: Any) -> list[Direction]:
         """Return the finder's directions.
 
         Raises:
             ParamsError: an input that the finder needs is missing, or an option does not fit.
         """
-        missing = [name for name in self.needs if not getattr(inputs, name)]
+        missing = [name for name in self.needs_with(options) if not getattr(inputs, name)]
         if missing:
             raise ParamsError(f"{self.function.__name__}: wanted {', '.join(missing)} beside the samples, got none")
         return self.function(inputs, options)
@@ -296,6 +304,19 @@ def load_samples(path: Path) -> Samples:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """A range of rows of ws as params.yaml has it.
+
+    Attributes:
+        first_row: first row that directions move.
+        last_row: one past the last; None for all.
+    """
+
+    first_row: int = 0
+    last_row: int | None = None
+
+
 def row_range(first_row: int, last_row: int | None, num_ws: int, what: str) -> tuple[int, int]:
     """Return a half-open range of rows, None for "to the end"; raise ParamsError when it is empty or too long."""
     last = num_ws if last_row is None else last_row
@@ -305,6 +326,12 @@ def row_range(first_row: int, last_row: int | None, num_ws: int, what: str) -> t
             "last_row: null stands for all of them"
         )
     return first_row, last
+
+
+def signed(vectors: np.ndarray) -> np.ndarray:
+    """Return eigenvectors [K, d] with the signs at which the entry of largest magnitude is positive."""
+    # Otherwise the sign of a component, and with it the meaning of a positive amount, would depend on the LAPACK build.
+    return vectors * np.sign(np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1)[:, None], axis=1))
 
 
 def step_length(codes: np.ndarray, vector: np.ndarray) -> float:

@@ -44,6 +44,8 @@ class StyleSlot:
     width: int
     row: int
     resolution: int
+    #: Whether it scales what becomes colours (toRGB) and not the input of a further convolution.
+    to_rgb: bool = False
 
 
 @dataclass(frozen=True)
@@ -256,6 +258,17 @@ class Generator(nn.Module, ABC):
     @abstractmethod
     def styles(self, ws: Tensor) -> dict[str, Tensor]:
         """Apply all affine layers: ws [N, num_ws, w_dim] to slot name -> [N, width]."""
+
+    def style_weights(self) -> dict[str, Tensor]:
+        """Return the matrices of all affine layers: slot name -> [width, w_dim], in the order of `style_layout`.
+
+        Gains are included, biases are not: a change dw of a row changes the styles of its slots by ``A dw``.
+        """
+        # What the layers make of the unit vectors, less what they make of zero: true of any layer that is affine,
+        # whatever an architecture calls its weights and wherever it keeps the gain.
+        inputs = torch.cat([torch.zeros_like(self.w_avg)[None], torch.eye(self.w_dim).to(self.w_avg)])
+        outputs = self.styles(inputs[:, None].expand(-1, self.num_ws, -1))
+        return {slot.name: (outputs[slot.name][1:] - outputs[slot.name][:1]).T for slot in self.style_layout}
 
     @abstractmethod
     def run(

@@ -308,7 +308,7 @@ class MobileStyleGAN(Generator):
                 StyleSlot(f"layers.{i}.conv1", layer.conv1.affine.out_features, 2 * i + 1, size),
                 StyleSlot(f"layers.{i}.conv2", layer.conv2.affine.out_features, 2 * i + 2, size),
             ]
-        return (*slots, StyleSlot("to_img", self.channels[-1], self.num_ws - 1, self.resolution // 2))
+        return (*slots, StyleSlot("to_img", self.channels[-1], self.num_ws - 1, self.resolution // 2, to_rgb=True))
 
     @property
     def feature_points(self) -> tuple[FeaturePoint, ...]:

@@ -242,7 +242,7 @@ class StyleGAN2(Generator):
             r = block.resolution
             for name, part in (("conv0", block.conv0), ("conv1", block.conv1), ("torgb", block.torgb)):
                 if part is not None:
-                    slot = StyleSlot(f"b{r}.{name}", part.weight.shape[1], row, r)
+                    slot = StyleSlot(f"b{r}.{name}", part.weight.shape[1], row, r, to_rgb=name == "torgb")
                     affines.append((slot, part.affine))
                     # toRGB shares its row with the first convolution of the next block.
                     row += name != "torgb"

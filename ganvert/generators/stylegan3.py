@@ -288,7 +288,8 @@ class StyleGAN3(Generator):
         sizes = self.synthesis.sizes
         slots = [StyleSlot("input", 4, 0, sizes[0])]
         for i, layer in enumerate(self._layers):
-            slots.append(StyleSlot(f"layers.{i}", layer.weight.shape[1], i + 1, sizes[i]))
+            to_rgb = i == len(self._layers) - 1
+            slots.append(StyleSlot(f"layers.{i}", layer.weight.shape[1], i + 1, sizes[i], to_rgb=to_rgb))
         return tuple(slots)
 
     @property

@@ -15,6 +15,7 @@ from ganvert import tables
 from ganvert.base import params
 from ganvert.base.errors import ParamsError, ShapeError, TableError, UnknownNameError
 from ganvert.codes import write_codes
+from ganvert.compute.random import normal
 from ganvert.directions import (
     DIRECTIONS,
     Direction,
@@ -26,7 +27,7 @@ from ganvert.directions import (
     load_samples,
     save_directions,
 )
-from ganvert.generators import load_generator
+from ganvert.generators import Generator, load_generator
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.images import to_png
 from ganvert.inversion.presets import Context, Inversion, read_preset
@@ -36,7 +37,20 @@ from stages import discover
 OPTIONS = {
     "interfacegan": {"attributes": {"smile": {}, "age": {"condition_on": ["smile"], "first_row": 2}}},
     "ganspace": {"components": 3, "transfer": "jointly"},
+    "lowrank": {
+        "regions": {"low": {"box": [0.2, 0.6, 0.8, 0.9]}, "high": {"mask": "high.png"}},
+        "components": 2,
+        "images": 1,
+        "px": 16,
+        "dimensions": 16,
+        "sparsity": 10.0,
+        "outside_rank": 8,
+    },
+    "random": {"count": 2},
+    "sefa": {"components": 3, "groups": {"all": {}, "coarse": {"last_row": 2}}},
 }
+#: Finders that say of their directions what amount 1 is; of all others it is a standard deviation of the samples.
+OWN_UNIT = {"random"}
 
 
 def samples(count: int = 300, d: int = 8) -> Samples:
@@ -46,6 +60,14 @@ def samples(count: int = 300, d: int = 8) -> Samples:
     scores = {name: (w @ rng.normal(size=d)).astype(np.float32).astype(np.float64) for name in ("smile", "age")}
     scores["age"][5] = np.nan
     return Samples(z=z, w=w, scores=scores, num_ws=4)
+
+
+def samples_of(generator: Generator, count: int = 300) -> Samples:
+    z = normal(range(count), (generator.z_dim,))
+    w = generator.map_to_w(z).double().numpy()
+    rng = np.random.default_rng(0)
+    scores = {name: w @ rng.normal(size=generator.w_dim) for name in ("smile", "age")}
+    return Samples(z=z.double().numpy(), w=w, scores=scores, num_ws=generator.num_ws)
 
 
 def store(path: Path, data: Samples, metadata: dict[str, str]) -> None:
@@ -62,8 +84,10 @@ def store(path: Path, data: Samples, metadata: dict[str, str]) -> None:
 @pytest.mark.parametrize("name", sorted(DIRECTIONS))
 def test_every_finder(name: str, tmp_path: Path, tiny_generator: MobileStyleGAN) -> None:
     finder = DIRECTIONS[name]
-    data = samples()
-    everything = FinderInputs(samples=data, generator=tiny_generator)
+    data = samples_of(tiny_generator)
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., :20, :] = 1
+    everything = FinderInputs(samples=data, generator=tiny_generator, masks={"high.png": mask})
     inputs = FinderInputs(samples=data, **{need: getattr(everything, need) for need in finder.needs})
     options = params.build(finder.options, OPTIONS[name], name)
     directions = finder.find(inputs, options)
@@ -73,14 +97,15 @@ def test_every_finder(name: str, tmp_path: Path, tiny_generator: MobileStyleGAN)
     assert len({(direction.name, direction.space) for direction in directions}) == len(directions)
     for direction in directions:
         assert direction.method == name
-        assert direction.vector.dtype == np.float64 and direction.vector.shape == (8,)
+        assert direction.vector.dtype == np.float64 and direction.vector.shape == (16,)
         assert np.linalg.norm(direction.vector) == pytest.approx(1, abs=1e-12)
         codes = data.w if direction.space == "w" else data.z
-        assert direction.unit == pytest.approx(np.std(codes @ direction.vector, ddof=1))
+        if name not in OWN_UNIT:
+            assert direction.unit == pytest.approx(np.std(codes @ direction.vector, ddof=1))
         assert 0 <= direction.first_row < direction.last_row <= data.num_ws
         json.dumps(direction.quality, allow_nan=False)
-    save_directions(tmp_path / "d.parquet", directions)
-    back = load_directions(tmp_path / "d.parquet")
+    save_directions(tmp_path / "d.parquet", directions, {"generator": tiny_generator.fingerprint()})
+    back = load_directions(tmp_path / "d.parquet", tiny_generator)
     assert len(back) == len(directions)
     for direction in directions:
         other = choose(back, direction.name, direction.space)
@@ -93,6 +118,7 @@ class ToyOptions:
     masks: tuple[str, ...] = ("eyes.png",)
     codes: str = "mine"
     photographs: tuple[str, ...] = ("a.png",)
+    directions: str = "mine.parquet"
 
 
 def find_toy(inputs: FinderInputs, options: ToyOptions) -> list[Direction]:
@@ -104,16 +130,18 @@ def find_toy(inputs: FinderInputs, options: ToyOptions) -> list[Direction]:
         "masks": {name: [mask.shape[-1], float(mask.mean())] for name, mask in inputs.masks.items()},
         "codes": [code.image_id for code in inputs.codes],
         "photographs": {name: picture.size for name, picture in inputs.photographs.items()},
+        "directions": [name for name, _ in inputs.directions],
     }
     return [Direction("toy", "w", "toy", vector, 1.0, 0, inputs.samples.num_ws, given)]
 
 
-TOY = Finder(find_toy, ToyOptions, spaces=("w",), needs=("generator", "masks", "codes", "photographs"))
+TOY = Finder(find_toy, ToyOptions, spaces=("w",), needs=("generator", "masks", "codes", "photographs", "directions"))
 
 
 def test_a_finder_without_what_it_needs_is_not_started(tiny_generator: MobileStyleGAN) -> None:
-    with pytest.raises(ParamsError, match="find_toy: wanted masks, codes, photographs beside the samples"):
-        TOY.find(FinderInputs(samples=samples(), generator=tiny_generator), ToyOptions())
+    with pytest.raises(ParamsError, match="find_toy: wanted masks, codes, directions beside the samples"):
+        # An input whose option is empty is not needed.
+        TOY.find(FinderInputs(samples=samples(), generator=tiny_generator), ToyOptions(photographs=()))
 
 
 def test_the_stage_loads_what_a_finder_declares(
@@ -132,6 +160,8 @@ def test_the_stage_loads_what_a_finder_declares(
         evaluate={"metrics": ["mse_64"]},
     )
     generator = load_generator(tiny_generator_file)
+    given = Direction("smile", "w", "imported", np.eye(16)[1], 1.0, 0, generator.num_ws)
+    save_directions(Path("mine.parquet"), [given], {"generator": generator.fingerprint()})
     preset = read_preset("mine", plain)
     variables, zeros = make_space("w", generator).from_random([1]), torch.zeros(1, 1)
     inversion = Inversion("w", variables, [], zeros, zeros[0], ["ok"], [""])
@@ -149,6 +179,7 @@ def test_the_stage_loads_what_a_finder_declares(
         "masks": {"eyes.png": [64, 1.0]},
         "codes": ["a-0"],
         "photographs": {"a-0": [64, 64]},
+        "directions": ["smile"],
     }
 
 
@@ -188,10 +219,11 @@ def test_an_unknown_direction_is_named_with_those_that_exist() -> None:
 def test_stage_writes_the_table_and_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_params) -> None:
     monkeypatch.chdir(tmp_path)
     store(tmp_path / discover.SAMPLES, samples(), {"num_ws": "4"})
-    write_params(discover={"methods": OPTIONS})
+    methods = {name: options for name, options in OPTIONS.items() if name not in ("lowrank", "sefa")}
+    write_params(discover={"methods": methods})
     discover.main()
     directions = load_directions(tmp_path / discover.OUT)
-    assert {direction.method for direction in directions.values()} == set(OPTIONS)
+    assert {direction.method for direction in directions.values()} == set(methods)
     tree = json.loads((tmp_path / discover.FIGURES).read_text())
     assert tree["interfacegan"]["w"]["age"]["leak"].keys() == {"smile"}
     assert tree["ganspace"]["z"]["ganspace_0"]["unit"] > 0

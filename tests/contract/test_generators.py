@@ -177,6 +177,19 @@ def test_each_slot_reads_the_row_it_names(generator: Generator, ws: Tensor) -> N
         assert changed == {slot.name for slot in generator.style_layout if slot.row == row}
 
 
+def test_style_weights_are_those_of_the_affine_layers(generator: Generator, ws: Tensor) -> None:
+    weights, before = generator.style_weights(), generator.styles(ws[:1])
+    after = generator.styles(ws[1:])
+    assert list(weights) == list(before)
+    for slot in generator.style_layout:
+        change = weights[slot.name] @ (ws[1, slot.row] - ws[0, slot.row])
+        scale = float((after[slot.name] - before[slot.name]).abs().max())
+        assert torch.allclose(change, (after[slot.name] - before[slot.name])[0], rtol=1e-4, atol=1e-5 * (1 + scale))
+    # Colours come last where they come from styles at all: StyleGAN1's toRGB has none.
+    assert not any(slot.to_rgb for slot in generator.style_layout[:-1] if not slot.name.endswith("torgb"))
+    assert generator.style_layout[-1].to_rgb is (generator.architecture != "stylegan1")
+
+
 @pytest.mark.slow
 def test_injected_features_hide_what_is_coarser(generator: Generator, ws: Tensor) -> None:
     whole = generator.synthesize(ws=ws)

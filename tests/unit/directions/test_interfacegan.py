@@ -9,7 +9,13 @@ import pytest
 
 from ganvert.base.errors import ParamsError, UnknownNameError
 from ganvert.directions.base import FinderInputs, Samples
-from ganvert.directions.interfacegan import AttributeOptions, InterfaceganOptions, find_interfacegan, project_out
+from ganvert.directions.interfacegan import (
+    AttributeOptions,
+    InterfaceganOptions,
+    find_interfacegan,
+    fit_halves,
+    project_out,
+)
 
 
 def unit(vector: np.ndarray) -> np.ndarray:
@@ -61,6 +67,25 @@ def test_agrees_with_the_other_linear_svm_of_scikit_learn() -> None:
     label = np.repeat([0, 1], 2000)
     other = LinearSVC(dual=False, C=1.0).fit(samples.w[order] - 3.0, label).coef_[0]
     assert direction.vector @ unit(other) > 0.99
+
+
+def test_halves_agree_where_the_samples_and_not_chance_decide() -> None:
+    samples, _ = linear_samples(count=1000)
+    noise = np.random.default_rng(3).normal(size=1000)
+    samples = dataclasses.replace(samples, scores={**samples.scores, "noise": noise})
+    attributes = {"a": AttributeOptions(condition_on=("b",)), "noise": AttributeOptions()}
+    a, a_z, chance, _ = find_interfacegan(FinderInputs(samples=samples), options(attributes=attributes))
+    assert a.quality["halves_cosine"] > 0.95 and a_z.quality["halves_cosine"] == a.quality["halves_cosine"]
+    assert abs(chance.quality["halves_cosine"]) < 0.6
+    # Both are orthogonal to their own half's condition, so that the figure is of the direction and not of its normal.
+    first, second = fit_halves(samples.w, samples.scores["a"], "a", options(attributes=attributes))
+    assert a.quality["halves_cosine"] != pytest.approx(first @ second, abs=1e-9)
+    # 30 samples are enough for one fit and too few for two.
+    few = dataclasses.replace(samples, z=samples.z[:30], w=samples.w[:30], scores={"a": samples.scores["a"][:30]})
+    (direction,) = find_interfacegan(
+        FinderInputs(samples=few), options(attributes={"a": AttributeOptions()}, spaces=("w",))
+    )
+    assert "halves_cosine" not in direction.quality
 
 
 def test_z_direction_is_the_one_that_moves_w_along_the_normal() -> None:
