@@ -17,7 +17,7 @@ from ganvert.compute.progress import progress
 from ganvert.faces import AttributeScorer
 from ganvert.images import from_png
 from ganvert.report.plots import edit_curve_figure, save_png, traces_figure
-from ganvert.scoring.metrics import NamedMetric, check_sizes
+from ganvert.scoring.metrics import NamedMetric, available, check_sizes, metric
 from ganvert.scoring.score import asset_metrics, score_edits, score_reconstructions, summary
 from stages.common import stage
 
@@ -38,8 +38,9 @@ def main() -> None:
     """Run the stage."""
     with stage("evaluate") as settings:
         options = settings.evaluate
-        metrics = asset_metrics(options.metrics, ASSETS)
-        identity = next((metric for metric in metrics if metric.name == "identity_dlib"), None)
+        names = available(options.metrics, ASSETS)
+        metrics = asset_metrics(names, ASSETS)
+        identities = [metric(name, ASSETS, moved=True) for name in names if name.startswith("identity")]
         scorer = AttributeScorer(ASSETS, options.attributes) if options.attributes else None
         methods = list(settings.invert.methods)
         with ExitStack() as stack:
@@ -53,14 +54,14 @@ def main() -> None:
             }
             with tables.Writer(SCORES, tables.SCORES) as out:
                 for method in methods:
-                    out.add(_score_method(method, options.metrics, metrics, crops, len(drawn[method])))
+                    out.add(_score_method(method, names, metrics, crops, len(drawn[method])))
             with tables.Writer(EDIT_SCORES, tables.EDIT_SCORES) as out:
                 edits = tables.rows(EDITS, tables.EDITS, [*tables.EDITS.key, "crop"])
                 for row in progress(edits, tables.count(EDITS, tables.EDITS), "scoring edits"):
                     key = {name: row[name] for name in tables.EDITS.key}
                     reconstruction = from_png(drawn[row["method"]][row["image_id"]]["png"])
                     crop = from_png(crops[row["image_id"]]["crop"])
-                    out.add(score_edits(key, from_png(row["crop"]), reconstruction, crop, identity, scorer))
+                    out.add(score_edits(key, from_png(row["crop"]), reconstruction, crop, identities, scorer))
 
         _write_plots(methods)
         figures = summary(tables.rows(SCORES, tables.SCORES, ["method", "metric", "value"], 4096))

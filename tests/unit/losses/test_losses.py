@@ -6,12 +6,14 @@ import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from scipy.ndimage import convolve1d
 from torch import Tensor, nn
 
 from ganvert.compute.random import normal
+from ganvert.faces.chips import DLIB, DLIB_POINTS_FFHQ, place_points
 from ganvert.losses import LOSSES
 from ganvert.losses.laplacian import _enlarge, laplacian_pyramid
 from ganvert.losses.lpips import load_lpips
@@ -202,3 +204,14 @@ def test_normalised_noise_has_mean_zero_and_unit_rms() -> None:
         assert noise.square().mean(dim=(1, 2, 3)).tolist() == pytest.approx([1, 1], rel=1e-5)
     one = first[0] - first[0].mean()
     torch.testing.assert_close(maps[0][0], one / one.square().mean().sqrt())
+
+
+@pytest.mark.slow
+def test_identity_without_a_face_takes_the_aligned_template(assets: Path) -> None:
+    """Masked or dark targets are still compared, where an aligned picture has its face."""
+    loss = LOSSES["identity_dlib"](assets, CPU)
+    images, targets = pictures()
+    prepared = loss.prepare(targets)
+    want = place_points(np.array(DLIB_POINTS_FFHQ) * 64 - 0.5, DLIB)
+    np.testing.assert_allclose(prepared["places"], np.stack([want] * 3), rtol=1e-5)
+    assert loss(images, prepared).isfinite().all()
