@@ -6,19 +6,19 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 READY := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: repro full ui check test clean
+.PHONY: repro full ui check test clean scm
 
-repro: $(READY)       ## install what is needed and run what is stale of the pipeline; ends in reports/report.html
+repro: $(READY) scm       ## install what is needed and run what is stale of the pipeline; ends in reports/report.html
 	@$(BIN)/python -m stages.settings
 	$(BIN)/dvc repro
 	@echo "open reports/report.html"
 
-full: $(READY)        ## everything: all presets with their published step counts, samples drawn anew, encoders (days on a GPU)
+full: $(READY) scm     ## everything: all presets with their published step counts, samples drawn anew, encoders (days on a GPU)
 	$(BIN)/python -m stages.settings --apply params.full.yaml
 	$(BIN)/dvc repro
 	@echo "open reports/report.html; git checkout params.yaml goes back to the default"
 
-ui: $(READY)          ## Prefect: server and UI with the pipeline and extractions registered, until Ctrl-C
+ui: $(READY) scm      ## Prefect: server and UI with the pipeline and extractions registered, until Ctrl-C
 	$(BIN)/python -m flows.ui
 
 check: $(READY)       ## lint, types and the tests that take seconds
@@ -30,6 +30,10 @@ check: $(READY)       ## lint, types and the tests that take seconds
 test: $(READY)        ## lint, types and all tests
 	$(MAKE) check PYTEST='-m ""'
 
+# DVC looks for the Git repository that it is part of. An unpacked archive is none, and a repository around it is not ours.
+scm: $(READY)
+	@test -e .git || grep -qs no_scm .dvc/config.local || $(BIN)/dvc config --local core.no_scm true
+
 $(READY): pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e ".[dev]"
@@ -37,4 +41,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf .work data/assets data/sample_photos data/codes data/reconstructions data/encoders data/*.parquet data/*.png reports
+	rm -rf .work data/assets data/sample_photos data/presets data/watched data/codes data/reconstructions data/encoders data/*.parquet data/*.png reports

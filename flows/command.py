@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +22,10 @@ _stopped = threading.Event()
 
 class CommandError(RuntimeError):
     """A command that failed (exit code other than 0), or was not allowed to start."""
+
+
+class KilledError(CommandError):
+    """A command that was killed, or whose guard was; its children were ended with it."""
 
 
 def start(
@@ -53,6 +59,7 @@ def stream(command: Sequence[str], cwd: Path, on_line: Callable[[str], None], sl
     Of a progress bar that redraws its line, only the last state is passed on.
 
     Raises:
+        KilledError: it, or its guard, was killed.
         CommandError: it failed; the message ends with the last lines of its output.
     """
     with _lock:
@@ -62,6 +69,9 @@ def stream(command: Sequence[str], cwd: Path, on_line: Callable[[str], None], sl
         _running.add(process)
     tail: deque[str] = deque(maxlen=TAIL)
     assert process.stdout is not None
+    # In a thread of its own: where the guard is killed, its children keep the output open until they are ended.
+    waiting = threading.Thread(target=wait, args=(process,), daemon=True)
+    waiting.start()
     with process:
         try:
             for raw in process.stdout:
@@ -69,11 +79,14 @@ def stream(command: Sequence[str], cwd: Path, on_line: Callable[[str], None], sl
                 if line:
                     tail.append(line)
                     on_line(line)
-            code = process.wait()
         finally:
             end(process)
+            waiting.join()
             with _lock:
                 _running.discard(process)
+    code = process.returncode
+    if code == -signal.SIGKILL:
+        raise KilledError("\n".join(["was killed, and its children with it; the end of its output:", *tail]))
     if code:
         raise CommandError("\n".join([f"exit code {code}; the end of its output:", *tail]))
 
@@ -93,6 +106,16 @@ def end_all_on_error() -> Iterator[None]:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Tell the guard of a started process to end it and all its children."""
+    """Tell the guard of a started process to end it and all its children; :func:`wait` waits for that."""
     assert process.stdin is not None
     process.stdin.close()
+
+
+def wait(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the guard of a started process; where it was killed, end what it watched over. Returns its exit code."""
+    with contextlib.suppress(ChildProcessError):  # somebody has asked for its exit code already
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # its id stays taken until the group has ended
+    if process.poll() == -signal.SIGKILL:
+        with contextlib.suppress(ProcessLookupError):  # nothing is left
+            os.killpg(process.pid, signal.SIGKILL)
+    return process.wait()

@@ -195,8 +195,8 @@ def _map(todo: Plan, runner: Runner, retries: int, progress: Progress) -> dict[s
             result = future.state.result(raise_on_failure=False)
             if isinstance(result, ShardResult):
                 in_a_row = 0
-                empty = 0 if result.skipped else result.images - result.ok
-                progress.end(shard.key, done=result.images, empty=empty)
+                computed, empty = (0, 0) if result.skipped else (result.images, result.images - result.ok)
+                progress.end(shard.key, done=result.images, computed=computed, empty=empty)
             else:
                 in_a_row += 1
                 progress.end(shard.key, failed=len(shard.members))
@@ -215,13 +215,13 @@ def _failed(todo: Plan, failed: Mapping[str, str]) -> State[None]:
 
 def _summary(todo: Plan, progress: Progress, out: Path, seconds: float) -> tuple[dict[str, str], list[dict[str, str]]]:
     """Return what `publish.extraction` shows: a line for each count, and the first pictures without a code."""
-    computed = todo.finished - progress.before
     lines = {
         "pictures": f"{todo.total:,}",
         "duplicates left out": f"{todo.scan.duplicates:,}",
-        "done by earlier runs": f"{progress.before:,}",
+        "computed": f"{progress.computed:,}",
+        "done by other runs": f"{todo.total - progress.computed:,}",
         "seconds": f"{seconds:,.1f}",
-        "images/s": f"{computed / seconds:,.2f}",
+        "images/s": f"{progress.computed / seconds:,.2f}",
     }
     counts, reasons = statuses(out, REASONS)
     return lines | {name: f"{count:,}" for name, count in counts.items()}, reasons

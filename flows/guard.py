@@ -5,6 +5,9 @@ because the starter closes it, crashed or was killed with SIGKILL, the whole pro
 its children) gets SIGINT, and after a grace time SIGKILL. Stages need no code for this, and no stage that is cut
 short keeps DVC's locks. The guard has to lead its process group: start it in a new session, as `flows.command` does.
 
+A command that is killed itself takes its children along: nobody would watch over them, and the slot would be free while
+they work. Where the guard is killed, its starter ends the process group (`flows.command.wait`).
+
 With `--slot` the command starts once the guard holds an exclusive flock on that file. The kernel releases the lock when
 the guard ends, however it ends: nothing has to be cleaned up after a crash, and no server is needed.
 """
@@ -39,6 +42,8 @@ def main(argv: list[str] | None = None) -> int:
         _take(arguments.slot)
     idle.clear()
     code = subprocess.run(arguments.command, stdin=subprocess.DEVNULL, check=False).returncode
+    if code == -signal.SIGKILL:
+        os.killpg(0, signal.SIGKILL)  # this process too, so that the starter hears of a kill
     idle.set()
     if stopping.is_set():
         watcher.join()  # it kills what the command left behind, and this process

@@ -30,6 +30,7 @@ class Stage:
         name: DVC's address of it as seen from the root: `align`, `invert@optimise`, `sub/dvc.yaml:train`, `raw.dvc`.
         upstream: names of the stages that it depends on directly.
         gpu: whether dvc.yaml has `meta: {gpu: true}`.
+        always: whether it runs always (`always_changed: true`), to find out what has changed.
         outs: everything it writes.
         metrics: its metrics files, declared on the stage or at the top level of dvc.yaml.
         plots: its plots (files or folders), declared in either way.
@@ -38,6 +39,7 @@ class Stage:
     name: str
     upstream: tuple[str, ...]
     gpu: bool
+    always: bool
     outs: tuple[Path, ...]
     metrics: tuple[Path, ...]
     plots: tuple[Path, ...]
@@ -81,6 +83,7 @@ def read(root: Path, targets: Sequence[str] | None = None) -> list[Stage]:
                 name=_name(found),
                 upstream=tuple(sorted(_name(needed) for needed in graph.successors(found))),
                 gpu=bool((found.meta or {}).get("gpu", False)),
+                always=found.always_changed,
                 outs=outs,
                 metrics=_within(metrics, outs),
                 plots=_within(plots, outs),

@@ -26,6 +26,7 @@ class Progress:
         total: number of pictures.
         before: pictures that earlier runs finished.
         done: pictures in finished shards, `before` included.
+        computed: those of them that this run computed, and no run beside it.
         empty: pictures of this run that gave no code: no face, unreadable, ...
         failed: pictures in shards that failed for good.
     """
@@ -33,7 +34,7 @@ class Progress:
     def __init__(self, total: int, before: int, clock: Callable[[], float] = time.monotonic) -> None:
         """Start counting. `clock` gives seconds; not the time of day, which may jump."""
         self.total, self.before, self.done = total, before, before
-        self.empty = self.failed = 0
+        self.computed = self.empty = self.failed = 0
         self._clock = clock
         self._parts: dict[str, float] = {}  # finished pictures of shards in work
         self._lock = threading.Lock()
@@ -46,11 +47,12 @@ class Progress:
         with self._lock:
             self._parts[shard] = pictures
 
-    def end(self, shard: str, *, done: int = 0, empty: int = 0, failed: int = 0) -> None:
-        """Record the end of a shard: pictures done (`empty` of them without a code) or failed."""
+    def end(self, shard: str, *, done: int = 0, computed: int = 0, empty: int = 0, failed: int = 0) -> None:
+        """Record the end of a shard: pictures done (`computed` by this run, `empty` without a code) or failed."""
         with self._lock:
             self._parts.pop(shard, None)
             self.done += done
+            self.computed += computed
             self.empty += empty
             self.failed += failed
 

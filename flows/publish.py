@@ -12,7 +12,7 @@ import io
 import logging
 import mimetypes
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -29,14 +29,15 @@ _ADDRESS = re.compile(r"://|www\.|@", re.IGNORECASE)  # what UIs turn into links
 
 
 def outputs(root: Path, stage: Stage, logger: logging.Logger | logging.LoggerAdapter[Any]) -> None:
-    """Publish the metrics and pictures that `stage` has written; call it inside the stage's task run."""
-    for path in stage.metrics:
+    """Publish the metrics, other JSON files and pictures of `stage`; call it inside the stage's task run."""
+    figures = [*stage.metrics, *(path for path in stage.outs if path.suffix == ".json")]
+    for path in _files(root, dict.fromkeys(figures)):
         # JSON has no NaN or infinity: as text they show, as numbers they would be empty cells.
         table = [
             {"metric": name, "value": str(value) if isinstance(value, float) and not isfinite(value) else value}
             for name, value in flat(_load(root / path))
         ]
-        create_table_artifact(table, key=key(path), description=f"{code(path)}, metrics of stage {code(stage.name)}")
+        create_table_artifact(table, key=key(path), description=f"{code(path)}, figures of stage {code(stage.name)}")
     found = list(pictures(root, stage))
     small = [path for path in found if (root / path).stat().st_size <= MAX_BYTES][:MAX_PICTURES]
     for path in small:
@@ -153,6 +154,13 @@ def jpeg_uri(path: Path) -> str:
     with Image.open(path, formats=("PNG", "JPEG")) as picture:
         picture.convert("RGB").save(buffer, "JPEG", quality=85)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _files(root: Path, paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield files, and those in folders, relative to the project: DVC takes folders of metrics too."""
+    for path in paths:
+        whole = root / path
+        yield from sorted(file.relative_to(root) for file in whole.rglob("*.json")) if whole.is_dir() else [path]
 
 
 def _load(path: Path) -> object:

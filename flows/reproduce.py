@@ -2,10 +2,11 @@
 
 One task run per DVC stage, in DVC's order, with DVC's decision about what is stale:
 
-- `Cached`: nothing changed, and DVC was not started;
+- `Cached`: nothing changed, and DVC was not started (but for a stage that always runs: it wrote what was there);
 - `Restored`: DVC had the outputs of exactly these inputs in its run cache and restored them;
 - `Completed`: it ran;
 - `Failed`: it ran and failed; stages that depend on it do not run, other branches do;
+- `Crashed`: it was killed while it ran, or DVC or their guard was; for other stages as Failed;
 - `NotReady`: something it depends on failed.
 """
 
@@ -28,7 +29,7 @@ from flows import settings  # noqa: F401  (before prefect, which reads its envir
 from prefect import flow, get_run_logger, runtime, task
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, wait
-from prefect.states import Completed, Failed
+from prefect.states import Completed, Crashed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows import command, pipeline, publish
@@ -73,10 +74,13 @@ def bring_up_to_date(root: Path = Path(), targets: list[str] | None = None, forc
     states = {name: future.state for name, future in futures.items()}
     if stages:
         publish.summary(root, stages, [_row(name, state) for name, state in states.items()])
-    if failed := [name for name, state in states.items() if state.is_failed() or state.is_crashed()]:
+    failed = [name for name, state in states.items() if state.is_failed()]
+    crashed = [name for name, state in states.items() if state.is_crashed()]
+    if failed or crashed:
         waiting = [name for name, state in states.items() if not state.is_final()]
+        ends = [f"{', '.join(names)} {how}" for names, how in ((failed, "failed"), (crashed, "crashed")) if names]
         also = f"; not run because of that: {', '.join(waiting)}" if waiting else ""
-        return Failed(message=f"{', '.join(failed)} failed, see the log{also}")
+        return (Failed if failed else Crashed)(message=f"{' and '.join(ends)}, see the log{also}")
     return Completed(message=f"{len(stages)} stages are up to date")
 
 
@@ -96,10 +100,15 @@ def run_stage(stage: pipeline.Stage, root: Path, stale: bool, force: bool, upstr
     logger = get_run_logger()
     start = time.monotonic()
     if stale or any(done.outcome != CACHED for done in upstream):
+        before = _contents(root, stage) if stage.always else None
         try:
             outcome = _repro(stage, root, force)
+            if before is not None and before == _contents(root, stage):
+                outcome = CACHED
+        # Returned and not raised: raising would log a traceback through Prefect.
+        except command.KilledError as error:
+            return Crashed(message=f"stage {stage.name}: {error}")
         except command.CommandError as error:
-            # Returned and not raised: raising would log a traceback through Prefect.
             return Failed(message=f"stage {stage.name}: {error}")
     else:
         outcome = CACHED
@@ -126,6 +135,11 @@ def _repro(stage: pipeline.Stage, root: Path, force: bool) -> str:
     flags = ["--force"] if force else []
     command.stream([*dvc, *flags, stage.name], root, on_line, slot=gpu_slot() if stage.gpu else None)
     return outcome
+
+
+def _contents(root: Path, stage: pipeline.Stage) -> dict[Path, bytes]:
+    """Return the outputs of a stage that are files."""
+    return {out: (root / out).read_bytes() for out in stage.outs if (root / out).is_file()}
 
 
 def gpu_slot() -> Path:

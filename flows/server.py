@@ -71,7 +71,6 @@ class Fence:
         self.app, self.origin = app, origin
         self.host = origin.removeprefix("http://")
         self.headers = [
-            (b"content-security-policy", policy(origin, "'self' 'unsafe-eval'").encode()),
             (b"x-frame-options", b"DENY"),
             (b"x-content-type-options", b"nosniff"),
             (b"referrer-policy", b"no-referrer"),
@@ -89,10 +88,10 @@ class Fence:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1008, "reason": refusal[:120]})  # answers 403
             else:
-                await PlainTextResponse(refusal, 403)(scope, receive, send)
+                await PlainTextResponse(refusal, 403)(scope, receive, self._with_headers(send))
         elif scope["type"] == "http" and scope["path"] == "/open":
-            headers = {"cache-control": "no-store", "content-security-policy": policy(self.origin, _SCRIPT_SOURCE)}
-            await HTMLResponse(_PAGE, headers=headers)(scope, receive, send)
+            page = HTMLResponse(_PAGE, headers={"cache-control": "no-store"})
+            await page(scope, receive, self._with_headers(send, _SCRIPT_SOURCE))
         else:
             await self.app(scope, receive, self._with_headers(send))
 
@@ -105,13 +104,14 @@ class Fence:
             return f"pages of {', '.join(origins)} may not use this server"
         return None
 
-    def _with_headers(self, send: Send) -> Send:
-        names = {name for name, _ in self.headers}
+    def _with_headers(self, send: Send, script: str = "'self' 'unsafe-eval'") -> Send:
+        headers = [(b"content-security-policy", policy(self.origin, script).encode()), *self.headers]
+        names = {name for name, _ in headers}
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 kept = [(name, value) for name, value in message["headers"] if name.lower() not in names]
-                message = {**message, "headers": [*kept, *self.headers]}
+                message = {**message, "headers": [*kept, *headers]}
             await send(message)
 
         return with_headers

@@ -43,6 +43,8 @@ def main(argv: list[str] | None = None) -> int:
             if not _ready(server, address):
                 sys.stderr.write(f"flows.ui: the Prefect server did not start at {address}; choose another --port?\n")
                 return 1
+            # The server removes it too, unless it had to be killed.
+            stack.callback(secret.page(arguments.port).unlink, missing_ok=True)
             runner = stack.enter_context(_child("flows.serve", *serve_arguments(arguments)))
             sys.stdout.write(
                 f"\nPrefect UI: open {secret.page(arguments.port).as_uri()}\n"
@@ -66,7 +68,7 @@ def _child(module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         command.end(process)
-        process.wait()
+        command.wait(process)
 
 
 def _ready(server: subprocess.Popen[bytes], address: str) -> bool:

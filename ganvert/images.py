@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from torch import Tensor
 
 from ganvert.base.errors import ShapeError, TableError, UnsupportedError
+from ganvert.base.texts import shortened
 
 __all__ = [
     "area_resize",
@@ -28,6 +29,7 @@ __all__ = [
     "to_png",
 ]
 
+_LINE = 18  # height of a line of a caption [px]
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's mode L
 
 
@@ -152,9 +154,12 @@ def _area_weights(length: int, size: int) -> Tensor:
 def contact_sheet(
     pictures: Sequence[Image.Image], columns: int, size: int, captions: Sequence[str] | None = None
 ) -> Image.Image:
-    """Arrange pictures in a grid, each fitted into size x size, with optional captions below."""
+    """Arrange pictures in a grid, each fitted into size x size, with optional captions below.
+
+    A caption may have several lines; one that is wider than its picture is shortened in the middle.
+    """
     rows = max(math.ceil(len(pictures) / columns), 1)
-    line = 22 if captions else 0
+    line = 4 + _LINE * max(caption.count("\n") + 1 for caption in captions) if captions else 0
     sheet = Image.new("RGB", (columns * (size + 4) + 4, rows * (size + 4 + line) + 4), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=14)
     for i, picture in enumerate(pictures):
@@ -163,5 +168,7 @@ def contact_sheet(
         small.thumbnail((size, size), Image.Resampling.LANCZOS)
         sheet.paste(small, (x + (size - small.width) // 2, y + (size - small.height) // 2))
         if captions and i < len(captions):
-            draw.text((x + size / 2, y + size + 2), captions[i], fill="black", font=font, anchor="ma")
+            for j, text in enumerate(captions[i].split("\n")):
+                place = (x + size / 2, y + size + 2 + j * _LINE)
+                draw.text(place, shortened(text, size, font.getlength), fill="black", font=font, anchor="ma")
     return sheet

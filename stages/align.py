@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections import Counter
 from pathlib import Path
 
 from ganvert import tables
 from ganvert.base.errors import InputError
 from ganvert.extraction import default_workers, extract, make_job
 from ganvert.faces import RECIPES
+from ganvert.faces.decode import TooLargeError
 from stages.common import generator_of, stage
 
 ASSETS = Path("data/assets")
@@ -37,8 +39,10 @@ def main() -> None:
                 f"{first}); put photos {'with a frontal face ' if RECIPES[options.recipe].needs_face else ''}into "
                 f"{' or '.join(settings.align.photos)}"
             )
-        usable = sum(row["status"] == "ok" for row in tables.rows(PHOTOS, tables.PHOTOS, ["status"], 4096))
-        log.info("%d of %d photos gave %d crops", usable, run.rows["photos"], run.rows["aligned"])
+        status = Counter(row["status"] for row in tables.rows(PHOTOS, tables.PHOTOS, ["status"], 4096))
+        log.info("%d of %d photos gave %d crops", status["ok"], run.rows["photos"], run.rows["aligned"])
+        if count := status[TooLargeError.status]:
+            log.warning("%d photos are too large (%s says why); align.max_pixels sets the limit", count, PHOTOS)
 
 
 if __name__ == "__main__":

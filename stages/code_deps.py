@@ -22,9 +22,12 @@ SHARED = ("stages.__init__", "stages.common", "stages.sections", "stages.setting
 #: What a stage imports with a package that it needs, but never runs.
 UNUSED = {
     "align": ("ganvert.codes", "ganvert.encoders", "ganvert.inversion", "ganvert.scoring"),  # its job has no method
+    "edit": ("ganvert.extraction.__init__",),  # it opens photographs
     "evaluate": ("ganvert.report",),  # but its plots, see ENTRIES
     "invert": ("ganvert.scoring",),  # its job has no metrics
+    "report": ("ganvert.extraction.__init__",),  # it opens photographs
     "train_encoder": ("ganvert.report",),  # but its plots
+    "watch": ("ganvert",),  # it runs always
 }
 #: What counts although UNUSED or PLUMBING covers it. For all stages but `fetch`, assets are data.
 ENTRIES = {

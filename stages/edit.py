@@ -21,16 +21,19 @@ from ganvert.editing.contract import Edit, EditInputs
 from ganvert.editing.paste import paste_edit
 from ganvert.editing.render import draw_edit
 from ganvert.editing.spec import EditSpec
-from ganvert.faces import open_photo
+from ganvert.faces.photo import Photo
 from ganvert.generators import Generator
 from ganvert.images import from_png, to_png
 from ganvert.inversion.contract import Context
+from ganvert.inversion.presets import read_preset
 from ganvert.inversion.run import make_context
-from stages.common import generator_of, stage
+from stages.common import generator_of, resolved_options, stage
 from stages.inputs import ALIGNED, INPUTS, crops_of, find_images, mask_of
+from stages.photographs import Photographs
 from stages.sections import Settings
 
 ASSETS = Path("data/assets")
+PRESETS = Path("data/presets")
 CODES = Path("data/codes")
 RECONSTRUCTIONS = Path("data/reconstructions")
 DIRECTIONS = Path("data/directions.parquet")
@@ -93,13 +96,19 @@ def main() -> None:
             def lookup(path: Path, kind: tables.Table, columns: Sequence[str]) -> tables.Lookup:
                 return stack.enter_context(tables.Lookup(path, kind, "image_id", columns))
 
-            faces = lookup(ALIGNED, tables.ALIGNED, ["path", "quad"])
+            faces = lookup(ALIGNED, tables.ALIGNED, ["photo_id", "path", "quad"])
             drawn = lookup(RECONSTRUCTIONS / f"{params.method}.parquet", tables.RECONSTRUCTIONS, ["png"])
+            photographs = None
+            if any(item.spec.pasted for item in planned):
+                photographs = stack.enter_context(Photographs(settings.align.photos))
             out = stack.enter_context(tables.Writer(OUT, tables.EDITS))
             one_by_one = (code for part in batches(table, generator) for code in part)
             for code in progress(one_by_one, images, "edits"):
                 face, reconstruction = faces[code.image_id], from_png(drawn[code.image_id]["png"])
-                for row in edited(code, planned, face, reconstruction, settings):
+                photo = None
+                if photographs is not None:
+                    photo = photographs.open(face["photo_id"], face["path"], settings.align.max_pixels)
+                for row in edited(code, planned, face, photo, reconstruction, settings):
                     out.add([row])
                     pictures += 1
         log.info("%d edited pictures of %d images", pictures, images)
@@ -142,14 +151,16 @@ def plan(settings: Settings, generator: Generator) -> list[PlannedEdit]:
 
 def _context(settings: Settings, generator: Generator) -> Context:
     """Return what the method of the codes inverts with."""
-    method, invert = settings.edit.method, settings.invert
-    return make_context(invert.preset(method), generator, Path(invert.methods[method]), ASSETS, INPUTS)
+    method = settings.edit.method
+    preset = read_preset(method, resolved_options(PRESETS / f"{method}.yaml"))
+    return make_context(preset, generator, Path(settings.invert.methods[method]), ASSETS, INPUTS)
 
 
 def edited(
     code: Code,
     planned: Sequence[PlannedEdit],
     face: Mapping[str, Any],
+    photo: Photo | None,
     reconstruction: Image.Image,
     settings: Settings,
 ) -> Iterator[dict[str, Any]]:
@@ -158,12 +169,11 @@ def edited(
     Args:
         code: of the image.
         planned: the edits.
-        face: `path` and `quad` of its row of `aligned`.
+        face: `quad` of its row of `aligned`.
+        photo: the photograph; None if no edit is pasted into it.
         reconstruction: what the unedited code draws.
         settings: the sections of params.yaml.
     """
-    wants_photo = any(item.spec.pasted for item in planned)
-    photo = open_photo(Path(face["path"]), settings.align.max_pixels) if wants_photo else None
     quad = np.array(face["quad"]).reshape(4, 2)
     for item in planned:
         inputs = item.inputs(code)

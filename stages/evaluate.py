@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ RECONSTRUCTIONS = Path("data/reconstructions")
 EDITS = Path("data/edits.parquet")
 SCORES = Path("data/scores.parquet")
 EDIT_SCORES = Path("data/edit_scores.parquet")
-METRICS = Path("reports/metrics.json")
+FIGURES = Path("reports/metrics.json")  # with intervals
+METRICS = Path("reports/metrics")  # means, a file per method: a row each of `dvc metrics show`
 PLOTS = Path("reports/plots")
 _PLOTTED = 1000  # images of a method whose traces are plotted, the first ones
 log = logging.getLogger("evaluate")
@@ -56,16 +57,13 @@ def main() -> None:
                 for method in methods:
                     out.add(_score_method(method, names, metrics, crops, len(drawn[method])))
             with tables.Writer(EDIT_SCORES, tables.EDIT_SCORES) as out:
-                edits = tables.rows(EDITS, tables.EDITS, [*tables.EDITS.key, "crop"])
-                for row in progress(edits, tables.count(EDITS, tables.EDITS), "scoring edits"):
-                    key = {name: row[name] for name in tables.EDITS.key}
-                    reconstruction = from_png(drawn[row["method"]][row["image_id"]]["png"])
-                    crop = from_png(crops[row["image_id"]]["crop"])
-                    out.add(score_edits(key, from_png(row["crop"]), reconstruction, crop, identities, scorer))
+                for rows in _score_edits(crops, drawn, identities, scorer):
+                    out.add(rows)
 
         _write_plots(methods)
         figures = summary(tables.rows(SCORES, tables.SCORES, ["method", "metric", "value"], 4096))
-        write_json(METRICS, figures)
+        write_json(FIGURES, figures)
+        _write_means(figures)
         for method, values in figures.items():
             log.info("%s: %s", method, ", ".join(f"{name} {value['mean']:.4f}" for name, value in values.items()))
 
@@ -83,6 +81,38 @@ def _score_method(
         yield from score_reconstructions([key], [picture], [crop], metrics, channels)
 
 
+def _score_edits(
+    crops: tables.Lookup,
+    drawn: Mapping[str, tables.Lookup],
+    identities: Sequence[NamedMetric],
+    scorer: AttributeScorer | None,
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield the scores of each edited picture. Those of amount 0, the unedited reconstruction, begin every edit."""
+    edits = tables.rows(EDITS, tables.EDITS, [*tables.EDITS.key, "crop"])
+    edits = progress(edits, tables.count(EDITS, tables.EDITS), "scoring edits")
+    for (image_id, method), rows in groupby(edits, key=lambda row: (row["image_id"], row["method"])):
+        reconstruction = from_png(drawn[method][image_id]["png"])
+        crop = from_png(crops[image_id]["crop"])
+        unedited = score_edits({}, reconstruction, reconstruction, crop, identities, scorer)
+        begun = set[tuple[str, str, str]]()
+        for row in rows:
+            key = {name: row[name] for name in tables.EDITS.key}
+            edit = row["edit"], row["direction"], row["reference"]
+            if edit not in begun:
+                begun.add(edit)
+                yield [{**key, "amount": 0.0, **scores} for scores in unedited]
+            if row["amount"] != 0:
+                yield score_edits(key, from_png(row["crop"]), reconstruction, crop, identities, scorer)
+
+
+def _write_means(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+    """Write a file of means for every method, and remove those of methods that are no longer there."""
+    for file in METRICS.glob("*.json"):
+        file.unlink()
+    for method, values in figures.items():
+        write_json(METRICS / f"{method}.json", {name: round(value["mean"], 4) for name, value in values.items()})
+
+
 def _write_plots(methods: list[str]) -> None:
     """Write the objective against the step by method, and the identity distance against the amount by edit."""
     PLOTS.mkdir(parents=True, exist_ok=True)
@@ -98,7 +128,7 @@ def _write_plots(methods: list[str]) -> None:
     for row in tables.rows(EDIT_SCORES, tables.EDIT_SCORES, columns, 4096):
         if row["metric"] == "identity_dlib" and row["value"] is not None:
             image = f"{row['image_id']} {row['reference']}"
-            line = curves.setdefault(row["edit"], {}).setdefault(image, {0.0: 0.0})
+            line = curves.setdefault(row["edit"], {}).setdefault(image, {})
             line[row["amount"]] = row["value"]
     figure = edit_curve_figure(curves, "identity distance to the reconstruction", reference=(0.6, "same person below"))
     save_png(figure, PLOTS / "identity_against_strength.png")

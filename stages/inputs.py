@@ -24,7 +24,8 @@ def find_images(names: Sequence[str]) -> list[str]:
     """Return the image ids of photographs of the run.
 
     Args:
-        names: image ids, paths of photographs as the table `aligned` has them, or file names alone.
+        names: image ids, paths of photographs as the table `aligned` has them (`set.zip!x/a.jpg` for one of an
+            archive), or file names alone.
 
     Raises:
         InputError: no aligned photograph has the name, or several faces have it.
@@ -33,7 +34,8 @@ def find_images(names: Sequence[str]) -> list[str]:
         return []
     ids: dict[str, list[str]] = {}  # every name to the images that it may mean
     for row in tables.rows(ALIGNED, tables.ALIGNED, ["image_id", "path"], 4096):
-        for name in {row["image_id"], row["path"], Path(row["path"]).name}:
+        path = row["path"]
+        for name in {row["image_id"], path, Path(path).name, Path(path.rpartition("!")[2]).name}:
             ids.setdefault(name, []).append(row["image_id"])
     for name in names:
         if name not in ids:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,10 +12,10 @@ from PIL import Image
 from ganvert import tables
 from ganvert.base.errors import PhotoError
 from ganvert.base.files import atomic_path
-from ganvert.faces.photo import open_photo
 from ganvert.images import from_png
 from ganvert.report import SHOWN_OF_CODES, ReportInputs, build_report, overview
 from stages.common import stage
+from stages.photographs import Photographs
 
 DATA = Path("data")
 OUT = Path("reports/report.html")
@@ -43,7 +43,7 @@ def main() -> None:
             scores=scores,
             edit_scores=tables.read(DATA / "edit_scores.parquet", tables.EDIT_SCORES),
             directions=tables.read(DATA / "directions.parquet", tables.DIRECTIONS),
-            originals=originals(photos, options.photo_px),
+            originals=originals(photos, settings.align.photos, options.photo_px),
             samples=picture(DATA / "samples.png"),
             encoders=encoders(settings.train_encoder.encoders),
         )
@@ -62,22 +62,26 @@ def encoders(names: Iterable[str]) -> dict[str, tuple[Image.Image | None, Image.
     }
 
 
-def originals(photos: pa.Table, longest: int) -> dict[str, Image.Image]:
-    """Return photo id to the photograph, shrunk, for every photograph that can be read and is still the same file."""
+def originals(photos: pa.Table, inputs: Sequence[str], longest: int) -> dict[str, Image.Image]:
+    """Return photo id to the photograph, shrunk, for every photograph that can be read and is still the same file.
+
+    Args:
+        photos: the table `photos`.
+        inputs: `align.photos` of params.yaml.
+        longest: side of a picture [px].
+    """
     pictures = {}
-    for row in photos.to_pylist():
-        if row["width"] is None or row["status"] == "too_large":
-            continue
-        try:
-            photo = open_photo(Path(row["path"]), max_pixels=row["width"] * row["height"])
-        except PhotoError as error:
-            log.warning("the report leaves out a photograph: %s", error)
-            continue
-        if photo.photo_id != row["photo_id"]:
-            log.warning("the report leaves out %s: it has changed since it was aligned", row["path"])
-            continue
-        photo.image.thumbnail((longest, longest), Image.Resampling.LANCZOS, reducing_gap=3.0)
-        pictures[row["photo_id"]] = photo.image
+    with Photographs(inputs) as photographs:
+        for row in photos.to_pylist():
+            if row["width"] is None or row["status"] == "too_large":
+                continue
+            try:
+                photo = photographs.open(row["photo_id"], row["path"], row["width"] * row["height"])
+            except PhotoError as error:
+                log.warning("the report leaves out a photograph: %s", error)
+                continue
+            photo.image.thumbnail((longest, longest), Image.Resampling.LANCZOS, reducing_gap=3.0)
+            pictures[row["photo_id"]] = photo.image
     return pictures
 
 

@@ -67,7 +67,7 @@ def _write(name: str, options: TrainOptions, trained: Trained) -> None:
         with atomic_path(out / "validation.png") as temporary:
             trained.sheet.save(temporary)
     if len(trained.validation) > 1:
-        save_png(losses_figure(trained.validation), out / "validation_loss.png")
+        save_png(losses_figure(trained.validation, batches=False), out / "validation_loss.png")
     last = trained.records[-20:]
     names = dict.fromkeys(name for record in last for name in record if name != "step")
     # A step without photographs, for example, has no losses of photographs.

@@ -80,7 +80,7 @@ def tiny_generator_file(tiny_generator: MobileStyleGAN, tmp_path_factory: pytest
 
 @pytest.fixture
 def write_params():
-    """Write params.yaml into the current folder: the project's own with some sections' keys replaced."""
+    """Make the current folder a project: its params.yaml is the project's own with some sections' keys replaced."""
     import yaml
 
     def write(**sections: object) -> None:
@@ -88,6 +88,8 @@ def write_params():
         for name, values in sections.items():
             params[name] = {**params[name], **values} if isinstance(values, dict) else values
         Path("params.yaml").write_text(yaml.safe_dump(params))
+        if not Path("dvc.yaml").exists():
+            Path("dvc.yaml").write_text("stages: {invert: {cmd: python -m stages.invert}}")
 
     return write
 

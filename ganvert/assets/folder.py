@@ -7,15 +7,16 @@ from pathlib import Path
 
 from ganvert.base.errors import AssetError
 from ganvert.base.files import user_cache
+from ganvert.base.project import in_project
 
 __all__ = ["home", "path"]
 
 
 def home() -> Path:
-    """Return the assets folder: ``$GANVERT_ASSETS``, or ``data/assets`` of a project folder, or the user's cache."""
+    """Return the assets folder: ``$GANVERT_ASSETS``, or ``data/assets`` of a project, or the user's cache."""
     if folder := os.environ.get("GANVERT_ASSETS"):
         return Path(os.path.expanduser(folder))  # noqa: PTH111 (Path's own raises for a user that there is not)
-    if Path("params.yaml").is_file() and Path("dvc.yaml").is_file():
+    if in_project():
         return Path("data/assets")
     return user_cache()
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import shutil
 import tempfile
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,15 @@ from typing import Any
 import numpy as np
 
 from ganvert.base.errors import InputError, StorageError
+from ganvert.base.texts import shortened
 
 __all__ = [
     "OUTPUT_MARK",
+    "atomic_folder",
     "atomic_path",
     "check_writable",
     "crc_of",
+    "file_names",
     "kind_of_file",
     "mark_output",
     "open_memmap",
@@ -45,6 +50,7 @@ _KINDS = {
 }
 
 OUTPUT_MARK = ".ganvert-output"  # a file in every folder of results
+_NAME_BYTES = 80  # two names and a few words stay below the 255 bytes that file systems allow
 _MARK_TEXT = "ganvert made the pictures here and takes none of them for photographs. Delete this file to let it.\n"
 
 
@@ -64,14 +70,33 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: image and table writers choose their format by it.
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
+    # The suffix stays last: image and table writers choose their format by it. A long name leaves no room for more.
+    temporary = path.with_name(
+        f".{shortened(path.stem, 160, lambda text: len(os.fsencode(text)))}.{uuid.uuid4().hex[:8]}.part{path.suffix}"
+    )
     try:
         yield temporary
         sync(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a new sibling folder to write to; it becomes `path`, which must not exist, only if the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    temporary.mkdir()
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                sync(file)
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_writable(path: Path, *, folder: bool, what: str) -> None:
@@ -122,6 +147,27 @@ def kind_of_file(path: Path) -> str:
         if head.lower().startswith(start.lower()):
             return kind
     return ""
+
+
+def file_names(names: Iterable[str]) -> list[str]:
+    """Return a name for each that may stand in names of files: bounded, and no two alike, also where case is ignored.
+
+    >>> file_names(["me", "you", "Me", "a/b"])
+    ['me', 'you', 'Me-2', 'a_b']
+    """
+    taken: set[str] = set()
+    results = []
+    for name in names:
+        unicode = name.encode(errors="backslashreplace").decode()  # names of files need not be
+        plain = re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", unicode).strip(". ") or "_"
+        result = short = shortened(plain, _NAME_BYTES, lambda text: len(text.encode()))
+        number = 1
+        while result.casefold() in taken:
+            number += 1
+            result = f"{short}-{number}"
+        taken.add(result.casefold())
+        results.append(result)
+    return results
 
 
 def sync(path: Path) -> None:

@@ -19,6 +19,7 @@ import yaml
 
 from ganvert.base import params
 from ganvert.base.errors import ParamsError
+from ganvert.base.project import in_project
 from ganvert.base.registry import lookup
 
 __all__ = ["ENCODERS", "METHODS", "PresetKind", "Presets", "ResolvedPreset", "preset_folders"]
@@ -72,7 +73,7 @@ class ResolvedPreset:
 
 
 def preset_folders() -> list[Path]:
-    """Return the folders of presets: ``presets/`` of the current folder, then the one that comes with ganvert.
+    """Return the folders of presets: ``presets/`` of the project in the current folder, then the shipped one.
 
     Raises:
         ParamsError: the installation lacks its presets.
@@ -82,7 +83,9 @@ def preset_folders() -> list[Path]:
     if not shipped:
         raise ParamsError(f"{package / 'presets'}: ganvert's own presets are missing; install ganvert again")
     here = Path("presets")
-    return [here] if here.resolve() == shipped[0].resolve() else [here, shipped[0]]
+    if here.resolve() == shipped[0].resolve():
+        return [here]
+    return [here, shipped[0]] if in_project() else shipped[:1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,10 +121,13 @@ class Presets:
         self._read: dict[Path, dict[str, Any]] = {}  # parents are shared by many
 
     @classmethod
-    def of_project(cls, kind: PresetKind, file: Path = Path("params.yaml")) -> Presets:
-        """Return the presets of the project in the current folder, those in its params.yaml included if it has one."""
-        inline: Any = params.load(file) if file.exists() else {}
-        for part in kind.section.split("."):  # another tool's params.yaml has no such section
+    def of_project(cls, kind: PresetKind) -> Presets:
+        """Return the presets of the project in the current folder, those in its params.yaml included; or the shipped.
+
+        See :func:`ganvert.base.project.in_project`.
+        """
+        inline: Any = params.load(Path("params.yaml")) if in_project() else {}
+        for part in kind.section.split("."):  # its section may be missing, or nothing yet
             inline = inline.get(part) or {} if isinstance(inline, Mapping) else {}
         return cls(kind, inline if isinstance(inline, Mapping) else {})
 

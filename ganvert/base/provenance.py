@@ -30,6 +30,7 @@ PLUMBING = (
     "ganvert.base.files",  # files are written whole
     "ganvert.base.params",  # reads options; keys hold the options that come of it
     "ganvert.base.preset_files",  # merges presets; keys hold the options that come of it
+    "ganvert.base.project",  # whether the current folder is a project
     "ganvert.base.provenance",
     "ganvert.base.registry",  # looks names up
     "ganvert.compute.memory",  # how many images fit; they do not influence each other

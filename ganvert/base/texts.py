@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Callable
 
-__all__ = ["brief"]
+__all__ = ["brief", "shortened"]
 
 
 class _Brief(reprlib.Repr):
@@ -25,3 +26,19 @@ def brief(value: object) -> str:
     ("[1, 'a']", 'a number of 100 bits')
     """
     return _Brief().repr(value)
+
+
+def shortened(text: str, most: float, size: Callable[[str], float] = len) -> str:
+    """Return the text with its middle left out, so that its size is at most `most`: names often differ at their ends.
+
+    >>> shortened("bioguide-B001223.jpg", 12)
+    'biogu....jpg'
+    """
+    if size(text) <= most:
+        return text
+    for kept in range(len(text) - 1, 0, -1):
+        head = (kept + 1) // 2
+        short = f"{text[:head]}...{text[len(text) - (kept - head) :]}"
+        if size(short) <= most:
+            return short
+    return "..."

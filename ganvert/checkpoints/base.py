@@ -40,7 +40,7 @@ class Content:
         size: of the file [bytes].
     """
 
-    container: Literal["safetensors", "pickle", "torch_zip", "torch_legacy"]
+    container: Literal["safetensors", "pickle", "torch_zip", "torch_legacy", "npy", "npz"]
     root: Any
     metadata: Mapping[str, str]
     size: int

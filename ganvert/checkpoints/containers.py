@@ -14,6 +14,7 @@ from ganvert.base.errors import CheckpointError, GanvertError
 from ganvert.base.files import kind_of_file
 from ganvert.checkpoints.base import Content
 from ganvert.checkpoints.names import CHECKPOINTS
+from ganvert.checkpoints.numpy_files import NPY, read_npy, read_npz
 from ganvert.checkpoints.torch_stream import Storage, is_torch_stream, read_torch_stream, stored
 from ganvert.checkpoints.unpickle import Budget, Machine, Refusal, brief
 
@@ -27,7 +28,7 @@ _ZIP = b"PK\x03\x04"
 
 
 def read_content(path: Path | str) -> Content:
-    """Read a safetensors file, a torch file (archive or older stream) or a pickle; nothing in it is executed.
+    """Read a safetensors file, a file of torch (archive or older stream) or numpy, or a pickle; it is not executed.
 
     Tensors and arrays are views of one copy of the file in memory; long bytes are memoryviews of it.
 
@@ -49,27 +50,39 @@ def read_content(path: Path | str) -> Content:
 def _read(path: Path) -> Content:
     if not path.is_file() and path.exists():
         raise Refusal("it is not a regular file")
-    if kind := kind_of_file(path):
-        raise Refusal(f"it is {kind}")
     with path.open("rb") as handle:
         size = path.stat().st_size
         if not 0 < size <= MAX_BYTES:
             raise Refusal(f"it has {size} bytes; 1 to {MAX_BYTES} are read")
         head = handle.read(9)
+        # A picture or a page is named as what it is; numpy's files are among those that are read.
+        if not head.startswith(NPY) and (kind := kind_of_file(path)):
+            raise Refusal(f"it is {kind}")
         if _is_safetensors(head, size):
             return _read_safetensors(path, size, head)
-        if size > MAX_OTHER and not head.startswith((_ZIP, b"\x80")):  # the first byte of pickles since protocol 2
-            raise Refusal("it begins neither as a safetensors file, nor as an archive of torch, nor as a pickle")
+        # The last is the first byte of pickles since protocol 2.
+        if size > MAX_OTHER and not head.startswith((_ZIP, NPY, b"\x80")):
+            raise Refusal("it begins neither as a safetensors file, nor as one of torch or numpy, nor as a pickle")
         data = memoryview(bytearray(size))
         data[: len(head)] = head
         if handle.readinto(data[len(head) :]) != size - len(head):
             raise Refusal("it became shorter while it was read")
     budget = Budget()  # shared by all pickles of the file
+    if head.startswith(NPY):
+        return Content("npy", read_npy(data, budget), {}, size)
     if head.startswith(_ZIP):
+        if _is_npz(data):
+            return Content("npz", read_npz(data, budget), {}, size)
         return Content("torch_zip", _read_archive(data, budget), {}, size)
     if is_torch_stream(data):
         return Content("torch_legacy", read_torch_stream(data, CHECKPOINTS, budget), {}, size)
     return Content("pickle", Machine(data, CHECKPOINTS, budget=budget).run(), {}, size)
+
+
+def _is_npz(data: memoryview) -> bool:
+    """Return whether the first member of an archive is an array; torch's are in a folder and never called so."""
+    name = int.from_bytes(data[26:28], "little")
+    return bytes(data[30 : 30 + name]).endswith(b".npy")
 
 
 # --- safetensors -----------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from torch import Tensor
 from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content
 from ganvert.checkpoints.genforce import generator_state, ignored_of
-from ganvert.checkpoints.stylegan2 import assemble, rename
+from ganvert.checkpoints.stylegan2 import add_one_to_styles, assemble, conv_name, rename
 from ganvert.checkpoints.tensors import flip_kernel
 
 __all__ = ["matches", "read"]
@@ -65,8 +65,7 @@ def _relayout(ours: str, value: Tensor) -> Tensor:
     if ours.endswith("conv0.weight"):
         # Upsampling kernels are stored for a correlation after zero insertion; ours are for a transposed convolution.
         return flip_kernel(value, f"{FORMAT}: {ours}")
-    # Styles are about one: our bias includes the 1 that their code adds to the affine output.
-    return value + 1 if ours.endswith("affine.bias") else value
+    return add_one_to_styles(ours, value)
 
 
 def _ours(name: str) -> str | None:
@@ -82,5 +81,5 @@ def _ours(name: str) -> str | None:
         if kind == "output":
             return f"synthesis.b{4 * 2**index}.torgb.{PARTS[part]}"
         # Layer 0 is conv1 at 4 px; then each resolution has an upsampling conv0 (odd) and a conv1 (even).
-        return f"synthesis.b{4 * 2 ** ((index + 1) // 2)}.conv{1 - index % 2}.{PARTS[part]}"
+        return f"{conv_name(index)}.{PARTS[part]}"
     return None

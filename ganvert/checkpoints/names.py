@@ -19,7 +19,7 @@ from ganvert.checkpoints.base import Instance
 from ganvert.checkpoints.torch_stream import STORAGES, Storage, make_tensor, read_torch_stream
 from ganvert.checkpoints.unpickle import Global, Machine, Maker, Names, Refusal, Unfinished, brief, hashable
 
-__all__ = ["ARRAYS", "CHECKPOINTS"]
+__all__ = ["ARRAYS", "CHECKPOINTS", "NUMPY_FILES"]
 
 _DTYPE = re.compile(r"[<>=|]?(b1|[iu][1248]|f[248])")
 _BYTES = (bytes, memoryview)
@@ -110,13 +110,25 @@ class _DType(Unfinished):
         raise Refusal("a type of array elements with fields, or damaged")
 
 
+class _Objects(Unfinished):
+    """The element type of an array of any objects, whose state says nothing."""
+
+    __slots__ = ()
+
+    def build(self, state: Any) -> np.dtype:
+        del state
+        return np.dtype(object)
+
+
 class _Array(Unfinished):
     """An array whose shape and numbers are still to come."""
 
     __slots__ = ()
 
-    def build(self, state: Any) -> np.ndarray:
+    def build(self, state: Any) -> Any:
         match state:
+            case (int(1), (), np.dtype(kind="O"), _, [value]):  # one object: it needs no array around it
+                return value
             case (int(1), tuple() as shape, np.dtype() as dtype, int() as fortran, data):
                 return _view(_raw(data), dtype, shape, "F" if fortran else "C")
         raise Refusal("an array that is not numbers, or damaged")
@@ -143,6 +155,13 @@ def _dtype(_machine: Machine, args: tuple[Any, ...]) -> _DType:
         case (str() as code, *_) if match := _DTYPE.fullmatch(code):  # no object arrays: those hold anything
             return _DType(match[1])
     raise Refusal(f"arrays of {brief(args[0]) if args else 'nothing'}; only numbers are read")
+
+
+def _dtype_or_object(machine: Machine, args: tuple[Any, ...]) -> Unfinished:
+    match args:
+        case (str("O" | "O8" | "|O" | "|O8"), *_):
+            return _Objects()
+    return _dtype(machine, args)
 
 
 def _scalar(_machine: Machine, args: tuple[Any, ...]) -> Any:
@@ -266,3 +285,6 @@ CHECKPOINTS: Names = {
     **_instances("pathlib._local", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"),
     **_instances("torch.nn.modules.container", "Sequential", "ModuleList", "ModuleDict", "ParameterList"),
 }
+
+#: The same for files of numpy, which keep a dict as an array of one object.
+NUMPY_FILES: Names = {**CHECKPOINTS, **_under(("numpy",), {"dtype": _dtype_or_object})}

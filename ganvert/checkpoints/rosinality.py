@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content
-from ganvert.checkpoints.stylegan2 import assemble, rename
+from ganvert.checkpoints.stylegan2 import assemble, conv_name, rename
 
 __all__ = ["matches", "read"]
 
@@ -93,19 +93,14 @@ def _ours(name: str) -> str | None:
     if match := re.fullmatch(r"style\.(\d{1,3})\.(weight|bias)", name):
         return f"mapping.fc{int(match[1]) - 1}.{match[2]}"  # style.0 is the normalisation of z
     if match := re.fullmatch(r"noises\.noise_(\d{1,2})", name):
-        return f"synthesis.{_conv(int(match[1]))}.noise_const"
+        return f"{conv_name(int(match[1]))}.noise_const"
     if match := re.fullmatch(r"(conv1|to_rgb1|(?:convs|to_rgbs)\.\d{1,2})\.(.*)", name):
         layer, _, index = match[1].partition(".")
         if match[2] not in PARTS or (match[2] == "bias" and layer.startswith("conv")):
             return None
         if layer.startswith("conv"):
-            place = _conv(int(index) + 1 if index else 0)
+            place = conv_name(int(index) + 1 if index else 0)
         else:
-            place = f"b{8 * 2 ** int(index) if index else 4}.torgb"
-        return f"synthesis.{place}.{PARTS[match[2]]}"
+            place = f"synthesis.b{8 * 2 ** int(index) if index else 4}.torgb"
+        return f"{place}.{PARTS[match[2]]}"
     return None
-
-
-def _conv(index: int) -> str:
-    """Return our name of convolution 0, 1, ... in execution order: conv1 at 4 px, then two per resolution."""
-    return f"b{4 * 2 ** ((index + 1) // 2)}.conv{1 - index % 2}"

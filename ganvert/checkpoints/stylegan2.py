@@ -15,7 +15,7 @@ from ganvert.compute.random import normal
 from ganvert.networks.mapping import MappingNetwork
 from ganvert.networks.modulation import blur_kernel
 
-__all__ = ["KERNELS", "Relayout", "assemble", "check_blurs", "mean_w", "rename"]
+__all__ = ["KERNELS", "Relayout", "add_one_to_styles", "assemble", "check_blurs", "conv_name", "mean_w", "rename"]
 
 #: Converts a tensor of the file, given our name for it, to our layout.
 Relayout = Callable[[str, Tensor], Tensor]
@@ -25,6 +25,19 @@ KERNELS = ("conv0.weight", "conv1.weight", "torgb.weight", "skip.weight")
 
 _SAMPLES = 16384  # of z, to estimate a mean w that a file lacks
 _AXES = {"const": 3, "noise_const": 2, "noise_strength": 0, "bias": 1, "w_avg": 1}
+
+
+def conv_name(index: int) -> str:
+    """Return our name of 3x3 convolution 0, 1, ... in execution order: conv1 at 4 px, then two per resolution."""
+    return f"synthesis.b{4 * 2 ** ((index + 1) // 2)}.conv{1 - index % 2}"
+
+
+def add_one_to_styles(ours: str, value: Tensor) -> Tensor:
+    """Return a bias of an affine layer plus one, and any other tensor as it is.
+
+    Styles are about one: our bias includes the 1 that the codes of NVlabs (TensorFlow) and genforce add to the output.
+    """
+    return value + 1 if ours.endswith("affine.bias") else value
 
 
 def rename(names: Iterable[str], ours: Callable[[str], str | None], format: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content
-from ganvert.checkpoints.stylegan2 import KERNELS, assemble, rename
+from ganvert.checkpoints.stylegan2 import KERNELS, add_one_to_styles, assemble, conv_name, rename
 from ganvert.checkpoints.tensorflow import generator_of, synthesis_has
 from ganvert.checkpoints.tensors import flip_kernel, hwio_to_oihw, transpose
 
@@ -76,8 +76,7 @@ def _ours(name: str, last: int) -> str | None:
     if match := re.fullmatch(r"Dense(\d{1,3})/(weight|bias)", name):
         return f"mapping.fc{match[1]}.{match[2]}"
     if match := re.fullmatch(r"noise(\d{1,2})", name):
-        index = int(match[1])
-        return f"synthesis.b{4 * 2 ** ((index + 1) // 2)}.conv{1 - index % 2}.noise_const"
+        return f"{conv_name(int(match[1]))}.noise_const"
     if match := re.fullmatch(r"(?:(\d{1,4})x\1/)?(\w+)/(\w+)", name):
         size, layer, part = match[1], match[2], match[3]
         if layer == "ToRGB_lod0" and size is None:
@@ -97,8 +96,7 @@ def _relayout(ours: str, value: Tensor) -> Tensor:
         return flip_kernel(kernel, where) if ours.endswith("conv0.weight") else kernel
     if ours.endswith(".weight"):
         return transpose(value, where)
-    # Styles are about one: our bias includes the 1 that their code adds to the affine output.
-    return value + 1 if ours.endswith("affine.bias") else value
+    return add_one_to_styles(ours, value)
 
 
 def _config(kwargs: Mapping[str, Any]) -> dict[str, float]:

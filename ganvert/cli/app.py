@@ -16,14 +16,13 @@ import typer
 from ganvert.base.errors import GanvertError, InputError, ParamsError, UnknownNameError
 from ganvert.cli.paths import check_paths
 
-__all__ = ["app", "command", "main"]
+__all__ = ["app", "command", "guarded", "main"]
 
 #: Errors in what the user wrote; all others are of files, the machine or the method.
 _MISTAKES = (ParamsError, UnknownNameError, InputError)
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     help="GAN inversion and latent editing: photographs in, latent codes and edited photographs out.",
 )
@@ -45,7 +44,9 @@ def _program(
     del version
 
 
-def command(*examples: str, name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def command(
+    *examples: str, name: str | None = None, group: typer.Typer = app
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a function as a command.
 
     A parameter whose type is a dataclass of options (:mod:`ganvert.cli.options`) becomes one option per field, so that
@@ -54,6 +55,7 @@ def command(*examples: str, name: str | None = None) -> Callable[[Callable[..., 
     Args:
         examples: command lines to show below the help text.
         name: the command's name; the function's own if not given.
+        group: the program, or a group of commands in it.
 
     Returns:
         A decorator, which returns the function unchanged.
@@ -62,7 +64,7 @@ def command(*examples: str, name: str | None = None) -> Callable[[Callable[..., 
     epilog = f"{heading}: " + "   ".join(f"[bold]{example}[/bold]" for example in examples)
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
-        app.command(name, epilog=epilog)(_guarded(_flattened(function)))
+        group.command(name, epilog=epilog)(guarded(_flattened(function)))
         return function
 
     return register
@@ -106,7 +108,7 @@ def _parameters_of(group: type) -> list[inspect.Parameter]:
     ]
 
 
-def _guarded(function: Callable[..., None]) -> Callable[..., None]:
+def guarded(function: Callable[..., None]) -> Callable[..., None]:
     """Return the function with errors as one line on stderr and an exit code, not a traceback.
 
     Exit codes: 2 for mistakes in the command (wrong or unknown values, missing files), 1 for other errors, 130 for

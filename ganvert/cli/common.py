@@ -8,7 +8,7 @@ from typing import Any
 from ganvert.base.errors import ParamsError
 from ganvert.cli.options import GeneratorOptions, InversionOptions
 
-__all__ = ["assets_folder", "cut_faces", "generator_path", "load", "read_method"]
+__all__ = ["assets_folder", "cut_faces", "directions_path", "generator_path", "load", "read_method"]
 
 
 def assets_folder(photos: Path | None = None) -> Path:
@@ -18,6 +18,15 @@ def assets_folder(photos: Path | None = None) -> Path:
     folder = assets.home()
     assets.fetch(folder, photos=photos)
     return folder
+
+
+def directions_path(given: Path | None) -> Path:
+    """Return the table of --directions, or else the project's, or else the shipped one."""
+    from ganvert.assets.shipped import shipped
+    from ganvert.base.project import in_project
+
+    own = Path("data/directions.parquet")
+    return given or (own if in_project() and own.exists() else shipped("directions_ffhq.parquet"))
 
 
 def generator_path(options: GeneratorOptions) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -12,15 +13,16 @@ import typer
 
 from ganvert.base.errors import InputError, ParamsError
 from ganvert.cli.app import command
-from ganvert.cli.common import assets_folder, cut_faces, load, read_method
-from ganvert.cli.options import PARTS_HELP, CodesFile, InversionOptions, PartsOptions, SheetPx
-from ganvert.cli.paths import Reads, Writes, check_files
+from ganvert.cli.common import assets_folder, cut_faces, directions_path, load, read_method
+from ganvert.cli.options import PARTS_HELP, CodesFile, DirectionsFile, InversionOptions, PartsOptions, SheetPx
+from ganvert.cli.paths import Writes, check_files
 
 if TYPE_CHECKING:  # the commands import what they use, so that `ganvert --help` does not wait for torch
     from PIL import Image
 
     from ganvert.codes import Code
     from ganvert.editing.contract import Edit
+    from ganvert.editing.fit import Fit
     from ganvert.inversion.run import Crop
 
 __all__ = ["blend", "edit", "interpolate", "transfer"]
@@ -32,17 +34,19 @@ log = logging.getLogger(__name__)
 def edit(
     *,
     photo: Annotated[Path, typer.Argument(help="A photograph.")],
-    direction: Annotated[list[str], typer.Option(help="NAME=AMOUNT, in standard deviations; may be repeated.")],
+    direction: Annotated[
+        list[str],
+        typer.Option(
+            help="NAME=AMOUNT, in standard deviations; may be repeated. `ganvert directions` lists the names."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="The edited photograph (PNG)."), Writes("png")],
-    directions: Annotated[
-        Path | None, typer.Option(help="Table of directions; the project's or the shipped one if not given."), Reads()
-    ] = None,
+    directions: DirectionsFile = None,
     motion: Annotated[str, typer.Option(help="How Z codes move: retract_once, geodesic or stepped.")] = "retract_once",
     crop: Annotated[bool, typer.Option("--crop", help="Write the edited crop, not the whole photograph.")] = False,
     options: InversionOptions,
 ) -> None:
     """Edit the largest face of a photograph and put it back."""
-    from ganvert.assets.shipped import shipped
     from ganvert.base.registry import lookup
     from ganvert.codes import codes_of_inversion
     from ganvert.compute.device import resolve_device
@@ -59,8 +63,7 @@ def edit(
     shift = Shift(motion=cast(Any, motion))
     preset, device = read_method(options), resolve_device(options.device)
     lookup(RECIPES, options.recipe, "alignment recipe")
-    project = Path("data/directions.parquet")
-    table = directions or (project if project.exists() else shipped("directions_ffhq.parquet"))
+    table = directions_path(directions)
     log.info("directions of %s", table)
     folder, encoders = assets_folder(), options.encoder or shipped_encoders(preset)
     context = make_context(preset, load(options, device), encoders, folder, options.inputs)
@@ -76,7 +79,25 @@ def edit(
     (code,) = codes_of_inversion(inversion, [face["image_id"]], options.method, context.generator)
     picture = draw_edit(shift, EditInputs(code=code, directions=moves), 1.0)
     _write(out, picture if crop else _pasted(photo, face, picture, code))
+    if not crop and (warning := _fit(face, code, options.recipe, folder).warning):
+        print(f"{photo}: {warning}", file=sys.stderr)  # noqa: T201
     print(out)  # noqa: T201
+
+
+def _fit(face: dict[str, Any], code: Code, recipe: str, folder: Path) -> Fit:
+    """Return how well the code of a face draws it; identity only where crops are aligned faces."""
+    from ganvert.editing.fit import Fit, seam_error
+    from ganvert.editing.paste import PasteOptions
+    from ganvert.faces import RECIPES
+    from ganvert.images import from_pil, from_png, to_pil
+    from ganvert.scoring.score import asset_metrics
+
+    crop, (reconstruction,) = from_png(face["crop"]), to_pil(code.draw())
+    seam, identity = seam_error(crop, reconstruction, PasteOptions().feather), math.nan
+    if RECIPES[recipe].needs_face:
+        (metric,) = asset_metrics(["identity_dlib"], folder)
+        identity = float(metric(from_pil([reconstruction]), from_pil([crop]))[0])
+    return Fit(seam, identity if math.isfinite(identity) else None)
 
 
 def _pasted(photo: Path, face: dict[str, Any], picture: Image.Image, code: Code) -> Image.Image:
@@ -150,7 +171,10 @@ def _table_ends(path: Path, first: str | None, second: str | None, from_mean: bo
     ids = tables.read(path, "codes", ["image_id"]).column("image_id").to_pylist()
     wanted = 2 - from_mean
     if len(ids) < wanted:
-        raise InputError(f"{path}: wanted codes of {wanted} images at least, got {len(ids)}")
+        raise InputError(
+            f"{path}: wanted codes of {wanted} images at least, got {len(ids)}; invert more photographs "
+            "together, or name two of them here"
+        )
     for option, name in (("--first", first), ("--second", second)):
         if name is not None and name not in ids:
             raise InputError(f"{option}: {path} has no image {name!r}; it has {', '.join(ids[:5])} ...")
@@ -191,9 +215,9 @@ def blend(
     mark_output(out)
     for (own, detail), picture in zip(pairs, pictures, strict=True):
         _write(out / f"own-{names[own]}_detail-{names[detail]}.png", picture)
-    captions = [f"own {names[own][:10]}, detail {names[detail][:10]}" for own, detail in pairs]
+    captions = [f"own {names[own]}\ndetail {names[detail]}" for own, detail in pairs]
     _write_sheet(out / "sheet.png", pictures, len(names), px, captions)
-    print(out / "sheet.png")  # noqa: T201
+    print(f"sheet.png and {len(pairs)} pictures are in {out}")  # noqa: T201
 
 
 @command("ganvert transfer a.jpg a_glasses.jpg b.jpg --part own --out glasses")
@@ -238,19 +262,19 @@ def transfer(
     images, names = _codes_of([before, after, *targets], follow, codes, options, same_crop)
     pair = images[:2]
     mark_output(out)
-    pictures, captions = [to_pil(code.draw())[0] for code in pair], [name[:24] for name in names[:2]]
+    pictures, captions = [to_pil(code.draw())[0] for code in pair], names[:2]
     for _ in amounts[1:]:  # the pair's row is as wide as the others
         pictures.append(Image.new("RGB", pictures[0].size, "white"))
         captions.append("")
     for code, name in progress(zip(images[2:], names[2:], strict=True), len(targets), "drawing"):
         pictures += to_pil(code.draw())
-        captions.append(name[:24])
+        captions.append(name)
         for number in amounts:
             pictures.append(draw_edit(follow, EditInputs(code=code, references=pair), number))
-            captions.append(f"{name[:16]} {part} {number:+g}")
+            captions.append(f"{name}\n{part} {number:+g}")
             _write(out / f"{name}_{part}{number:+g}.png", pictures[-1])
     _write_sheet(out / "sheet.png", pictures, len(amounts) + 1, px, captions)
-    print(out / "sheet.png")  # noqa: T201
+    print(f"sheet.png and {len(targets) * len(amounts)} pictures are in {out}")  # noqa: T201
 
 
 def _codes_of(
@@ -266,8 +290,9 @@ def _codes_of(
         same_crop: whether the second photograph is cut where the first one is.
 
     Returns:
-        A code for each that is given, and a name for each: names differ, and may stand in file names.
+        A code for each that is given, and a name for each (:func:`ganvert.base.files.file_names`).
     """
+    from ganvert.base.files import file_names
     from ganvert.base.registry import lookup
     from ganvert.codes import codes_of_inversion, read_codes, space_of
     from ganvert.compute.device import resolve_device
@@ -282,7 +307,7 @@ def _codes_of(
             raise ParamsError("--same-crop: codes of a table are of crops that were made before")
         generator = load(options, device)
         edit.check_space(space_of(table, generator), [])
-        return list(read_codes(table, generator, image_ids=given)), _distinct(given)
+        return list(read_codes(table, generator, image_ids=given)), file_names(given)
     preset, paths = read_method(options), [Path(name) for name in given]
     for path in paths:
         if not path.is_file():
@@ -294,12 +319,7 @@ def _codes_of(
     crops = _crops_of(paths, options.recipe, generator.resolution, folder, same_crop)
     inversion = invert_crops(crops, preset, context, seed=options.seed)
     codes = codes_of_inversion(inversion, [crop.image_id for crop in crops], options.method, generator)
-    return list(codes), _distinct([path.stem for path in paths])
-
-
-def _distinct(names: list[str]) -> list[str]:
-    """Return the names, numbered if two are equal."""
-    return names if len(set(names)) == len(names) else [f"{i}-{name}" for i, name in enumerate(names, 1)]
+    return list(codes), file_names(path.stem for path in paths)
 
 
 def _crops_of(paths: list[Path], recipe: str, resolution: int, folder: Path, same_crop: bool) -> list[Crop]:

@@ -128,7 +128,8 @@ def import_(
     """Convert a checkpoint to ganvert's own safetensors format. Nothing in the file is executed."""
     from ganvert.generators.convert import import_generator
 
-    _print_facts(out, import_generator(file, out, force=force))
+    _print_facts(file, import_generator(file, out, force=force))
+    print(out)  # noqa: T201
 
 
 def _print_facts(file: Path, facts: dict[str, Any]) -> None:

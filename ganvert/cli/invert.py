@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -71,6 +73,7 @@ def invert(
     _print_scores(scores, names)
     for row in unusable:
         print(f"not inverted: {row['reason']}", file=sys.stderr)  # noqa: T201
+    print(f"codes.parquet, scores.parquet, photos.parquet and pictures of {len(names)} faces are in {out}")  # noqa: T201
     diverged = any(row["status"] == "diverged" for row in tables.rows(outputs["codes"], "codes", ["status"], 4096))
     if unusable or diverged:
         raise typer.Exit(3)
@@ -125,7 +128,8 @@ def extract(
     processes = workers or extraction.default_workers(options.device, threads)
     outputs = extraction.outputs_of(job, out)
     run = extraction.extract(job, photos, work or out / _WORK, outputs, workers=processes, shard_size=shard)
-    extraction.write_sample(run.plan, out / "sample.png")
+    written = [path.name for path in outputs.values()]
+    written += ["sample.png"] * extraction.write_sample(run.plan, out / "sample.png")
     unusable, before = 0, run.plan.total - run.computed
     for row in tables.rows(outputs["photos"], tables.PHOTOS, ["path", "status", "reason"], 4096):
         if row["status"] != "ok":
@@ -133,6 +137,7 @@ def extract(
             if unusable <= _NAMED:
                 print(f"not used: {row['reason']}", file=sys.stderr)  # noqa: T201
     print(f"{run.computed} photographs computed, {before} were done before, {unusable} cannot be used")  # noqa: T201
+    print(f"{', '.join(written)}: in {out}")  # noqa: T201
     if unusable:
         raise typer.Exit(3)
 
@@ -219,37 +224,71 @@ def _write_scores(plan: Plan, unusable: Sequence[dict[str, Any]], path: Path) ->
 
 
 def _write_pictures(plan: Plan, out: Path, method: str) -> dict[str, str]:
-    """Write every crop, its reconstruction and a sheet of both; return the photographs' paths by image id."""
+    """Write every crop, its reconstruction and both side by side, named after the photographs.
+
+    Returns:
+        Image id to the photograph's path, with a number where several of its faces were inverted.
+    """
     from ganvert import extraction
-    from ganvert.base.files import atomic_path, mark_output
+    from ganvert.base.files import atomic_path, file_names, mark_output
     from ganvert.images import contact_sheet, from_png, to_png
 
     mark_output(out)
-    paths: dict[str, str] = {}
+    kinds = ("crop", method, "compare")
+    shown = _names_of_faces(plan)
+    files = dict(zip(shown, file_names(Path(path).stem + face for path, face in shown.values()), strict=True))
     parts = zip(extraction.stored_rows(plan, "aligned"), extraction.stored_rows(plan, "reconstructions"), strict=True)
     for crops, reconstructions in parts:
         for crop, drawn in zip(crops.to_pylist(), reconstructions.to_pylist(), strict=True):
-            image_id = crop["image_id"]
-            paths[image_id] = crop["path"]
-            for name, png in (("crop", crop["crop"]), (method, drawn["png"])):
-                with atomic_path(out / f"{image_id}_{name}.png") as temporary:
+            name, pair = files[crop["image_id"]], [crop["crop"], drawn["png"]]
+            sheet = contact_sheet(list(map(from_png, pair)), 2, 512, [Path(crop["path"]).name, method])
+            for kind, png in zip(kinds, [*pair, to_png(sheet)], strict=True):
+                with atomic_path(out / f"{name}_{kind}.png") as temporary:
                     temporary.write_bytes(png)
-            pair = [from_png(crop["crop"]), from_png(drawn["png"])]
-            with atomic_path(out / f"{image_id}_compare.png") as temporary:
-                temporary.write_bytes(to_png(contact_sheet(pair, 2, 512, ["photograph", method])))
-    return paths
+    _remove_pictures(
+        out, {name: [f"{name}_{kind}.png" for kind in ("crop", method, "compare")] for name in files.values()}
+    )
+    return {image_id: path + face for image_id, (path, face) in shown.items()}
+
+
+def _names_of_faces(plan: Plan) -> dict[str, tuple[str, str]]:
+    """Return image id to the photograph's path and, where several of its faces were inverted, which one this is."""
+    from ganvert import extraction
+
+    columns = ["image_id", "path", "face"]
+    rows = [row for part in extraction.stored_rows(plan, "aligned") for row in part.select(columns).to_pylist()]
+    faces = Counter(row["path"] for row in rows)
+    return {row["image_id"]: (row["path"], f" face {row['face'] + 1}" * (faces[row["path"]] > 1)) for row in rows}
+
+
+def _remove_pictures(out: Path, written: dict[str, list[str]]) -> None:
+    """Remove pictures that earlier runs made of photographs which are no longer given.
+
+    Args:
+        out: folder of the pictures.
+        written: name of a photograph to its files of this run. Those of other methods stay.
+    """
+    from ganvert.base.files import write_json
+
+    record = out / _WORK / "pictures.json"
+    earlier: dict[str, list[str]] = json.loads(record.read_text()) if record.exists() else {}
+    for name, files in earlier.items():
+        if name in written:
+            written[name] = sorted({*written[name], *files})
+            continue
+        for file in files:
+            (out / Path(file).name).unlink(missing_ok=True)
+    write_json(record, written)
 
 
 def _print_scores(scores: Sequence[dict[str, Any]], paths: dict[str, str]) -> None:
-    """Print a row of scores for every image, under its photograph's name."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
+    """Print a row of scores for every image; the photograph's name comes last, so that no terminal cuts it off."""
     metrics = list(dict.fromkeys(row["metric"] for row in scores))
-    table = Table("photograph", *metrics)
+    lines = [[*metrics, "photograph"]]
     for image_id, path in paths.items():
         values = {row["metric"]: row for row in scores if row["image_id"] == image_id}
         cells = [values[name]["status"] if (v := values[name]["value"]) is None else f"{v:.4f}" for name in metrics]
-        table.add_row(Text(Path(path).name), *cells)  # rich takes [words] in plain strings for styles
-    Console().print(table)
+        lines.append([*cells, path])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)][:-1]
+    for *cells, path in lines:
+        print(*(cell.rjust(width) for cell, width in zip(cells, widths, strict=True)), path, sep="  ")  # noqa: T201

@@ -17,6 +17,7 @@ __all__ = [
     "PARTS_HELP",
     "CodesFile",
     "Device",
+    "DirectionsFile",
     "ExtractOptions",
     "EveryFace",
     "GeneratorOptions",
@@ -28,6 +29,9 @@ __all__ = [
 
 CodesFile = Annotated[
     Path | None, typer.Option(help="Table of codes whose images are used instead of photographs."), Reads()
+]
+DirectionsFile = Annotated[
+    Path | None, typer.Option(help="Table of directions; the project's or the shipped one if not given."), Reads()
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 EveryFace = Annotated[bool, typer.Option("--all-faces", help="Use every face of a photograph, not only the largest.")]

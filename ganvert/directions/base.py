@@ -44,7 +44,7 @@ __all__ = [
 _UNIT_TOLERANCE = 1e-3
 _MOST_BYTES = 256 << 20  # of a table of directions; a thousand of them have 4 MB
 #: The space whose codes a direction is added to.
-DirectionSpace = Literal["z", "w"]
+DirectionSpace = Literal["z", "w", "zplus", "wplus"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +83,10 @@ class Direction:
 
     Attributes:
         name: unique within its space.
-        space: the space whose codes it is added to.
+        space: the space whose codes it is added to: z or w for one vector on all its rows, zplus or wplus for a vector
+            on each.
         method: the finder that made it.
-        vector: float64 [d], unit length.
+        vector: float64 [d], or [last_row - first_row, d] with a vector per row; unit length as a whole.
         unit: length of one step (amount 1) in the space's own units: one standard deviation of the samples' codes
             along the vector. Amounts therefore compare across attributes, methods and spaces: 2 is two sigmas.
         first_row: first row of ws (or of Z+) that it moves.
@@ -102,8 +103,13 @@ class Direction:
     last_row: int
     quality: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def moves_in(self) -> str:
+        """The direction space of codes that it moves, z or w (:attr:`ganvert.spaces.Space.direction_space`)."""
+        return self.space.removesuffix("plus")
+
     def step(self, amount: float) -> np.ndarray:
-        """Return what is added to a code for `amount`: float32 [d]."""
+        """Return what is added to a code for `amount`: float32, of the shape of `vector`."""
         # Multiplied in float64 and rounded once, to the precision of codes.
         return (self.vector * (self.unit * amount)).astype(np.float32)
 
@@ -113,7 +119,7 @@ class Direction:
             "name": self.name,
             "space": self.space,
             "method": self.method,
-            "vector": self.vector,
+            "vector": self.vector.reshape(-1),
             "unit": self.unit,
             "first_row": self.first_row,
             "last_row": self.last_row,
@@ -124,6 +130,8 @@ class Direction:
     def from_row(cls, row: Mapping[str, Any]) -> Direction:
         """Return the direction of a row; its vector has the table's float32 precision."""
         vector = np.asarray(row["vector"], dtype=np.float64)
+        if row["space"].endswith("plus"):
+            vector = vector.reshape(row["last_row"] - row["first_row"], -1)
         return cls(**{**row, "vector": vector, "quality": json.loads(row["quality"])})
 
 
@@ -221,7 +229,7 @@ def _checked(row: Mapping[str, Any], generator: Generator | None, path: Path) ->
         return TableError(f"{path}: direction {brief(row['name'])}: wanted {wanted}, got {brief(got)}; find it again")
 
     if row["space"] not in get_args(DirectionSpace):
-        raise refuse("the space z or w", row["space"])
+        raise refuse(f"the space {', '.join(get_args(DirectionSpace))}", row["space"])
     vector = np.asarray(row["vector"], dtype=np.float64)
     if not np.isfinite(vector).all() or abs(np.linalg.norm(vector) - 1) > _UNIT_TOLERANCE:
         raise refuse("a vector of length 1", float(np.linalg.norm(vector)))
@@ -229,8 +237,11 @@ def _checked(row: Mapping[str, Any], generator: Generator | None, path: Path) ->
         raise refuse("a positive unit", row["unit"])
     if not 0 <= row["first_row"] < row["last_row"]:
         raise refuse("rows first_row < last_row", (row["first_row"], row["last_row"]))
+    rows = row["last_row"] - row["first_row"] if row["space"].endswith("plus") else 1
+    if len(vector) % rows:
+        raise refuse(f"{rows} vectors, one a row", len(vector))
     if generator is not None:
-        size = generator.z_dim if row["space"] == "z" else generator.w_dim
+        size = rows * (generator.z_dim if row["space"].startswith("z") else generator.w_dim)
         if len(vector) != size:
             raise refuse(f"a vector of {size} numbers", len(vector))
         if row["last_row"] > generator.num_ws:
@@ -245,8 +256,15 @@ def _checked(row: Mapping[str, Any], generator: Generator | None, path: Path) ->
 
 
 def choose(directions: Mapping[tuple[str, str], Direction], name: str, space: str) -> Direction:
-    """Return the direction `name` of `space`; raise UnknownNameError with the names that exist there."""
-    here = {known: direction for (known, where), direction in directions.items() if where == space}
+    """Return the direction `name` that moves codes in `space`, z or w.
+
+    Of one vector and a vector per row by the same name, the single one is meant.
+
+    Raises:
+        UnknownNameError: there is none; the message has the names that exist there.
+    """
+    here = {known: direction for (known, where), direction in directions.items() if where == space + "plus"}
+    here |= {known: direction for (known, where), direction in directions.items() if where == space}
     return lookup(here, name, f"direction in {space}")
 
 

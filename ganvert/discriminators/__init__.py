@@ -52,6 +52,8 @@ def load_discriminator(path: Path | str, label: int | None = None) -> Discrimina
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     discriminator.load_state_dict(checkpoint.state)
+    if bad := next((name for name, value in checkpoint.state.items() if not value.isfinite().all()), None):
+        raise CheckpointError(f"{path}: {bad}: wanted finite numbers, got others; the file is of a failed training")
     if label is not None and not 0 <= label < discriminator.label_dim:
         raise UnsupportedError(
             f"{path}: label {label}: its discriminator has {discriminator.label_dim or 'no'} classes"

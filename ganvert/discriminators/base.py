@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 
-import torch
 from torch import Tensor, nn
 
-from ganvert.base.errors import ShapeError, UnsupportedError
-from ganvert.generators.base import check_shape
+from ganvert.base.errors import ShapeError
+from ganvert.generators.base import check_shape, labels_for
 
 __all__ = ["Discriminator"]
 
@@ -56,20 +55,7 @@ class Discriminator(nn.Module, ABC):
         # A smaller group at the end would have statistics that the network was not trained with.
         if group < 1 or len(images) % group:
             raise ShapeError(f"images: wanted groups of {group}, got {len(images)}")
-        if not self.label_dim:
-            if labels is not None:
-                raise UnsupportedError(f"discriminator {self.architecture} is not conditional: give it no labels")
-        elif labels is not None:
-            check_shape(labels, (len(images), self.label_dim), "labels")
-            labels = labels.to(images)
-        elif self.label is None:
-            raise UnsupportedError(
-                f"discriminator {self.architecture} is conditional: give labels [N, {self.label_dim}], or choose one "
-                f"class (params: generator.label, 0 to {self.label_dim - 1})"
-            )
-        else:
-            one_hot = torch.eye(self.label_dim, device=images.device, dtype=images.dtype)[self.label]
-            labels = one_hot.expand(len(images), -1)
+        labels = labels_for(images, labels, self.label_dim, self.label, f"discriminator {self.architecture}")
         return self._judge(images, labels, group)
 
     def fingerprint(self) -> str:

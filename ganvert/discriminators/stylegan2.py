@@ -18,7 +18,8 @@ from ganvert.base.errors import CheckpointError, ParamsError
 from ganvert.base.seeds import item_seed
 from ganvert.compute.random import normal
 from ganvert.discriminators.base import Discriminator
-from ganvert.generators.stylegan2 import LARGEST, difference
+from ganvert.generators.stylegan2 import LARGEST
+from ganvert.networks.fit import fitted
 from ganvert.networks.mapping import SLOPE, Dense, MappingNetwork
 from ganvert.networks.modulation import blur_kernel
 
@@ -181,17 +182,7 @@ class StyleGAN2Discriminator(Discriminator):
                 raise CheckpointError(
                     f"StyleGAN2 discriminator: {name} is {value!r}; wanted a number above 0, or no such entry"
                 )
-        try:
-            sizes = _sizes(state)
-            # A few wrong shapes can claim any amount of memory: nothing is allocated before all of them fit.
-            with torch.device("meta"):
-                wanted = {name: tuple(value.shape) for name, value in cls(**sizes, **config).state_dict().items()}
-        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
-            raise CheckpointError(f"not a residual StyleGAN2 discriminator: {error!r}") from error
-        given = {name: tuple(value.shape) for name, value in state.items()}
-        if given != wanted:
-            raise CheckpointError(f"not a residual StyleGAN2 discriminator: {difference(given, wanted)}")
-        return cls(**sizes, **config)
+        return fitted(lambda: cls(**_sizes(state), **config), state, "residual StyleGAN2 discriminator")
 
     def _judge(self, images: Tensor, labels: Tensor | None, group: int) -> Tensor:
         x, r = images, self.resolution

@@ -125,7 +125,7 @@ class Edit(ABC):
         for direction in directions:
             # z and w usually have the same length, so that adding the wrong one raises no error and gives a wrong
             # picture.
-            if direction.space != space.direction_space:
+            if direction.moves_in != space.direction_space:
                 raise UnsupportedError(
                     f"direction {direction.name!r} lives in {direction.space}, {space.name} codes move in "
                     f"{space.direction_space}; use the direction found for that space"

@@ -23,7 +23,7 @@ from ganvert.base.errors import InputError, PhotoError, StorageError
 from ganvert.compute.progress import progress_bar
 from ganvert.extraction.members import Member
 from ganvert.extraction.names import from_blob, sort_key, to_blob
-from ganvert.extraction.sources import SOURCES, Source, content_id, fetch, kind_of, stamp_of
+from ganvert.extraction.sources import SOURCES, Source, identify, kind_of, reason_of, stamp_of
 from ganvert.faces.listing import SUFFIXES, skipped_text
 
 __all__ = ["Catalogue", "Scan"]
@@ -328,7 +328,7 @@ class Catalogue:
         try:
             stamp, settled = stamp_of(source.path, time.time_ns())
         except (OSError, PhotoError) as error:
-            raise InputError(f"{given.shown}: cannot be read: {error}") from error
+            raise InputError(f"{given.shown}: cannot be read: {reason_of(error)}") from error
         query = "SELECT id, stamp, sum FROM stored.wholes WHERE path = ? AND kind = ?"
         row, known, stored = self._db.execute(query, (path, given.kind)).fetchone() or (0, "", 0)
         if fresh := known != stamp:
@@ -408,11 +408,11 @@ def _check(source: Source, locator: str, known: str, photo_id: str) -> _Checked:
         stamp, settled = stamp_of(source.file(locator), now)
         if stamp == known:
             return _Checked(photo_id)
-        return _Checked(content_id(fetch(source, locator)), "", True, stamp if settled else "")
+        return _Checked(identify(source, locator), "", True, stamp if settled else "")
     except PhotoError as error:
         return _Checked(reason=str(error))
     except (OSError, ValueError) as error:
-        return _Checked(reason=f"cannot be read: {getattr(error, 'strerror', None) or error}")
+        return _Checked(reason=f"cannot be read: {reason_of(error)}")
 
 
 def _read(source: Source) -> Iterator[_Listed]:
@@ -421,7 +421,7 @@ def _read(source: Source) -> Iterator[_Listed]:
         for place, (locator, name, image_id) in enumerate(source.members()):
             photo_id, reason = None, ""
             try:
-                photo_id = content_id(fetch(source, locator), image_id)
+                photo_id = identify(source, locator, image_id)
             except PhotoError as error:
                 reason = str(error)
             yield _Listed(place, to_blob(locator), to_blob(name), image_id, photo_id, reason)

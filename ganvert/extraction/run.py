@@ -34,7 +34,7 @@ class Extraction:
 
     Attributes:
         plan: as it stands after the last shard.
-        computed: number of pictures that this run computed.
+        computed: number of pictures that this run computed, without those of runs beside it.
         rows: number of rows of every table written.
     """
 
@@ -75,18 +75,19 @@ def extract(
         log.info("%d pictures have the same bytes as another one and are left out", todo.scan.duplicates)
     if todo.finished:
         log.info("%d of %d pictures were done before", todo.finished, todo.total)
-    finished = _compute(todo, workers, what)
+    finished, computed = _compute(todo, workers, what)
     for _ in range(_TRIES - 1):
         try:
-            return Extraction(finished, finished.finished - todo.finished, assemble(finished, outputs))
+            return Extraction(finished, computed, assemble(finished, outputs))
         except DamagedShardError as error:  # noticed when it is read; the store says so in a warning
             log.debug("%s", error)
-            finished = _compute(finished.update(), workers, what)
-    return Extraction(finished, finished.finished - todo.finished, assemble(finished, outputs))
+            finished, again = _compute(finished.update(), workers, what)
+            computed = min(computed + again, finished.total)  # it may be a shard of this run
+    return Extraction(finished, computed, assemble(finished, outputs))
 
 
-def _compute(todo: Plan, workers: int, what: str) -> Plan:
-    """Compute the shards that are left; return the plan as it stands then."""
+def _compute(todo: Plan, workers: int, what: str) -> tuple[Plan, int]:
+    """Compute the shards that are left; return the plan as it stands then, and how many pictures were computed here."""
     job = todo.job
     # The bar counts steps if there are any: a picture may take minutes.
     steps = job.invert.read().steps if job.invert is not None else 1
@@ -96,9 +97,8 @@ def _compute(todo: Plan, workers: int, what: str) -> Plan:
             _run_in_pool(todo, workers, progress)
         else:
             for shard in todo.shards():
-                run_shard(job, shard, todo.work, progress.reporter(shard))
-                progress.finish(shard)
-    return todo.update()
+                progress.finish(shard, run_shard(job, shard, todo.work, progress.reporter(shard)))
+    return todo.update(), progress.computed
 
 
 class _Progress:
@@ -108,14 +108,16 @@ class _Progress:
         """Begin with `finished` pictures done; each moves the bar by `steps`."""
         self.bar, self.whole, self.steps = bar, finished, steps
         self.parts, self.lock = dict[str, float](), threading.Lock()
+        self.computed = 0
 
     def reporter(self, shard: Shard) -> Callable[[float], None]:
         """Return a function that receives how many pictures of a shard are done."""
         return lambda pictures: self._show(shard.key, pictures)
 
-    def finish(self, shard: Shard) -> None:
-        """Mark a shard as finished."""
+    def finish(self, shard: Shard, result: ShardResult) -> None:
+        """Mark a shard as finished, and count its pictures as computed unless another run has finished it."""
         self.whole += len(shard.members)
+        self.computed += 0 if result.skipped else result.images
         self._show(shard.key, None)
 
     def _show(self, shard: str, pictures: float | None) -> None:
@@ -153,12 +155,10 @@ def _run_in_pool(todo: Plan, workers: int, progress: _Progress) -> None:
                 for future in ended:
                     shard = running.pop(future)
                     try:
-                        future.result()
+                        progress.finish(shard, future.result())
                     except GanvertError as error:
                         log.error("%s", error)
                         failures.append(error)
-                    else:
-                        progress.finish(shard)
         except BaseException:
             pool.close()
             for future in running:

@@ -32,6 +32,7 @@ from ganvert.base.files import crc_of, sync, write_json
 from ganvert.extraction.catalogue import Catalogue, Scan
 from ganvert.extraction.device import images_at_once
 from ganvert.extraction.job import Job
+from ganvert.extraction.listing import list_pictures
 from ganvert.extraction.members import Member
 
 __all__ = ["PICTURES", "THUMBS", "Plan", "Shard", "Store", "default_shard_size", "plan"]
@@ -258,12 +259,8 @@ def plan(job: Job, inputs: Sequence[Path], work: Path, shard_size: int | None = 
             f"shard: wanted 1 or more pictures, and null for a method that takes all of them at once, got {shard_size}"
         )
     work = Path(work).absolute()
-    paths = [str(Path(path).absolute()) for path in inputs]
-    # The current folder too: names of pictures are relative to it.
-    name = hashlib.sha256("\0".join([str(Path.cwd()), *paths]).encode(errors="surrogateescape")).hexdigest()[:32]
     with storage_errors(work):
-        catalogue = Catalogue(work / "catalogues" / f"{name}.sqlite")
-        scan = catalogue.scan(inputs)
+        catalogue, scan = list_pictures(inputs, work)
     store, total = Store(work, job), len(catalogue)
     size = shard_size or (max(total, 1) if joint else default_shard_size(job))
     return Plan(job, work, catalogue, store, scan, size, total, _mark_finished(catalogue, store))

@@ -13,14 +13,16 @@ from typing import IO, Any
 from PIL import ExifTags, Image, TiffImagePlugin
 
 from ganvert.base.errors import PhotoError
+from ganvert.compute.memory import free_memory
 from ganvert.faces.declared import declared_profile
-from ganvert.faces.mend import mend_png
+from ganvert.faces.mend import mend
 
 __all__ = ["FORMATS", "Decoded", "TooLargeError", "decode", "is_image"]
 
 #: Pillow's names of the raster formats that are read, known by content. All others are refused: Pillow starts
 #: Ghostscript on PostScript, and its rarely used readers are those that attackers look for.
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "AVIF", "GIF", "BMP", "JPEG2000", "PPM")
+PIXEL_BYTES = 32  # memory that a pixel takes at most from file to sRGB, rounded up: RGBA has several copies
 MAX_PAGES = 1000  # of a TIFF that are looked through for the largest one
 
 _UPRIGHT = {
@@ -98,9 +100,9 @@ def decode(data: bytes, max_pixels: int, name: str) -> Decoded:
     except MemoryError as error:
         raise TooLargeError(f"{name}: decoding it needs more memory than there is; save a smaller copy") from error
     except Exception as error:  # decoders raise all kinds of errors for damaged files
-        mended = mend_png(data)
-        if mended is not None and mended.data != data:  # else mending would not end
-            return dataclasses.replace(decode(mended.data, max_pixels, name), profile=mended.profile)
+        if (mended := mend(data)) is not None:
+            decoded = decode(mended.data, max_pixels, name)
+            return dataclasses.replace(decoded, profile=mended.profile or decoded.profile)
         if isinstance(error, Image.UnidentifiedImageError):
             raise PhotoError(f"{name}: {_kind(data)}; convert it to JPEG or PNG") from error
         raise PhotoError(f"{name}: cannot be read or decoded: {error}; get it once more") from error
@@ -118,11 +120,7 @@ def is_image(data: IO[bytes]) -> bool:
 def _decoded(data: bytes, max_pixels: int, name: str) -> Decoded:
     with _quiet(), Image.open(io.BytesIO(data), formats=FORMATS) as file:
         _choose_frame(file, name)
-        if file.width * file.height > max_pixels:
-            raise TooLargeError(
-                f"{name}: {file.width} x {file.height} px are more than max_pixels = {max_pixels}; save a smaller copy "
-                "(a project may raise align.max_pixels in params.yaml)"
-            )
+        _check_pixels(file, max_pixels, name)
         profile = file.info.get("icc_profile")
         if file.format == "TIFF":
             orientation = _orientation(file, data)
@@ -132,6 +130,20 @@ def _decoded(data: bytes, max_pixels: int, name: str) -> Decoded:
         orientation = _orientation(file, data)
         image: Image.Image = file.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else file
         return Decoded(image=image, orientation=orientation, profile=profile or declared_profile(file))
+
+
+def _check_pixels(file: Image.Image, max_pixels: int, name: str) -> None:
+    """Raise TooLargeError unless the picture is within the limit, and what reading it takes within the free memory."""
+    pixels = file.width * file.height
+    what = f"{name}: {file.width} x {file.height} px"
+    if pixels > max_pixels:
+        raise TooLargeError(f"{what} are {pixels} pixels, and at most {max_pixels} are read; save a smaller copy")
+    # Asked for before decoding: Linux ends the process that takes more than there is, and its other photographs' work.
+    free, needed = free_memory(), pixels * PIXEL_BYTES
+    if 0 < free < needed:
+        raise TooLargeError(
+            f"{what} need about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free; save a smaller copy"
+        )
 
 
 def _quiet() -> warnings.catch_warnings[Any]:

@@ -7,7 +7,9 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from ganvert.base.errors import InputError, PhotoError
 from ganvert.base.files import OUTPUT_MARK
@@ -20,6 +22,7 @@ __all__ = [
     "find_photos",
     "is_photo_name",
     "kind_of_name",
+    "open_regular",
     "read_regular",
     "skipped_text",
     "walk_photos",
@@ -132,8 +135,9 @@ def walk_photos(folder: Path | str, skipped: Counter[str] | None = None) -> Iter
             raise InputError(f"{error.filename}: the photo folder cannot be read: {error.strerror}") from error
 
 
-def read_regular(path: Path | str) -> bytes:
-    """Return the bytes of a photograph file.
+@contextmanager
+def open_regular(path: Path | str) -> Iterator[tuple[BinaryIO, int]]:
+    """Open a photograph file; yield it and its size in bytes.
 
     Raises:
         PhotoError: not a regular file (reading a pipe or a device would never end), or larger than `MAX_BYTES`.
@@ -144,11 +148,17 @@ def read_regular(path: Path | str) -> bytes:
         facts = os.fstat(file.fileno())
         if not stat.S_ISREG(facts.st_mode):
             raise PhotoError("not a regular file")
-        return file.read(check_size(facts.st_size))
+        yield file, check_size(facts.st_size)
+
+
+def read_regular(path: Path | str) -> bytes:
+    """Return the bytes of a photograph file; for errors see :func:`open_regular`."""
+    with open_regular(path) as (file, size):
+        return file.read(size)
 
 
 def check_size(size: int) -> int:
     """Return a number of bytes; raise PhotoError when a picture may not have so many."""
-    if size > MAX_BYTES:
+    if not 0 <= size <= MAX_BYTES:
         raise PhotoError(f"{size} bytes are more than a picture may have ({MAX_BYTES})")
     return size

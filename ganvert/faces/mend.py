@@ -1,40 +1,54 @@
-"""PNG files whose pixels are sound but whose metadata stop Pillow."""
+"""Files whose pixels are sound but whose metadata stop Pillow."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 import struct
 import zlib
 
-__all__ = ["Mended", "mend_png"]
+__all__ = ["Mended", "mend"]
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _KEPT = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"eXIf"}  # what pixels and orientation need
 _PIECE = 1 << 20  # bytes that are unpacked at once
 _MAX_PROFILE = 16 << 20  # bytes
+# The box that lists an AVIF's EXIF among its parts (ItemInfoEntry of ISO 14496-12): its version, flags, the number of
+# the part in 2 or 4 bytes, a number that is 0, and what the part is.
+_EXIF_ENTRY = re.compile(rb"(infe(?:\x02.{5}|\x03.{7})..)Exif", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True)
 class Mended:
-    """A PNG without the rest of its metadata.
+    """A picture without the metadata that stop Pillow.
 
     Attributes:
         data: the file.
-        profile: the ICC profile of the original, for which Pillow allows a megabyte only; None if it cannot be read.
+        profile: the ICC profile of a PNG, for which Pillow allows a megabyte only; None if it cannot be read.
     """
 
     data: bytes
     profile: bytes | None
 
 
-def mend_png(data: bytes) -> Mended | None:
+def mend(data: bytes) -> Mended | None:
+    """Return a file without what may stop Pillow; None where nothing can be taken away."""
+    if data.startswith(_SIGNATURE):
+        mended = _mend_png(data)
+        return mended if mended is not None and mended.data != data else None
+    if data[4:12] in (b"ftypavif", b"ftypavis"):
+        # The pixels and their orientation (boxes irot and imir) do not need EXIF: it becomes a part of no known kind.
+        hidden = _EXIF_ENTRY.sub(rb"\1free", data)
+        return Mended(hidden, None) if hidden != data else None
+    return None
+
+
+def _mend_png(data: bytes) -> Mended | None:
     """Reduce a PNG to what its pixels, colours and orientation need; return None if its pixels are damaged.
 
     Texts that unfold to megabytes and chunks with a wrong checksum are dropped. A wrong checksum of the pixels is
     mended if the one inside the compressed pixels shows that these are whole.
     """
-    if not data.startswith(_SIGNATURE):
-        return None
     kept, profile = [_SIGNATURE], None
     inflate, position, kind = zlib.decompressobj(), len(_SIGNATURE), b""
     try:

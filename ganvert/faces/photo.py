@@ -11,7 +11,7 @@ from PIL import Image
 
 from ganvert.base.errors import PhotoError
 from ganvert.faces.colour import to_srgb
-from ganvert.faces.decode import decode
+from ganvert.faces.decode import TooLargeError, decode
 from ganvert.faces.listing import read_regular
 from ganvert.images import on_white
 
@@ -68,10 +68,13 @@ def open_photo(source: Path | bytes, max_pixels: int = 100_000_000, name: str = 
     mode = decoded.image.mode
     try:
         original = _original(decoded.image, decoded.profile)
+        image = on_white(original)
+    except MemoryError as error:
+        raise TooLargeError(f"{name}: converting it needs more memory than there is; save a smaller copy") from error
     except (ValueError, OSError) as error:  # Pillow has no conversion to RGB
         raise PhotoError(f"{name}: mode {mode} cannot be shown in RGB; convert it to JPEG or PNG") from error
     return Photo(
-        image=on_white(original),
+        image=image,
         original=original,
         photo_id=hashlib.sha256(data).hexdigest(),
         exif_orientation=decoded.orientation,

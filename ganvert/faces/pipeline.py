@@ -15,6 +15,7 @@ from ganvert.base.errors import NoFaceError, ParamsError, PhotoError
 from ganvert.base.registry import lookup
 from ganvert.compute.progress import progress
 from ganvert.faces.align import RECIPES, align
+from ganvert.faces.decode import TooLargeError
 from ganvert.faces.detect import FaceDetector
 from ganvert.faces.listing import read_regular
 from ganvert.faces.photo import Photo, open_photo
@@ -115,9 +116,10 @@ def align_photo(data: bytes, path: str, options: AlignOptions, detector: FaceDet
         row |= {"width": photo.size[0], "height": photo.size[1]}
         row |= {"exif_orientation": photo.exif_orientation, "mode": photo.mode}
         return row, _crops(photo, row, options, detector)
-    except PhotoError as error:
-        log.warning("%s", error)
-        return row | {"status": error.status, "reason": str(error)}, []
+    except (PhotoError, MemoryError) as error:
+        failure = error if isinstance(error, PhotoError) else TooLargeError(f"{path}: needs more memory than there is")
+        log.warning("%s", failure)
+        return row | {"status": failure.status, "reason": str(failure)}, []
 
 
 def photo_row(photo_id: str, path: str, status: str = "ok", reason: str = "") -> Row:

@@ -25,6 +25,7 @@ __all__ = [
     "Taps",
     "check_owner",
     "check_shape",
+    "labels_for",
 ]
 
 #: The stored maps, no noise, or one tensor [N or 1, 1, h, h] per noise input. The network multiplies given maps by its
@@ -116,6 +117,35 @@ def check_shape(tensor: Tensor, shape: Sequence[int | None], what: str) -> None:
     if tensor.ndim != len(shape) or any(want not in (None, got) for want, got in zip(shape, tensor.shape, strict=True)):
         wanted = ", ".join("N" if size is None else str(size) for size in shape)
         raise ShapeError(f"{what}: wanted [{wanted}], got {list(tensor.shape)}")
+
+
+def labels_for(inputs: Tensor, labels: Tensor | None, classes: int, label: int | None, what: str) -> Tensor | None:
+    """Return the labels [N, classes] of a conditional network, None for one without classes.
+
+    Args:
+        inputs: [N, ...]; the labels get their type and device.
+        labels: [N, classes], usually one-hot, or None for the network's own class.
+        classes: number of classes of the network, 0 for none.
+        label: the network's own class, or None.
+        what: what error messages call the network.
+
+    Raises:
+        ShapeError: the labels have the wrong shape.
+        UnsupportedError: labels for a network without classes, or none for one with classes but without a `label`.
+    """
+    if not classes:
+        if labels is not None:
+            raise UnsupportedError(f"{what} is not conditional: call it without labels")
+        return None
+    if labels is not None:
+        check_shape(labels, (len(inputs), classes), "labels")
+        return labels.to(inputs)
+    if label is None:
+        raise UnsupportedError(
+            f"{what} is conditional: give labels [N, {classes}], or choose one class (params: generator.label, "
+            f"0 to {classes - 1})"
+        )
+    return torch.eye(classes, device=inputs.device, dtype=inputs.dtype)[label].expand(len(inputs), -1)
 
 
 class Taps:
@@ -251,20 +281,7 @@ class Generator(nn.Module, ABC):
             UnsupportedError: labels for an unconditional generator, or none for a conditional one without a ``label``.
         """
         check_shape(z, (None, self.z_dim), "z")
-        if not self.label_dim:
-            if labels is not None:
-                raise UnsupportedError(f"{self.architecture} is not conditional: call map without labels")
-        elif labels is not None:
-            check_shape(labels, (len(z), self.label_dim), "labels")
-            labels = labels.to(z)
-        elif self.label is None:
-            raise UnsupportedError(
-                f"{self.architecture} is conditional: give labels [N, {self.label_dim}], or choose one class "
-                f"(params: generator.label, 0 to {self.label_dim - 1})"
-            )
-        else:
-            labels = torch.eye(self.label_dim, device=z.device, dtype=z.dtype)[self.label].expand(len(z), -1)
-        return self._mapping(z, labels)
+        return self._mapping(z, labels_for(z, labels, self.label_dim, self.label, self.architecture))
 
     def map_rows(self, z: Tensor, first_row: int = 0) -> Tensor:
         """Map one z per row of ws from `first_row` on: [N, rows, z_dim] to [N, rows, w_dim], without truncation."""

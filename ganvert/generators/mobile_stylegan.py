@@ -15,16 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ganvert.base.errors import CheckpointError
 from ganvert.compute.kernels import use_cpu_kernels
 from ganvert.generators.base import FeaturePoint, Generator, PaddableConv, StyleSlot, SynthesisInput, Taps
-from ganvert.generators.stylegan2 import difference
+from ganvert.networks.fit import fitted
 from ganvert.networks.padding import insert_into
 
 __all__ = ["MobileStyleGAN", "inverse_haar"]
 
 SLOPE = 0.2
-_MOST_TENSORS = 1000  # of a checkpoint; at 1024 px there are 139
 
 
 class _Interleave(torch.autograd.Function):
@@ -261,23 +259,15 @@ class MobileStyleGAN(Generator):
             CheckpointError: the tensors are not those of a MobileStyleGAN.
         """
         del config  # the tensors show everything
-        if any(not size for value in state.values() for size in value.shape) or len(state) > _MOST_TENSORS:
-            raise CheckpointError(f"not a MobileStyleGAN: an empty tensor among {len(state)}, or too many of them")
-        try:
+
+        def make() -> MobileStyleGAN:
             count = len({name.split(".")[1] for name in state if name.startswith("layers.")})
             mapping_layers = len({name.split(".")[2] for name in state if name.startswith("mapping.")})
             channels = [len(state["conv1.bias"]), *(len(state[f"layers.{i}.conv2.bias"]) for i in range(count))]
             w_dim, z_dim = state["mapping.layers.0.weight"].shape
-            # On the meta device first, which takes no memory: a contradicting tensor could ask for any amount of it.
-            with torch.device("meta"):
-                network = cls(channels, z_dim, w_dim, mapping_layers)
-            wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-        except (KeyError, IndexError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-            raise CheckpointError(f"not a MobileStyleGAN state dict: {error!r}") from error
-        given = {name: tuple(value.shape) for name, value in state.items()}
-        if given != wanted:
-            raise CheckpointError(f"not a MobileStyleGAN: {difference(given, wanted)}")
-        return cls(channels, z_dim, w_dim, mapping_layers)
+            return cls(channels, z_dim, w_dim, mapping_layers)
+
+        return fitted(make, state, "MobileStyleGAN")
 
     @property
     def _blocks(self) -> Sequence[Layer]:

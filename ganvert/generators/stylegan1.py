@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ganvert.base.errors import CheckpointError
 from ganvert.generators.base import FeaturePoint, Generator, PaddableConv, StyleSlot, SynthesisInput, Taps
+from ganvert.networks.fit import fitted
 from ganvert.networks.mapping import Dense, MappingNetwork
 from ganvert.networks.padding import insert_into
 
@@ -145,7 +146,10 @@ class StyleGAN1(Generator):
         self.label_dim = self.mapping.label_dim
         self.w_dim = state["synthesis.layer0.style.weight"].shape[1]
         self.final_tanh = final_tanh
-        self.rows_differ = _last_width(state) != self.w_dim
+        mapped = len(state[f"mapping.fc{self.mapping.count - 1}.bias"])
+        self.rows_differ = mapped != self.w_dim
+        if self.rows_differ and mapped != self.num_ws * self.w_dim:
+            raise CheckpointError("StyleGAN1: the mapping network ends neither in one w nor in one w for every layer")
         channels = [len(state[f"synthesis.layer{i}.bias"]) for i in range(self.num_ws)]
         self.synthesis = nn.ModuleDict()
         for i, (before, after) in enumerate(zip([0, *channels], channels)):
@@ -171,20 +175,7 @@ class StyleGAN1(Generator):
             CheckpointError: names, shapes or configuration are not those of a StyleGAN1.
         """
         options = _options(config)
-        try:
-            # On the meta device first, which takes no memory: a contradicting tensor could ask for any amount of it.
-            with torch.device("meta"):
-                skeleton = cls(state, **options)
-        except (KeyError, IndexError, ValueError, TypeError, ZeroDivisionError, RuntimeError) as error:
-            raise CheckpointError(f"not a StyleGAN1 state dict: {error!r}") from error
-        wanted = {name: tuple(value.shape) for name, value in skeleton.state_dict().items()}
-        given = {name: tuple(value.shape) for name, value in state.items()}
-        for name in sorted(wanted.keys() | given.keys()):
-            if wanted.get(name) != given.get(name) or 0 in given[name]:
-                raise CheckpointError(f"StyleGAN1: {name}: wanted {wanted.get(name)}, got {given.get(name)}")
-        if skeleton.rows_differ and _last_width(state) != skeleton.num_ws * skeleton.w_dim:
-            raise CheckpointError("StyleGAN1: the mapping network ends neither in one w nor in one w for every layer")
-        return cls(state, **options)
+        return fitted(lambda: cls(state, **options), state, "StyleGAN1")
 
     @property
     def _layers(self) -> list[Layer]:
@@ -266,12 +257,6 @@ class StyleGAN1(Generator):
         if isinstance(synthesis_input.noise, str):
             return self._layers[index].noise_const if synthesis_input.noise == "const" else None
         return synthesis_input.noise[index]
-
-
-def _last_width(state: Mapping[str, Tensor]) -> int:
-    """Return the number of outputs of the mapping network."""
-    count = len({name.split(".")[1] for name in state if name.startswith("mapping.fc")})
-    return len(state[f"mapping.fc{count - 1}.bias"])
 
 
 def _options(config: Mapping[str, Any]) -> dict[str, Any]:

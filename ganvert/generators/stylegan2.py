@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ganvert.base.errors import CheckpointError
 from ganvert.generators.base import FeaturePoint, Generator, PaddableConv, StyleSlot, SynthesisInput, Taps
+from ganvert.networks.fit import fitted
 from ganvert.networks.mapping import SLOPE, Dense, MappingNetwork
 from ganvert.networks.modulation import (
     blur_kernel,
@@ -25,7 +26,7 @@ from ganvert.networks.modulation import (
     upsample,
 )
 
-__all__ = ["LARGEST", "StyleGAN2", "difference"]
+__all__ = ["LARGEST", "StyleGAN2"]
 
 LARGEST = 4096  # px; official networks end at 1024
 
@@ -218,16 +219,7 @@ class StyleGAN2(Generator):
             CheckpointError: the tensors do not make a StyleGAN2, or the configuration is of another network.
         """
         options = _options(config)
-        try:
-            # On the meta device first, which takes no memory: a contradicting tensor could ask for any amount of it.
-            with torch.device("meta"):
-                wanted = {name: tuple(value.shape) for name, value in cls(state, **options).state_dict().items()}
-        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
-            raise CheckpointError(f"not a StyleGAN2: {error!r}") from error
-        given = {name: tuple(value.shape) for name, value in state.items()}
-        if given != wanted:
-            raise CheckpointError(f"not a StyleGAN2: {difference(given, wanted)}")
-        return cls(state, **options)
+        return fitted(lambda: cls(state, **options), state, "StyleGAN2")
 
     @property
     def _blocks(self) -> list[Block]:
@@ -414,13 +406,3 @@ def _options(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_positive(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value) and value > 0
-
-
-def difference(given: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]) -> str:
-    """Describe the first tensor whose shape differs from the wanted one."""
-    name = next(name for name in sorted({*given, *wanted}) if given.get(name) != wanted.get(name))
-    if name not in given:
-        return f"{name} is missing"
-    if name not in wanted:
-        return f"{name} is not part of it"
-    return f"{name} has shape {list(given[name])}, wanted {list(wanted[name])}"

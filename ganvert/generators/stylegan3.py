@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ganvert.base.errors import CheckpointError
 from ganvert.generators.base import FeaturePoint, Generator, PaddableConv, StyleSlot, SynthesisInput, Taps, check_shape
+from ganvert.networks.fit import fitted
 from ganvert.networks.mapping import Dense, MappingNetwork
 
 __all__ = ["StyleGAN3", "downsample", "upsample"]
@@ -271,21 +272,7 @@ class StyleGAN3(Generator):
         Raises:
             CheckpointError: tensors and configuration do not fit each other, or are out of bounds.
         """
-        empty = [name for name, value in state.items() if not value.numel()]
-        if empty:
-            raise CheckpointError(f"StyleGAN3: {empty[0]} is empty")
-        try:
-            # On the meta device first, which takes no memory: a contradicting tensor could ask for any amount of it.
-            with torch.device("meta"):
-                skeleton = cls(state, config)
-        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
-            raise CheckpointError(f"not a StyleGAN3 state dict: {error!r}") from error
-        wanted = {name: tuple(value.shape) for name, value in skeleton.state_dict().items()}
-        given = {name: tuple(value.shape) for name, value in state.items()}
-        for name in sorted({*wanted, *given}):
-            if wanted.get(name) != given.get(name):
-                raise CheckpointError(f"StyleGAN3: {name}: wanted {wanted.get(name)}, got {given.get(name)}")
-        return cls(state, config)
+        return fitted(lambda: cls(state, config), state, "StyleGAN3")
 
     @property
     def _layers(self) -> Sequence[Layer]:

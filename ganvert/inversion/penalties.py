@@ -42,28 +42,34 @@ class Penalised:
         """The coded rows of ws, [N, rows, w_dim]; UnsupportedError in S."""
         if self.synthesis_input.ws is None or self.synthesis_input.styles:
             raise UnsupportedError(f"this penalty is for ws, which space {self.space.name!r} has none of")
-        # Rows that a feature map hides do not count. (BDInvert's code penalises all 18.)
         return self.synthesis_input.ws[:, self.space.first_coded :]
+
+    def mean_square(self, rows: Tensor) -> Tensor:
+        """Return mean squares [N] over all rows of ws, of `rows` [N, coded rows, w_dim] and zeros elsewhere."""
+        # BDInvert's release averages over all 18 rows, although a feature map hides the first four: the published
+        # weights belong to this mean. Its hidden rows add a term of their own, which reaches neither image nor gradient
+        # of the others, and is left out.
+        return rows.square().mean(dim=2).sum(dim=1) / self.space.generator.num_ws
 
 
 def _w_norm(code: Penalised) -> Tensor:
     """Return the distance from the mean code."""
     # Mean squares, as all penalties here. pSp and PadInv take the norm of the whole code, so that their weights do not
     # carry over.
-    return (code.ws - code.space.generator.w_avg).square().mean(dim=(1, 2))
+    return code.mean_square(code.ws - code.space.generator.w_avg)
 
 
 def _delta(code: Penalised) -> Tensor:
     """Return the spread of the rows around their mean, 0 in W (the aim of e4e's delta loss, Tov et al. 2021)."""
     # e4e's encoder has a base row, and its loss sums the lengths of the offsets from it; a code that is optimised has
     # no base, and its mean row stands in.
-    return (code.ws - code.ws.mean(dim=1, keepdim=True)).square().mean(dim=(1, 2))
+    return code.mean_square(code.ws - code.ws.mean(dim=1, keepdim=True))
 
 
 def _pn(code: Penalised) -> Tensor:
     """Return the mean square of the whitened rows (II2S, Zhu et al. 2020, arXiv 2012.09036; BDInvert)."""
     # P_N is about standard normal, so that this is its negative log density but for constants.
-    return prior(code.space.generator).whiten(code.ws).square().mean(dim=(1, 2))
+    return code.mean_square(prior(code.space.generator).whiten(code.ws))
 
 
 def _encoded(code: Penalised) -> Tensor:
@@ -76,14 +82,14 @@ def _encoded(code: Penalised) -> Tensor:
 
 def _encoder(code: Penalised) -> Tensor:
     """Return the distance of the code from what the encoder predicts for its image (IDInvert, Zhu et al. 2020)."""
-    return (code.ws - _encoded(code)).square().mean(dim=(1, 2))
+    return code.mean_square(code.ws - _encoded(code))
 
 
 def _encoder_start(code: Penalised) -> Tensor:
     """Return the distance of the first code from what the encoder predicts for the present image (Chai et al. 2021)."""
     # Here the code itself is not held back: only its image is asked to encode to where the search began.
     started = dataclasses.replace(code, synthesis_input=code.space.decode(code.start))
-    return (started.ws - _encoded(code)).square().mean(dim=(1, 2))
+    return code.mean_square(started.ws - _encoded(code))
 
 
 def _base(code: Penalised) -> Tensor:

@@ -11,7 +11,6 @@ from typing import Any, TypeGuard, TypeVar
 from ganvert.scoring.metrics import METRICS
 
 __all__ = [
-    "SAME_PERSON",
     "MetricLabel",
     "attributes_among",
     "decimals_for",
@@ -24,9 +23,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-#: dlib's rule for its face descriptors (face_recognition_model_v1 documentation): below it, one person.
-SAME_PERSON = 0.6
 
 #: Family of a metric's name: label, convention. Net and resolution follow in the name; METRICS knows what is better.
 _FAMILIES = {

@@ -50,6 +50,7 @@ _STYLE: dict[str, Any] = {
     "svg.hashsalt": "ganvert",  # ids are random otherwise
 }
 _PANELS_PER_ROW = 4
+_SHORT = 10  # steps that a running mean spans at least: single batches differ too much
 _LINES = 200  # most light lines, those of the first images; means are of all
 
 
@@ -122,24 +123,44 @@ def edit_curve_figure(
     return figure
 
 
-def losses_figure(records: Sequence[Mapping[str, float]]) -> Figure:
-    """Draw training losses against the step: a panel per loss, every step light, a running mean in front.
+def losses_figure(records: Sequence[Mapping[str, float]], *, batches: bool = True) -> Figure:
+    """Draw training losses against the step: a panel per loss, from zero where none is negative.
 
     Args:
         records: one mapping a step, with ``step`` and the losses; not every step needs all of them.
+        batches: whether each is of one batch: then single steps are light, with a running mean in front.
     """
+    from matplotlib.ticker import MaxNLocator
+
     names = list(dict.fromkeys(name for record in records for name in record if name != "step"))
     figure, panels = _panels(len(names))
     with _style():
         for axes, name in zip(panels, names, strict=False):
             steps, values = np.array([(record["step"], record[name]) for record in records if name in record]).T
-            width = max(len(values) // 50, 1)
-            axes.plot(steps, values, color=_LINE, alpha=0.35, linewidth=0.9)
-            # A mean of the last `width` steps, hence drawn from step `width` on.
-            smooth = np.convolve(values, np.ones(width) / width, mode="valid")
-            axes.plot(steps[width - 1 :], smooth, color=_LINE, linewidth=2)
+            if batches:
+                _draw_batches(axes, steps, values)
+            else:
+                axes.plot(steps, values, color=_LINE, linewidth=2, marker="o", markersize=4)
+            if np.min(values) >= 0:  # so that a change looks as large as it is
+                axes.set_ylim(0, 1.1 * max(np.max(values), 1e-9))
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            axes.ticklabel_format(useOffset=False)
             axes.set(title=name, xlabel="step", ylabel="loss")
     return figure
+
+
+def _draw_batches(axes: Axes, steps: np.ndarray, values: np.ndarray) -> None:
+    """Draw losses of single batches and their running mean; where there are few, dots, as a line would look a trend."""
+    few = len(values) < 4 * _SHORT
+    line: dict[str, Any] = {"linestyle": "", "marker": "."} if few else {"linewidth": 0.9}
+    axes.plot(steps, values, color=_LINE, alpha=0.35, **line)
+    width = max(len(values) // 50, min(len(values), _SHORT))
+    # A mean of the last `width` steps, hence drawn from step `width` on.
+    smooth = np.convolve(values, np.ones(width) / width, mode="valid")
+    if len(smooth) > 1:
+        axes.plot(steps[width - 1 :], smooth, color=_LINE, linewidth=2)
+    else:
+        axes.axhline(smooth[0], color=_LINE, linewidth=2)
 
 
 def to_svg(figure: Figure, name: str, description: str) -> str:

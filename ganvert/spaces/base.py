@@ -19,7 +19,8 @@ __all__ = ["DetailInit", "Motion", "Move", "Space", "Variables", "to_device"]
 DetailInit = Literal["ws", "mean", "random"]
 #: Variable name to [N, *shape].
 Variables = dict[str, Tensor]
-#: A vector [dim] of the direction space (amount included) and the rows [first, last) of ws that it moves.
+#: A vector [dim] of the direction space (amount included) and the rows [first, last) of ws that it moves; or a vector
+#: for each of these rows, [last - first, dim].
 Move = tuple[Tensor, tuple[int, int]]
 
 

@@ -113,7 +113,9 @@ def prior(generator: Generator) -> Prior:
             with atomic_path(path) as temporary:
                 save_file({field: value.contiguous() for field, value in vars(computed).items()}, temporary)
         tensors, _ = read_weights(path)
-        if set(tensors) != {"mean", "values", "vectors"} or len(tensors["mean"]) != generator.w_dim:
+        size = generator.w_dim
+        shapes = {name: list(value.shape) for name, value in tensors.items() if value.isfinite().all()}
+        if shapes != {"mean": [size], "values": [size], "vectors": [size, size]} or tensors["values"].min() < FLOOR:
             raise CheckpointError(f"{path}: not the statistics of this generator; delete it to compute them again")
         _KNOWN[generator] = Prior(**tensors)
     return _KNOWN[generator]

@@ -63,7 +63,9 @@ class ZPlus(Space):
         # Summed first and moved once: on a sphere two moves in a row depend on their order.
         field = torch.zeros_like(z[0])
         for vector, (first, last) in moves:
-            field[[i for i, row in enumerate(self.reads) if first <= row < last]] += vector.to(field)
+            moved = [(i, row - first) for i, row in enumerate(self.reads) if first <= row < last]
+            vector = vector.to(field)
+            field[[i for i, _ in moved]] += vector if vector.ndim == 1 else vector[[row for _, row in moved]]
         return self.decode_rows(motion(z, field))
 
     def decode_rows(self, z: Tensor) -> SynthesisInput:

@@ -112,9 +112,9 @@ DIRECTIONS = Table(
     ("name", "space", "method"),
     (
         _field("name", _S),
-        _field("space", _S),  # z | w
+        _field("space", _S),  # z | w for one vector on all rows, zplus | wplus for a vector on each
         _field("method", _S),
-        pa.field("vector", _VECTOR, nullable=False),  # unit length
+        pa.field("vector", _VECTOR, nullable=False),  # unit length as a whole; row after row
         _field("unit", _F),  # length of one step (amount 1) along the vector, in the space's own units
         _field("first_row", _I),  # rows of ws it moves, half open
         _field("last_row", _I),

@@ -137,6 +137,48 @@ def test_the_flow_runs_what_dvc_would_run(project: Path, server: None) -> None:
     assert stages == {"first": "Completed"}, flow
 
 
+def test_a_stage_that_always_runs_is_cached_where_it_found_no_change(tmp_path: Path, server: None) -> None:
+    dvc(tmp_path, "init", "--no-scm", "--quiet")
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n"
+        "  watch: {cmd: cat a.txt > seen.txt, always_changed: true, outs: [{seen.txt: {cache: false}}]}\n"
+        "  copy: {cmd: cp seen.txt copy.txt, deps: [seen.txt], outs: [copy.txt]}\n"
+    )
+    (tmp_path / "a.txt").write_text("1")
+    assert run(tmp_path)[0] == {"watch": "Completed", "copy": "Completed"}
+    assert run(tmp_path)[0] == {"watch": "Cached", "copy": "Cached"}
+    (tmp_path / "a.txt").write_text("2")
+    assert run(tmp_path)[0] == {"watch": "Completed", "copy": "Completed"}
+    assert (tmp_path / "copy.txt").read_text() == "2"
+
+
+def test_where_dvc_is_killed_its_stage_ends_and_the_run_has_crashed(tmp_path: Path, server: None) -> None:
+    dvc(tmp_path, "init", "--no-scm", "--quiet")
+    (tmp_path / "dvc.yaml").write_text("stages: {long: {cmd: exec sleep 300, outs: [never]}}\n")
+    ended: list[psutil.Process] = []
+
+    def at_work() -> list[psutil.Process]:
+        found = []
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                found += [process] if process.cmdline() == ["sleep", "300"] else []
+        return found
+
+    def kill() -> None:
+        ended.extend(within(120, at_work))
+        parent = ended[0].parent()
+        assert parent is not None
+        parent.kill()  # the shell has become the stage, so this is DVC
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    stages, flow = run(tmp_path)
+    killer.join()
+    assert stages == {"long": "Crashed"}
+    assert flow == "Crashed: long crashed, see the log"
+    assert within(10, lambda: not ended[0].is_running())
+
+
 # --- extraction ------------------------------------------------------------------------------------------------------
 
 PHOTOS = 7  # distinct ones of `photographs`
@@ -246,7 +288,7 @@ def test_a_failed_shard_stops_no_other_and_is_done_when_the_flow_is_run_again(
     shards, flow = extract(photographs, "again")
     assert shards == {f"shard {second.key:.8}": ("Completed", 1)}, flow
     assert tables_in(photographs / "out-again") == undisturbed
-    assert "| done by earlier runs | 5 |" in artifact("extraction")
+    assert "| computed | 2 |" in artifact("extraction") and "| done by other runs | 5 |" in artifact("extraction")
 
     shards, flow = extract(photographs, "again")
     assert shards == {} and flow.startswith("Completed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.server
 import json
 import os
 import re
@@ -11,11 +12,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -151,6 +154,107 @@ def test_events_and_logs_are_streamed_to_nobody_without_the_secret(ui: Ui) -> No
         assert asyncio.run(listen(path, ui.secret, origin="http://evil.example")) == "InvalidStatus"
 
 
+# What a page can try without any help of the user. Each of these is the promise of whether it reached its aim.
+TRIES = """
+const secret = {"Authorization": "Basic " + btoa(SECRET)};
+const good = promise => promise.then(answer => answer.ok, () => false);
+const loaded = (tag, source) => new Promise(resolve => {
+  const element = Object.assign(document.createElement(tag), {src: source});
+  element.onload = () => resolve(true);
+  element.onerror = () => resolve(false);
+  document.body.append(element);
+});
+const opened = path => new Promise(resolve => {
+  const socket = new WebSocket(API.replace("http", "ws") + path, "prefect");
+  socket.onopen = () => resolve(true);
+  socket.onerror = () => resolve(false);
+});
+const tries = {
+  read: good(fetch(API + "/admin/version")),
+  read_with_the_secret: good(fetch(API + "/admin/version", {headers: secret})),
+  picture: loaded("img", UI + "/ico/favicon.ico"),
+  script: loaded("script", UI + "/open"),
+  events: opened("/events/out"),
+  events_in: opened("/events/in"),
+  logs: opened("/logs/out"),
+};
+"""
+# A body of text/plain needs no preflight: whether the server takes it is seen in what it has done afterwards.
+BLIND = """
+const body = JSON.stringify({name: "forged"});
+const form = Object.assign(document.createElement("form"),
+  {method: "post", enctype: "text/plain", action: API + "/flows/", target: "frame"});
+const names = {name: '{"name": "forged", "labels": {"a": "', value: '"}}'};
+form.append(Object.assign(document.createElement("input"), names));
+const frame = Object.assign(document.createElement("iframe"), {name: "frame"});
+document.body.append(frame, form);
+const answered = new Promise(resolve => frame.onload = resolve);
+form.submit();
+Promise.allSettled([answered, ...["omit", "include"].map(credentials =>
+  fetch(API + "/flows/", {method: "POST", mode: "no-cors", credentials, body}))]).then(() => true);
+"""
+
+
+@pytest.fixture(scope="module")
+def foreign() -> Iterator[int]:
+    """The port of a server with an empty page."""
+
+    class Empty(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<!doctype html><title>foreign</title><body>foreign</body>")
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Empty) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def test_the_page_opens_the_ui_and_nothing_from_elsewhere(ui: Ui, chromium: Any) -> None:
+    chromium.open((ui.home / "ganvert" / f"ui-{ui.address.rpartition(':')[2]}.html").as_uri())
+    assert chromium.shows("Event Feed"), chromium.run("document.body.innerText")
+    assert ui.secret not in chromium.run("location.href")
+    chromium.open(f"{ui.address}/deployments")
+    assert chromium.shows("ganvert-extraction")
+    assert {urlsplit(url).netloc for url in chromium.requests() if url.startswith(("http", "ws"))} == {ui.address[7:]}
+
+
+def test_a_foreign_page_gets_nowhere_in_a_browser_that_holds_the_secret(ui: Ui, chromium: Any, foreign: int) -> None:
+    constants = f"const UI = {ui.address!r}, API = UI + '/api', SECRET = {ui.secret!r};"
+    tries = f"(async () => {{{constants}{TRIES}"
+    all_of_them = (
+        tries
+        + "return Object.fromEntries(await Promise.all(Object.entries(tries).map(async ([k, v]) => [k, await v])))})()"
+    )
+    # The control: on a page of the own origin all of them work but two, which want the secret and a script's type.
+    chromium.open(f"{ui.address}/api/health")
+    assert chromium.run("location.origin") == ui.address
+    own = chromium.run(all_of_them)
+    assert {name for name, reached in own.items() if not reached} == {"read", "script"}, own
+    for host in (f"127.0.0.1:{foreign}", f"evil.example:{foreign}"):
+        chromium.open(f"http://{host}/")
+        assert chromium.shows("foreign")
+        assert set(chromium.run(all_of_them).values()) == {False}
+        chromium.run(f"(() => {{{constants}{BLIND}}})()")
+        # A frame with the UI in it would let a page guide the user's clicks.
+        chromium.run(
+            "new Promise(done => document.body.append(Object.assign(document.createElement('iframe'), "
+            f"{{src: {ui.address!r} + '/?framed', onload: done}}))).then(() => true)"
+        )
+        failed = [event["params"] for event in chromium.events if event["method"] == "Network.loadingFailed"]
+        assert any("BLOCKED_BY" in params["errorText"] or "blockedReason" in params for params in failed), failed
+    # A name of the attacker's that leads here makes his page one of the same origin.
+    chromium.open(ui.address.replace("127.0.0.1", "evil.example"))
+    assert chromium.shows("this server is")
+    assert chromium.run("fetch('/api/admin/version').then(answer => answer.status)") == 403
+    assert ui.ask("POST", "/flows/filter", {"flows": {"name": {"any_": ["forged"]}}}).json() == []
+
+
 def test_nobody_else_can_read_what_prefect_stores(ui: Ui) -> None:
     assert ui.home.stat().st_mode & 0o777 == 0o700
     files = [path for path in ui.home.rglob("*") if path.is_file()]
@@ -185,6 +289,17 @@ def test_a_forged_deployment_runs_the_own_flow(ui: Ui, photographs: Path, tmp_pa
 def test_an_extraction_takes_the_photographs_of_the_pipeline_by_default(ui: Ui, photographs: Path) -> None:
     state = ui.run("extract/ganvert-extraction", method="few")
     assert state == f"Completed: 7 pictures: {photographs / 'data' / 'extracted'}"
+
+
+def test_the_sample_of_an_extraction_is_a_picture_and_no_text(ui: Ui, chromium: Any) -> None:
+    found, *_ = ui.ask("POST", "/artifacts/filter", {"artifacts": {"key": {"any_": ["extraction-sample"]}}}).json()
+    chromium.open((ui.home / "ganvert" / f"ui-{ui.address.rpartition(':')[2]}.html").as_uri())
+    assert chromium.shows("Event Feed")
+    chromium.open(f"{ui.address}/artifacts/artifact/{found['id']}")
+    assert chromium.shows("crops, and beside each what its code draws")
+    picture = "[...document.images].some(image => image.src.startsWith('data:image/jpeg') && image.naturalWidth > 0)"
+    assert within(30, lambda: chromium.run(picture))
+    assert "base64" not in chromium.run("document.body.innerText")
 
 
 def test_a_taken_port_is_refused_at_once(ui: Ui, tmp_path: Path) -> None:

@@ -112,8 +112,11 @@ def test_commands_and_options_exist(page: Path) -> None:
     for line in command_lines(page):
         name, *arguments = shlex.split(line, comments=True)
         assert name in program.commands, f"{page.name}: ganvert {line}: there is no such command"
-        options = {option for parameter in program.commands[name].params for option in parameter.opts}
-        options |= {option for parameter in program.commands[name].params for option in parameter.secondary_opts}
+        found = program.commands[name]
+        if commands := getattr(found, "commands", None):
+            assert arguments[0] in commands, f"{page.name}: ganvert {line}: there is no such command"
+            found = commands[arguments[0]]
+        options = {option for parameter in found.params for option in (*parameter.opts, *parameter.secondary_opts)}
         unknown = {word.split("=")[0] for word in arguments if word.startswith("--")} - options - {"--help"}
         assert not unknown, f"{page.name}: ganvert {line}: there is no option {', '.join(sorted(unknown))}"
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageFont
 
 from ganvert.base.errors import ShapeError, UnsupportedError
-from ganvert.images import area_resize, as_drawn, as_rgb, from_pil
+from ganvert.base.texts import shortened
+from ganvert.images import area_resize, as_drawn, as_rgb, contact_sheet, from_pil
 
 
 def noise(width: int, height: int) -> Image.Image:
@@ -83,3 +84,17 @@ def test_area_average_at_whole_factors_is_a_pool() -> None:
 def test_gradient_of_the_area_average() -> None:
     images = torch.randn(1, 1, 5, 7, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: area_resize(x, 3), images)
+
+
+def test_captions_are_as_wide_as_their_pictures_and_keep_both_ends() -> None:
+    font = ImageFont.load_default(size=14)
+    short = shortened("bioguide-B001223-after.jpg", 128, font.getlength)
+    assert font.getlength(short) <= 128 and short.startswith("bio") and short.endswith("ter.jpg")
+    assert shortened("me.jpg", 128, font.getlength) == "me.jpg"
+    picture = Image.new("RGB", (64, 64), "white")
+    sheet = contact_sheet([picture] * 2, 2, 64, ["W" * 99, "two\nlines"])
+    assert sheet.size == (140, 4 + 64 + 4 + 4 + 2 * 18)
+    pixels = np.asarray(sheet.convert("L"))[70:]
+    assert pixels[:18, 4:68].min() < 128  # the first caption
+    assert pixels[:, 68:72].min() > 200  # and nothing between the pictures
+    assert pixels[18:, :68].min() > 200 and pixels[18:, 72:].min() < 128  # a second line below the second picture

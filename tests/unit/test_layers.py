@@ -43,7 +43,7 @@ ORDER = [
     {"inversion"},
     {"codes"},
     {"directions", "scoring"},
-    {"editing"},
+    {"editing", "exchange"},
     {"training"},
     {"extraction"},
     {"report"},

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ganvert.base.errors import InputError
-from ganvert.extraction.sources.base import Entry, Source, content_id, fetch, stamp_of
+from ganvert.extraction.sources.base import Entry, Source, content_id, fetch, identify, reason_of, stamp_of
 from ganvert.extraction.sources.folder import Folder, SingleFile
 from ganvert.extraction.sources.list import PathList
 from ganvert.extraction.sources.parquet import AlignedTable, Parquet
@@ -16,7 +16,7 @@ from ganvert.extraction.sources.tar import Tar
 from ganvert.extraction.sources.zip import Zip
 from ganvert.faces.listing import SUFFIXES
 
-__all__ = ["SOURCES", "Entry", "Source", "content_id", "fetch", "kind_of", "stamp_of"]
+__all__ = ["SOURCES", "Entry", "Source", "content_id", "fetch", "identify", "kind_of", "reason_of", "stamp_of"]
 
 #: Kinds of inputs by name; the first one that takes a path reads it.
 SOURCES: dict[str, type[Source]] = {

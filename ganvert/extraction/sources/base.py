@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import stat
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import ClassVar, NamedTuple
+from typing import IO, ClassVar, NamedTuple
 
 from ganvert.base.errors import PhotoError
-from ganvert.faces.listing import is_photo_name, kind_of_name, read_regular
+from ganvert.faces.listing import is_photo_name, kind_of_name, open_regular
 
-__all__ = ["Entry", "FileSource", "Source", "content_id", "fetch", "picture_name", "stamp_of"]
+__all__ = [
+    "MAX_NAME",
+    "Entry",
+    "FileSource",
+    "Source",
+    "content_id",
+    "fetch",
+    "identify",
+    "picture_name",
+    "pieces_of",
+    "reason_of",
+    "stamp_of",
+]
 
 SETTLED_NS = 2_000_000_000  # the coarsest clock of a file system ticks every 2 s (FAT)
+MAX_NAME = 4096  # characters; no file system has longer paths, and thousands of names are in memory at a time
+_PIECE = 1 << 20  # bytes that are read at once
 
 
 class Entry(NamedTuple):
@@ -72,8 +87,8 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def read(self, locator: str) -> bytes:
-        """Return a picture's bytes. Call it through :func:`fetch`.
+    def pieces(self, locator: str) -> Iterator[bytes]:
+        """Yield a picture's bytes piece by piece. Call it through :func:`fetch` or :func:`identify`.
 
         Raises:
             PhotoError: why it cannot be read; or one of `errors`.
@@ -96,8 +111,9 @@ class FileSource(Source):
 
     whole = False
 
-    def read(self, locator: str) -> bytes:
-        return read_regular(self.file(locator))
+    def pieces(self, locator: str) -> Iterator[bytes]:
+        with open_regular(self.file(locator)) as (file, size):
+            yield from pieces_of(file, size)
 
 
 def fetch(source: Source, locator: str) -> bytes:
@@ -106,16 +122,47 @@ def fetch(source: Source, locator: str) -> bytes:
     Raises:
         PhotoError: the reason, without the picture's name or any path, so that it is the same on all machines.
     """
-    try:
-        return source.read(locator)
-    except source.errors as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise PhotoError(f"cannot be read: {reason}") from error
+    data = io.BytesIO()  # its value is not copied, as a joined list of pieces would be
+    for piece in _pieces(source, locator):
+        data.write(piece)
+    return data.getvalue()
+
+
+def identify(source: Source, locator: str, image_id: str | None = None) -> str:
+    """Return the :func:`content_id` of a picture, without holding all of it; for errors see :func:`fetch`."""
+    return _digest(_pieces(source, locator), image_id)
 
 
 def content_id(data: bytes, image_id: str | None = None) -> str:
     """Return the sha256 of a picture's bytes, in hex; for a crop that brings an id, of the id and the bytes."""
-    return hashlib.sha256(data if image_id is None else image_id.encode() + b"\0" + data).hexdigest()
+    return _digest([data], image_id)
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error says, without the path that those of the system repeat."""
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+
+
+def pieces_of(file: IO[bytes], size: int) -> Iterator[bytes]:
+    """Yield the next `size` bytes of a file in pieces; fewer where it ends."""
+    while size > 0 and (piece := file.read(min(size, _PIECE))):
+        size -= len(piece)
+        yield piece
+
+
+def _pieces(source: Source, locator: str) -> Iterator[bytes]:
+    """Yield a picture's bytes; whatever goes wrong is a PhotoError."""
+    try:
+        yield from source.pieces(locator)
+    except source.errors as error:
+        raise PhotoError(f"cannot be read: {reason_of(error)}") from error
+
+
+def _digest(pieces: Iterable[bytes], image_id: str | None) -> str:
+    digest = hashlib.sha256(b"" if image_id is None else image_id.encode() + b"\0")
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def stamp_of(path: str, now_ns: int) -> tuple[str, bool]:
@@ -141,6 +188,9 @@ def stamp_of(path: str, now_ns: int) -> tuple[str, bool]:
 
 def picture_name(name: str, skipped: Counter[str]) -> str | None:
     """Return the plain form of a name in an archive, or None if it is hidden or does not name a picture (counted)."""
+    if len(name) > MAX_NAME:
+        skipped[f"name of more than {MAX_NAME} characters"] += 1
+        return None
     path = PurePosixPath(name.replace("\\", "/"))
     if any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in path.parts):
         return None

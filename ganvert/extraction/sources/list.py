@@ -11,10 +11,12 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar, TextIO
 
 from ganvert.base.errors import InputError
-from ganvert.extraction.sources.base import Entry, FileSource
+from ganvert.extraction.sources.base import MAX_NAME, Entry, FileSource
 from ganvert.faces.listing import is_photo_name
 
 __all__ = ["PathList"]
+
+_LINE = 1 << 20  # characters; a file without line ends may have gigabytes
 
 
 class PathList(FileSource):
@@ -25,10 +27,10 @@ class PathList(FileSource):
     """
 
     _NOTED: ClassVar[str] = ".txt"
-    _READ: ClassVar[dict[str, Callable[[TextIO], Iterator[str]]]] = {
+    _READ: ClassVar[dict[str, Callable[[Iterator[str]], Iterator[str]]]] = {
         _NOTED: lambda lines: (line.rstrip("\r\n") for line in lines),
         ".csv": lambda lines: (row["path"] for row in csv.DictReader(lines)),
-        ".jsonl": lambda lines: (json.loads(line)["path"] for line in lines if line.strip()),
+        ".jsonl": lambda lines: (json.loads(line, parse_int=float)["path"] for line in lines if line.strip()),
     }
 
     @classmethod
@@ -40,8 +42,10 @@ class PathList(FileSource):
         try:
             # surrogateescape: file names need not be UTF-8.
             with Path(self.path).open(encoding=self._encoding(), errors="surrogateescape", newline="") as lines:
-                for name in self._READ[suffix](lines):
+                for name in self._READ[suffix](_lines(lines)):
                     number += 1
+                    if name and len(name) > MAX_NAME:
+                        raise ValueError(f"a name of more than {MAX_NAME} characters")
                     if suffix == self._NOTED and name and self._is_note(name):
                         self.skipped["note" if name.strip() else "blank line"] += 1
                     elif name:
@@ -74,3 +78,10 @@ class PathList(FileSource):
 
     def mount(self) -> str:
         return str(Path(self.path).parent)
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    while line := file.readline(_LINE):
+        if len(line) == _LINE:
+            raise ValueError(f"a line of {_LINE} characters or more")
+        yield line

@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 
 from ganvert import tables
 from ganvert.base.errors import InputError, PhotoError
-from ganvert.extraction.sources.base import Entry, Source
+from ganvert.extraction.sources.base import MAX_NAME, Entry, Source, reason_of
 from ganvert.faces.listing import check_size
 
 __all__ = ["AlignedTable", "Parquet"]
 
 _IMAGES = ("crop", "image", "bytes", "jpg", "png")  # columns of image bytes, the first one counts
 _NAMES = ("path", "name", "file_name", "filename", "image_id", "id", "key")  # columns of names, likewise
-_ROWS = 8  # pictures in memory
+_ROWS = 1  # in memory: by a dictionary a file of kilobytes holds columns of gigabytes
 
 
 class Parquet(Source):
@@ -46,14 +46,18 @@ class Parquet(Source):
             file = self._open()
             column = self._name_column(file.schema_arrow)
             number = 0
+            if column is not None:
+                self._check_names(file, column)
             for group in range(file.num_row_groups):
                 for row, name in enumerate(_names(file, group, column)):
                     yield self._entry(f"{group}:{row}", name or str(number))
                     number += 1
         except self.errors as error:
-            raise InputError(f"{self.path}: not a Parquet file that can be read ({error}); get it once more") from error
+            raise InputError(
+                f"{self.path}: not a Parquet file that can be read ({reason_of(error)}); get it once more"
+            ) from error
 
-    def read(self, locator: str) -> bytes:
+    def pieces(self, locator: str) -> Iterator[bytes]:
         group, row = map(int, locator.split(":"))
         file = self._open()
         try:
@@ -74,7 +78,7 @@ class Parquet(Source):
         if data is None:
             raise PhotoError("the table holds no bytes for it")
         check_size(len(data))
-        return bytes(data)
+        yield bytes(data)
 
     def close(self) -> None:
         if self._file is not None:
@@ -87,6 +91,21 @@ class Parquet(Source):
             # Without a buffer size whole columns of a row group are read at once.
             self._file = pq.ParquetFile(self.path, buffer_size=1 << 20)
         return self._file
+
+    def _check_names(self, file: pq.ParquetFile, column: str) -> None:
+        """Raise InputError if a column cannot be one of names: pages are read whole, and may hold gigabytes."""
+        for group in range(file.num_row_groups):
+            facts = file.metadata.row_group(group)
+            size = sum(
+                part.total_uncompressed_size
+                for part in map(facts.column, range(facts.num_columns))
+                if part.path_in_schema == column
+            )
+            if size > MAX_NAME * (facts.num_rows + 1):
+                raise InputError(
+                    f"{self.path}: wanted names in the column {column}, got {size} bytes in {facts.num_rows} rows; "
+                    "rename or shorten it"
+                )
 
     def _entry(self, locator: str, name: str) -> Entry:
         return Entry(locator, name)
@@ -132,13 +151,14 @@ class AlignedTable(Parquet):
 
 
 def _names(file: pq.ParquetFile, group: int, column: str | None) -> Iterator[str | None]:
-    """Yield the name of every row of a row group; None where it has none."""
+    """Yield the name of every row of a row group; None where it has none, or none that is of a name's length."""
     if column is None:
         yield from (None for _ in range(file.metadata.row_group(group).num_rows))
         return
-    for batch in file.iter_batches(256, row_groups=[group], columns=[column]):
+    for batch in file.iter_batches(_ROWS, row_groups=[group], columns=[column]):
         for value in batch.column(0).to_pylist():
-            yield value["path"] if isinstance(value, dict) else value
+            name = value["path"] if isinstance(value, dict) else value
+            yield name if name is None or len(name) <= MAX_NAME else None
 
 
 def _part(kind: pa.DataType, name: str) -> pa.DataType | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ganvert.base.errors import InputError, PhotoError
-from ganvert.extraction.sources.base import Entry, Source, picture_name
+from ganvert.extraction.sources.base import Entry, Source, picture_name, pieces_of, reason_of
 from ganvert.faces.listing import check_size
 
 __all__ = ["Zip"]
@@ -38,7 +38,7 @@ class Zip(Source):
             infos = self._open().infolist()
         except (*self.errors, NotImplementedError) as error:
             raise InputError(
-                f"{self.path}: not a zip archive that can be read, or cut short ({error}); get it once more"
+                f"{self.path}: not a zip archive that can be read, or cut short ({reason_of(error)}); get it once more"
             ) from error
         for place, info in enumerate(infos):
             name = None if info.is_dir() else picture_name(_name_of(info), self.skipped)
@@ -47,7 +47,7 @@ class Zip(Source):
             elif name is not None:
                 yield Entry(str(place), name)
 
-    def read(self, locator: str) -> bytes:
+    def pieces(self, locator: str) -> Iterator[bytes]:
         archive = self._open()
         try:
             info = archive.infolist()[int(locator)]
@@ -61,7 +61,7 @@ class Zip(Source):
         check_size(info.file_size)
         try:
             with archive.open(info) as file:
-                return file.read(info.file_size)  # read() without a size would unpack a bomb whole
+                yield from pieces_of(file, info.file_size)  # without a size a bomb would unfold whole
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
             raise PhotoError(f"damaged in the archive ({error})") from error
 

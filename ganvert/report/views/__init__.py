@@ -1,7 +1,7 @@
 """The sections of the page, in order. A new one is a view, its template beside it, and a line here.
 
 The view of section ``NAME`` is a function in ``views/NAME.py`` from :class:`ganvert.report.run.Run` to a frozen
-dataclass; ``views/NAME.html.j2`` shows that as ``view``. The package may import `scoring` and what lies below.
+dataclass; ``views/NAME.html.j2`` shows that as ``view``. The package may import `editing` and what lies below.
 """
 
 from __future__ import annotations

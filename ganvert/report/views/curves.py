@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ganvert.editing.fit import SAME_PERSON
 from ganvert.report import plots
-from ganvert.report.labels import SAME_PERSON, attributes_among, is_number, target_attribute, unique
+from ganvert.report.labels import attributes_among, is_number, target_attribute, unique
 from ganvert.report.run import Run
 
 __all__ = ["CurvesView", "PanelGroup", "curves"]
@@ -113,11 +114,8 @@ class _EditCurves:
 
 
 def _change(line: Mapping[float, float]) -> dict[float, float]:
-    """Return the values relative to the one at the amount nearest zero."""
-    if not line:
-        return {}
-    start = line[min(line, key=lambda amount: (abs(amount), amount))]
-    return {amount: value - start for amount, value in line.items()}
+    """Return the values relative to that of the unedited reconstruction (amount 0); nothing where it has none."""
+    return {amount: value - line[0.0] for amount, value in line.items()} if 0.0 in line else {}
 
 
 def _traces(run: Run) -> tuple[str, ...]:

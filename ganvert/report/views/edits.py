@@ -1,11 +1,13 @@
-"""The edits of a face as strips: one per edit, its pictures in order of amount."""
+"""The edits of a face as strips: one per edit, its pictures in order of amount, the unedited one (0) among them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ganvert.editing.fit import Fit, seam_error
+from ganvert.images import from_png
 from ganvert.report.inline import InlineImage
 from ganvert.report.labels import (
     attributes_among,
@@ -19,6 +21,9 @@ from ganvert.report.run import Row, Run, rows_of
 from ganvert.tables import EDITS
 
 __all__ = ["EditCell", "MethodEdits", "Strip", "edits_by_face"]
+
+
+_FEATHER = 0.1  # of the border that warnings are about; the default of `edit.paste`
 
 
 @dataclass(frozen=True)
@@ -40,41 +45,80 @@ class Strip:
 
 @dataclass(frozen=True)
 class MethodEdits:
-    """A face's edits that start from one inversion: strips of crops, and of photographs with the face pasted back."""
+    """A face's edits that start from one inversion: strips of crops, and of photographs with the face pasted back.
+
+    The warning says that the pasted ones may show ghosts, and why.
+    """
 
     method: str
     crops: tuple[Strip, ...]
     pasted: tuple[Strip, ...]
+    warning: str = ""
 
 
-#: Method and label of the edit to their cells, in the order of the table.
-Cells = dict[tuple[str, str], list[EditCell]]
+#: Method and label of the edit to their cells by amount; edits are in the order of the table.
+Cells = dict[tuple[str, str], dict[float, EditCell]]
 
 
 def edits_by_face(run: Run) -> dict[str, tuple[MethodEdits, ...]]:
     """Return image id to its edits, one entry per method."""
     figures = _Figures(run.edit_scores)
+    edited = set(run.inputs.edits.column("method").to_pylist())
+    unedited = {
+        (row["image_id"], row["method"]): run.image(row["png"])
+        for table in run.inputs.reconstructions
+        for row in rows_of(table)
+        if row["method"] in edited
+    }
+    faces = run.inputs.aligned.select(["image_id", "photo_id"]).to_pylist()
+    photo_of = {face["image_id"]: face["photo_id"] for face in faces}
+    warnings = _warnings(run, edited)
     crops: dict[str, Cells] = {}
     pasted: dict[str, Cells] = {}
     for row in rows_of(run.inputs.edits):
-        place = row["method"], run.edit_label(row)
-        cell = EditCell(row["amount"], run.image(row["crop"]), figures.of(row))
-        crops.setdefault(row["image_id"], {}).setdefault(place, []).append(cell)
+        image_id, place = row["image_id"], (row["method"], run.edit_label(row))
+        cells = crops.setdefault(image_id, {}).setdefault(place, {})
+        cells[row["amount"]] = EditCell(row["amount"], run.image(row["crop"]), figures.of(row))
+        if 0 not in cells and (reconstruction := unedited.get((image_id, row["method"]))) is not None:
+            cells[0] = EditCell(0, reconstruction, figures.of({**row, "amount": 0.0}))
         if row["pasted"] is not None:
-            photograph = EditCell(row["amount"], run.photograph(row["pasted"]))
-            pasted.setdefault(row["image_id"], {}).setdefault(place, []).append(photograph)
+            cells = pasted.setdefault(image_id, {}).setdefault(place, {})
+            cells[row["amount"]] = EditCell(row["amount"], run.photograph(row["pasted"]))
+            if 0 not in cells and (original := run.inputs.originals.get(photo_of[image_id])) is not None:
+                cells[0] = EditCell(0, run.photograph(original))
     return {
         image_id: tuple(
-            MethodEdits(method, _strips(cells, method), _strips(pasted.get(image_id, {}), method))
+            MethodEdits(
+                method,
+                _strips(cells, method),
+                _strips(pasted.get(image_id, {}), method),
+                warnings.get((image_id, method), ""),
+            )
             for method in dict.fromkeys(method for method, _ in cells)
         )
         for image_id, cells in crops.items()
     }
 
 
+def _warnings(run: Run, methods: Collection[str]) -> dict[tuple[str, str], str]:
+    """Return image id and method to why edits of that reconstruction may show ghosts where they are pasted back."""
+    identity = {
+        (row["image_id"], row["method"]): row["value"] for row in run.scores if row["metric"] == "identity_dlib"
+    }
+    crops = {row["image_id"]: row["crop"] for row in rows_of(run.inputs.aligned.select(["image_id", "crop"]))}
+    warnings = {}
+    for table in run.inputs.reconstructions:
+        for row in rows_of(table):
+            key = row["image_id"], row["method"]
+            if row["method"] in methods:
+                seam = seam_error(from_png(crops[row["image_id"]]), from_png(row["png"]), _FEATHER)
+                warnings[key] = Fit(seam, identity.get(key)).warning
+    return warnings
+
+
 def _strips(cells: Cells, method: str) -> tuple[Strip, ...]:
     return tuple(
-        Strip(label, tuple(sorted(of_edit, key=lambda cell: cell.amount)))
+        Strip(label, tuple(of_edit[amount] for amount in sorted(of_edit)))
         for (of_method, label), of_edit in cells.items()
         if of_method == method
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ganvert.base.files import atomic_path, sha256_of
+from ganvert.base.files import atomic_path, file_names, sha256_of
 
 
 def test_success_replaces_the_file(tmp_path: Path) -> None:
@@ -41,3 +41,39 @@ def test_sha256(tmp_path: Path) -> None:
     data = b"ganvert" * 300_000  # more than one piece
     (tmp_path / "a").write_bytes(data)
     assert sha256_of(tmp_path / "a") == hashlib.sha256(data).hexdigest()
+
+
+def test_names_for_files_differ_and_are_bounded(tmp_path: Path) -> None:
+    long = "x" * 100 + "\N{GREEK SMALL LETTER ALPHA}" * 100
+    given = ["me", "ME", "me-2", "a/b:c", "", "..", "\udcff", long + "1", long + "2"]
+    names = file_names(given)
+    assert names[:4] == ["me", "ME-2", "me-2-2", "a_b_c"]
+    assert len({name.casefold() for name in names}) == len(given)
+    for name in names:
+        (tmp_path / f"own-{name}_detail-{name}.png").touch()  # no name that a file system refuses
+    assert names[7].endswith("1") and names[8].endswith("2") and "..." in names[7]
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".png", "é" * 125 + "x.png"])
+def test_names_of_255_bytes_can_be_written(tmp_path: Path, name: str) -> None:
+    with atomic_path(tmp_path / name) as temporary:
+        temporary.touch()
+    assert (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a", "a"],
+        ["a", "A"],
+        ["x" * 300 + "a", "x" * 300 + "b"],
+        ["a/b", "a_b"],
+        ["é" * 99, "\udcff" * 99],
+        ["\0", "_"],
+    ],
+)
+def test_names_for_files_differ_and_are_short(tmp_path: Path, names: list[str]) -> None:
+    shown = file_names(names)
+    for name in shown:
+        (tmp_path / f"own-{name}_detail-{name}_and_more.png").touch()
+    assert len({name.lower() for name in shown}) == len(names)

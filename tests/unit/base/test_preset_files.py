@@ -109,11 +109,18 @@ def test_an_inline_preset_that_is_none(write: Write) -> None:
         write({}, {"a": 3}).resolve("a")
 
 
+def make_project(params: str) -> None:
+    Path("params.yaml").write_text(params)
+    Path("dvc.yaml").write_text("stages: {invert: {cmd: python -m stages.invert}}")
+
+
 def test_folders_of_a_project_and_of_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "site-packages/ganvert"
     (package / "presets").mkdir(parents=True)
     monkeypatch.setattr(preset_files, "__file__", str(package / "base/preset_files.py"))
     monkeypatch.chdir(tmp_path)
+    assert preset_folders() == [package / "presets"]
+    make_project("")
     assert preset_folders() == [Path("presets"), package / "presets"]
     (package / "presets").rmdir()
     with pytest.raises(ParamsError, match="install ganvert again"):
@@ -129,19 +136,33 @@ def test_folders_of_a_project_and_of_an_installed_package(tmp_path: Path, monkey
         ("invert: {options: {mine: {extends: w}}}", {"mine"}),
         ("invert: {options: null}", set()),
         ("invert: 3", set()),
-        ("train: {lr: 1}", set()),  # of another tool
-        (None, set()),
+        ("train: {lr: 1}", set()),
     ],
 )
-def test_a_project_may_have_any_params_file_or_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, inline: set[str]
+def test_inline_presets_of_a_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, inline: set[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    if text is not None:
-        Path("params.yaml").write_text(text)
+    make_project(text)
     presets = Presets.of_project(METHODS)
     assert set(presets.inline) == inline
     assert "w" in set(presets)
+
+
+@pytest.mark.parametrize("pipeline", [None, "stages: {train: {cmd: python train.py}}"])
+def test_files_of_the_same_names_that_belong_to_something_else_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pipeline: str | None
+) -> None:
+    shipped = Presets.of_project(METHODS).resolve("w").options
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text("invert: {options: {mine: {extends: w}}}\n{{ no YAML")
+    if pipeline is not None:
+        Path("dvc.yaml").write_text(pipeline)
+    Path("presets").mkdir()
+    Path("presets/w.yaml").write_text("colour: blue")
+    presets = Presets.of_project(METHODS)
+    assert presets.resolve("w").options == shipped
+    assert "mine" not in set(presets)
 
 
 @pytest.mark.parametrize("kind", [METHODS, ENCODERS])

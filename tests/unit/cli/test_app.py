@@ -18,10 +18,13 @@ from ganvert.cli import app
     [
         "blend",
         "describe",
+        "directions",
         "edit",
+        "export-codes",
         "extract",
         "fetch",
         "import",
+        "import-codes",
         "interpolate",
         "invert",
         "methods",

@@ -13,6 +13,8 @@ def test_edit_changes_the_face_and_nothing_far_from_it(run, photos: tuple[Path, 
     out = tmp_path / "edited.png"
     done = run("edit", photos[0], "--direction", "smile=2", "--method", "encoder", "--out", out)
     assert done.exit_code == 0, done.output
+    assert "ears and hair may show double" in done.stderr  # the encoder's face is another one
+    assert done.stdout.splitlines()[-1] == str(out)
     before, after = Image.open(photos[0]).convert("RGB"), Image.open(out)
     assert after.size == before.size
     assert after.getpixel((2, 2)) == before.getpixel((2, 2))

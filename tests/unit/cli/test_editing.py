@@ -97,12 +97,13 @@ def same(file: Path | str, picture: Image.Image) -> bool:
     return Image.open(file).convert("RGB").tobytes() == picture.tobytes()
 
 
-def cells(file: str, columns: int, px: int) -> list[Image.Image]:
+def cells(file: str, columns: int, px: int, lines: int = 1) -> list[Image.Image]:
     """The pictures on a sheet with captions."""
     sheet = Image.open(file).convert("RGB")
-    rows = (sheet.height - 4) // (px + 26)
-    assert sheet.size == (columns * (px + 4) + 4, rows * (px + 26) + 4)
-    places = [(4 + (px + 4) * column, 4 + (px + 26) * row) for row in range(rows) for column in range(columns)]
+    step = px + 8 + 18 * lines
+    rows = (sheet.height - 4) // step
+    assert sheet.size == (columns * (px + 4) + 4, rows * step + 4)
+    places = [(4 + (px + 4) * column, 4 + step * row) for row in range(rows) for column in range(columns)]
     return [sheet.crop((x, y, x + px, y + px)) for x, y in places]
 
 
@@ -119,17 +120,28 @@ def test_blend_photographs(run: Run, table: list[Code]) -> None:
     names = {"a": 0, "b": 2}
     files = {path.name for path in Path("blends").iterdir()}
     assert files == {OUTPUT_MARK, "sheet.png", *(f"own-{own}_detail-{detail}.png" for own in names for detail in names)}
-    sheet = cells("blends/sheet.png", 2, 64)
+    sheet = cells("blends/sheet.png", 2, 64, lines=2)
     expected = [blended(table[own], table[detail]) for own in names.values() for detail in names.values()]
     assert [cell.tobytes() for cell in sheet] == [picture.tobytes() for picture in expected]
     assert len({picture.tobytes() for picture in expected}) == 4
     assert same("blends/own-b_detail-a.png", blended(table[2], table[0]))
 
 
+def test_photographs_with_long_names_give_pictures_of_their_own(run: Run, table: list[Code]) -> None:
+    long = ["é" * 125 + name + ".png" for name in "ab"]  # 255 bytes, as many as a name may have
+    for name in long:
+        Path(name[-5:]).rename(name)
+    good(run("blend", *long, "--out", "blends", "--px", 64))
+    files = {path.name for path in Path("blends").iterdir()} - {OUTPUT_MARK, "sheet.png"}
+    short = [f"{i}-" + "é" * 40 for i in (1, 2)]
+    assert files == {f"own-{own}_detail-{detail}.png" for own in short for detail in short}
+    assert same(f"blends/own-{short[1]}_detail-{short[0]}.png", blended(table[2], table[0]))
+
+
 def test_blend_images_of_a_table(run: Run, table: list[Code]) -> None:
     ids = [table[i].image_id for i in (3, 0, 2)]
     good(run("blend", *ids, "--codes", "out/codes.parquet", "--out", "blends", "--px", 32))
-    assert len(cells("blends/sheet.png", 3, 32)) == 9
+    assert len(cells("blends/sheet.png", 3, 32, lines=2)) == 9
     assert same(f"blends/own-{ids[0]}_detail-{ids[2]}.png", blended(table[3], table[2]))
 
 
@@ -137,7 +149,7 @@ def test_blend_images_of_a_table(run: Run, table: list[Code]) -> None:
 def test_transfer(run: Run, table: list[Code], part: str) -> None:
     options = ("--part", part, "--amount", 1, "--amount", -0.5, "--px", 64)
     good(run("transfer", "a.png", "painted.png", "b.png", "c.png", "--out", "moved", *options))
-    sheet = cells("moved/sheet.png", 3, 64)
+    sheet = cells("moved/sheet.png", 3, 64, lines=2)
     for name, i in (("b", 2), ("c", 3)):
         assert same(f"moved/{name}_{part}+1.png", transferred(table, i, part, 1))
     expected = [to_pil(table[i].draw())[0] for i in (0, 1)] + [Image.new("RGB", (64, 64), "white")]
@@ -152,7 +164,7 @@ def test_transfer(run: Run, table: list[Code], part: str) -> None:
 
 def test_a_pair_applied_to_its_own_first_photograph(run: Run, table: list[Code]) -> None:
     good(run("transfer", "a.png", "painted.png", "a.png", "--part", "all", "--out", "moved"))
-    assert same("moved/3-a_all+1.png", to_pil(table[1].draw())[0])  # numbered: two have one name
+    assert same("moved/a-2_all+1.png", to_pil(table[1].draw())[0])  # numbered: two have one name
 
 
 def test_the_second_photograph_is_cut_where_the_first_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from ganvert.assets.shipped import shipped
 from ganvert.base.preset_files import ENCODERS, METHODS, Presets
+from ganvert.directions import load_directions
 
 
 @pytest.mark.parametrize("kind", [METHODS, ENCODERS])
@@ -26,12 +27,29 @@ def test_methods_shows_a_preset_whole_and_as_a_file_of_its_own(run, tmp_path, mo
     whole = Presets(METHODS).resolve("cpu_fwplus_pn")
     (tmp_path / "presets").mkdir()
     (tmp_path / "presets/mine.yaml").write_text(done.output)
+    (tmp_path / "params.yaml").write_text("device: cpu")
+    (tmp_path / "dvc.yaml").write_text("stages: {invert: {cmd: python -m stages.invert}}")
     monkeypatch.chdir(tmp_path)
     mine = Presets(METHODS).resolve("mine")
     assert (mine.options, mine.description) == (whole.options, whole.description)
     done = run("methods", "wplsu")
     assert done.exit_code == 2
     assert "unknown method 'wplsu'" in done.output and "Did you mean 'wplus'" in done.output
+
+
+def test_directions_lists_every_direction_with_its_space_unit_and_rows(run, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run("directions")
+    assert done.exit_code == 0, done.output
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.output.splitlines() if line[:1] == "│"]
+    known = load_directions(shipped("directions_ffhq.parquet"))
+    assert len(lines) == len(known) > 0
+    assert {(name, space): unit for name, space, unit, *_ in lines} == {
+        key: f"{direction.unit:.3g}" for key, direction in known.items()
+    }
+    smile = next(line for line in lines if line[:2] == ["smile", "w"])
+    assert smile[3] == f"{known['smile', 'w'].first_row} to {known['smile', 'w'].last_row - 1}"
+    assert run("directions", "--directions", "none.parquet").exit_code == 2
 
 
 def test_sample_draws_the_same_sheet_for_the_same_seed(run, tiny_generator_file: Path, tmp_path: Path) -> None:

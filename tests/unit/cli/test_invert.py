@@ -54,14 +54,13 @@ def test_codes_scores_and_pictures_of_every_face(faces: tuple[Result, Path]) -> 
     assert scores.column_names == ["image_id", "method", "metric", "value", "status"]
     measured = {row["metric"] for row in scores.to_pylist() if row["value"] is not None}
     assert measured >= {"lpips_vgg_256", "mse_256", "psnr_256", "ssim_256"}
-    for row in codes:
-        assert Image.open(out / f"{row['image_id']}_crop.png").size == (1024, 1024)
-        assert Image.open(out / f"{row['image_id']}_encoder.png").size == (1024, 1024)
-        assert Image.open(out / f"{row['image_id']}_compare.png").width > 1024
-    assert sorted(path.name.partition("_")[2] for path in out.glob("*.png")) == sorted(
-        ["crop.png", "encoder.png", "compare.png"] * 2
-    )
+    for name in ("biden", "obama"):
+        assert Image.open(out / f"{name}_crop.png").size == (1024, 1024)
+        assert Image.open(out / f"{name}_encoder.png").size == (1024, 1024)
+        assert Image.open(out / f"{name}_compare.png").width > 1024
+    assert len(list(out.glob("*.png"))) == 6
     assert "biden.jpg" in done.output and "lpips_vgg_256" in done.output
+    assert done.stdout.splitlines()[-1].endswith(f"pictures of 2 faces are in {out}")
 
 
 @pytest.mark.slow
@@ -84,7 +83,7 @@ def test_interpolate_draws_the_way_between_two_photographs(run, faces: tuple[Res
     strip = np.asarray(Image.open(tmp_path / "strip.png"), dtype=float)
     ends = [
         np.asarray(Image.open(file).resize((64, 64), Image.Resampling.LANCZOS), dtype=float)
-        for file in (faces[1] / f"{row['image_id']}_encoder.png" for row in pq.read_table(table).to_pylist())
+        for file in (faces[1] / "biden_encoder.png", faces[1] / "obama_encoder.png")
     ]
     first, middle, last = (strip[4:68, 4 + 68 * i : 68 + 68 * i] for i in range(3))
     assert abs(first - ends[0]).mean() < 2
@@ -161,6 +160,27 @@ def test_every_photograph_is_stored_alone_and_never_inverted_again(small, noise:
 
 
 @pytest.mark.slow
+def test_pictures_are_named_after_the_photographs_and_leave_with_them(small, noise: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (noise / "sub").mkdir()
+    shutil.move(noise / "1.png", noise / "sub/0.png")  # two of one name
+    out.mkdir()
+    (out / "mine.png").write_bytes(b"not of the command")
+    done = small("invert", noise, "--metric", "mse_64", "--out", out)
+    assert done.exit_code == 0, done.output
+    kinds = ("crop", "wplus", "compare")
+    assert {path.name for path in out.glob("*.png")} == {
+        "mine.png", *(f"{name}_{kind}.png" for name in ("0", "0-2", "2") for kind in kinds)
+    }  # fmt: skip
+    assert "sub/0.png" in done.output
+    (noise / "2.png").unlink()
+    assert small("invert", noise, "--metric", "mse_64", "--out", out).exit_code == 0
+    assert {path.name for path in out.glob("*.png")} == {
+        "mine.png", *(f"{name}_{kind}.png" for name in ("0", "0-2") for kind in kinds)
+    }  # fmt: skip
+
+
+@pytest.mark.slow
 def test_a_batch_is_stored_together_and_gives_the_same_codes(small, noise: Path, tmp_path: Path) -> None:
     traces = []
     for batch, count in ((1, 3), (2, 2)):
@@ -184,6 +204,8 @@ def test_invert_and_extract_find_the_same_codes(small, noise: Path, tmp_path: Pa
     with Image.open(tmp_path / "extract/sample.png") as sheet:  # each of the three beside what its code draws
         assert sheet.size[0] >= 6 * 256
     assert "3 photographs computed, 0 were done before, 0 cannot be used" in done.output
+    last = done.stdout.splitlines()[-1]
+    assert last == f"photos.parquet, codes.parquet, scores.parquet, sample.png: in {tmp_path / 'extract'}"
 
 
 def test_no_usable_photograph_ends_with_the_reason_and_without_codes(small, tmp_path: Path) -> None:

@@ -164,6 +164,7 @@ FILTER = torch.ones(4, 4) / 16
         ({"convs.1.0.weight": torch.zeros(1)}, "convs.1.0.weight"),
         ({"convs.9.skip.1.weight": torch.zeros(3, 3, 1, 1)}, "blocks are of|missing"),
         ({"final_linear.0.weight": torch.zeros(16, 255)}, "b4.fc.weight has shape"),
+        ({"final_linear.0.weight": torch.full((16, 256), torch.nan)}, "b4.fc.weight: wanted finite numbers"),
         ({"final_linear.0.weight": "text"}, "wanted a tensor"),
         ({"final_linear.0.weight": torch.zeros(16, 256).int()}, "wanted a tensor"),
         ({"final_linear.0.weight": torch.zeros(1).expand(16, 1 << 30)}, "over a storage of 1"),

@@ -16,8 +16,10 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,7 +30,7 @@ from ganvert.extraction import catalogue as module
 from ganvert.extraction.catalogue import Catalogue, Scan
 from ganvert.extraction.members import Member, Reader
 from ganvert.extraction.sources import SOURCES
-from ganvert.faces.listing import find_photos, read_regular
+from ganvert.faces.listing import find_photos, open_regular
 
 
 @pytest.fixture()
@@ -175,12 +177,13 @@ def test_a_same_tick_change_is_not_missed(catalogue: Catalogue, monkeypatch: pyt
 def test_unreadable_files_are_members_with_a_reason(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
     write(a="1", b="2", empty="")
 
-    def refuse(path: str) -> bytes:  # root ignores mode bits, so the refusal is simulated
+    # Root ignores mode bits, so the refusal is simulated.
+    def refuse(path: str) -> AbstractContextManager[tuple[BinaryIO, int]]:
         if Path(path).name == "a.jpg":
             raise PermissionError(13, "Permission denied", path)
-        return read_regular(path)
+        return open_regular(path)
 
-    monkeypatch.setattr("ganvert.extraction.sources.base.read_regular", refuse)
+    monkeypatch.setattr("ganvert.extraction.sources.base.open_regular", refuse)
     for hashed in (2, 0):
         scan = catalogue.scan([Path("photos")])
         assert scan == Scan(found=3, unique=3, duplicates=0, unreadable=1, hashed=hashed)
@@ -256,17 +259,18 @@ def test_marking_while_listing_what_is_left(catalogue: Catalogue, monkeypatch: p
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from typing import BinaryIO
 from ganvert.extraction import catalogue
 from ganvert.extraction.sources import stamp_of
 catalogue.BATCH, catalogue.THREADS, count = 8, 1, 0
 catalogue.stamp_of = lambda path, now: (stamp_of(path, now)[0], True)
-def fetch(source, locator, fetch=catalogue.fetch):
+def identify(*picture, identify=catalogue.identify):
     global count
     count += 1
     if count == int(sys.argv[1]):
         os.kill(os.getpid(), signal.SIGKILL)
-    return fetch(source, locator)
-catalogue.fetch = fetch
+    return identify(*picture)
+catalogue.identify = identify
 catalogue.Catalogue(Path("work/c.sqlite")).scan([Path("f.tar"), Path("photos")])
 """
 

@@ -11,6 +11,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -22,6 +23,7 @@ from ganvert import tables
 from ganvert.base.errors import AssetError, InputError, ParamsError, StorageError, WorkerLostError
 from ganvert.codes import read_codes
 from ganvert.extraction import Invert, Job, Keep, Pool, assemble, extract, make_job, outputs_of, plan, run_shard
+from ganvert.extraction import run as run_module
 from ganvert.extraction import shards as shards_module
 from ganvert.extraction.shards import Shard, default_shard_size
 from ganvert.faces import AlignOptions, align_photos, find_photos
@@ -114,6 +116,24 @@ def test_division_and_workers_do_not_show(photos: Path, new_job: Callable[..., J
     assert set(first) == {"photos.parquet", "aligned.parquet", "codes.parquet", "reconstructions.parquet"}
     assert run(job, [photos], tmp_path, "small", shard_size=2) == first
     assert run(job, [photos], tmp_path, "pool", shard_size=3, workers=2) == first
+
+
+@pytest.mark.slow
+def test_what_a_run_beside_it_computes_is_not_counted(
+    photos: Path, new_job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both begin with nothing done; the other one overtakes this one after its first shard."""
+    job, work, counts, own = new_job(), tmp_path / "work", list[int](), run_module.run_shard
+
+    def first_shard_then_the_other_run(*arguments: Any) -> Any:
+        monkeypatch.setattr(run_module, "run_shard", own)
+        result = own(*arguments)
+        counts.append(extract(job, [photos], work, outputs_of(job, tmp_path / "other"), shard_size=4).computed)
+        return result
+
+    monkeypatch.setattr(run_module, "run_shard", first_shard_then_the_other_run)
+    counts.append(extract(job, [photos], work, outputs_of(job, tmp_path / "out"), shard_size=4).computed)
+    assert counts == [COUNT + 1 - 4, 4]
 
 
 @pytest.mark.slow

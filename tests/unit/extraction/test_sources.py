@@ -248,6 +248,17 @@ def test_larger_than_a_picture_can_be(tmp_path: Path, monkeypatch: pytest.Monkey
         assert [member.status for member in members_of(path)] == ["ok", "unreadable"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
+def test_listing_holds_no_whole_picture(tmp_path: Path, kind: str) -> None:
+    path = MAKE[kind](tmp_path, {f"{i}.jpg": bytes([i]) + bytes(16 << 20) for i in range(3)})
+    tracemalloc.start()
+    ids = {member.photo_id for member in members_of(path)}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert hashlib.sha256(b"\1" + bytes(16 << 20)).hexdigest() in ids and peak < 12 << 20
+
+
 # zip
 
 
@@ -435,7 +446,113 @@ def test_compressed_tar_cut_short(tmp_path: Path, name: str, mode: str) -> None:
         assert not list((tmp_path / "work" / "unpacked").iterdir())
 
 
+def header(name: str, kind: bytes, size: bytes | int, data: bytes = b"", extended: bool = False) -> bytes:
+    """A header of a tar archive and what follows it; a size in bytes is written as it is."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, 0 if isinstance(size, bytes) else size
+    block = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    if isinstance(size, bytes):
+        block[124:136] = size
+    block[482] = extended  # of a sparse file: another block of its map follows
+    block[148:156] = b"%06o\0 " % (sum(block[:148]) + 8 * 32 + sum(block[156:512]))
+    return bytes(block) + data + bytes(-len(data) % 512)
+
+
+def with_pax(values: dict[str, str], data: bytes = b"") -> bytes:
+    """A member a.jpg with a pax header."""
+    info = tarfile.TarInfo("a.jpg")
+    info.pax_headers, info.size = values, len(data)
+    return info.tobuf(tarfile.PAX_FORMAT) + data + bytes(-len(data) % 512)
+
+
+HUGE = b"\x80" + (1 << 42).to_bytes(11, "big")  # base 256
+BACK = b"\xff" + (-1024).to_bytes(11, "big", signed=True)
+SPARSE = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9"}
+HOSTILE_TARS: dict[str, list[bytes]] = {
+    "chain of long names": [header("././@LongLink", b"L", 6, b"a.jpg\0")] * 2000,
+    "chain of pax headers": [header("x", b"x", 13, b"13 a=bcdefgh\n")] * 2000,
+    "huge long name": [header("././@LongLink", b"L", HUGE)],
+    "huge pax header": [header("x", b"x", HUGE)],
+    "name that leads back": [header("a.jpg", b"0", 3, b"abc"), header("././@LongLink", b"L", BACK)],
+    "member that leads back": [header("a.jpg", b"0", 3, b"abc"), header("b.jpg", b"0", BACK)],
+    "digits": [header("x", b"x", 1 << 19, b"1" * (1 << 19))],
+    "long sparse map": [with_pax(SPARSE, b"9999999\n" + (b"0" * 200 + b"\n") * 8000)],
+    "sparse map in blocks": [header("a.jpg", b"S", 0, extended=True), *[bytes(504) + b"\1" + bytes(7)] * 3000],
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE_TARS)
+def test_hostile_tars_end_soon_in_little_memory(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "faces.tar"
+    with path.open("wb") as file:
+        file.writelines(HOSTILE_TARS[kind])
+        file.truncate(1 << 33)  # sparse: what is promised is there
+    tracemalloc.start()
+    with pytest.raises(InputError, match="not a tar archive that can be read"):
+        for _ in zip(range(10_000), SOURCES["tar"](str(path)).members(), strict=False):
+            pass
+        raise AssertionError("no end")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+def test_tar_member_of_a_negative_size(tmp_path: Path) -> None:
+    (tmp_path / "f.tar").write_bytes(with_pax({"size": "-1"}) + bytes(1024))
+    found = contents(SOURCES["tar"](str(tmp_path / "f.tar")))
+    assert [str(reason) for reason in found.values()] == ["-1 bytes are more than a picture may have (1073741824)"]
+
+
+def test_overlong_names_in_archives_are_counted(tmp_path: Path) -> None:
+    for make in (zipped, tarred):
+        source = SOURCES[make.__name__[:3]](str(make(tmp_path, {"n" * 5000 + ".jpg": b"1", "a.jpg": b"2"})))
+        assert list(contents(source).values()) == [b"2"]
+        assert source.skipped == {"name of more than 4096 characters": 1}
+
+
+def test_compressed_tar_that_unfolds_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganvert.extraction.sources.tar._SMALL", 1 << 20)
+    path = tarred(tmp_path, {"a.jpg": bytes(3 << 20)}, "f.tar.gz", "w:gz")
+    with pytest.raises(InputError, match="unfolds to more than 1048576 bytes"):
+        SOURCES["tar"].prepare(path, tmp_path / "work")
+    assert not list((tmp_path / "work" / "unpacked").iterdir())
+
+
+def test_what_a_killed_run_unpacked_is_swept(tmp_path: Path) -> None:
+    path, stray = tarred(tmp_path, PICTURES, "f.tar.gz", "w:gz"), tmp_path / "unpacked" / ".x.0123abcd.part.tar"
+    stray.parent.mkdir()
+    stray.write_bytes(b"half")
+    assert list(stray.parent.iterdir()) == [stray]
+    plain = SOURCES["tar"].prepare(path, tmp_path)
+    assert list(stray.parent.iterdir()) == [plain]
+
+
 # parquet
+
+
+def test_parquet_names_that_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "f.parquet"
+    pq.write_table(pa.table({"image": [b"1", b"2", b"3"], "name": ["a", "n" * 5000, "c"]}), path)
+    assert contents(SOURCES["parquet"](str(path))) == {"a": b"1", "1": b"2", "c": b"3"}
+    pq.write_table(pa.table({"image": [b"1"] * 4, "name": [c * 8192 for c in "abcd"]}), path, use_dictionary=False)
+    with pytest.raises(InputError, match=r"wanted names in the column name, got .* bytes in 4 rows"):
+        members_of(path)
+
+
+@pytest.mark.slow
+def test_parquet_that_a_dictionary_makes_large(tmp_path: Path) -> None:
+    path = tmp_path / "f.parquet"
+    same = pa.array([0] * 200, pa.int32())
+    columns = {"image": pa.array([b"i" * (4 << 20)]), "name": pa.array(["n" * (1 << 18)])}
+    table = pa.table({name: pa.DictionaryArray.from_arrays(same, value) for name, value in columns.items()})
+    pq.write_table(table, path, dictionary_pagesize_limit=1 << 30, write_statistics=False, store_schema=False)
+    assert path.stat().st_size < 1 << 20
+    before = pa.total_allocated_bytes()
+    source, peak = SOURCES["parquet"](str(path)), 0
+    for entry in source.members():
+        assert len(fetch(source, entry.locator)) == 4 << 20
+        peak = max(peak, pa.total_allocated_bytes() - before)
+    assert peak < 32 << 20
 
 
 def test_parquet_of_hugging_face(tmp_path: Path) -> None:
@@ -473,10 +590,10 @@ def test_parquet_rows_are_found_forwards_backwards_and_over_groups(tmp_path: Pat
     pq.write_table(pa.table({"image": data}), tmp_path / "f.parquet", row_group_size=20)
     source = SOURCES["parquet"](str(tmp_path / "f.parquet"))
     order = [*range(50), *range(49, -1, -3), 7, 7, 30, 8]
-    assert [source.read(f"{i // 20}:{i % 20}") for i in order] == [data[i] for i in order]
+    assert [fetch(source, f"{i // 20}:{i % 20}") for i in order] == [data[i] for i in order]
     with pytest.raises(PhotoError, match="has lost this row"):
-        source.read("2:10")
-    assert source.read("0:0") == data[0]
+        fetch(source, "2:10")
+    assert fetch(source, "0:0") == data[0]
 
 
 def test_aligned_table_of_another_version(tmp_path: Path) -> None:
@@ -530,6 +647,26 @@ def test_lists_of_no_known_form(tmp_path: Path, name: str, text: str) -> None:
         members_of(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("a.txt", "a" * 5000, "name of more than 4096"),
+        ("a.txt", "#" * (1 << 21), "line of 1048576"),
+        ("a.jsonl", '"' + "a" * (1 << 21), "line of 1048576"),
+        ("a.csv", "path\n" + "a" * 200_000, "field larger than field limit"),
+    ],
+)
+def test_lists_without_line_ends(tmp_path: Path, name: str, text: str, reason: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=reason):
+        members_of(tmp_path / name)
+
+
+def test_numbers_of_any_length_in_a_list(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"path": "a.jpg", "id": ' + "9" * 6000 + "}")
+    assert list(contents(SOURCES["list"](str(tmp_path / "a.jsonl")))) == ["a.jpg"]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
 def test_lists_of_any_encoding_that_editors_write(tmp_path: Path, encoding: str) -> None:
     folder(tmp_path, {"ü.jpg": b"1"})
@@ -575,6 +712,15 @@ def test_a_pipe_given_as_an_input_is_refused(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
     with pytest.raises(InputError, match="neither a folder nor a regular file"):
         kind_of(tmp_path / name)
+
+
+@pytest.mark.parametrize("kind", [kind for kind, source in SOURCES.items() if source.whole])
+def test_a_path_is_said_once(tmp_path: Path, kind: str) -> None:
+    path = MAKE[kind](tmp_path, PICTURES)
+    path.unlink()
+    with pytest.raises(InputError) as caught:
+        list(SOURCES[kind](str(path)).members())
+    assert str(caught.value).count(str(path)) == 1
 
 
 # stamps

@@ -18,6 +18,7 @@ from PIL import Image, PngImagePlugin
 from ganvert.base.errors import PhotoError
 from ganvert.faces import AlignOptions, align_photos, decode, find_photos, listing, open_photo
 from ganvert.faces.decode import TooLargeError
+from ganvert.faces.pipeline import align_photo
 
 ROOT = Path(__file__).parents[3]
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
@@ -164,6 +165,20 @@ def test_png_with_a_wrong_checksum_over_whole_pixels_and_over_damaged_ones() -> 
         open_photo(bytes(damaged))
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_avif_with_damaged_exif(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = orientation, "Maker"
+    data = encoded("AVIF", exif=exif, quality=100)
+    start = max(data.find(b"MM\0*"), data.find(b"II*\0"))
+    assert start > 0
+    for damage in (b"????", b"II*\0" + b"\xff" * 4):
+        photo = open_photo(data[:start] + damage + data[start + len(damage) :])
+        whole = open_photo(data)
+        assert photo.exif_orientation == whole.exif_orientation == orientation
+        assert np.array_equal(photo.image, whole.image)
+
+
 EXIF_ENTRIES = {
     "a rational over zero": (0x011A, 10, 1, struct.pack(">ll", -5, 0)),
     "a rational that points nowhere": (0x011A, 5, 1, None),
@@ -225,6 +240,29 @@ def test_size_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "MAX_BYTES", 10)
     with pytest.raises(PhotoError, match="more than a picture may have"):
         open_photo(tmp_path / "a.png")
+
+
+def test_pictures_that_do_not_fit_into_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = 20 * 12 * decode.PIXEL_BYTES
+    for free, fits in ((needed, True), (needed - 1, False), (0, True)):  # 0: unknown
+        monkeypatch.setattr(decode, "free_memory", lambda free=free: free)
+        if fits:
+            assert open_photo(encoded("JPEG")).size == (20, 12)
+        else:
+            with pytest.raises(TooLargeError, match=r"20 x 12 px need about 0\.0 GB of memory, and 0\.0 GB are free"):
+                open_photo(encoded("JPEG"))
+
+
+def test_memory_that_runs_out_while_aligning_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("ganvert.faces.pipeline.align", fail)
+    row, crops = align_photo(encoded("PNG"), "a.png", AlignOptions(recipe="center", resolution=8), None)
+    assert row["status"] == "too_large" and not crops
+    monkeypatch.setattr("ganvert.faces.photo.on_white", fail)
+    with pytest.raises(TooLargeError, match="more memory than there is"):
+        open_photo(encoded("JPEG"))
 
 
 def test_memory_that_runs_out_is_the_photographs_fault(monkeypatch: pytest.MonkeyPatch) -> None:

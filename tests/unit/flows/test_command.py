@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flows import command
@@ -92,6 +93,31 @@ def test_nothing_outlives_a_starter_killed_with_sigkill(tmp_path: Path) -> None:
         pid = int(starter.stdout.readline())
         starter.send_signal(signal.SIGKILL)
     assert within(GRACE + 10, lambda: gone(pid))
+
+
+@pytest.mark.parametrize("victim", ["guard", "command"])
+def test_a_killed_guard_or_command_takes_its_children_along_and_keeps_no_slot(tmp_path: Path, victim: str) -> None:
+    slot, pids, failures = tmp_path / "gpu.lock", list[int](), list[BaseException]()
+
+    def work() -> None:
+        try:
+            command.stream(SLEEPER, tmp_path, lambda line: pids.append(int(line)), slot)
+        except command.KilledError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert within(20, lambda: bool(pids))
+    guard = os.getpgid(pids[0])
+    (shell,) = psutil.Process(guard).children()
+    os.kill({"guard": guard, "command": shell.pid}[victim], signal.SIGKILL)
+    thread.join(20)
+    assert not thread.is_alive()
+    assert within(5, lambda: gone(pids[0]))
+    assert "was killed, and its children with it" in str(failures[0])
+    lines: list[str] = []
+    command.stream(["echo", "mine"], tmp_path, lines.append, slot)
+    assert lines == ["mine"]
 
 
 def test_the_slot_is_held_by_one_and_free_after_a_kill(tmp_path: Path) -> None:

@@ -18,6 +18,10 @@ stages:
     cmd: cp params.yaml first.txt
     params: [v]
     outs: [first.txt]
+  seen:
+    cmd: echo 1 > seen.txt
+    always_changed: true
+    outs: [seen.txt]
   invert:
     matrix: {method: [adam, encoder]}
     cmd: cp first.txt "${item.method}.txt"
@@ -53,13 +57,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_stages_come_after_what_they_need(project: Path) -> None:
     stages = pipeline.read(project)
     names = [stage.name for stage in stages]
-    assert sorted(names) == ["first", "invert@adam", "invert@encoder", "report", "sub/dvc.yaml:last"]
+    assert sorted(names) == ["first", "invert@adam", "invert@encoder", "report", "seen", "sub/dvc.yaml:last"]
     for stage in stages:
         assert all(names.index(needed) < names.index(stage.name) for needed in stage.upstream)
     needs = {stage.name: stage.upstream for stage in stages}
     assert needs["report"] == ("invert@adam", "invert@encoder")
     assert needs["sub/dvc.yaml:last"] == ("invert@adam",)
     assert {stage.name for stage in stages if stage.gpu} == {"invert@adam", "invert@encoder"}
+    assert [stage.name for stage in stages if stage.always] == ["seen"]
 
 
 def test_metrics_and_plots_belong_to_the_stage_that_writes_them(project: Path) -> None:

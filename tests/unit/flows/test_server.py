@@ -95,6 +95,14 @@ def test_pages_cannot_be_framed_and_load_nothing_from_elsewhere() -> None:
     assert "unsafe-inline" not in re.findall(r"script-src [^;]*", policy)[0]
 
 
+def test_no_answer_of_any_kind_can_be_used_by_another_page() -> None:
+    for answer in (ask("/"), ask("/open"), ask("/", origin="http://evil.example")):
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"  # or HTML is taken for a script
+        assert answer.headers["X-Frame-Options"] == "DENY"
+        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+
+
 def test_the_page_that_takes_the_secret_runs_its_own_script_alone() -> None:
     answer = ask("/open")
     (script,) = re.findall(r"<script>(.*?)</script>", answer.text, re.DOTALL)

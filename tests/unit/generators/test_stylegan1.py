@@ -232,7 +232,7 @@ def test_gradients_reach_every_input_and_are_right(generator: StyleGAN1, ws: Ten
     [
         ({"synthesis.layer0.const": None}, "layer0.const"),
         ({"synthesis.layer0.style.weight": None}, "layer0.style.weight"),
-        ({"synthesis.layer3.weight": torch.zeros(5, 6, 1, 1)}, r"layer3.weight: wanted \(5, 6, 3, 3\)"),
+        ({"synthesis.layer3.weight": torch.zeros(5, 6, 1, 1)}, r"layer3.weight has shape .* wanted \[5, 6, 3, 3\]"),
         ({"synthesis.layer3.bias": torch.zeros(6)}, "wanted"),
         ({"synthesis.layer3.bias": torch.zeros(())}, "not a StyleGAN1"),
         ({"synthesis.layer9.bias": torch.zeros(3)}, "not 9 layers"),
@@ -244,7 +244,7 @@ def test_gradients_reach_every_input_and_are_right(generator: StyleGAN1, ws: Ten
         ({"w_avg_rows": torch.zeros(3, W)}, "w_avg_rows"),
         ({"mapping.fc0.weight": None}, "mapping"),
         ({"mapping.fc1.weight": torch.zeros(7, 9), "mapping.fc1.bias": torch.zeros(7)}, "neither in one w nor"),
-        ({"mapping.fc0.weight": torch.zeros(0, Z), "mapping.fc0.bias": torch.zeros(0)}, "do not follow each other"),
+        ({"mapping.fc0.weight": torch.zeros(0, Z), "mapping.fc0.bias": torch.zeros(0)}, r"fc0.weight .* empty"),
         # Sizes that would take terabytes if they were believed.
         (
             {"synthesis.layer3.bias": torch.zeros(10_000_000), "synthesis.layer4.bias": torch.zeros(10_000_000)},

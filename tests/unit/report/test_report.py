@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from PIL import Image
 
@@ -21,6 +23,9 @@ from ganvert.base.errors import ParamsError, TableError
 from ganvert.images import to_png
 from ganvert.report import ReportInputs, ReportOptions, build_report, plots
 from ganvert.report.labels import target_attribute
+from ganvert.report.run import Run
+from ganvert.report.views.curves import _change
+from ganvert.report.views.edits import edits_by_face
 from ganvert.scoring import statistics
 
 HOSTILE = 'data/photos/<script>alert("x")</script> & $\\frac{1}{$ http.jpg'
@@ -276,6 +281,61 @@ def test_mean_line_of_an_edit_plot_leaves_out_what_was_not_measured() -> None:
 def test_mean_line_of_traces_is_the_geometric_mean() -> None:
     axes = plots.traces_figure({"adam": {"a": np.array([1.0, 4.0]), "b": np.array([4.0, np.inf])}}).axes[0]
     assert np.allclose(np.asarray(axes.lines[-1].get_ydata(), float), [2.0, 4.0])
+
+
+def test_a_short_training_is_drawn_from_zero_without_a_trend() -> None:
+    """Eight batches: single losses differ by tens of per cent, which is no divergence."""
+    losses = [0.31, 0.28, 0.36, 0.27, 0.29, 0.26, 0.30, 0.36]
+    records = [{"step": 100000.0 + i, "latent": loss, "signed": loss - 0.3} for i, loss in enumerate(losses)]
+    latent, signed = plots.losses_figure(records).axes[:2]
+    assert latent.get_ylim()[0] == 0 and signed.get_ylim()[0] < 0
+    dots, mean = latent.lines
+    assert dots.get_linestyle() == "None"
+    assert np.allclose(np.asarray(mean.get_ydata(), float), np.mean(losses))
+    (line,) = plots.losses_figure(records, batches=False).axes[0].lines
+    assert np.allclose(np.asarray(line.get_ydata(), float), losses)
+    long = plots.losses_figure([{"step": i, "a": float(i)} for i in range(100)]).axes[0].lines[1]
+    assert np.allclose(np.asarray(long.get_ydata(), float), np.arange(4.5, 95))  # means of ten
+
+
+def unscored_zero(inputs: ReportInputs) -> ReportInputs:
+    """The same run with no edit of amount 0: its table of edits lacks those rows, its scores have them."""
+    edits = inputs.edits.filter(pc.not_equal(inputs.edits.column("amount"), 0))
+    return dataclasses.replace(inputs, edits=edits)
+
+
+def test_strips_hold_the_unedited_picture_in_its_place(inputs: ReportInputs) -> None:
+    run = Run.of(unscored_zero(inputs), OPTIONS)
+    face, other = inputs.aligned.column("image_id").to_pylist()
+    (edits,) = edits_by_face(run)[face]
+    (reconstruction,) = (row["png"] for row in inputs.reconstructions[0].to_pylist() if row["image_id"] == face)
+    for strip in edits.crops:
+        assert [cell.amount for cell in strip.cells] == [-1, 0, 1]
+        assert strip.cells[1].picture == run.image(reconstruction)
+        assert dict(strip.cells[1].figures)["Identity dlib"] == "0.000"
+    for strip in edits.pasted:
+        assert [cell.amount for cell in strip.cells] == [-1, 0, 1]
+        assert strip.cells[1].picture == run.photograph(inputs.originals["a" * 64])
+    (edits,) = edits_by_face(run)[other]  # its photograph is gone
+    assert [[cell.amount for cell in strip.cells] for strip in edits.pasted] == [[-1, 1]] * 2
+
+
+def test_pasted_pictures_warn_of_ghosts(inputs: ReportInputs, page: str) -> None:
+    (edits,) = edits_by_face(Run.of(inputs, OPTIONS))[inputs.aligned.column("image_id")[0].as_py()]
+    assert "border" in edits.warning and "identity" not in edits.warning  # noise against other noise, no identity
+    assert edits.warning in page
+    crops = {row["image_id"]: row["crop"] for row in inputs.aligned.to_pylist()}
+    table = inputs.reconstructions[0]
+    exact = pa.array([crops[name] for name in table.column("image_id").to_pylist()], table.schema.field("png").type)
+    good = table.set_column(table.column_names.index("png"), table.schema.field("png"), exact)
+    run = Run.of(dataclasses.replace(inputs, reconstructions=[good]), OPTIONS)
+    assert {edits.warning for of_face in edits_by_face(run).values() for edits in of_face} == {""}
+
+
+def test_changes_are_from_the_unedited_reconstruction_alone() -> None:
+    """Not from the amount nearest zero, which is no origin."""
+    assert _change({-3.0: 0.1, 0.0: 0.5, 1.5: 0.75}) == {-3.0: -0.4, 0.0: 0.0, 1.5: 0.25}
+    assert _change({-1.5: 0.25, 1.5: 0.75}) == {}
 
 
 def test_png_plots_have_the_same_bytes_twice(tmp_path: Path) -> None:

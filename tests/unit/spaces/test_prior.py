@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ganvert.base.errors import CheckpointError
@@ -82,7 +83,16 @@ def test_statistics_are_streamed_and_kept(
     assert all(torch.equal(getattr(found, name), getattr(again, name)) for name in ("mean", "values", "vectors"))
     v = found.whiten(generator.map_to_w(normal(range(2000), (64,))).double())
     assert float(v.square().mean()) == pytest.approx(1, abs=0.1)
-    file.write_bytes(b"something else")
+    stored = vars(found)
     monkeypatch.setattr(module, "_KNOWN", {})
+    for damage in (
+        {"mean": stored["mean"] * float("nan")},
+        {"vectors": stored["vectors"][:3]},
+        {"values": -stored["values"]},
+    ):
+        save_file({name: value.contiguous() for name, value in {**stored, **damage}.items()}, file)
+        with pytest.raises(CheckpointError, match="delete it to compute them again"):
+            prior(generator)
+    file.write_bytes(b"something else")
     with pytest.raises(CheckpointError):
         prior(generator)

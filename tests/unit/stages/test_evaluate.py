@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from PIL import Image
 
 from ganvert import tables
@@ -54,6 +55,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_params: Any) 
 
 
 def test_every_reconstruction_is_scored_against_its_own_crop(project: Path) -> None:
+    Path("reports/metrics").mkdir(parents=True)
+    Path("reports/metrics/left.json").write_text("{}")  # of a method that left params.yaml
     evaluate.main()
     scores = tables.read(Path("data/scores.parquet"), tables.SCORES).to_pylist()
     order = tables.read(Path("data/reconstructions/encoder_wplus.parquet"), tables.RECONSTRUCTIONS)["image_id"]
@@ -64,10 +67,44 @@ def test_every_reconstruction_is_scored_against_its_own_crop(project: Path) -> N
     figures = json.loads(Path("reports/metrics.json").read_text())["encoder_wplus"]["mse_16"]
     assert figures["n"] == len(IDS)
     assert figures["mean"] == pytest.approx(np.mean(list(expected.values())), rel=1e-5)
+    (means,) = Path("reports/metrics").iterdir()
+    assert means.name == "encoder_wplus.json"
+    assert json.loads(means.read_text()) == {"mse_16": round(figures["mean"], 4)}
     assert (
         tables.read(Path("data/edit_scores.parquet"), tables.EDIT_SCORES).num_rows == 0
     )  # nothing measures edits here
     assert Path("reports/plots/traces.png").stat().st_size > 5000
+
+
+def test_the_unedited_reconstruction_is_amount_0_of_every_edit(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever an attribute is, its change is from what the code drew before the edit."""
+
+    class Brightness:
+        def __init__(self, folder: Path, attributes: Any) -> None:
+            pass
+
+        def score(self, pictures: list[Image.Image]) -> list[dict[str, float]]:
+            return [{"smile": float(np.asarray(picture).mean())} for picture in pictures]
+
+    monkeypatch.setattr(evaluate, "AttributeScorer", Brightness)
+    shared = {"image_id": IDS[3], "method": "encoder_wplus", "kind": "shift", "reference": "", "pasted": None}
+    edits = [
+        shared | {"edit": edit, "direction": edit, "amount": amount, "crop": to_png(picture(50, int(amount) + 9))}
+        for edit, amounts in (("grin", (-1.0, 0.0, 1.0)), ("smile", (2.0,)))
+        for amount in amounts
+    ]
+    tables.write(Path("data/edits.parquet"), tables.EDITS, edits)
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["evaluate"]["attributes"] = ["smile"]
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    evaluate.main()
+    rows = tables.read(Path("data/edit_scores.parquet"), tables.EDIT_SCORES).to_pylist()
+    assert [(row["edit"], row["amount"]) for row in rows] == [
+        ("grin", 0), ("grin", -1), ("grin", 1), ("smile", 0), ("smile", 2)
+    ]  # fmt: skip
+    unedited = float(np.asarray(picture(3, 1)).mean())
+    assert [row["value"] for row in rows if row["amount"] == 0] == [pytest.approx(unedited)] * 2
+    assert rows[-1]["value"] == pytest.approx(float(np.asarray(picture(50, 11)).mean()))
 
 
 def test_tables_of_different_runs_are_refused(project: Path) -> None:

@@ -62,6 +62,7 @@ def test_wrong_params_stop_before_work(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_params(**sections)
+    before = set(tmp_path.iterdir())
     with pytest.raises(SystemExit, match=message):
         fetch.main()
-    assert list(tmp_path.iterdir()) == [tmp_path / "params.yaml"]
+    assert set(tmp_path.iterdir()) == before

@@ -23,6 +23,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_params: Any) 
     """A folder with presets, where a call runs the stage and returns the files that are not as they were before."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "presets", "presets")
+    shutil.copy(ROOT / "dvc.yaml", "dvc.yaml")  # a project, whose presets count
     written: dict[str, bytes] = {}
 
     def changed(**invert: Any) -> set[str]:

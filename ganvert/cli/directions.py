@@ -1,0 +1,125 @@
+"""`ganvert directions`, `directions import` and `directions export`: the list, and files of other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+from ganvert.base.errors import ParamsError
+from ganvert.cli.app import app, command, guarded
+from ganvert.cli.common import directions_path, load
+from ganvert.cli.options import DirectionsFile, GeneratorOptions
+from ganvert.cli.paths import Reads, Writes
+
+__all__ = ["directions", "export_direction", "import_directions"]
+
+directions = typer.Typer()
+app.add_typer(directions, name="directions")
+
+
+@directions.callback(
+    invoke_without_command=True,
+    epilog="Examples: [bold]ganvert directions[/bold]   [bold]ganvert directions --directions mine.parquet[/bold]",
+)
+def _directions(context: typer.Context, directions: DirectionsFile = None) -> None:
+    """List the directions that `ganvert edit --direction` takes; bring those of other tools, and take ours to them.
+
+    One step, the amount 1, is a standard deviation of the generator's samples. Rows are those of ws that move.
+    """
+    if context.invoked_subcommand is None:
+        guarded(_list)(directions=directions)
+
+
+def _list(directions: DirectionsFile = None) -> None:
+    """Print the directions of a table."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from ganvert.directions import load_directions
+
+    path = directions_path(directions)
+    table = Table("name", "space", "one step", "rows", "found by", title=Text(str(path)))
+    for direction in load_directions(path).values():
+        rows = f"{direction.first_row} to {direction.last_row - 1}"
+        table.add_row(Text(direction.name), direction.space, f"{direction.unit:.3g}", rows, Text(direction.method))
+    Console().print(table)
+
+
+@command(
+    "ganvert directions import age.pt --name age --space w --out directions.parquet",
+    "ganvert directions import boundary.npy --name pose --space z --unit own --out directions.parquet",
+    name="import",
+    group=directions,
+)
+def import_directions(
+    *,
+    file: Annotated[Path, typer.Argument(help="A file of directions (.pt, .npy, .npz, .pkl)."), Reads()],
+    out: Annotated[Path, typer.Option(help="The table to add them to, made if it is not there."), Writes("file")],
+    name: Annotated[str | None, typer.Option(help="What it is called; the file's name if not given.")] = None,
+    space: Annotated[str | None, typer.Option(help="z or w, where the file does not say.")] = None,
+    unit: Annotated[
+        str,
+        typer.Option(help="Amount 1: fit, a standard deviation of samples; own, the tool's factor 1; or a length."),
+    ] = "fit",
+    rows: Annotated[str | None, typer.Option(help="Rows of ws that it moves, FIRST:END, not the file's.")] = None,
+    options: GeneratorOptions,
+) -> None:
+    """Add directions of another tool to a table, for --directions. Nothing in the file is executed."""
+    from ganvert.compute.device import resolve_device
+    from ganvert.exchange.import_directions import import_directions as write
+
+    step = _unit(unit)
+    moved = _rows(rows) if rows is not None else None
+    generator = load(options, resolve_device(options.device))
+    for direction in write(file, generator, out, name=name, space=space, unit=step, rows=moved):
+        print(  # noqa: T201
+            f"{direction.name} in {direction.space}, rows {direction.first_row} to {direction.last_row - 1}: amount 1 "
+            f"is a length of {direction.unit:.4g}, {direction.unit / direction.quality['own_step']:.3g} own steps"
+        )
+    print(out)  # noqa: T201
+
+
+@command(
+    "ganvert directions export smile --space w --as npy --out smile.npy",
+    name="export",
+    group=directions,
+)
+def export_direction(
+    *,
+    name: Annotated[str, typer.Argument(help="The direction.")],
+    kind: Annotated[str, typer.Option("--as", help="npy (InterFaceGAN) or pt (e4e, BDInvert).")],
+    out: Annotated[Path, typer.Option(help="The file to write."), Writes("file")],
+    space: Annotated[str, typer.Option(help="z or w.")] = "w",
+    directions: DirectionsFile = None,
+    options: GeneratorOptions,
+) -> None:
+    """Write a direction as a file that other tools read: their factor 1 is amount 1."""
+    from ganvert.compute.device import resolve_device
+    from ganvert.directions import choose, load_directions
+    from ganvert.exchange.directions_to import export_direction as write
+
+    generator = load(options, resolve_device(options.device))
+    direction = choose(load_directions(directions_path(directions), generator), name, space)
+    write(direction, generator.num_ws, kind, out)
+    print(out)  # noqa: T201
+
+
+def _unit(text: str) -> Any:
+    """Return fit, own, or the number that a text is."""
+    if text in ("fit", "own"):
+        return text
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ParamsError(f"--unit: wanted fit, own or a number, got {text!r}") from error
+
+
+def _rows(text: str) -> tuple[int, int]:
+    """Return the range of rows of FIRST:END."""
+    first, colon, end = text.partition(":")
+    if not (colon and first.isdecimal() and end.isdecimal()):
+        raise ParamsError(f"--rows: wanted FIRST:END such as 4:8, got {text!r}")
+    return cast(tuple[int, int], (int(first), int(end)))

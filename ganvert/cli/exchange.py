@@ -1,0 +1,61 @@
+"""`ganvert import-codes` and `export-codes`: codes of other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ganvert.base.errors import InputError
+from ganvert.cli.app import command
+from ganvert.cli.common import load
+from ganvert.cli.options import GeneratorOptions
+from ganvert.cli.paths import Reads, Writes
+
+__all__ = ["export_codes", "import_codes"]
+
+
+@command("ganvert import-codes latents.pt --generator ffhq.safetensors --out codes.parquet", name="import-codes")
+def import_codes(
+    *,
+    file: Annotated[Path, typer.Argument(help="A file of codes (.pt, .npy, .npz), or BDInvert's folder.")],
+    out: Annotated[Path, typer.Option(help="The table of codes to write."), Writes("file")],
+    space: Annotated[str | None, typer.Option(help="Such as w, wplus or z; decided by shape if not given.")] = None,
+    names: Annotated[
+        Path | None, typer.Option(help="A text file with the images' names, a line each, in the file's order."), Reads()
+    ] = None,
+    method: Annotated[str, typer.Option(help="What the table calls the method.")] = "imported",
+    options: GeneratorOptions,
+) -> None:
+    """Make a table of codes of another tool's file, for --codes. Nothing in the file is executed."""
+    from ganvert.compute.device import resolve_device
+    from ganvert.exchange.import_codes import import_codes as write
+
+    if not file.exists():
+        raise InputError(f"FILE: {file}: there is no such file")
+    lines = names.read_text(encoding="utf-8").splitlines() if names else None
+    generator = load(options, resolve_device(options.device))
+    count, where = write(file, generator, out, space=space, names=lines, method=method)
+    print(f"{out}: {count} codes in {where}")  # noqa: T201
+
+
+@command("ganvert export-codes codes.parquet --as e4e --out latents.pt", name="export-codes")
+def export_codes(
+    *,
+    file: Annotated[Path, typer.Argument(help="A table of codes."), Reads()],
+    kind: Annotated[str, typer.Option("--as", help="e4e, npy, npz, webdataset or huggingface.")],
+    out: Annotated[Path, typer.Option(help="The file to write; npz and huggingface make a new folder.")],
+    options: GeneratorOptions,
+) -> None:
+    """Write a table of codes as a file that other tools read."""
+    from ganvert.base.registry import lookup
+    from ganvert.cli.paths import check_files
+    from ganvert.compute.device import resolve_device
+    from ganvert.exchange.codes_to import CODE_EXPORTS
+    from ganvert.exchange.codes_to import export_codes as write
+
+    lookup(CODE_EXPORTS, kind, "kind of export")
+    check_files([file], "FILE", out)
+    count = write(file, load(options, resolve_device(options.device)), kind, out)
+    print(f"{out}: {count} codes, {CODE_EXPORTS[kind].description}")  # noqa: T201

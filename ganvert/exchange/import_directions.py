@@ -1,0 +1,143 @@
+"""Directions of ours made of another tool's file, with a unit, so that amounts mean what ours mean."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+import numpy as np
+
+from ganvert.base.errors import InputError, ParamsError, ShapeError
+from ganvert.base.files import sha256_of
+from ganvert.base.texts import brief
+from ganvert.directions import Direction, DirectionSpace, load_directions, save_directions
+from ganvert.exchange.directions_from import ForeignDirection, read_foreign_directions
+from ganvert.generators.base import Generator
+from ganvert.sampling import codes_of
+
+__all__ = ["SAMPLES", "Unit", "import_directions"]
+
+#: Samples that a unit is measured on: a standard deviation of 10,000 is good to 0.7 %.
+SAMPLES = 10_000
+#: What amount 1 is: a standard deviation of the samples along the direction, the tool's own step, or a length.
+Unit = Literal["fit", "own"] | float
+
+
+def import_directions(
+    path: Path,
+    generator: Generator,
+    out: Path,
+    *,
+    name: str | None = None,
+    space: str | None = None,
+    unit: Unit = "fit",
+    rows: tuple[int, int] | None = None,
+) -> list[Direction]:
+    """Add the directions of another tool's file to a table, which is made if it is not there.
+
+    Args:
+        path: the file; see :data:`ganvert.exchange.directions_from.DIRECTION_FILES`.
+        generator: the generator whose codes they move. No file says so, hence only the sizes can be checked.
+        out: the table of directions.
+        name: what a direction is called; the file's name if None. Several directions of a file get their own names
+            behind it.
+        space: z or w; None where the file says it.
+        unit: amount 1 is a standard deviation of the generator's samples along the direction ("fit"), the tool's own
+            step ("own": amount 1 is then its factor 1), or a length in the space's own units.
+        rows: the rows [first, last) it moves instead of the file's.
+
+    Returns:
+        The directions that were added. Their unit vectors and the tools' vectors differ by a factor only.
+
+    Raises:
+        InputError: no file, no such layout, or `out` has a direction of that name.
+        ParamsError: the space has to be named, or does not fit the file; or the unit is not positive.
+        ShapeError: the vectors do not fit the generator.
+        CheckpointError, TableError, UnsupportedError: see :func:`read_foreign_directions`.
+    """
+    kind, found = read_foreign_directions(path)
+    if isinstance(unit, float) and not (math.isfinite(unit) and unit > 0):
+        raise ParamsError(f"unit: wanted a positive number, fit or own, got {unit}")
+    known = list(load_directions(out, generator).values()) if out.exists() else []
+    samples: dict[str, np.ndarray] = {}
+    made = []
+    for one in found:
+        label = "-".join(part for part in (name or (path.stem if not one.name else ""), one.name) if part)
+        where = _space_of(one, space, path)
+        vector, moved = _fitted(one, generator, where, rows, path)
+        length = float(np.linalg.norm(vector))
+        if length == 0:
+            raise ShapeError(f"{path}: the direction {brief(label)} is zero")
+        if unit == "fit" and where not in samples:
+            z, w = codes_of(generator, range(SAMPLES))
+            samples[where] = (z if where == "z" else w).cpu().double().numpy()
+        own = one.step or length
+        step = _deviation(samples[where], vector / length) if unit == "fit" else own if unit == "own" else float(unit)
+        made.append(
+            Direction(
+                name=label,
+                space=cast(DirectionSpace, where + ("plus" if vector.ndim == 2 else "")),
+                method=f"imported_{kind}",
+                vector=vector / length,
+                unit=step,
+                first_row=moved[0],
+                last_row=moved[1],
+                quality={
+                    "source": path.name,
+                    "sha256": sha256_of(path),
+                    "length": length,
+                    "own_step": one.step or length,
+                },
+            )
+        )
+    names = {(direction.name, direction.space) for direction in known}
+    if twice := [direction.name for direction in made if (direction.name, direction.space) in names]:
+        raise InputError(f"{out} has a direction {brief(twice[0])} already; choose another --name")
+    save_directions(out, [*known, *made], {"generator": generator.fingerprint()})
+    return made
+
+
+def _space_of(found: ForeignDirection, space: str | None, path: Path) -> str:
+    chosen = (space or found.space or "").removesuffix("plus")
+    if chosen not in ("z", "w"):
+        raise ParamsError(
+            f"{path}: a vector of {found.vector.shape[-1]} numbers may be of z or w, the file does not say; "
+            f"name its space, one of {', '.join(get_args(DirectionSpace))}"
+        )
+    if found.space not in (None, chosen):
+        raise ParamsError(f"{path}: the file says that it is a direction of {found.space}, not of {chosen}")
+    return chosen
+
+
+def _fitted(
+    found: ForeignDirection, generator: Generator, space: str, rows: tuple[int, int] | None, path: Path
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return the vector [d] or [rows, d] and the rows it moves, after a check against the generator."""
+    size, count = generator.z_dim if space == "z" else generator.w_dim, generator.num_ws
+    vector = found.vector
+    if vector.ndim == 1 and vector.size == size * count:
+        vector = vector.reshape(count, size)  # FeatureStyleEncoder writes the rows one after the other
+    if vector.shape[-1] != size or vector.ndim > 2:
+        raise ShapeError(f"{path}: vectors of {vector.shape[-1]} numbers, but {space} of the generator has {size}")
+    first, last = found.rows or (0, count if vector.ndim == 1 else len(vector))
+    if vector.ndim == 2 and found.rows is None and len(vector) != count:
+        raise ShapeError(f"{path}: {len(vector)} rows, but the generator has {count}")
+    if rows is not None:
+        if vector.ndim == 2:
+            vector = vector[max(rows[0] - first, 0) : max(rows[1] - first, 0)]
+        first, last = rows
+    if not 0 <= first < last <= count or (vector.ndim == 2 and len(vector) != last - first):
+        raise ShapeError(f"{path}: rows [{first}, {last}) are not within the {count} of the generator and the file's")
+    return vector, (first, last)
+
+
+def _deviation(codes: np.ndarray, vector: np.ndarray) -> float:
+    """Return the unit: for one vector the standard deviation of codes [N, d] along it.
+
+    For a vector per row [R, d] of length 1 as a whole, it is the length at which the rows move as far as rows of one
+    vector would: with equal rows v / sqrt(R), every row moves by one standard deviation along v.
+    """
+    rows = np.atleast_2d(vector)
+    variances = np.var(codes @ rows.T, axis=0, ddof=1)
+    return float(np.sqrt(len(rows) * variances.sum()))

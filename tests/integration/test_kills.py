@@ -1,0 +1,24 @@
+"""A few of the kills that `python -m benchmarks.kills` does by the hundred."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks.kills import Subject, extraction, pipeline
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [extraction, lambda folder: pipeline(folder, "align")], ids=["extract", "pipeline"])
+def test_tables_after_kills_are_those_of_a_quiet_run(make: Callable[[Path], Subject], tmp_path: Path) -> None:
+    subject, chance = make(tmp_path), random.Random(0)
+    try:
+        subject.prepare()
+        assert subject.expected
+        assert sum(subject.disturb(chance) for _ in range(2)) > 0
+        assert subject.check() == []
+    finally:
+        subject.end()
