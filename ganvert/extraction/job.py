@@ -14,11 +14,12 @@ from ganvert import assets
 from ganvert.base import params
 from ganvert.base.errors import AssetError, ParamsError
 from ganvert.base.files import sha256_of
-from ganvert.base.provenance import PLUMBING, closure_digest
+from ganvert.base.provenance import PLUMBING, closure, closure_digest
 from ganvert.compute.precision import Speed
 from ganvert.faces.detect import LANDMARKS_FILE
 from ganvert.faces.pipeline import RECIPES, AlignOptions
 from ganvert.inversion.presets import Preset, read_preset
+from ganvert.losses import LOSSES
 from ganvert.scoring.metrics import check_metric_name
 
 __all__ = ["Invert", "Job", "Keep", "make_job"]
@@ -220,15 +221,21 @@ def _code_of(preset: Preset) -> str:
     """Return a digest of the code that inverts by a preset and makes codes of it.
 
     `inversion` imports more than one method runs: encoders and discriminators count for methods that use one, and
-    `faces`, which reads photographs, for those that name masks or second pictures.
+    `faces` for those that name masks or second pictures, which it reads, or have a loss that imports it.
     """
     uses = {
         "ganvert.encoders": preset.needs_encoder,
         "ganvert.discriminators": preset.needs_discriminator,
-        "ganvert.faces": bool(preset.inputs),
+        "ganvert.faces": bool(preset.inputs) or any(map(_knows_faces, preset.losses)),
     }
     unused = tuple(package for package, used in uses.items() if not used)
     return closure_digest("ganvert.inversion.run", "ganvert.codes", without=(*PLUMBING, *unused))
+
+
+def _knows_faces(loss: str) -> bool:
+    # The package's `__init__` imports every loss.
+    files = closure(LOSSES[loss].__module__, without=(*PLUMBING, "ganvert.losses.__init__"))
+    return any(file.startswith("ganvert/faces/") for file in files)
 
 
 def _absolute(path: str | Path) -> str:

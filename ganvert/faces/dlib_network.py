@@ -56,6 +56,8 @@ class DlibDescriptor(nn.Module):
         CheckpointError: they are of another network.
     """
 
+    means: Tensor
+
     def __init__(self, folder: Path | None = None, *, random: bool = False) -> None:
         super().__init__()
         self.first = nn.Conv2d(3, 32, 7, stride=2)

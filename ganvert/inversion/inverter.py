@@ -9,6 +9,7 @@ from typing import Any
 from ganvert.base.errors import ParamsError
 from ganvert.generators.base import Generator
 from ganvert.inversion.contract import Inversion, fingerprint_of
+from ganvert.inversion.objective import inputs_of
 
 __all__ = ["Inverter", "Preset"]
 
@@ -88,7 +89,12 @@ class Preset:
     @property
     def inputs(self) -> tuple[str, ...]:
         """Masks and pictures that its objectives name, inside the folder of inputs."""
-        return tuple(self.options.inputs)
+        return inputs_of(self.options.terms)
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """Names of the losses in its objectives, each once."""
+        return tuple(dict.fromkeys(term.loss for term in self.options.terms))
 
     @property
     def steps(self) -> int:
