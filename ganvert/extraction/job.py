@@ -14,12 +14,11 @@ from ganvert import assets
 from ganvert.base import params
 from ganvert.base.errors import AssetError, ParamsError
 from ganvert.base.files import sha256_of
-from ganvert.base.provenance import PLUMBING, closure, closure_digest
+from ganvert.base.provenance import PLUMBING, closure_digest
 from ganvert.compute.precision import Speed
 from ganvert.faces.detect import LANDMARKS_FILE
 from ganvert.faces.pipeline import RECIPES, AlignOptions
 from ganvert.inversion.presets import Preset, read_preset
-from ganvert.losses import LOSSES
 from ganvert.scoring.metrics import check_metric_name
 
 __all__ = ["Invert", "Job", "Keep", "make_job"]
@@ -226,16 +225,10 @@ def _code_of(preset: Preset) -> str:
     uses = {
         "ganvert.encoders": preset.needs_encoder,
         "ganvert.discriminators": preset.needs_discriminator,
-        "ganvert.faces": bool(preset.inputs) or any(map(_knows_faces, preset.losses)),
+        "ganvert.faces": preset.needs_faces,
     }
     unused = tuple(package for package, used in uses.items() if not used)
     return closure_digest("ganvert.inversion.run", "ganvert.codes", without=(*PLUMBING, *unused))
-
-
-def _knows_faces(loss: str) -> bool:
-    # The package's `__init__` imports every loss.
-    files = closure(LOSSES[loss].__module__, without=(*PLUMBING, "ganvert.losses.__init__"))
-    return any(file.startswith("ganvert/faces/") for file in files)
 
 
 def _absolute(path: str | Path) -> str:
