@@ -49,7 +49,7 @@ class Judge:
         self.out, self.edit = out, edit
         self.generator = load_generator(ASSETS / "mobile_stylegan.safetensors")
         self.directions = load_directions(Path("data/directions.parquet"), self.generator)
-        self.identity = metric("identity_dlib", ASSETS)
+        self.identity = metric("identity_dlib", ASSETS, moved=True)
         self.scorer = AttributeScorer(ASSETS, ["yaw", "smile", "age"])
 
     def code(self, preset: str, image_id: str) -> Code:

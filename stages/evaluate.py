@@ -17,7 +17,7 @@ from ganvert.compute.progress import progress
 from ganvert.faces import AttributeScorer
 from ganvert.images import from_png
 from ganvert.report.plots import edit_curve_figure, save_png, traces_figure
-from ganvert.scoring.metrics import NamedMetric, check_sizes
+from ganvert.scoring.metrics import NamedMetric, available, check_sizes, metric
 from ganvert.scoring.score import asset_metrics, score_edits, score_reconstructions, summary
 from stages.common import stage
 
@@ -39,8 +39,9 @@ def main() -> None:
     """Run the stage."""
     with stage("evaluate") as settings:
         options = settings.evaluate
-        metrics = asset_metrics(options.metrics, ASSETS)
-        identity = next((metric for metric in metrics if metric.name == "identity_dlib"), None)
+        names = available(options.metrics, ASSETS)
+        metrics = asset_metrics(names, ASSETS)
+        identities = [metric(name, ASSETS, moved=True) for name in names if name.startswith("identity")]
         scorer = AttributeScorer(ASSETS, options.attributes) if options.attributes else None
         methods = list(settings.invert.methods)
         with ExitStack() as stack:
@@ -54,9 +55,9 @@ def main() -> None:
             }
             with tables.Writer(SCORES, tables.SCORES) as out:
                 for method in methods:
-                    out.add(_score_method(method, options.metrics, metrics, crops, len(drawn[method])))
+                    out.add(_score_method(method, names, metrics, crops, len(drawn[method])))
             with tables.Writer(EDIT_SCORES, tables.EDIT_SCORES) as out:
-                for rows in _score_edits(crops, drawn, identity, scorer):
+                for rows in _score_edits(crops, drawn, identities, scorer):
                     out.add(rows)
 
         _write_plots(methods)
@@ -83,7 +84,7 @@ def _score_method(
 def _score_edits(
     crops: tables.Lookup,
     drawn: Mapping[str, tables.Lookup],
-    identity: NamedMetric | None,
+    identities: Sequence[NamedMetric],
     scorer: AttributeScorer | None,
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield the scores of each edited picture. Those of amount 0, the unedited reconstruction, begin every edit."""
@@ -92,7 +93,7 @@ def _score_edits(
     for (image_id, method), rows in groupby(edits, key=lambda row: (row["image_id"], row["method"])):
         reconstruction = from_png(drawn[method][image_id]["png"])
         crop = from_png(crops[image_id]["crop"])
-        unedited = score_edits({}, reconstruction, reconstruction, crop, identity, scorer)
+        unedited = score_edits({}, reconstruction, reconstruction, crop, identities, scorer)
         begun = set[tuple[str, str, str]]()
         for row in rows:
             key = {name: row[name] for name in tables.EDITS.key}
@@ -101,7 +102,7 @@ def _score_edits(
                 begun.add(edit)
                 yield [{**key, "amount": 0.0, **scores} for scores in unedited]
             if row["amount"] != 0:
-                yield score_edits(key, from_png(row["crop"]), reconstruction, crop, identity, scorer)
+                yield score_edits(key, from_png(row["crop"]), reconstruction, crop, identities, scorer)
 
 
 def _write_means(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:

@@ -221,8 +221,8 @@ class EvaluateParams:
     """Section `evaluate`.
 
     Attributes:
-        metrics: full names, net and resolution included (``ganvert.scoring.metrics``); with ``identity_dlib``, edits
-            too are compared by it.
+        metrics: full names, net and resolution included (``ganvert.scoring.metrics``); those of identity
+            compare edits too.
         attributes: face attributes measured on edits (``ganvert.faces.ATTRIBUTES``).
     """
 

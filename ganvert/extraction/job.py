@@ -230,12 +230,12 @@ def _code_of(preset: Preset) -> str:
     """Return a digest of the code that inverts by a preset and makes codes of it.
 
     `inversion` imports more than one method runs: encoders and discriminators count for methods that use one, and
-    `faces`, which reads photographs, for those that name masks or second pictures.
+    `faces` for those that name masks or second pictures, which it reads, or have a loss that imports it.
     """
     uses = {
         "ganvert.encoders": preset.needs_encoder,
         "ganvert.discriminators": preset.needs_discriminator,
-        "ganvert.faces": bool(preset.inputs),
+        "ganvert.faces": preset.needs_faces,
     }
     unused = tuple(package for package, used in uses.items() if not used)
     return closure_digest("ganvert.inversion.run", "ganvert.codes", without=(*PLUMBING, *unused))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ganvert.faces.align import RECIPES, Aligned, align
 from ganvert.faces.attributes import ATTRIBUTES, AttributeScorer
 from ganvert.faces.detect import FaceDetector
-from ganvert.faces.identity import IdentityEmbedder, distance
+from ganvert.faces.identity import FaceDescriber
 from ganvert.faces.listing import find_photos
 from ganvert.faces.paste import paste, soft_region
 from ganvert.faces.photo import Photo, open_photo
@@ -21,12 +21,11 @@ __all__ = [
     "AlignOptions",
     "Aligned",
     "AttributeScorer",
+    "FaceDescriber",
     "FaceDetector",
-    "IdentityEmbedder",
     "Photo",
     "align",
     "align_photos",
-    "distance",
     "find_photos",
     "head_pose",
     "open_photo",

@@ -48,7 +48,7 @@ class FaceDetector:
         AssetError: the landmark model is missing or damaged.
     """
 
-    def __init__(self, folder: Path, long_side: int = LANDMARK_SIDE) -> None:
+    def __init__(self, folder: Path | None, long_side: int = LANDMARK_SIDE) -> None:
         import dlib
 
         self.long_side = long_side
@@ -59,17 +59,18 @@ class FaceDetector:
             raise AssetError(f"{path}: not a readable dlib model ({error}); delete it and fetch again") from error
         self._detector = dlib.get_frontal_face_detector()
 
-    def detect(self, image: Image.Image, upsample: int = 1) -> list[np.ndarray]:
+    def detect(self, image: Image.Image, upsample: int = 1, steps: int | None = None) -> list[np.ndarray]:
         """Find the landmarks of every face, largest face first (ties: left to right, top to bottom).
 
         Args:
             image: RGB image of any size.
             upsample: how many times the image is enlarged 2x in the first step; 0 suits faces of 80 px or more.
+            steps: of the ladder that are tried at most; None for all.
 
         Returns:
             float64 [68, 2] arrays of (x, y), where integers are pixel centres of `image`; an empty list without a face.
         """
-        return self._detect(image, upsample)[0]
+        return self._detect(image, upsample, steps)[0]
 
     def detect_turned(self, image: Image.Image, upsample: int = 1) -> tuple[list[np.ndarray], int]:
         """Find faces as :meth:`detect` does, also where the photograph lies on its side or stands on its head.

@@ -7,8 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ganvert.base.errors import ParamsError
+from ganvert.base.provenance import PLUMBING, closure
 from ganvert.generators.base import Generator
 from ganvert.inversion.contract import Inversion, fingerprint_of
+from ganvert.inversion.objective import inputs_of
+from ganvert.losses import LOSSES
 
 __all__ = ["Inverter", "Preset"]
 
@@ -88,7 +91,16 @@ class Preset:
     @property
     def inputs(self) -> tuple[str, ...]:
         """Masks and pictures that its objectives name, inside the folder of inputs."""
-        return tuple(self.options.inputs)
+        return inputs_of(self.options.terms)
+
+    @property
+    def needs_faces(self) -> bool:
+        """Whether it runs code of ``ganvert.faces``: by masks and pictures, which that reads, or by a loss."""
+        modules = {LOSSES[term.loss].__module__ for term in self.options.terms}
+        ours = [module for module in modules if module.startswith("ganvert.")]  # a user may register others
+        # Without the file that imports every loss.
+        files = closure(*ours, without=(*PLUMBING, "ganvert.losses.__init__"))
+        return bool(self.inputs) or any(file.startswith("ganvert/faces/") for file in files)
 
     @property
     def steps(self) -> int:

@@ -1,6 +1,6 @@
 """Image losses by name.
 
-The package may import `assets` and what lies below.
+The package may import `faces` and what lies below.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ganvert.losses.base import Loss
+from ganvert.losses.identity import IdentityDlib
 from ganvert.losses.laplacian import Laplacian
 from ganvert.losses.perceptual import (
     Gram,
@@ -36,4 +37,5 @@ LOSSES: dict[str, Callable[[Path | None, torch.device], Loss[Any]]] = {
     "vgg_conv4_3": IdInvertPerceptual,
     "gram": Gram,
     "laplacian": Laplacian,
+    "identity_dlib": IdentityDlib,
 }

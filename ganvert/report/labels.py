@@ -30,12 +30,13 @@ _FAMILIES = {
     "mse": ("MSE", "mean squared error of RGB in [-1, 1]"),
     "psnr": ("PSNR", "peak signal-to-noise ratio in dB"),
     "ssim": ("SSIM", "structural similarity (Wang et al. 2004), 1 for equal pictures"),
-    "identity": ("Identity", "Euclidean distance of face descriptors, 0 for equal faces"),
+    "identity": ("Identity", "likeness of two faces' descriptors"),
 }
 _DETAILS = {
     "vgg": "VGG-16 features",
     "alex": "AlexNet features",
-    "dlib": "dlib's descriptor, whose authors call a distance below 0.6 the same person",
+    "dlib": "Euclidean distance of dlib's, 0 for equal faces; its authors call a distance below 0.6 the same person",
+    "mobilefacenet": "cosine of MobileFaceNet's, 1 for equal faces, about 0 for strangers",
     "photo": "to the original crop",
 }
 
@@ -90,7 +91,7 @@ def target_attribute(direction: str, attributes: Sequence[str]) -> str | None:
 
 
 def attributes_among(metrics: Iterable[str]) -> list[str]:
-    """Return the attributes among the metrics of edits: all that are not identity distances."""
+    """Return the attributes among the metrics of edits: all that are not of identity."""
     return [name for name in unique(metrics) if not name.startswith("identity")]
 
 

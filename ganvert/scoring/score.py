@@ -46,26 +46,26 @@ def score_edits(
     picture: Image.Image,
     reconstruction: Image.Image,
     crop: Image.Image,
-    identity: NamedMetric | None,
+    identities: Sequence[NamedMetric],
     scorer: AttributeScorer | None,
 ) -> list[dict[str, Any]]:
-    """Return the rows of one edited picture: identity distances to its reconstruction and photograph, attributes.
+    """Return the rows of one edited picture: identity compared with its reconstruction and photograph, attributes.
 
     Args:
         key: the columns that identify the edit.
         picture: what the generator draws from the edited code.
         reconstruction: the same from the unedited code.
         crop: of the photograph.
-        identity: the metric; without it (pictures of other things than faces) its rows are left out.
+        identities: metrics of identity, for pictures that may have moved; none for pictures of other things than faces.
         scorer: of attributes; without it theirs are left out.
     """
     rows: list[dict[str, Any]] = []
-    if identity is not None:
+    for identity in identities:
         images, photo = from_pil([picture]), as_drawn(from_pil([crop]), 3, picture.width)
         rows += identity.rows([key], identity(images, from_pil([reconstruction])))
         # To the reconstruction: what the edit changes. To the photograph: what edit and inversion change together.
         to_photo = identity.rows([key], identity(images, photo))
-        rows += [{**row, "metric": "identity_photo_dlib"} for row in to_photo]
+        rows += [{**row, "metric": identity.name.replace("identity", "identity_photo", 1)} for row in to_photo]
     for name, value in (scorer.score([picture])[0] if scorer is not None else {}).items():
         rows.append({**key, "metric": name, "value": value, "status": "ok" if value is not None else "not_detected"})
     return rows

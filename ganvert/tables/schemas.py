@@ -141,7 +141,7 @@ EDITS = Table(
 )
 SCORES = Table(
     "scores",
-    1,
+    2,
     ("image_id", "method", "metric"),
     (
         _field("image_id", _S),
@@ -153,7 +153,7 @@ SCORES = Table(
 )
 EDIT_SCORES = Table(
     "edit_scores",
-    2,
+    3,
     (*EDITS.key, "metric"),
     (
         *(column for column in EDITS.columns if column.name in EDITS.key),

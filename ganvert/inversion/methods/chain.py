@@ -10,6 +10,7 @@ from ganvert.base.errors import ParamsError
 from ganvert.generators.base import Generator
 from ganvert.inversion.contract import Batch, Context, Inversion, OnStep, join, part_of
 from ganvert.inversion.inverter import Preset
+from ganvert.inversion.objective import Term
 
 __all__ = ["ChainOptions", "chain"]
 
@@ -57,9 +58,9 @@ class ChainOptions:
         return any(stage.needs_encoder for stage in self.stages)
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        """Masks and pictures that the stages name, each once."""
-        return tuple(dict.fromkeys(name for stage in self.stages for name in stage.inputs))
+    def terms(self) -> tuple[Term, ...]:
+        """Terms of the stages' objectives."""
+        return tuple(term for stage in self.stages for term in stage.options.terms)
 
     def check(self, generator: Generator) -> None:
         """Raise UnsupportedError where the generator lacks what a stage uses."""

@@ -10,6 +10,7 @@ import torch
 from ganvert.compute.side_by_side import batching_helps
 from ganvert.generators.base import Generator
 from ganvert.inversion.contract import Batch, Context, Inversion, OnStep
+from ganvert.inversion.objective import Term
 from ganvert.spaces import check_space, make_space
 
 __all__ = ["FeedForwardOptions", "feed_forward"]
@@ -30,7 +31,7 @@ class FeedForwardOptions:
     space: str = "wplus"
     steps: ClassVar[int] = 1
     needs_encoder: ClassVar[bool] = True
-    inputs: ClassVar[tuple[str, ...]] = ()
+    terms: ClassVar[tuple[Term, ...]] = ()
 
     def __post_init__(self) -> None:
         check_space(self.space)

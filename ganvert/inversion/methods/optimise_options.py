@@ -8,7 +8,7 @@ from typing import Literal
 from ganvert.base.errors import ParamsError, UnsupportedError
 from ganvert.base.registry import lookup
 from ganvert.generators.base import Generator
-from ganvert.inversion.objective import Term, inputs_of
+from ganvert.inversion.objective import Term
 from ganvert.inversion.penalties import PENALTIES
 from ganvert.inversion.preview import Preview
 from ganvert.spaces import DetailInit, check_space, make_space
@@ -134,9 +134,9 @@ class OptimiseOptions:
         return any(name.startswith("encoder") for name in self.regularise)
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        """Masks and pictures that the objective names."""
-        return inputs_of(self.objective)
+    def terms(self) -> tuple[Term, ...]:
+        """Terms of the objective."""
+        return tuple(self.objective)
 
     def check(self, generator: Generator) -> None:
         """Raise UnsupportedError where the generator lacks what these options use."""

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from ganvert.base.errors import ParamsError
 from ganvert.generators.base import Generator
-from ganvert.inversion.objective import Term, inputs_of
+from ganvert.inversion.objective import Term
 
 __all__ = ["Adversarial", "Locality", "StopAt", "TuneOptions"]
 
@@ -140,9 +140,9 @@ class TuneOptions:
         return self.adversarial is not None
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        """Masks and pictures that the objectives name."""
-        return inputs_of([*self.objective, *(self.locality.objective if self.locality else ())])
+    def terms(self) -> tuple[Term, ...]:
+        """Terms of the objectives."""
+        return (*self.objective, *(self.locality.objective if self.locality else ()))
 
     def check(self, generator: Generator) -> None:
         """Do nothing: no option depends on the generator's architecture."""

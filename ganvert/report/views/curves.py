@@ -75,10 +75,13 @@ class _EditCurves:
         """Draw an identity metric under every edit, all panels with one scale."""
         titles = self._titles_with(metric)
         values = [v for title in titles for line in self.lines[metric, title].values() for v in line.values()]
-        limits = (0.0, 1.08 * max([SAME_PERSON, *values]))
-        mark = (SAME_PERSON, f"same person below {SAME_PERSON:g}") if metric.endswith("_dlib") else None
+        dlib = metric.endswith("_dlib")
+        # Distances begin at 0 and have a mark; cosines end at 1 and may be negative.
+        limits = (0.0, 1.08 * max([SAME_PERSON, *values])) if dlib else (min([0.0, *values]), 1.0)
+        mark = (SAME_PERSON, f"same person below {SAME_PERSON:g}") if dlib else None
+        label = "distance" if dlib else "cosine"
         panels = tuple(
-            self._panel(metric, title, self.lines[metric, title], "distance", limits=limits, reference=mark)
+            self._panel(metric, title, self.lines[metric, title], label, limits=limits, reference=mark)
             for title in titles
         )
         return PanelGroup(metric, panels)

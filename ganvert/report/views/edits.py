@@ -143,7 +143,8 @@ class _Figures:
     def of(self, edit: Row) -> tuple[tuple[str, str], ...]:
         """Return (label, text) of every figure of an edited picture."""
         scores = self._scores.get(self._key(edit), {})
-        names = ("identity_dlib", target_attribute(edit["direction"] or edit["edit"], self._attributes))
+        target = target_attribute(edit["direction"] or edit["edit"], self._attributes)
+        names = ("identity_dlib", "identity_mobilefacenet", target)
         return tuple(
             (metric_label(name), score_text(scores[name], self._decimals[name])) for name in names if name in scores
         )

@@ -1,29 +1,46 @@
 """Metrics: how far a picture is from its target, one number a pair.
 
 A metric's full name carries its convention: ``mse_256`` is the entry ``mse`` after an area resize to 256 px,
-``lpips_vgg_1024`` is LPIPS on the VGG16 trunk at 1024 px, ``identity_dlib`` finds and resizes the face itself and so
-has no resolution. A new metric is one file and one line here. The package may import `losses`, `faces` and what lies
-below.
+``lpips_vgg_1024`` is LPIPS on the VGG16 trunk at 1024 px; those of identity cut out the face themselves and so have no
+resolution. A new metric is one file and one line here. The package may import `losses`, `faces` and what lies below.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from ganvert.base.errors import ParamsError, UnknownNameError
 from ganvert.base.registry import lookup
+from ganvert.faces.mobilefacenet import MOBILEFACENET_FILE
 from ganvert.scoring.metrics.base import Metric, NamedMetric, without_weights
-from ganvert.scoring.metrics.identity import identity_measure
+from ganvert.scoring.metrics.identity import dlib_measure, mobilefacenet_measure
 from ganvert.scoring.metrics.lpips import lpips_measure
 from ganvert.scoring.metrics.pixel import mse, psnr
 from ganvert.scoring.metrics.ssim import ssim
 
-__all__ = ["METRICS", "Metric", "NamedMetric", "check_metric_name", "check_sizes", "metric"]
+__all__ = ["METRICS", "Metric", "NamedMetric", "available", "check_metric_name", "check_sizes", "metric"]
+
+log = logging.getLogger(__name__)
 
 METRICS: dict[str, Metric] = {
-    "identity_dlib": Metric(identity_measure, higher_is_better=False, resized=False, missing="not_detected"),
+    "identity_dlib": Metric(
+        dlib_measure,
+        higher_is_better=False,
+        resized=False,
+        missing="not_detected",
+        load_moved=partial(dlib_measure, moved=True),
+    ),
+    "identity_mobilefacenet": Metric(
+        mobilefacenet_measure,
+        higher_is_better=True,
+        resized=False,
+        missing="not_detected",
+        load_moved=partial(mobilefacenet_measure, moved=True),
+        optional=MOBILEFACENET_FILE,
+    ),
     "lpips_alex": Metric(partial(lpips_measure, "alex"), higher_is_better=False),
     "lpips_vgg": Metric(partial(lpips_measure, "vgg"), higher_is_better=False),
     "mse": Metric(without_weights(mse), higher_is_better=False),
@@ -63,12 +80,38 @@ def check_sizes(names: Sequence[str], resolution: int) -> None:
             raise ParamsError(f"metric {name!r}: the generator draws {resolution} px; at most {base}_{resolution}")
 
 
-def metric(name: str, folder: Path) -> NamedMetric:
+def available(names: Sequence[str], folder: Path) -> tuple[str, ...]:
+    """Return the names without the optional metrics whose asset is missing; a warning names each of those.
+
+    Raises:
+        UnknownNameError: no such metric.
+    """
+    kept = []
+    for name in names:
+        asset = check_metric_name(name)[0].optional
+        if asset is None or (folder / asset).is_file():
+            kept.append(name)
+        else:
+            log.warning(
+                "metric %s is left out: %s is missing, which the npm client fetches; install Node.js with npm and run "
+                "`ganvert fetch` to have it",
+                *(name, folder / asset),
+            )
+    return tuple(kept)
+
+
+def metric(name: str, folder: Path, *, moved: bool = False) -> NamedMetric:
     """Return the metric of a full name (see :func:`check_metric_name`), its weights loaded from the asset folder.
+
+    Args:
+        name: see there.
+        folder: of the assets.
+        moved: whether the subject may lie elsewhere in the pictures than in the targets, as after an edit.
 
     Raises:
         UnknownNameError: no such metric.
         AssetError: its weights are missing.
     """
     entry, resolution = check_metric_name(name)
-    return NamedMetric(name, resolution, entry.higher_is_better, entry.missing, entry.load(folder))
+    load = entry.load_moved if moved and entry.load_moved else entry.load
+    return NamedMetric(name, resolution, entry.higher_is_better, entry.missing, load(folder))

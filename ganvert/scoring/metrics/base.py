@@ -29,12 +29,17 @@ class Metric:
         higher_is_better: whether a larger value means that the pictures are closer.
         resized: whether the full name ends in a resolution, to which both pictures are resized.
         missing: status of a pair whose value is nan.
+        load_moved: as `load`, of the measure for pictures whose subject may have moved (edits); None where that is
+            the same one.
+        optional: the asset without which a run leaves the metric out, because not every machine can fetch it.
     """
 
     load: Callable[[Path], Measure]
     higher_is_better: bool
     resized: bool = True
     missing: str = "failed"
+    load_moved: Callable[[Path], Measure] | None = None
+    optional: str | None = None
 
 
 def without_weights(measure: Measure) -> Callable[[Path], Measure]:

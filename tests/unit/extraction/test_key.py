@@ -26,6 +26,7 @@ PRESETS = {
     "encoder": {"inverter": "feed_forward", "space": "wplus"},
     "from_encoder": OPTIMISE | {"init": "encoder"},
     "optimise": OPTIMISE,
+    "identity": OPTIMISE | {"objective": [MSE, {"loss": "identity_dlib"}]},
     "masked": OPTIMISE | {"objective": [MSE | {"mask": "mask.png"}]},
     "game": {"inverter": "chain", "stages": [OPTIMISE, TUNE]},
 }
@@ -100,7 +101,8 @@ def files(*packages: str) -> list[str]:
         ("ganvert/discriminators/stylegan2.py", {"game", "training"}),
         ("ganvert/scoring/metrics/pixel.py", {"scored"}),
         ("ganvert/generators/stylegan2.py", ALL - {"align"}),
-        ("ganvert/faces/align.py", {"align", "masked", "scored", "training"}),
+        ("ganvert/faces/align.py", {"align", "identity", "masked", "scored", "training"}),
+        ("ganvert/faces/chips.py", {"align", "identity", "masked", "scored", "training"}),
         ("ganvert/extraction/session.py", ALL - {"training"}),
         ("ganvert/training/loop.py", {"training"}),
     ],

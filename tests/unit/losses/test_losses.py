@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from scipy.ndimage import convolve1d
+from skimage import data
 from torch import Tensor, nn
 
+from ganvert.base.errors import AssetError
 from ganvert.compute.random import normal
+from ganvert.faces.chips import DLIB, DLIB_POINTS_FFHQ, place_points
 from ganvert.losses import LOSSES, lpips
+from ganvert.losses.identity import IdentityDlib
 from ganvert.losses.laplacian import _enlarge, laplacian_pyramid
 from ganvert.losses.lpips import load_lpips
 from ganvert.losses.noise import noise_penalty, normalise_noise_
@@ -246,3 +252,50 @@ def test_normalised_noise_has_mean_zero_and_unit_rms() -> None:
         assert noise.square().mean(dim=(1, 2, 3)).tolist() == pytest.approx([1, 1], rel=1e-5)
     one = first[0] - first[0].mean()
     torch.testing.assert_close(maps[0][0], one / one.square().mean().sqrt())
+
+
+@pytest.mark.slow
+def test_identity_without_a_face_takes_the_aligned_template(assets: Path) -> None:
+    """Masked or dark targets are still compared, where an aligned picture has its face."""
+    loss = LOSSES["identity_dlib"](assets, CPU)
+    images, targets = pictures()
+    prepared = loss.prepare(targets)
+    want = place_points(np.array(DLIB_POINTS_FFHQ) * 64 - 0.5, DLIB)
+    np.testing.assert_allclose(prepared["places"], np.stack([want] * 3), rtol=1e-5)
+    assert loss(images, prepared).isfinite().all()
+
+
+def face_pair() -> tuple[Tensor, Tensor]:
+    """A face and its mirror image at 128 px in float64, and noisy copies."""
+    face = data.astronaut()[:256, 96:352].reshape(128, 2, 128, 2, 3).mean((1, 3)) / 127.5 - 1
+    targets = torch.from_numpy(np.stack([face, face[:, ::-1]])).permute(0, 3, 1, 2)
+    return (targets + 0.2 * normal(range(2), (3, 128, 128))).clamp(-1, 1), targets
+
+
+@pytest.mark.slow
+def test_identity_of_faces(assets: Path) -> None:
+    """In float64: single images have the values of a batch, and the gradient is that of central differences."""
+    loss = IdentityDlib(assets, CPU)
+    # Loaded describers are shared, hence a copy.
+    loss.describer = copy.copy(loss.describer)
+    loss.describer.network = copy.deepcopy(loss.describer.network).double()
+    images, targets = face_pair()
+    prepared = loss.prepare(targets)
+    mean = place_points(np.array(DLIB_POINTS_FFHQ) * 128 - 0.5, DLIB)
+    assert (prepared["places"] - torch.from_numpy(mean)).abs().amax(dim=(1, 2)).min() > 1, "no face was found"
+    values = loss(images, prepared)
+    alone = [loss(i[None], loss.prepare(t[None])).item() for i, t in zip(images, targets, strict=True)]
+    assert values.tolist() == pytest.approx(alone, rel=1e-9) and values.min() > 0.01
+    assert loss(targets, prepared).tolist() == [0, 0]
+    free = images.clone().requires_grad_()
+    loss(free, prepared).sum().backward()
+    assert free.grad is not None
+    step = normal([7], (2, 3, 128, 128))[0].double()
+    # Longer steps cross kinks of ReLU and max pooling.
+    numeric = (loss(images + 1e-8 * step, prepared) - loss(images - 1e-8 * step, prepared)).sum().item() / 2e-8
+    assert (free.grad * step).sum().item() == pytest.approx(numeric, rel=1e-5)
+
+
+def test_identity_without_its_network_names_it_and_the_command(tmp_path: Path) -> None:
+    with pytest.raises(AssetError, match=r"dlib_descriptor\.safetensors is missing; run `ganvert fetch`"):
+        IdentityDlib(tmp_path, CPU)
