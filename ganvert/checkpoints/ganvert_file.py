@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
+import torch
 from torch import Tensor
 
 from ganvert.base.errors import CheckpointError
@@ -15,9 +16,23 @@ from ganvert.base.files import atomic_path
 from ganvert.checkpoints.base import Checkpoint, Content
 from ganvert.checkpoints.tensors import take
 
-__all__ = ["matches", "pack", "read", "save_generator"]
+__all__ = ["matches", "pack", "read", "save_generator", "write_tensors"]
 
 _NAME = "ganvert"
+
+#: The types of safetensors in the order in which a file has them: those of the strictest alignment first.
+_TYPES = {
+    torch.int64: "I64",
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.int32: "I32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 
 
 def matches(content: Content) -> bool:
@@ -45,12 +60,36 @@ def _config(metadata: Mapping[str, str]) -> dict[str, Any]:
 
 def pack(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     """Return the bytes of a safetensors file; equal content gives equal bytes."""
-    data = safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()}, dict(metadata))
-    # The library writes metadata in the order of a hash table, which differs from run to run: sort the JSON header.
-    size = int.from_bytes(data[:8], "little")
-    header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    return b"".join(_pieces(tensors, metadata))
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file whole or not at all, tensor by tensor, with the bytes of :func:`pack`."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.writelines(_pieces(tensors, metadata))
+
+
+def _pieces(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Iterator[bytes | memoryview]:
+    """Yield the header of a safetensors file and its tensors, none of which is copied.
+
+    The library has the whole file in memory, and writes metadata in the order of a hash table, which differs from run
+    to run. Here the JSON header is sorted.
+    """
+    rank = {dtype: i for i, dtype in enumerate(_TYPES)}
+    names = sorted(tensors, key=lambda name: (rank[tensors[name].dtype], name))
+    table: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    position = 0
+    for name in names:
+        value = tensors[name]
+        end = position + math.prod(value.shape) * value.dtype.itemsize
+        table[name] = {"dtype": _TYPES[value.dtype], "shape": list(value.shape), "data_offsets": [position, end]}
+        position = end
+    header = json.dumps(table, sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)  # keeps the tensors aligned
-    return len(header).to_bytes(8, "little") + header + data[8 + size :]
+    yield len(header).to_bytes(8, "little") + header
+    for name in names:
+        flat = tensors[name].detach().cpu().contiguous().reshape(-1)
+        yield flat.view(torch.uint8).numpy().data
 
 
 def save_generator(path: Path, checkpoint: Checkpoint, metadata: Mapping[str, str]) -> None:
@@ -71,5 +110,4 @@ def save_generator(path: Path, checkpoint: Checkpoint, metadata: Mapping[str, st
     }
     if clash := sorted(own.keys() & metadata.keys()):
         raise CheckpointError(f"{path}: metadata {', '.join(clash)} cannot be given; they come from the checkpoint")
-    with atomic_path(Path(path)) as temporary:
-        temporary.write_bytes(pack(checkpoint.state, {**metadata, **own}))
+    write_tensors(Path(path), checkpoint.state, {**metadata, **own})

@@ -17,14 +17,18 @@ __all__ = ["read_checkpoint", "read_discriminator"]
 T = TypeVar("T")
 
 
-def read_checkpoint(path: Path | str) -> Checkpoint:
+def read_checkpoint(path: Path | str, content: Content | None = None) -> Checkpoint:
     """Read the generator in a file, in ganvert's names.
+
+    Args:
+        path: the file.
+        content: of the file, where it is read already.
 
     Raises:
         CheckpointError: the file is missing or cannot be read safely, no format recognises its layout, or something
             in it is missing or does not fit.
     """
-    return _read(path, "generator", lambda format_, content: format_.read(content))
+    return _read(path, "generator", lambda format_, content: format_.read(content), content)
 
 
 def read_discriminator(path: Path | str) -> Checkpoint | None:
@@ -41,9 +45,9 @@ def read_discriminator(path: Path | str) -> Checkpoint | None:
     )
 
 
-def _read(path: Path | str, what: str, read: Callable[[Format, Content], T]) -> T:
+def _read(path: Path | str, what: str, read: Callable[[Format, Content], T], content: Content | None = None) -> T:
     """Apply `read` to a file with the first format that matches."""
-    content = read_content(path)
+    content = content or read_content(path)
     try:
         for format_ in FORMATS.values():
             if format_.matches(content):

@@ -111,7 +111,7 @@ def assemble(
 
 def check_blurs(blurs: Mapping[str, Tensor], format: str, gain: float) -> None:
     """Refuse filters other than the one built into the network; `gain` is the sum of their numbers."""
-    wanted = blur_kernel() / 4 * gain
+    wanted = blur_kernel(gain)
     for name, blur in blurs.items():
         if blur.numel() != 16 or not torch.allclose(blur.reshape(4, 4), wanted, atol=1e-6):
             raise CheckpointError(f"{format}: {name} is a filter other than [1, 3, 3, 1]")

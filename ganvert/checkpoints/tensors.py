@@ -13,13 +13,22 @@ from torch import Tensor
 from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Content
 
-__all__ = ["drop_ones", "flip_kernel", "hwio_to_oihw", "take", "transpose", "visit"]
+__all__ = ["check_floats", "drop_ones", "finite", "flip_kernel", "hwio_to_oihw", "take", "transpose", "visit"]
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def take(content: Content, tensors: Mapping[str, Tensor | np.ndarray], where: str) -> dict[str, Tensor]:
     """Copy tensors of a file to contiguous float32 tensors that do not share the file's memory.
+
+    Arguments and errors are those of :func:`check_floats`.
+    """
+    check_floats(content, tensors, where)
+    return {name: _copy(value) for name, value in tensors.items()}
+
+
+def check_floats(content: Content, tensors: Mapping[str, Tensor | np.ndarray], where: str) -> None:
+    """Refuse what is no tensor of floating-point numbers, and more numbers than a file of that size can hold.
 
     Args:
         content: the file. A stream can refer to one storage many times, so its size bounds what is copied.
@@ -38,7 +47,12 @@ def take(content: Content, tensors: Mapping[str, Tensor | np.ndarray], where: st
     # Numbers take at least two bytes in the file; the rest is leeway for tensors that are used twice.
     if count > 4 * content.size:
         raise CheckpointError(f"{where}: {count} numbers out of a file of {content.size} bytes; it repeats them")
-    return {name: _copy(value) for name, value in tensors.items()}
+
+
+def finite(value: Tensor) -> bool:
+    """Return whether all numbers of a tensor are finite in float32."""
+    # Piece by piece: isfinite makes a copy of what it is given, and layers of encoders have hundreds of megabytes.
+    return all(bool(piece.float().isfinite().all()) for piece in value.reshape(-1).split(1 << 20))
 
 
 def _is_floating(value: object) -> bool:

@@ -119,16 +119,34 @@ def describe(
     _print_facts(file, facts_of(file))
 
 
-@command("ganvert import stylegan2-ffhq.pkl stylegan2-ffhq.safetensors", name="import")
+@command(
+    "ganvert import stylegan2-ffhq.pkl stylegan2-ffhq.safetensors",
+    "ganvert import e4e_ffhq_encode.pt e4e.safetensors",
+    "ganvert import 143_enc.pth fse.safetensors --generator stylegan2-ffhq.safetensors",
+    name="import",
+)
 def import_(
-    file: Annotated[Path, typer.Argument(help="A checkpoint of any known format."), Reads()],
+    file: Annotated[Path, typer.Argument(help="A checkpoint of any known format, or an encoder of e4e, ..."), Reads()],
     out: Annotated[Path, typer.Argument(help="The safetensors file to write."), Writes("file")],
+    generator: Annotated[
+        Path | None, typer.Option(help="An encoder's generator, where FILE does not hold it."), Reads()
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option("--as", help="e4e, psp, restyle_psp or restyle_e4e, where an encoder's file does not say."),
+    ] = None,
+    feature_px: Annotated[int, typer.Option(min=4, max=64, help="Side of the base code of BDInvert's encoder.")] = 16,
     force: Annotated[bool, typer.Option("--force", help="Replace OUT if it is there.")] = False,
 ) -> None:
-    """Convert a checkpoint to ganvert's own safetensors format. Nothing in the file is executed."""
-    from ganvert.generators.convert import import_generator
+    """Convert a checkpoint, or an encoder of another tool, to our own format. Nothing in the file is executed.
 
-    _print_facts(file, import_generator(file, out, force=force))
+    The generator in an encoder's file is written beside OUT, as OUT's stem followed by _generator.
+    """
+    from ganvert.exchange.import_weights import import_weights
+
+    made = import_weights(file, out, generator=generator, kind=kind, feature_px=feature_px, force=force)
+    for path, facts in made.items():
+        _print_facts(path, facts)
     print(out)  # noqa: T201
 
 

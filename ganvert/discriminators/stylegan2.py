@@ -167,7 +167,7 @@ class StyleGAN2Discriminator(Discriminator):
                 0, widths, label_dim=label_dim, label_width=label_width, lr_multiplier=lr_multiplier
             )
         self.b4 = Verdict(channels[4], variety, widths[-1] if label_dim else 1, conv_clamp)
-        self.register_buffer("blur", blur_kernel() / 4, persistent=False)  # sum 1: downsampling has no zeros to fill
+        self.register_buffer("blur", blur_kernel(1.0), persistent=False)  # sum 1: downsampling has no zeros to fill
 
     @classmethod
     def for_state(cls, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> StyleGAN2Discriminator:

@@ -13,12 +13,14 @@ from torch import Tensor
 
 from ganvert.base import params
 from ganvert.base.errors import CheckpointError, GanvertError
+from ganvert.checkpoints.tensors import finite
 from ganvert.checkpoints.weights import read_weights
 from ganvert.encoders.backbones import BACKBONES
 from ganvert.encoders.base import Encoder, EncoderSpec
 from ganvert.encoders.heads import HEADS, Prediction
 from ganvert.encoders.joint import JointEncoder
 from ganvert.generators.base import Generator, check_owner
+from ganvert.networks.blank import Blank
 
 __all__ = ["BACKBONES", "HEADS", "Encoder", "EncoderSpec", "JointEncoder", "Prediction", "load_encoder"]
 
@@ -40,11 +42,12 @@ def load_encoder(path: Path, generator: Generator, folder: Path | None = None) -
     try:
         spec = params.build(EncoderSpec, json.loads(metadata.get("encoder", "")), f"{path}: encoder")
         _check_sizes(spec, state)
-        encoder = Encoder(spec, generator, folder)
+        with Blank():
+            encoder = Encoder(spec, generator, folder)
         missing, unexpected = encoder.load_state_dict(state, strict=False)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, GanvertError) as error:
         raise CheckpointError(f"{path}: not an encoder that can be built: {error}") from error
-    if bad := next((name for name, value in state.items() if not value.float().isfinite().all()), None):
+    if bad := next((name for name, value in state.items() if not finite(value)), None):
         raise CheckpointError(f"{path}: {bad}: wanted finite numbers, got others; train it again")
     if unexpected or set(missing) - {"w_avg"}:
         raise CheckpointError(f"{path}: tensors do not fit its encoder: missing {missing}, unexpected {unexpected}")

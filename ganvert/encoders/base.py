@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,9 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ganvert.base.errors import ParamsError, UnsupportedError
-from ganvert.base.files import atomic_path
 from ganvert.base.registry import lookup
-from ganvert.checkpoints.ganvert_file import pack
+from ganvert.checkpoints.ganvert_file import write_tensors
 from ganvert.encoders.backbones import BACKBONES
 from ganvert.encoders.heads import HEADS, Head, Prediction
 from ganvert.encoders.neck import FPN
@@ -22,7 +22,7 @@ from ganvert.generators.base import Generator
 from ganvert.images import area_resize, as_rgb
 from ganvert.spaces import check_space, make_space
 
-__all__ = ["Encoder", "EncoderSpec"]
+__all__ = ["Encoder", "EncoderSpec", "write_encoder"]
 
 _MOST_PASSES = 100  # ReStyle takes 5
 _MOST_PX = 4096  # the largest backbones take 256
@@ -181,8 +181,14 @@ class Encoder(nn.Module):
         return self(area_resize(images, self.input_px))
 
     def trained_state(self) -> dict[str, Tensor]:
-        """Return the tensors of a weights file: everything that training changes."""
-        return {name: value for name, value in self.state_dict().items() if name != "w_avg"}
+        """Return the tensors of a weights file: everything that training changes, and a w_avg of its own.
+
+        Encoders of other tools come with the w that their offsets were trained for; others have the generator's.
+        """
+        state = self.state_dict()
+        if torch.equal(self.w_avg.cpu(), self._generator[0].w_avg.cpu()):
+            del state["w_avg"]
+        return state
 
     def fingerprint(self) -> str:
         """Return the sha256 of its architecture and its trained weights."""
@@ -205,11 +211,17 @@ class Encoder(nn.Module):
             name: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
             for name, value in self.trained_state().items()
         }
-        metadata = {
-            "kind": "encoder",
-            "encoder": json.dumps(dataclasses.asdict(self.spec), sort_keys=True),
-            "generator": self.generator_fingerprint,
-            "note": note,
-        }
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(pack(state, metadata))
+        write_encoder(path, self.spec, state, self.generator_fingerprint, note)
+
+
+def write_encoder(
+    path: Path, spec: EncoderSpec, state: Mapping[str, Tensor], generator_fingerprint: str, note: str
+) -> None:
+    """Write an encoder's file, tensors as they are; the note says where they are from."""
+    metadata = {
+        "kind": "encoder",
+        "encoder": json.dumps(dataclasses.asdict(spec), sort_keys=True),
+        "generator": generator_fingerprint,
+        "note": note,
+    }
+    write_tensors(path, state, metadata)

@@ -14,6 +14,7 @@ from torch import Tensor
 from ganvert.base.errors import CheckpointError, UnknownNameError, UnsupportedError
 from ganvert.base.registry import lookup
 from ganvert.checkpoints.read import read_checkpoint
+from ganvert.checkpoints.tensors import finite
 from ganvert.generators.base import FeaturePoint, Generator, PaddableConv, StyleSlot, SynthesisInput
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.generators.stylegan1 import StyleGAN1
@@ -64,10 +65,11 @@ def build_generator(
     except CheckpointError as error:
         raise CheckpointError(f"{where}: {error}") from error
     try:
-        generator.load_state_dict({name: value.float() for name, value in state.items()})
+        # Assigned, not copied: readers of checkpoints return copies, and a large file should be in memory once.
+        generator.load_state_dict({name: value.float() for name, value in state.items()}, assign=True)
     except RuntimeError as error:
         raise CheckpointError(f"{where}: tensors do not fit {architecture}: {error}") from error
-    if bad := next((name for name, value in generator.state_dict().items() if not value.isfinite().all()), None):
+    if bad := next((name for name, value in generator.state_dict().items() if not finite(value)), None):
         raise CheckpointError(f"{where}: {bad}: wanted finite numbers, got others; the file is of a failed training")
     generator.config = dict(config)
     return generator.eval().requires_grad_(False)

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from ganvert.base.errors import CheckpointError
-from ganvert.base.files import atomic_path
-from ganvert.checkpoints.ganvert_file import pack
+from ganvert.checkpoints.ganvert_file import write_tensors
 from ganvert.checkpoints.weights import read_weights
 from ganvert.generators import Generator
 
@@ -85,8 +84,7 @@ def save(folder: Path, weights: Weights, generator_fingerprint: str) -> Path:
     """
     stored = compact(weights)
     path = folder / f"{_digest(stored)}.safetensors"
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(pack(stored, {"kind": _KIND, "generator": generator_fingerprint}))
+    write_tensors(path, stored, {"kind": _KIND, "generator": generator_fingerprint})
     return path
 
 

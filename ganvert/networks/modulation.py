@@ -30,13 +30,14 @@ __all__ = [
 ]
 
 
-def blur_kernel() -> Tensor:
-    """Return the filter of all upsampling, [4, 4]: the outer product of (1, 3, 3, 1) / 4.
+def blur_kernel(gain: float = 4.0) -> Tensor:
+    """Return the filter of all upsampling, [4, 4]: the outer product of (1, 3, 3, 1) with itself, its sum `gain`.
 
-    Its sum is 4, because three of four pixels are zeros after upsampling by two: the mean of an image stays the same.
+    The sum is 4 where three of four pixels are zeros after upsampling by two: the mean of an image stays the same.
     """
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4
-    return torch.outer(taps, taps)
+    # In Python's numbers: on the meta device, where sizes are checked, a product imports torch's compiler, for seconds.
+    taps = (1, 3, 3, 1)
+    return torch.tensor([[gain / 64 * a * b for b in taps] for a in taps])
 
 
 def demodulation(weight: Tensor, style: Tensor, epsilon: float) -> Tensor:

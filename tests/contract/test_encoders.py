@@ -40,11 +40,13 @@ ON_ANY_HEAD: dict[str, dict[str, Any]] = {
     "content": {"space": "fs8/wplus", "neck": "fpn", "options": {"size": 8, "width": 8}},
     "dense": {"space": "wplus", "backbone": "residual", "px": 32},
     "feature": {"space": "f16/zplus", "neck": "fpn", "options": {"size": 16, "width": 8}},
+    "grid": {"space": "wplus", "options": {"code": 8}},
     "last": {"space": "wplus", "options": {"width": 8}},
     "map2style": {"space": "wplus", "neck": "fpn", "options": {"width": 8}},
     "padding": {"space": "pad/wplus", "neck": "fpn", "options": {"width": 16, "units": 1}},
     "pooled": {"space": "wplus", "options": {"code": 8}},
     "progressive": {"space": "wplus", "neck": "fpn", "options": {"width": 8, "first": 0, "every": 1}},
+    "single": {"space": "w"},
 }
 
 #: Every backbone with a head that fits: (head, its options, neck, px).
@@ -55,6 +57,7 @@ ON_ANY_BACKBONE: dict[str, tuple[str, dict[str, Any], str, int]] = {
     "plain": ("base_code", {"size": 8, "width": 8}, "none", 32),
     "plain_narrow": ("feature", {"size": 8, "width": 8}, "none", 64),
     "residual": ("last", {"width": 8}, "none", 16),
+    "resnet34": ("single", {}, "none", 32),
     "vgg": ("compact", {"width": 8, "code": 16}, "none", 64),
 }
 SPACE_OF = {"base_code": "f8/wplus", "feature": "f8/wplus"}
@@ -94,7 +97,7 @@ SPECS: dict[str, EncoderSpec] = {
 
 
 #: The same classes as others, in their published sizes.
-LARGE = ("ir50", "iresnet50", "plain")
+LARGE = ("ir50", "iresnet50", "plain", "resnet34")
 
 
 @pytest.fixture(

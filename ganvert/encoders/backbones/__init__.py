@@ -8,6 +8,7 @@ from __future__ import annotations
 from ganvert.encoders.backbones.base import Backbone
 from ganvert.encoders.backbones.plain import Plain, PlainNarrow
 from ganvert.encoders.backbones.residual import Residual
+from ganvert.encoders.backbones.resnet34 import ResNet34
 from ganvert.encoders.backbones.resnet_ir import IR18, IR50, IResNet50
 from ganvert.encoders.backbones.vgg import VGGBackbone
 
@@ -20,5 +21,6 @@ BACKBONES: dict[str, type[Backbone]] = {
     "plain": Plain,
     "plain_narrow": PlainNarrow,
     "residual": Residual,
+    "resnet34": ResNet34,
     "vgg": VGGBackbone,
 }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
 from ganvert.base.errors import ParamsError
 from ganvert.encoders.backbones.base import Backbone
-from ganvert.encoders.backbones.units import ArcFaceUnit, IRUnit
+from ganvert.encoders.backbones.units import ArcFaceUnit, BasicUnit, IRUnit
 
 __all__ = ["IR18", "IR50", "IResNet50", "ResNetIR"]
 
@@ -23,23 +23,30 @@ class ResNetIR(Backbone):
     stem_width: ClassVar[int]
     #: (number of units, channels) of each stage.
     stage_sizes: ClassVar[tuple[tuple[int, int], ...]]
-    unit: ClassVar[type[IRUnit | ArcFaceUnit]] = IRUnit
+    unit: ClassVar[type[IRUnit | ArcFaceUnit | BasicUnit]] = IRUnit
+    #: Stride of each stage's first unit.
+    strides: ClassVar[tuple[int, ...]] = (2, 2, 2, 2)
+    #: Side of the first convolution. The larger one halves; the other does not, as it was made for faces of 112 px,
+    #: which have no pixels to lose so early.
+    stem_kernel: ClassVar[Literal[3, 7]] = 3
     #: How many of the last stages are tapped.
     tapped: ClassVar[int] = 3
 
     def __init__(self, *, channels: int, px: int, folder: Path | None) -> None:
         super().__init__(channels=channels, px=px, folder=folder)
-        # Stride 1: the network was made for faces of 112 px, which have no pixels to lose so early.
+        kernel, stride = self.stem_kernel, 1 if self.stem_kernel == 3 else 2
         self.stem = nn.Sequential(
-            nn.Conv2d(channels, self.stem_width, 3, padding=1, bias=False),
+            nn.Conv2d(channels, self.stem_width, kernel, stride=stride, padding=kernel // 2, bias=False),
             nn.BatchNorm2d(self.stem_width),
             nn.PReLU(self.stem_width),
         )
         self.stages = nn.ModuleList()
-        c_in, side, taps = self.stem_width, px, []
-        for count, c in self.stage_sizes:
-            self.stages.append(nn.Sequential(*(self.unit(c if i else c_in, c, 1 if i else 2) for i in range(count))))
-            c_in, side = c, -(-side // 2)  # a convolution of stride 2 rounds odd sides up
+        c_in, side, taps = self.stem_width, -(-px // stride), []
+        for (count, c), first in zip(self.stage_sizes, self.strides, strict=True):
+            self.stages.append(
+                nn.Sequential(*(self.unit(c if i else c_in, c, 1 if i else first) for i in range(count)))
+            )
+            c_in, side = c, -(-side // first)  # a convolution of stride 2 rounds odd sides up
             taps.append((side, c))
         if px < 2 ** len(taps):
             raise ParamsError(f"input_px: {px} px are too few for {len(taps)} halvings")

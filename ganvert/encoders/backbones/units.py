@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ArcFaceUnit", "IRUnit", "SqueezeExcitation", "projection"]
+__all__ = ["ArcFaceUnit", "BasicUnit", "IRUnit", "SqueezeExcitation", "projection"]
 
 #: Squeeze-excitation has this many times fewer hidden channels.
 REDUCTION = 16
@@ -77,6 +77,29 @@ class ArcFaceUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, c_in, h, w] to [N, c_out, h / stride, w / stride], odd sides rounded up."""
         return self.branch(x) + self.around(x)
+
+
+class BasicUnit(nn.Module):
+    """Convolution with the stride, BN, ReLU, convolution, BN; ReLU after the sum.
+
+    The unit of ResNet-18 and ResNet-34 (He et al. 2016, arXiv 1512.03385).
+    """
+
+    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(
+            nn.Conv2d(c_in, c_out, 3, stride=stride, padding=1, bias=False),
+            nn.BatchNorm2d(c_out),
+            nn.ReLU(),
+            nn.Conv2d(c_out, c_out, 3, padding=1, bias=False),
+            nn.BatchNorm2d(c_out),
+        )
+        same = stride == 1 and c_in == c_out
+        self.around: nn.Module = nn.Identity() if same else projection(c_in, c_out, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, c_in, h, w] to [N, c_out, h / stride, w / stride], odd sides rounded up."""
+        return (self.branch(x) + self.around(x)).relu()
 
 
 def projection(c_in: int, c_out: int, stride: int) -> nn.Sequential:

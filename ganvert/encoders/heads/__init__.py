@@ -11,11 +11,13 @@ from ganvert.encoders.heads.compact import CompactHead
 from ganvert.encoders.heads.content import ContentHead
 from ganvert.encoders.heads.dense import DenseHead
 from ganvert.encoders.heads.feature import FeatureHead
+from ganvert.encoders.heads.grid import GridHead
 from ganvert.encoders.heads.last import LastHead
 from ganvert.encoders.heads.map2style import Map2StyleHead
 from ganvert.encoders.heads.padding import PaddingHead
 from ganvert.encoders.heads.pooled import PooledHead
 from ganvert.encoders.heads.progressive import ProgressiveHead
+from ganvert.encoders.heads.single import SingleHead
 
 __all__ = ["HEADS", "Head", "Prediction"]
 
@@ -25,9 +27,11 @@ HEADS: dict[str, type[Head]] = {
     "content": ContentHead,
     "dense": DenseHead,
     "feature": FeatureHead,
+    "grid": GridHead,
     "last": LastHead,
     "map2style": Map2StyleHead,
     "padding": PaddingHead,
     "pooled": PooledHead,
     "progressive": ProgressiveHead,
+    "single": SingleHead,
 }
