@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -10,22 +11,23 @@ import typer
 
 from ganvert.base.errors import InputError, ParamsError
 from ganvert.cli.app import command
-from ganvert.cli.options import PARTS_HELP, CodesFile, PartsOptions, SheetPx
+from ganvert.cli.options import PARTS_HELP, CodesFile, InversionOptions, PartsOptions, SheetPx
 from ganvert.cli.paths import Writes, check_files
-from ganvert.cli.pictures import write_picture, write_sheet
+from ganvert.cli.pictures import write_picture, write_series, write_sheet
 from ganvert.cli.sources import codes_of
 
-__all__ = ["blend", "interpolate", "transfer"]
+__all__ = ["blend", "interpolate", "mix", "transfer"]
 
 
 @command(
     "ganvert interpolate out/codes.parquet --out between.png",
+    "ganvert interpolate a.jpg b.jpg --count 11 --out between.gif",
     "ganvert interpolate a.jpg b.jpg --move own --out padding.png",
 )
 def interpolate(
     *,
     given: Annotated[list[Path], typer.Argument(help="A table of codes (.parquet) or two photographs.")],
-    out: Annotated[Path, typer.Option(help="A strip of pictures (PNG)."), Writes("png")],
+    out: Annotated[Path, typer.Option(help="A strip of pictures (.png), or an animation (.gif)."), Writes("series")],
     first: Annotated[str | None, typer.Option(help="image_id to start from; the table's first if not given.")] = None,
     second: Annotated[str | None, typer.Option(help="image_id to end at; the table's second if not given.")] = None,
     count: Annotated[int, typer.Option(min=2, help="Pictures, both ends included.")] = 7,
@@ -66,7 +68,7 @@ def interpolate(
         start = dataclasses.replace(end, image_id="mean", variables=mean_code(end.space), noise=())
     inputs, amounts = EditInputs(code=start, references=[end]), [i / (count - 1) for i in range(count)]
     pictures = [draw_edit(towards, inputs, amount) for amount in amounts]
-    write_sheet(out, pictures, count, px, [f"{move} {amount:.2f}" for amount in amounts])
+    write_series(out, pictures, px, [f"{move} {amount:.2f}" for amount in amounts])
     print(out)  # noqa: T201
 
 
@@ -85,6 +87,62 @@ def _table_ends(path: Path, first: str | None, second: str | None, from_mean: bo
         if name is not None and name not in ids:
             raise InputError(f"{option}: {path} has no image {name!r}; it has {', '.join(ids[:5])} ...")
     return [second or ids[0]] if from_mean else [first or ids[0], second or ids[1]]
+
+
+@command(
+    "ganvert mix me.jpg you.jpg --style painting.jpg --style evening.jpg --out mixed",
+    "ganvert mix me.jpg --style painting.jpg --rows 8:16 --amount 0.5 --out mixed",
+)
+def mix(
+    *,
+    given: Annotated[list[str], typer.Argument(help="Photographs; with --codes the image_ids of some.")],
+    style: Annotated[list[str], typer.Option(help="A photograph whose style is taken; may be repeated.")],
+    out: Annotated[Path, typer.Option(help="Folder for sheet.png and the pictures."), Writes("folder")],
+    rows: Annotated[str, typer.Option(help="Rows of ws to take, FIRST:END; negative ones count from the end.")] = "-4:",
+    amount: Annotated[float, typer.Option(help="1 takes the whole style, 0.5 half of it.")] = 1.0,
+    codes: CodesFile = None,
+    px: SheetPx = 256,
+    options: InversionOptions,
+) -> None:
+    """Mix styles: late rows of ws, and so colours and light, of some photographs under the shapes of others.
+
+    A row of the sheet shares its style, a column its content; styles stand on the left, contents on top.
+    """
+    from PIL import Image
+
+    from ganvert.base.files import mark_output
+    from ganvert.compute.progress import progress
+    from ganvert.editing.contract import EditInputs, check_amount
+    from ganvert.editing.edits.mix import Mix
+    from ganvert.editing.render import draw_edit
+    from ganvert.faces.listing import check_output
+    from ganvert.images import to_pil
+
+    mixing, contents = Mix(**_rows(rows)), len(given)
+    check_amount(amount)
+    check_output(out, () if codes else [*given, *style])
+    images, names = codes_of([*given, *style], mixing, codes, options)
+    mark_output(out)
+    drawn = [to_pil(code.draw())[0] for code in images]
+    pictures = [Image.new("RGB", drawn[0].size, "white"), *drawn[:contents]]
+    captions = ["", *names[:contents]]
+    pairs = list(zip(images[contents:], names[contents:], drawn[contents:], strict=True))
+    for code, name, picture in progress(pairs, len(pairs), "drawing"):
+        pictures.append(picture)
+        captions.append(f"style {name}")
+        for content, content_name in zip(images[:contents], names[:contents], strict=True):
+            pictures.append(draw_edit(mixing, EditInputs(code=content, references=[code]), amount))
+            captions.append(f"{content_name}\nstyle {name}")
+            write_picture(out / f"{content_name}_style-{name}.png", pictures[-1])
+    write_sheet(out / "sheet.png", pictures, contents + 1, px, captions)
+    print(f"sheet.png and {contents * len(pairs)} pictures are in {out}")  # noqa: T201
+
+
+def _rows(text: str) -> dict[str, int | None]:
+    """Return the rows of FIRST:END as options of a mix; END may be left out."""
+    if not (match := re.fullmatch(r"(-?[0-9]{1,4}):(-?[0-9]{1,4})?", text)):
+        raise ParamsError(f"--rows: wanted FIRST:END such as 12:16, or FIRST: for all that follow, got {text!r}")
+    return {"first_row": int(match[1]), "last_row": match[2] and int(match[2])}
 
 
 @command("ganvert blend a.jpg b.jpg --out blends")

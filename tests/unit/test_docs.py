@@ -113,7 +113,8 @@ def test_commands_and_options_exist(page: Path) -> None:
         name, *arguments = shlex.split(line, comments=True)
         assert name in program.commands, f"{page.name}: ganvert {line}: there is no such command"
         found = program.commands[name]
-        if commands := getattr(found, "commands", None):
+        commands = getattr(found, "commands", None)
+        if commands and (arguments or not found.invoke_without_command):
             assert arguments[0] in commands, f"{page.name}: ganvert {line}: there is no such command"
             found = commands[arguments[0]]
         options = {option for parameter in found.params for option in (*parameter.opts, *parameter.secondary_opts)}

@@ -215,3 +215,33 @@ def test_codes_without_parts_are_refused_before_any_work(
 ) -> None:
     monkeypatch.setattr(sources, "crops_of", lambda *_: pytest.fail("photographs were read"))
     bad(run(*arguments, "--out", "x", method="plain"), "such as pad/wplus or f16/wplus", 1)
+
+
+def test_interpolation_as_an_animation(run: Run, table: list[Code]) -> None:
+    good(run("interpolate", "c.png", "b.png", "--count", 5, "--px", 32, "--out", "between.gif"))
+    with Image.open("between.gif") as film:
+        assert (film.format, film.size, film.n_frames) == ("GIF", (32, 32), 8)  # there and back
+    bad(run("interpolate", "c.png", "b.png", "--out", "between.mp4"), "ends in .png or .gif", 2)
+
+
+def test_mix_contents_by_styles(run: Run, table: list[Code]) -> None:
+    arguments = ("mix", "a.png", "c.png", "--style", "b.png", "--rows", "2:6", "--amount", 0.5, "--px", 64)
+    good(run(*arguments, "--out", "mixed", method="plain"))
+    files = {path.name for path in Path("mixed").iterdir()}
+    assert files == {OUTPUT_MARK, "sheet.png", "a_style-b.png", "c_style-b.png"}
+    cell = cells("mixed/sheet.png", 3, 64, lines=2)
+    assert cell[0].getextrema() == ((255, 255),) * 3  # the corner is blank
+    assert [same(f"mixed/{name}_style-b.png", cell[i]) for i, name in ((4, "a"), (5, "c"))] == [True, True]
+
+
+def test_mix_images_of_a_table(run: Run, table: list[Code]) -> None:
+    ids = [code.image_id for code in table]
+    good(run("mix", ids[0], "--style", ids[2], "--codes", "out/codes.parquet", "--out", "mixed"))
+    expected = draw_edit(make_edit("mix"), EditInputs(code=table[0], references=[table[2]]), 1.0)
+    assert same(f"mixed/{ids[0]}_style-{ids[2]}.png", expected)
+
+
+@pytest.mark.parametrize(("rows", "says"), [("4", "FIRST:END"), ("a:b", "FIRST:END"), ("7:30", "rows 0:8")])
+def test_rows_to_mix(run: Run, rows: str, says: str) -> None:
+    bad(run("mix", "a.png", "--style", "b.png", "--rows", rows, "--out", "x"), says, 2)
+    assert not Path("x").exists()
