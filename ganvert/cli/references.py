@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from ganvert.cli.options import PARTS_HELP, CodesFile, InversionOptions, PartsOp
 from ganvert.cli.paths import Writes, check_files
 from ganvert.cli.pictures import write_picture, write_series, write_sheet
 from ganvert.cli.sources import codes_of
+
+if TYPE_CHECKING:
+    from ganvert.editing.edits.mix import Mix
 
 __all__ = ["blend", "interpolate", "mix", "transfer"]
 
@@ -113,12 +116,11 @@ def mix(
     from ganvert.base.files import mark_output
     from ganvert.compute.progress import progress
     from ganvert.editing.contract import EditInputs, check_amount
-    from ganvert.editing.edits.mix import Mix
     from ganvert.editing.render import draw_edit
     from ganvert.faces.listing import check_output
     from ganvert.images import to_pil
 
-    mixing, contents = Mix(**_rows(rows)), len(given)
+    mixing, contents = _mix_of(rows), len(given)
     check_amount(amount)
     check_output(out, () if codes else [*given, *style])
     images, names = codes_of([*given, *style], mixing, codes, options)
@@ -138,11 +140,13 @@ def mix(
     print(f"sheet.png and {contents * len(pairs)} pictures are in {out}")  # noqa: T201
 
 
-def _rows(text: str) -> dict[str, int | None]:
-    """Return the rows of FIRST:END as options of a mix; END may be left out."""
-    if not (match := re.fullmatch(r"(-?[0-9]{1,4}):(-?[0-9]{1,4})?", text)):
-        raise ParamsError(f"--rows: wanted FIRST:END such as 12:16, or FIRST: for all that follow, got {text!r}")
-    return {"first_row": int(match[1]), "last_row": match[2] and int(match[2])}
+def _mix_of(rows: str) -> Mix:
+    """Return the mix of the rows FIRST:END; END may be left out."""
+    from ganvert.editing.edits.mix import Mix
+
+    if not (match := re.fullmatch(r"(-?[0-9]{1,4}):(-?[0-9]{1,4})?", rows)):
+        raise ParamsError(f"--rows: wanted FIRST:END such as 12:16, or FIRST: for all that follow, got {rows!r}")
+    return Mix(first_row=int(match[1]), last_row=int(match[2]) if match[2] else None)
 
 
 @command("ganvert blend a.jpg b.jpg --out blends")
