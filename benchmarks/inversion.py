@@ -1,7 +1,7 @@
 """Measures how fast a photograph is inverted, against the plainest loop: same steps, start and generator, one run.
 
     python benchmarks/inversion.py [--photos 1] [--steps 60] [--presets encoder_wplus cpu_fzplus] [--device cuda]
-                                   [--preview PRESET STEPS PX EVERY] [--precision bf16] [--compile graphs]
+                                   [--preview PRESET STEPS PX EVERY] [--precision bfloat16] [--compile graphs]
                                    [--side-by-side 8] [--workers 2] [--profile] [--out inversion.json]
 
 The plain loop draws the whole picture in every step, one photograph after the other, by PyTorch's own operators, eager
@@ -307,7 +307,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--preview", nargs=4, action="append", metavar=("PRESET", "STEPS", "PX", "EVERY"))
-    parser.add_argument("--precision", default="float32", choices=["float32", "tf32", "bf16"])
+    parser.add_argument("--precision", default="float32", choices=["auto", "float32", "tf32", "bfloat16"])
     parser.add_argument("--compile", default="false", choices=["false", "true", "graphs"])
     parser.add_argument("--side-by-side", type=int, default=None)
     parser.add_argument("--workers", type=int, default=1, help="processes of ours, a thread each")

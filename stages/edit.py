@@ -25,6 +25,7 @@ from ganvert.faces.photo import Photo
 from ganvert.generators import Generator
 from ganvert.images import from_png, to_png
 from ganvert.inversion.contract import Context
+from ganvert.inversion.inputs import check_inputs
 from ganvert.inversion.presets import read_preset
 from ganvert.inversion.run import make_context
 from stages.common import generator_of, resolved_options, stage
@@ -38,6 +39,8 @@ CODES = Path("data/codes")
 RECONSTRUCTIONS = Path("data/reconstructions")
 DIRECTIONS = Path("data/directions.parquet")
 OUT = Path("data/edits.parquet")
+#: Columns of an edit that stays a crop.
+_NOT_PASTED: dict[str, Any] = {"pasted": None, "region": None, "reason": ""}
 log = logging.getLogger("edit")
 
 
@@ -121,6 +124,8 @@ def plan(settings: Settings, generator: Generator) -> list[PlannedEdit]:
         GanvertError: a direction or photograph that is named does not exist, or an edit cannot change these codes.
     """
     params = settings.edit
+    if any(spec.pasted for spec in params.edits.values()):
+        params.paste.check_assets(ASSETS)
     table = CODES / f"{params.method}.parquet"
     space = space_of(table, generator)
     wants_direction = any(spec.direction for spec in params.edits.values())
@@ -131,6 +136,7 @@ def plan(settings: Settings, generator: Generator) -> list[PlannedEdit]:
         try:
             directions = [choose(known, spec.direction, space.direction_space)] if spec.direction else []
             edit.check_space(space, directions)
+            check_inputs([spec.mask] if spec.mask else [], INPUTS)
             for group in spec.groups():
                 image_ids = find_images(group)
                 planned.append(
@@ -178,11 +184,12 @@ def edited(
     for item in planned:
         inputs = item.inputs(code)
         for amount in item.spec.amounts:
-            picture, pasted = draw_edit(item.edit, inputs, amount), None
+            picture, pasted = draw_edit(item.edit, inputs, amount), {}
             if photo is not None and amount in item.spec.pasted:
-                pasted = to_png(paste_edit(photo, picture, reconstruction, quad, settings.edit.paste))
+                result = paste_edit(photo, picture, reconstruction, quad, settings.edit.paste, ASSETS)
+                pasted = {"pasted": to_png(result.image), "region": result.region, "reason": result.reason}
             key = {"image_id": code.image_id, "method": settings.edit.method, **item.columns}
-            yield {**key, "amount": amount, "crop": to_png(picture), "pasted": pasted}
+            yield {**key, "amount": amount, "crop": to_png(picture), **_NOT_PASTED, **pasted}
 
 
 if __name__ == "__main__":

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from ganvert import tables
 from ganvert.base.errors import InputError
-from ganvert.images import from_pil, from_png
-from ganvert.inversion.inputs import input_files, open_inputs
+from ganvert.images import from_png
+from ganvert.inversion.inputs import is_region, masks_of
 
 __all__ = ["ALIGNED", "INPUTS", "crops_of", "find_images", "mask_of"]
 
 ALIGNED = Path("data/aligned.parquet")
 INPUTS = Path("data/inputs")
+ASSETS = Path("data/assets")
 
 
 def find_images(names: Sequence[str]) -> list[str]:
@@ -58,15 +59,20 @@ def crops_of(image_ids: Sequence[str]) -> list[Image.Image]:
 
 
 def mask_of(name: str, image_id: str, resolution: int) -> Tensor:
-    """Return a mask [1, 1, resolution, resolution] of the folder of inputs: white is 1, black 0.
+    """Return a mask [1, 1, resolution, resolution]: white is 1, black 0.
 
     Args:
-        name: a picture for all images, or a folder that holds IMAGE_ID.png for each.
-        image_id: the image whose mask it is.
+        name: a picture in the folder of inputs for all images, a folder there that holds IMAGE_ID.png for each, or a
+            region of the face on the image.
+        image_id: the image whose mask it is; empty for a mask that belongs to none.
         resolution: side of the picture.
 
     Raises:
-        InputError: there is no such picture, or it has another size.
+        InputError: there is no such picture, it has another size, or a region is named without an image.
+        NoRegionError: the image does not show the region.
     """
-    (mask,) = open_inputs(input_files(INPUTS, name, [image_id]), resolution)
-    return from_pil([mask.convert("L")])[:, :1].add(1).div(2)
+    if is_region(name) and not image_id:
+        raise InputError(f"masks: {name!r} is a region of each face, and here no face is looked at; give a picture")
+    picture = crops_of([image_id])[0] if is_region(name) else Image.new("RGB", (1, 1))
+    sized = picture.resize((resolution, resolution), Image.Resampling.BILINEAR)
+    return masks_of(name, [sized], [image_id], INPUTS, ASSETS)

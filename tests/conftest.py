@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from ganvert.assets import fetch
+from ganvert.compute import kernels
 from ganvert.compute.device import strict_math
 from ganvert.compute.random import normal
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
@@ -37,6 +38,14 @@ def assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def one_thread() -> None:
     """Equal sums everywhere, and no fight over two cores."""
     strict_math(threads=1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def float32_everywhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """`precision: auto` is float32 on every machine, so that tests compare the same numbers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "CPUINFO", tmp_path_factory.mktemp("proc") / "cpuinfo")
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

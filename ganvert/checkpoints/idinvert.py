@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content
+from ganvert.checkpoints.states import StateDict, find_state
 from ganvert.checkpoints.stylegan1 import Dialect, assemble, names_of
 from ganvert.checkpoints.tensors import flip_kernel, hwio_to_oihw
 
@@ -39,19 +40,23 @@ TRUNCATION = "truncation.truncation"
 
 def matches(content: Content) -> bool:
     """Return whether the file is a flat state dict with the names of either code."""
-    return _kind(content.root) is not None
+    return _generator(content) is not None
 
 
 def read(content: Content) -> Checkpoint:
     """Read the file's only generator."""
-    kind = _kind(content.root)
-    if kind is None:
+    found = _generator(content)
+    kind = _kind(found.tensors) if found else None
+    if found is None or kind is None:
         raise CheckpointError("neither a state dict of idinvert_pytorch nor of InterFaceGAN")
-    source = {name: value for name, value in content.root.items() if name != TRUNCATION}
+    source = {name: value for name, value in found.tensors.items() if name != TRUNCATION}
     names = names_of(source, DIALECTS[kind])
     # Fused layers keep their kernel directly in the layer, the others in a module `conv`.
     fused = [ours for ours, theirs in names.items() if ours.endswith(".weight") and theirs == ours and "layer" in ours]
-    ignored = [f"{TRUNCATION}: give psi and cutoff when mapping"] if TRUNCATION in content.root else []
+    # A bare file is what these codes publish, so nothing is assumed about it.
+    ignored = list(found.notes) if found.key else []
+    if TRUNCATION in found.tensors:
+        ignored.append(f"{TRUNCATION}: give psi and cutoff when mapping")
     config = {"final_tanh": True} if kind == "idinvert" else {}
     if config:
         ignored.append("assumed: images end in tanh, as those of the published models do")
@@ -72,10 +77,12 @@ def _fused_kernel(kernel: Tensor, where: str) -> Tensor:
     return flip_kernel(hwio_to_oihw(kernel, where), where)
 
 
-def _kind(root: Any) -> str | None:
-    if not isinstance(root, dict) or not all(isinstance(name, str) for name in root):
-        return None
+def _generator(content: Content) -> StateDict | None:
+    return find_state(content, lambda tensors: _kind(tensors) is not None)
+
+
+def _kind(tensors: dict[str, Any]) -> str | None:
     for kind, dialect in DIALECTS.items():
-        if f"mapping.dense0.{dialect.dense[0]}" in root and f"synthesis.layer0.{dialect.const}" in root:
+        if f"mapping.dense0.{dialect.dense[0]}" in tensors and f"synthesis.layer0.{dialect.const}" in tensors:
             return kind
     return None

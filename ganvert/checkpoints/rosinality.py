@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Checkpoint, Content
+from ganvert.checkpoints.states import StateDict, find_state
 from ganvert.checkpoints.stylegan2 import assemble, conv_name, rename
 
 __all__ = ["matches", "read"]
@@ -31,20 +32,19 @@ BLUR = re.compile(r"convs\.\d{1,2}\.conv\.blur\.kernel|to_rgbs\.\d{1,2}\.upsampl
 
 def matches(content: Content) -> bool:
     """Return whether the file holds a generator with rosinality's names."""
-    return _generator(content)[1] is not None
+    return _generator(content) is not None
 
 
 def read(content: Content) -> Checkpoint:
     """Read the averaged generator."""
-    used, source = _generator(content)
-    if source is None:
-        raise CheckpointError(f"{FORMAT}: neither g_ema nor g nor a decoder with these names")
+    found = _generator(content)
+    if found is None:
+        raise CheckpointError(f"{FORMAT}: no generator with these names, in none of the usual places")
+    source = _bare(found.tensors)
     blurs = [name for name in source if BLUR.fullmatch(name)]
     names = rename((name for name in source if name not in blurs), _ours, FORMAT)
-    notes = [f"{name}: not the generator used" for name in content.root if name not in (used, MEAN)]
-    if used == "g":
-        notes.insert(0, "no g_ema: g was used, whose weights are not averaged")
-    elif used == "state_dict":
+    notes = [note for note in found.notes if not note.startswith(f"{MEAN}:")]
+    if any(name.startswith(DECODER) for name in found.tensors):
         notes.insert(0, "encoder.*: not the generator used")
     mean = content.root.get(MEAN)
     if mean is not None:
@@ -63,17 +63,14 @@ def read(content: Content) -> Checkpoint:
     )
 
 
-def _generator(content: Content) -> tuple[str, dict[str, Any] | None]:
-    """Return the key of the generator and its tensors; the averaged one if there is a choice."""
-    root = content.root if isinstance(content.root, dict) else {}
-    for used in ("g_ema", "g", "state_dict"):
-        state = root.get(used)
-        if isinstance(state, dict) and all(isinstance(name, str) for name in state):
-            if used == "state_dict":
-                state = {name.removeprefix(DECODER): value for name, value in state.items() if name.startswith(DECODER)}
-            if all(name in state for name in MARKS):
-                return used, state
-    return "", None
+def _generator(content: Content) -> StateDict | None:
+    return find_state(content, lambda tensors: all(name in _bare(tensors) for name in MARKS))
+
+
+def _bare(tensors: dict[str, Any]) -> dict[str, Any]:
+    """Return the decoder of an encoder's file, with its bare names; anything else as it is."""
+    decoder = {name.removeprefix(DECODER): value for name, value in tensors.items() if name.startswith(DECODER)}
+    return decoder or {name: value for name, value in tensors.items() if name != MEAN}
 
 
 def _mean(mean: Any) -> tuple[Any, list[str]]:

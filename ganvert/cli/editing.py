@@ -111,6 +111,7 @@ def edit(
     image: ImageIds = None,
     directions: DirectionsFile = None,
     motion: MotionName = "retract_once",
+    region: Annotated[str, typer.Option(help="What is pasted back: square, face or head.")] = "square",
     crop: Annotated[bool, typer.Option("--crop", help="Write the edited crops, not the whole photographs.")] = False,
     px: SheetPx = 256,
     options: InversionOptions,
@@ -121,15 +122,19 @@ def edit(
     inverted: photographs that are given are looked up in the table, and without any its images are edited as crops.
     """
     from ganvert.base.files import mark_output
+    from ganvert.base.params import build
+    from ganvert.editing.paste import PasteOptions
     from ganvert.images import to_pil
     from ganvert.scoring.score import asset_metrics
 
+    pasting, paste = build(PasteOptions, {"region": region}, "--region"), bool(photos) and not crop
     sources = Sources(photos or [], codes, image or [], options)
+    if paste:
+        pasting.check_assets(assets_folder())
     moves, single = Moves.of(direction, sources, directions, motion), is_picture_name(out)
     sources.check(out, single)
     if not single:
         mark_output(out)
-    paste = bool(photos) and not crop
     identity = asset_metrics(["identity_dlib"], assets_folder())[0] if paste and sources.needs_face else None
     written = count = 0
     for source in sources:
@@ -137,7 +142,7 @@ def edit(
         pictures: list[Image.Image] = []
         for cell in moves.cells:
             picture = moves.draw(source, cell)
-            pictures.append(source.pasted(picture, reconstruction) if paste else picture)
+            pictures.append(source.pasted(picture, reconstruction, pasting) if paste else picture)
             if not single:  # one by one: a run that ends early leaves what it has drawn
                 write_picture(out / f"{source.name}_{moves.label(cell)}.png", pictures[-1])
         if single:

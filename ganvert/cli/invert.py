@@ -14,7 +14,7 @@ import typer
 from ganvert.base.errors import InputError
 from ganvert.cli.app import command
 from ganvert.cli.common import assets_folder, generator_path, load, read_method
-from ganvert.cli.options import EveryFace, ExtractOptions, Inputs, InversionOptions
+from ganvert.cli.options import EveryFace, ExtractOptions, Inputs, InversionOptions, InvertOptions
 from ganvert.cli.paths import Writes
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def invert(
             help="Metric of the reconstructions, e.g. lpips_alex_256; may be repeated; five usual ones if none."
         ),
     ] = None,
-    options: InversionOptions,
+    options: InvertOptions,
 ) -> None:
     """Invert photographs: align the faces, find their codes, draw and measure the reconstructions.
 

@@ -23,6 +23,7 @@ __all__ = [
     "GeneratorOptions",
     "Inputs",
     "InversionOptions",
+    "InvertOptions",
     "PartsOptions",
     "SheetPx",
 ]
@@ -78,6 +79,13 @@ class InversionOptions(GeneratorOptions):
         "data/inputs"
     )
     seed: Annotated[int, typer.Option(help="Seed of the run; each image's own seed is made of it.")] = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InvertOptions(InversionOptions):
+    """How photographs are inverted for their codes: `balanced` draws the person soonest, see docs/methods.md."""
+
+    method: Annotated[str, typer.Option(help="Preset; `ganvert methods` lists them.")] = "balanced"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

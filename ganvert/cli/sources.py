@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ganvert.codes import Code
     from ganvert.editing.contract import Edit
     from ganvert.editing.fit import Fit
+    from ganvert.editing.paste import PasteOptions
     from ganvert.inversion.run import Crop
     from ganvert.scoring.metrics import NamedMetric
 
@@ -48,16 +49,16 @@ class Source:
 
         return None if self.face is None else from_png(self.face["crop"])
 
-    def pasted(self, picture: Image.Image, reconstruction: Image.Image) -> Image.Image:
+    def pasted(self, picture: Image.Image, reconstruction: Image.Image, options: PasteOptions) -> Image.Image:
         """Return the photograph with an edited picture of its face in it."""
         import numpy as np
 
-        from ganvert.editing.paste import PasteOptions, paste_edit
+        from ganvert.editing.paste import paste_edit
         from ganvert.faces import open_photo
 
         assert self.face is not None
-        quad = np.array(self.face["quad"]).reshape(4, 2)
-        return paste_edit(open_photo(Path(self.face["path"])), picture, reconstruction, quad, PasteOptions())
+        quad, photo = np.array(self.face["quad"]).reshape(4, 2), open_photo(Path(self.face["path"]))
+        return paste_edit(photo, picture, reconstruction, quad, options, assets_folder()).image
 
     def fit(self, reconstruction: Image.Image, identity: NamedMetric | None) -> Fit:
         """Return how well the code draws the photographed face; identity only with the metric for it."""

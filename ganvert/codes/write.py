@@ -71,6 +71,7 @@ def code_table(
         "shapes": json.dumps(kept),
         "options": json.dumps(preset.settings, sort_keys=True),
         "label": label_of(context.generator),
+        "precision": context.engine.speed.precision,
         **_shared_facts(preset, context),
     }
     if skip:

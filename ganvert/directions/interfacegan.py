@@ -36,11 +36,14 @@ class AttributeOptions:
         condition_on: score columns that an edit should leave alone.
         first_row: first row of ws that the direction moves.
         last_row: one past the last; None for all.
+        share: in place of the one for all attributes; below the share of samples that have it, for what few have
+            (glasses, hats): the others all score the same.
     """
 
     condition_on: tuple[str, ...] = ()
     first_row: int = 0
     last_row: int | None = None
+    share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +75,8 @@ class InterfaceganOptions:
         if self.share <= 0 or self.C <= 0:
             raise ParamsError(f"share and C: wanted positive numbers, got {self.share} and {self.C}")
         for name, attribute in self.attributes.items():
+            if attribute.share is not None and attribute.share <= 0:
+                raise ParamsError(f"attributes.{name}.share: wanted a positive number, got {attribute.share}")
             if name in attribute.condition_on:
                 raise ParamsError(f"attributes.{name}: cannot be conditioned on itself")
 
@@ -168,11 +173,13 @@ def fit_boundary(w: np.ndarray, score: np.ndarray, name: str, options: Interface
     order = scored[np.argsort(score[scored], kind="stable")]
     # Only the extremes are fitted. Between them a score tells little more than the noise of the predictor, and samples
     # labelled by it would turn the hyperplane.
-    count = int(len(order) * options.share if options.share <= 1 else options.share)
+    own = options.attributes.get(name)
+    share = options.share if own is None or own.share is None else own.share
+    count = int(len(order) * share if share <= 1 else share)
     count = min(count, len(order) // 2)
     if count < FEWEST:
         raise ParamsError(
-            f"interfacegan {name}: {len(order)} of {len(score)} samples have a score and share {options.share} takes "
+            f"interfacegan {name}: {len(order)} of {len(score)} samples have a score and share {share} takes "
             f"{count} at each end, wanted at least {FEWEST}; raise share or draw more samples"
         )
     low, middle, high = order[:count], order[count : len(order) - count], order[len(order) - count :]

@@ -25,7 +25,8 @@ class EditSpec:
         amounts: how far; for directions in standard deviations, for references in parts of the way.
         pasted: amounts whose crop is also pasted back into the photograph.
         options: of the edit, such as ``{part: own}`` of a transfer.
-        mask: a picture in the folder of inputs, or a folder that holds IMAGE_ID.png, for edits that take one.
+        mask: a picture in the folder of inputs, a folder there that holds IMAGE_ID.png, or a region of the face such as
+            ``hair``, for edits that take one.
     """
 
     edit: str = "shift"

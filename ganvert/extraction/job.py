@@ -15,9 +15,12 @@ from ganvert.base import params
 from ganvert.base.errors import AssetError, ParamsError
 from ganvert.base.files import sha256_of
 from ganvert.base.provenance import PLUMBING, closure_digest
-from ganvert.compute.precision import Speed
+from ganvert.compute.device import resolve_device
+from ganvert.compute.precision import Speed, speed_here
 from ganvert.faces.detect import LANDMARKS_FILE
+from ganvert.faces.parsing import PARSER_FILE
 from ganvert.faces.pipeline import RECIPES, AlignOptions
+from ganvert.inversion.inputs import check_inputs, is_region
 from ganvert.inversion.presets import Preset, read_preset
 from ganvert.scoring.metrics import check_metric_name
 
@@ -54,7 +57,7 @@ class Invert:
         inputs: folder of the masks and pictures that it names.
         seed: of the run; each image's own seed is made of it.
         batch: images optimised side by side at most; null measures how many fit.
-        speed: precision and compilation.
+        speed: precision and compilation, as far as the machine that made the job can do it.
     """
 
     method: str
@@ -176,6 +179,7 @@ def make_job(
     Raises:
         ParamsError: a value is wrong, or values do not go together.
         AssetError: a model file is missing.
+        InputError: a mask or picture that the method names is missing.
     """
     files: list[Path] = []
     if align is not None:
@@ -185,11 +189,17 @@ def make_job(
             files.append(assets.path(LANDMARKS_FILE, assets_folder))
     if invert is not None:
         files += [Path(invert.generator), *map(Path, invert.encoders)]
+        names = invert.read().inputs
+        check_inputs(names, None if invert.inputs is None else Path(invert.inputs))
+        if any(map(is_region, names)):
+            files.append(assets.path(PARSER_FILE, assets_folder))
         invert = dataclasses.replace(
             invert,
             generator=_absolute(invert.generator),
             encoders=tuple(map(_absolute, invert.encoders)),
             inputs=None if invert.inputs is None else _absolute(invert.inputs),
+            # Decided before the key is made of it: workers use what the machine that plans has chosen.
+            speed=speed_here(invert.speed, resolve_device(device)),
         )
     for file in files:
         if not file.is_file():

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from ganvert import tables
-from ganvert.base.errors import PhotoError
+from ganvert.base.errors import NoRegionError, PhotoError
 from ganvert.codes import code_rows, code_table, codes_of_inversion
 from ganvert.compute.device import strict_math
 from ganvert.compute.memory import keep_freed_memory
@@ -29,8 +29,9 @@ from ganvert.faces import RECIPES, FaceDetector
 from ganvert.faces.pipeline import align_photo, photo_row
 from ganvert.generators import load_generator
 from ganvert.images import from_png, to_pil, to_png
+from ganvert.inversion.inputs import is_region
 from ganvert.inversion.presets import Inversion
-from ganvert.inversion.run import Crop, invert_crops, make_context, seeds_for
+from ganvert.inversion.run import Crop, check_crops, invert_crops, make_context, seeds_for
 from ganvert.scoring.metrics import check_sizes
 from ganvert.scoring.score import asset_metrics, score_reconstructions
 
@@ -181,8 +182,26 @@ class Session:
             assert member.image_id is not None
             return _Aligned(member, None, [{}], [Crop(member.image_id, from_png(data))])
         photo, rows = align_photo(data, member.path, self.job.align, self.detector)
+        if self.job.invert is not None:
+            rows = self._with_regions(photo, rows)
         crops = [Crop(row["image_id"], from_png(row["crop"])) for row in rows] if self.job.invert else []
         return _Aligned(member, photo, rows, crops)
+
+    def _with_regions(self, photo: Row, rows: list[Row]) -> list[Row]:
+        """Return the crops that show all regions that masks name; the photograph's row says what others lack."""
+        if not any(map(is_region, self.preset.inputs)):
+            return rows
+        kept = []
+        for row in rows:
+            try:
+                check_crops(self.preset, self.context, [Crop(row["image_id"], from_png(row["crop"]))])
+                kept.append(row)
+            except NoRegionError as error:
+                log.warning("%s", error)
+                photo["reason"] = str(error)
+        if rows and not kept:
+            photo["status"] = NoRegionError.status
+        return kept
 
     def _invert(self, crops: list[Crop], tuned: Path, rows: dict[str, list[Row]], on_crops: OnProgress) -> pa.Table:
         """Return rows of `codes`; add those of `reconstructions` and `scores` to `rows`."""

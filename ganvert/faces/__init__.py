@@ -10,7 +10,7 @@ from ganvert.faces.attributes import ATTRIBUTES, AttributeScorer
 from ganvert.faces.detect import FaceDetector
 from ganvert.faces.identity import IdentityEmbedder, distance
 from ganvert.faces.listing import find_photos
-from ganvert.faces.paste import paste
+from ganvert.faces.paste import paste, soft_region
 from ganvert.faces.photo import Photo, open_photo
 from ganvert.faces.pipeline import AlignOptions, align_photos
 from ganvert.faces.pose import head_pose
@@ -31,4 +31,5 @@ __all__ = [
     "head_pose",
     "open_photo",
     "paste",
+    "soft_region",
 ]

@@ -11,7 +11,7 @@ from PIL import Image
 from ganvert.base.errors import ParamsError, PhotoError, ShapeError
 from ganvert.base.registry import lookup
 
-__all__ = ["RECIPES", "Aligned", "Recipe", "align", "face_quad"]
+__all__ = ["RECIPES", "Aligned", "Recipe", "align", "cut_quad", "face_quad"]
 
 SUPERSAMPLING = 4  # the FFHQ script transforms to 4096 px and shrinks to 1024
 
@@ -56,6 +56,24 @@ def align(image: Image.Image, landmarks: np.ndarray | None, resolution: int, rec
         got = "none" if landmarks is None else str(list(np.shape(landmarks)))
         raise ShapeError(f"recipe {recipe!r}: wanted landmarks [68, 2], got {got}")
     return chosen.cut(image.convert("RGB"), landmarks, resolution)
+
+
+def cut_quad(image: Image.Image, quad: np.ndarray, px: int) -> Image.Image:
+    """Return the part of an image that a quadrilateral encloses, RGB px x px; black where it leaves the image.
+
+    Plainer and faster than :func:`align`, for networks that look at a crop: nothing is padded or supersampled.
+
+    Args:
+        image: of any size.
+        quad: [4, 2] corners TL, BL, BR, TR, where integers are pixel centres.
+        px: side of the result.
+    """
+    # The transform does not filter: what shrinks is cut out larger first.
+    sides = np.linalg.norm(quad - np.roll(quad, 1, axis=0), axis=1)
+    fine = px * max(round(float(sides.mean()) / px), 1)
+    corners = (np.asarray(quad) + 0.5).flatten().tolist()
+    crop = image.convert("RGB").transform((fine, fine), Image.Transform.QUAD, corners, Image.Resampling.BILINEAR)
+    return crop if fine == px else crop.resize((px, px), Image.Resampling.BOX)
 
 
 def face_quad(landmarks: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ganvert.base.errors import ParamsError, ShapeError
 
-__all__ = ["homography", "paste", "soft_mask"]
+__all__ = ["homography", "paste", "soft_mask", "soft_region"]
 
 CORNER = 0.15  # radius of the mask's rounded corners, as a fraction of the crop's side
 
@@ -22,6 +22,7 @@ def paste(
     colour_match: bool = False,
     mode: Literal["replace", "difference"] = "replace",
     reference: Image.Image | None = None,
+    region: np.ndarray | None = None,
 ) -> Image.Image:
     """Paste `crop` into the photograph; pixels outside the mask stay the photograph's own, bit for bit.
 
@@ -38,6 +39,8 @@ def paste(
             (``replace`` only).
         mode: see above.
         reference: square RGB image, for ``difference``.
+        region: [h, h] in [0, 1] over the crop, by which the weights of its square are multiplied; see
+            :func:`soft_region`.
 
     Raises:
         ParamsError: feather out of range, or mode and reference do not go together.
@@ -55,6 +58,9 @@ def paste(
     to_unit = homography(edges - low)  # pixels of the box -> the crop as the unit square
     mask = soft_mask(to_unit, box.shape[1], box.shape[0], feather)[:, :, None]
     side = float(np.sqrt(_area(edges)))
+    if region is not None:
+        shape = Image.fromarray(np.rint(np.asarray(region) * 255).astype(np.uint8))
+        mask = mask * (_warp(shape, to_unit, mask.shape[:2], side)[:, :, :1] / 255)
     old, new = box.astype(np.float64), _warp(crop, to_unit, mask.shape[:2], side)
     if reference is not None:
         blended = old + mask * (new - _warp(reference, to_unit, mask.shape[:2], side))
@@ -125,6 +131,25 @@ def soft_mask(to_unit: np.ndarray, width: int, height: int, feather: float) -> n
     if feather == 0:
         return (inside > 0).astype(np.float64)
     ramp = np.clip(inside / feather, 0, 1)
+    return ramp * ramp * (3 - 2 * ramp)  # smoothstep
+
+
+def soft_region(inside: np.ndarray, feather: float) -> np.ndarray:
+    """Compute weights in [0, 1] for :func:`paste`: 1 inside of a region, falling to 0 around it.
+
+    The fall lies outside, so that the whole region is replaced: what shines through is its surroundings, never an old
+    contour.
+
+    Args:
+        inside: bool [h, h] over the crop.
+        feather: distance over which the weights fall, as a fraction of the crop's side.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    if feather == 0 or inside.all():
+        return inside.astype(np.float64)
+    away = distance_transform_edt(~inside) if inside.any() else np.full(inside.shape, np.inf)
+    ramp = np.clip(1 - away / (feather * len(inside)), 0, 1)
     return ramp * ramp * (3 - 2 * ramp)  # smoothstep
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from ganvert.base.errors import GanvertError, ShapeError, TableError, UnsupportedError
+from ganvert.compute.kernels import to_channels_last
+from ganvert.networks.mapping import Dense
 
 __all__ = [
     "FeaturePoint",
@@ -216,6 +219,8 @@ class Generator(nn.Module, ABC):
     untuned: Generator | None = None
     config: Mapping[str, Any]
     w_avg: Tensor  # [w_dim]
+    #: Parts that compute in float32 in any case: what makes w and styles (and StyleGAN3's waves).
+    exact: ClassVar[tuple[type[nn.Module], ...]] = (nn.Linear, Dense)
 
     def __init__(self) -> None:
         super().__init__()
@@ -341,6 +346,20 @@ class Generator(nn.Module, ABC):
     def features(self, synthesis_input: SynthesisInput, names: Sequence[str]) -> dict[str, Tensor]:
         """Return the named activations without running the layers after the last of them."""
         return self.run(synthesis_input, read=names, stop=True)[1]
+
+    def in_bfloat16(self) -> Self:
+        """Return a copy that draws in bfloat16 with channels last, for optimisations on a CPU.
+
+        Its weights are cast once; :attr:`exact` parts stay float32, and so do ws and styles. Features, noise and
+        padding that it is given have to be bfloat16, and images and activations that it returns are.
+        """
+        drawing = copy.deepcopy(self, {} if self.untuned is None else {id(self.untuned): self.untuned})
+        for module in drawing.modules():
+            if not isinstance(module, self.exact):
+                own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+                for tensor in (tensor for name, tensor in own if not name.startswith("w_avg")):
+                    tensor.data = to_channels_last(tensor.data)
+        return drawing
 
     def fingerprint(self) -> str:
         """Return the sha256 of architecture, configuration, and names, shapes and values of all weights."""

@@ -18,6 +18,7 @@ from torch.autograd.function import once_differentiable
 from ganvert.compute.kernels import use_cpu_kernels
 from ganvert.generators.base import FeaturePoint, Generator, PaddableConv, StyleSlot, SynthesisInput, Taps
 from ganvert.networks.fit import fitted
+from ganvert.networks.modulation import pointwise, rows_to_map, scaled
 from ganvert.networks.padding import insert_into
 
 __all__ = ["MobileStyleGAN", "inverse_haar"]
@@ -68,6 +69,8 @@ def inverse_haar(x: Tensor, scale: Tensor | float = 1.0) -> Tensor:
     row, HL from column to column, HH with both.
     """
     # Factor 1/2: each 1-D inverse transform divides by sqrt(2), which makes the 2-D transform orthonormal.
+    if x.dtype == torch.bfloat16 and x.device.type == "cpu":
+        return _haar_by_products(x, scale)
     x = x * (0.5 * scale)
     if use_cpu_kernels(x):
         return cast(Tensor, _Interleave.apply(x))
@@ -80,6 +83,28 @@ def inverse_haar(x: Tensor, scale: Tensor | float = 1.0) -> Tensor:
     # pixel_shuffle takes the pixels of a block in the order: upper left, upper right, lower left, lower right.
     phases = torch.stack([low + high, low - high, low_ + high_, low_ - high_], dim=2)
     return F.pixel_shuffle(phases.reshape(n, channels, h, w), 2)
+
+
+def _haar_by_products(x: Tensor, scale: Tensor | float) -> Tensor:
+    """Do the same with channels last: a 1x1 convolution to the four pixels of each position, then one copy.
+
+    The bands of a channel are next to each other there, which vector instructions do not add up well. Matrix products
+    are what bfloat16 is fast at, they have the scale in their weights, and they round once.
+    """
+    n, channels, h, w = x.shape
+    c = channels // 4
+    bands = torch.arange(c)
+    signs = torch.zeros(2, 2, c, channels)  # row and column of the pixel, channel, band
+    for row in (0, 1):
+        for column in (0, 1):
+            vertical, horizontal = 1 - 2 * row, 1 - 2 * column
+            signs[row, column, bands, bands] = 1
+            for i, sign in enumerate((vertical, horizontal, vertical * horizontal)):
+                signs[row, column, bands, c + 3 * bands + i] = sign
+    factors = scale.view(n, 1, channels) if isinstance(scale, Tensor) else torch.full((n, 1, 1), float(scale))
+    pixels = pointwise(x, 0.5 * factors * signs.view(channels, channels))
+    pixels = pixels.permute(0, 2, 3, 1).unflatten(3, (2, 2, c))  # [n, h, w, row, column, c]
+    return rows_to_map(pixels.transpose(2, 3).reshape(n, 4 * h * w, c), 2 * h, 2 * w)
 
 
 class _Separable(torch.autograd.Function):
@@ -160,22 +185,22 @@ class SeparableConv(nn.Module):
         self.scale = 1 / math.sqrt(c_in * 9)  # equalised learning rate: 1 / sqrt(fan_in) of the whole 3 x 3 convolution
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None, padding: Tensor | None) -> Tensor:
-        _, c_in, h, w = x.shape
+        c_in = x.shape[1]
         frozen = not any(weight.requires_grad for weight in (self.depthwise, self.pointwise, self.bias))
         if padding is None and frozen and use_cpu_kernels(x):
             inputs = (x, style * self.scale, noise, self.depthwise, self.pointwise, self.bias)
             return cast(Tensor, _Separable.apply(*inputs))
         if padding is not None:
             # Padding is not modulated, so the style has to act before the padding is inserted.
-            x, style = insert_into(padding, x * style[:, :, None, None]), torch.ones_like(style)
+            x, style = insert_into(padding, scaled(x, style)), torch.ones_like(style)
         x = F.conv2d(x, self.depthwise, padding=int(padding is None), groups=c_in)
         # A depthwise convolution does not mix channels, so a factor per channel can act after it as well: here it
         # scales the small 1x1 weight instead of the large feature map, which saves a pass over memory both ways.
-        weight = self.pointwise * (style * self.scale).unsqueeze(1)
-        x = torch.baddbmm(self.bias[:, None], weight, x.flatten(2)).unflatten(2, (h, w))
+        x = pointwise(x, self.pointwise * (style * self.scale).unsqueeze(1), self.bias)
+        # In place: every copy of a large map is a pass over memory.
         if noise is not None:
-            x = x + noise
-        return F.leaky_relu(x, SLOPE)
+            x += noise
+        return F.leaky_relu_(x, SLOPE)
 
 
 class FirstConv(nn.Module):
@@ -192,7 +217,7 @@ class FirstConv(nn.Module):
         self.scale = 1 / math.sqrt(channels * 9)
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None, padding: Tensor | None) -> Tensor:
-        x = x * style[:, :, None, None]
+        x = scaled(x, style)
         if padding is not None:
             x = insert_into(padding, x)
         x = F.conv2d(x, self.weight * self.scale, self.bias, padding=int(padding is None))
@@ -223,11 +248,10 @@ class ToImage(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor, half: bool = False) -> Tensor:
         """Return images [N, 3, 2h, 2w]; with `half`, their averages over 2 x 2 pixels [N, 3, h, w]."""
-        h, w = x.shape[2:]
         # The details sum to zero over a block of pixels, so that its average is LL / 2: the other bands are not needed.
         count = 3 if half else 12
         weight = self.weight[:count] * (style * self.scale).unsqueeze(1)
-        bands = torch.baddbmm(self.bias[:count, None], weight, x.flatten(2)).unflatten(2, (h, w))
+        bands = pointwise(x, weight, self.bias[:count])
         return 0.5 * bands if half else inverse_haar(bands)
 
 

@@ -66,7 +66,7 @@ def stylise(x: Tensor, style: Tensor) -> Tensor:
 
     The first half of the style is the scale minus one, the second half the shift.
     """
-    scale, shift = style[:, :, None, None].chunk(2, dim=1)
+    scale, shift = style.to(x.dtype)[:, :, None, None].chunk(2, dim=1)
     return torch.addcmul(shift, F.instance_norm(x, eps=EPSILON), scale + 1)
 
 

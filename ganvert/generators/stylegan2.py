@@ -23,6 +23,7 @@ from ganvert.networks.modulation import (
     modulated_conv,
     modulated_pointwise,
     modulated_up_conv,
+    scaled,
     upsample,
 )
 
@@ -95,7 +96,7 @@ class StyledConv(nn.Module):
         # A leaky ReLU commutes with positive factors, so all gains act before it, merged with the demodulation and the
         # bias. sqrt(2) restores the variance that the activation halves. No 1 / sqrt(fan_in): demodulation cancels it.
         gain *= math.sqrt(2)
-        x = x * (demodulation(self.weight, style, self.epsilon) * gain)[:, :, None, None]
+        x = scaled(x, demodulation(self.weight, style, self.epsilon) * gain)
         # In place where autograd does not need the old value: every copy of a large map is a pass over memory.
         x += (self.bias * gain)[:, None, None]
         if noise is not None:  # one map for all channels; added before the activation, so the gain applies to it too

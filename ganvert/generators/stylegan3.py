@@ -21,6 +21,7 @@ from ganvert.base.errors import CheckpointError
 from ganvert.generators.base import FeaturePoint, Generator, PaddableConv, StyleSlot, SynthesisInput, Taps, check_shape
 from ganvert.networks.fit import fitted
 from ganvert.networks.mapping import Dense, MappingNetwork
+from ganvert.networks.modulation import scaled
 
 __all__ = ["StyleGAN3", "downsample", "upsample"]
 
@@ -185,6 +186,7 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """Run the layer on x [N, I, h, w] with style [N, I]; returns [N, O, h', w']."""
         facts = self.facts
+        x = x.to(self.weight.dtype)  # the sine waves are float32
         x = upsample(self._convolve(x, style), self.up_filter, facts.up_factor, facts.padding)
         if not facts.is_torgb:
             x = F.leaky_relu(x, SLOPE)
@@ -197,9 +199,10 @@ class Layer(nn.Module):
 
         The style scales the input and the demodulation the output, so that all images share one weight.
         """
-        weight: Tensor = self.weight
+        weight = self.weight.to(style.dtype)
         bias: Tensor = self.bias
-        gain = self.magnitude_ema.rsqrt()  # scales the input to unit variance, as averaged over training (config D)
+        # Scales the input to unit variance, as averaged over training (config D).
+        gain = self.magnitude_ema.to(style.dtype).rsqrt()
         if self.facts.is_torgb:
             # Without demodulation the 1 / sqrt(fan_in) of the equalised learning rate has to act here.
             style, scale = style / math.sqrt(weight[0].numel()), gain.expand(1, 1)
@@ -213,8 +216,8 @@ class Layer(nn.Module):
             style = style * (style.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
             scale = (style.square() @ weight.square().sum(dim=(2, 3)).t() + 1e-8).rsqrt() * gain
         # 'Full' padding: the map grows by k - 1, which the crop of the following filter takes back.
-        x = F.conv2d(x * style[:, :, None, None], weight, padding=self.facts.kernel - 1)
-        return torch.addcmul(bias[:, None, None], x, scale[:, :, None, None])
+        x = F.conv2d(scaled(x, style), weight.to(x.dtype), padding=self.facts.kernel - 1)
+        return torch.addcmul(bias.to(x.dtype)[:, None, None], x, scale.to(x.dtype)[:, :, None, None])
 
 
 class Synthesis(nn.Module):
@@ -248,6 +251,7 @@ class StyleGAN3(Generator):
     """
 
     architecture = "stylegan3"
+    exact = (Dense, FourierInput)
 
     def __init__(self, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ganvert.base.errors import InputError, ParamsError, ShapeError, UnsupportedError
-from ganvert.compute.precision import Engine, Speed
+from ganvert.compute.precision import PLAIN, Engine, Speed
 from ganvert.discriminators import Discriminator
 from ganvert.encoders.base import Encoder
 from ganvert.encoders.joint import JointEncoder
@@ -48,7 +48,7 @@ class Context:
     inputs: Path | None = None
     discriminator: Discriminator | None = None
     side_by_side: int | None = None
-    speed: Speed = dataclasses.field(default_factory=Speed)
+    speed: Speed = PLAIN
 
     def __post_init__(self) -> None:
         if self.side_by_side is not None and self.side_by_side < 1:

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ganvert.base.errors import ParamsError
 from ganvert.base.registry import lookup
-from ganvert.images import area_resize, as_drawn, as_rgb, from_pil
+from ganvert.images import area_resize, as_drawn, as_rgb, from_pil, to_pil
 from ganvert.inversion.contract import Batch, Context
-from ganvert.inversion.inputs import check_input_name, input_files, open_inputs
+from ganvert.inversion.inputs import check_input_name, input_files, is_region, masks_of, open_inputs
 from ganvert.losses import LOSSES, Loss
 
 __all__ = ["Objective", "Term", "inputs_of"]
@@ -24,7 +24,8 @@ class Term:
     """One line of an objective.
 
     `mask` and `picture` are names in the folder of inputs: a PNG for all images, or a folder with IMAGE_ID.png for
-    each, of the generator's size.
+    each, of the generator's size. A mask may also be a region of the face, such as ``hair``
+    (``ganvert.faces.parsing.REGIONS``).
 
     Attributes:
         loss: name in ``ganvert.losses.LOSSES``.
@@ -53,6 +54,8 @@ class Term:
         for field, name in (("mask", self.mask), ("picture", self.picture)):
             if name is not None:
                 check_input_name(name, field)
+        if self.picture is not None and is_region(self.picture):
+            raise ParamsError(f"picture: {self.picture!r} is a region of faces; write './{self.picture}' for a folder")
 
 
 def inputs_of(terms: Sequence[Term]) -> tuple[str, ...]:
@@ -166,7 +169,7 @@ def _mask(term: Term, batch: Batch, context: Context) -> Tensor | None:
     """Return how much each pixel counts, [1 or N, 1, resolution, resolution] in [0, 1]; None where all do."""
     if term.mask is None:
         return None
-    masks = open_inputs(input_files(context.inputs, term.mask, batch.image_ids), batch.targets.shape[-1])
-    # Pixels come in [-1, 1]; a weight is in [0, 1].
-    white = from_pil([mask.convert("L") for mask in masks])[:, :1].add(1).div(2).to(batch.targets)
+    white = masks_of(term.mask, to_pil(batch.targets), batch.image_ids, context.inputs, context.folder).to(
+        batch.targets
+    )
     return 1 - white if term.outside else white

@@ -14,17 +14,17 @@ from torch import Tensor
 from ganvert.assets.shipped import shipped
 from ganvert.base.errors import UnsupportedError
 from ganvert.base.seeds import item_seed
-from ganvert.compute.precision import Speed
+from ganvert.compute.precision import PLAIN, Speed
 from ganvert.compute.progress import progress_bar
 from ganvert.discriminators import Discriminator, load_discriminator
 from ganvert.encoders import load_encoder
 from ganvert.encoders.joint import JointEncoder
 from ganvert.generators import Generator
 from ganvert.images import as_drawn, from_pil
-from ganvert.inversion.inputs import input_files
+from ganvert.inversion.inputs import check_inputs, input_files, is_region, masks_of
 from ganvert.inversion.presets import Batch, Context, Inversion, Preset
 
-__all__ = ["Crop", "invert_crops", "make_context", "seeds_for", "shipped_encoders", "targets_of"]
+__all__ = ["Crop", "check_crops", "invert_crops", "make_context", "seeds_for", "shipped_encoders", "targets_of"]
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +46,14 @@ def shipped_encoders(preset: Preset) -> list[Path]:
     if not preset.needs_encoder:
         return []
     prefix = preset.space.partition("/")[0] if "/" in preset.space else ""  # "f16" of f16/wplus, "" of wplus
-    if prefix.startswith("fs"):
+    if prefix.startswith("fs") and preset.raw["inverter"] == "feed_forward":
         raise UnsupportedError(
             f"method {preset.name!r}: no encoder for space {preset.space!r} comes with ganvert; "
             "train one (docs/encoders.md) and give its weights"
         )
     # Padding was trained together with its rows; the feature map of f16 by an encoder of its own. Feature maps of
     # other sizes start from what the generator draws for the rows.
-    names = {"pad": ["padinv"], "f16": ["wplus", "basecode"]}.get(prefix, ["wplus"])
+    names = {"pad": ["padinv"], "f16": ["wplus", "basecode"], "fs16": ["wplus", "basecode"]}.get(prefix, ["wplus"])
     return [shipped(f"{name}_ffhq.safetensors") for name in names]
 
 
@@ -64,7 +64,7 @@ def make_context(
     folder: Path | None,
     inputs: Path | None = None,
     batch: int | None = 1,
-    speed: Speed | None = None,
+    speed: Speed = PLAIN,
 ) -> Context:
     """Return the generator together with everything else that a preset needs.
 
@@ -79,9 +79,11 @@ def make_context(
 
     Raises:
         AssetError, CheckpointError: something is missing or does not belong to this generator.
+        InputError: a mask or picture that the preset names is missing.
         UnsupportedError: the generator lacks what the preset uses.
     """
     preset.check(generator)
+    check_inputs(preset.inputs, inputs)
     return Context(
         generator=generator,
         folder=folder,
@@ -89,7 +91,7 @@ def make_context(
         inputs=inputs,
         discriminator=_load_judge(preset, generator),
         side_by_side=batch,
-        speed=speed or Speed(),
+        speed=speed,
     )
 
 
@@ -149,8 +151,9 @@ def invert_crops(
 
     Raises:
         InputError: a mask or picture that the preset names is missing or does not fit.
+        NoRegionError: a crop does not show a region that the preset names.
     """
-    _check_inputs(preset, context, crops)
+    check_crops(preset, context, crops)
     batch = Batch(
         targets=targets_of(crops, context.generator),
         seeds=seeds_for(crops, preset.name, seed),
@@ -171,8 +174,12 @@ def _run(preset: Preset, context: Context, batch: Batch, on_images: Callable[[fl
     return preset.inverter.run(batch, context, preset.options, on_step)
 
 
-def _check_inputs(preset: Preset, context: Context, crops: Sequence[Crop]) -> None:
-    """Raise InputError before any work if a mask or picture that the preset names is missing for a crop."""
+def check_crops(preset: Preset, context: Context, crops: Sequence[Crop]) -> None:
+    """Raise InputError or NoRegionError if a mask or picture that the preset names is missing for a crop."""
     ids = [crop.image_id for crop in crops]
     for name in preset.inputs:
-        input_files(context.inputs, name, ids)
+        if not is_region(name):
+            input_files(context.inputs, name, ids)
+            continue
+        for crop in crops:  # crops may have different sizes
+            masks_of(name, [crop.image], [crop.image_id], None, context.folder)

@@ -2,22 +2,71 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import importlib.util
 import warnings
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from ganvert import assets
 from ganvert.base.errors import CheckpointError
+from ganvert.compute import kernels
+from ganvert.compute.kernels import in_bfloat16, to_channels_last
 from ganvert.networks.winograd import WinogradConv2d
 
 __all__ = ["Lpips", "load_lpips"]
+
+#: The package adds 1e-10 to the length; inside the root, the gradient at features of length 0 is finite too.
+_TINY = 1e-20
+#: Numbers that the head takes at once: 256 KiB of float32, so that its steps find them in the second-level cache.
+_CHUNK = 65_536
+
+
+class _Head(torch.autograd.Function):
+    """The head of one tap, features to distances, in one pass over memory; unit features and weights are constants.
+
+    Normalisation, difference, square and weights are six passes in PyTorch's operators, and as many back: more than
+    half of LPIPS where the trunk runs in bfloat16. The gradient is known as soon as the difference is. Sums and
+    differences are float32 in any case, and positions are independent, so that both memory formats will do.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, unit: Tensor, weight: Tensor) -> Tensor:
+        positions = x.shape[2] * x.shape[3]
+        gradient = torch.empty_like(x) if ctx.needs_input_grad[0] else None
+        values = torch.zeros(len(x))
+        step = max(1, _CHUNK // x.shape[1])
+        for i in range(len(x)):
+            features, targets = x[i].flatten(1), unit[i].flatten(1)  # [C, positions], views in both formats
+            for at in range(0, positions, step):
+                part = slice(at, at + step)
+                numbers = features[:, part].float()
+                inverse = (numbers.square().sum(dim=0) + _TINY).rsqrt()
+                numbers = numbers * inverse
+                difference = numbers - targets[:, part]
+                slope = difference * weight[:, None]
+                values[i] += (slope * difference).sum()
+                if gradient is not None:
+                    # The derivative of x / |x| is (1 - u u^T) / |x|, u the unit vector.
+                    slope -= numbers * (numbers * slope).sum(dim=0)
+                    gradient[i].flatten(1)[:, part] = slope * (inverse * (2 / positions))
+        if gradient is not None:
+            ctx.save_for_backward(gradient)
+        return values / positions
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * grad[:, None, None, None].to(gradient.dtype), None, None
 
 
 @cache
@@ -80,29 +129,48 @@ class Lpips(nn.Module):
                     setattr(module, name, WinogradConv2d.take(child))
         self.eval().requires_grad_(False)
 
-    def features(self, images: Tensor) -> list[Tensor]:
-        """Return backbone features of images [N, 3, h, w], with unit length at every pixel, one tensor per tap."""
+    @cached_property
+    def bfloat16_net(self) -> nn.Module:
+        """The backbone in bfloat16 with channels last, cast once (:func:`ganvert.compute.kernels.in_bfloat16`)."""
+        net = copy.deepcopy(self.model.net)
+        return cast(nn.Module, net.to(torch.bfloat16, memory_format=torch.channels_last))
+
+    def taps(self, images: Tensor) -> Sequence[Tensor]:
+        """Return backbone features of images [N, 3, h, w], one tensor per tap; in bfloat16 where that is on."""
         # ImageNet's mean and deviation, (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225), for images in [-1, 1]: the
         # package subtracts 2 mean - 1 and divides by 2 deviation.
-        taps = self.model.net.forward(self.model.scaling_layer(images))
-        # The package adds 1e-10 to the root; inside it, the gradient at features of length 0 is finite too.
-        return [tap / (tap.square().sum(dim=1, keepdim=True) + 1e-20).sqrt() for tap in taps]
+        images = self.model.scaling_layer(images)
+        if not in_bfloat16(images):
+            return cast("Sequence[Tensor]", self.model.net.forward(images))
+        with torch.autocast("cpu", enabled=False):
+            return cast("Sequence[Tensor]", self.bfloat16_net.forward(to_channels_last(images)))
 
-    def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
-        """Return LPIPS [N] of two lists of features (:meth:`features`): equation 1 of the paper."""
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Return float32 features of images [N, 3, h, w], with unit length at every pixel, one tensor per tap."""
+        return [_unit(tap.float()) for tap in self.taps(images)]
+
+    def distance(self, images: Tensor, features: Sequence[Tensor]) -> Tensor:
+        """Return LPIPS [N] of images [N, 3, h, w] to the :meth:`features` of others: equation 1 of the paper."""
         # A head is dropout, which does nothing after training, and a 1x1 convolution without bias. Its weights are not
         # negative, so that the result is a distance.
-        heads = [head.model[-1].weight for head in self.model.lins]
-        layers = [
-            # The mean over positions comes first: the head is linear, and then has one number for each channel.
-            ((x - y).square().mean(dim=(2, 3)) * head.flatten()).sum(dim=1)
-            for x, y, head in zip(a, b, heads, strict=True)
-        ]
+        heads = [head.model[-1].weight.flatten() for head in self.model.lins]
+        layers = []
+        for x, target, head in zip(self.taps(images), features, heads, strict=True):
+            if x.device.type == "cpu" and kernels.ENABLED and not target.requires_grad:
+                layers.append(cast(Tensor, _Head.apply(x, target, head)))
+            else:
+                # The mean over positions comes first: the head is linear, and then has one number for each channel.
+                layers.append(((_unit(x.float()) - target).square().mean(dim=(2, 3)) * head).sum(dim=1))
         return torch.stack(layers).sum(dim=0)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Return LPIPS [N] of images [N, 3, h, w] against others of the same shape; lower is closer."""
-        return self.distance(self.features(x), self.features(y))
+        return self.distance(x, self.features(y))
+
+
+def _unit(features: Tensor) -> Tensor:
+    """Return features [N, C, h, w] with unit length at every pixel."""
+    return features / (features.square().sum(dim=1, keepdim=True) + _TINY).sqrt()
 
 
 @cache

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ganvert.compute.kernels import in_bfloat16, to_channels_last
 from ganvert.losses.base import Loss
 from ganvert.losses.lpips import load_lpips
 
@@ -34,7 +35,7 @@ class LpipsVgg(Loss[list[Tensor]]):
             return self.lpips.features(target)
 
     def __call__(self, image: Tensor, prepared: list[Tensor]) -> Tensor:
-        return self.lpips.distance(self.lpips.features(image), prepared)
+        return self.lpips.distance(image, prepared)
 
 
 class LpipsAlex(LpipsVgg):
@@ -53,16 +54,24 @@ class VggLoss(Loss[list[Tensor]]):
     taps: tuple[int, ...]
 
     def __init__(self, folder: Path | None, device: torch.device) -> None:
-        vgg = load_lpips("vgg", folder, device).model
-        self.scaling = vgg.scaling_layer
+        self.lpips = load_lpips("vgg", folder, device)
+
+    def _layers(self, net: nn.Module) -> list[nn.Module]:
         # The LPIPS package cuts torchvision's `features` into five slices; in a row they are numbered as there.
-        layers = [layer for i in range(1, 6) for layer in getattr(vgg.net, f"slice{i}").children()]
+        layers = [layer for i in range(1, 6) for layer in getattr(net, f"slice{i}").children()]
         # Layers behind the last tap would be computed for nothing.
-        self.layers = layers[: self.taps[-1] + 1]
+        return layers[: self.taps[-1] + 1]
 
     def _features(self, images: Tensor) -> list[Tensor]:
-        x, features = self.scaling(images), []
-        for i, layer in enumerate(self.layers):
+        images = self.lpips.model.scaling_layer(images)
+        if not in_bfloat16(images):
+            return self._run(images, self.lpips.model.net)
+        with torch.autocast("cpu", enabled=False):
+            return [features.float() for features in self._run(to_channels_last(images), self.lpips.bfloat16_net)]
+
+    def _run(self, x: Tensor, net: nn.Module) -> list[Tensor]:
+        features = []
+        for i, layer in enumerate(self._layers(net)):
             # A tapped convolution is followed by an in-place ReLU: keep a copy of what it would overwrite.
             x = layer(x.clone()) if i - 1 in self.taps else layer(x)
             if i in self.taps:

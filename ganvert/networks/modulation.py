@@ -4,6 +4,9 @@ Karras et al. 2020 (arXiv 1912.04958, section 2.2) scale the weights of input ch
 and divide those of output channel j by their norm (equation 3). Scaling input and output channels of the feature map
 instead is the same function, with one set of weights for the whole batch. With frozen weights the backward pass then
 needs no gradient of a convolution's weights, half of what it costs otherwise.
+
+All of them compute in the type and memory format of the feature map: float32 with channels first, or bfloat16 with
+channels last (:mod:`ganvert.compute.precision`). Styles and demodulation are float32 in any case.
 """
 
 from __future__ import annotations
@@ -14,7 +17,17 @@ from torch import Tensor
 
 from ganvert.networks.padding import insert_into
 
-__all__ = ["blur_kernel", "demodulation", "modulated_conv", "modulated_pointwise", "modulated_up_conv", "upsample"]
+__all__ = [
+    "blur_kernel",
+    "demodulation",
+    "modulated_conv",
+    "modulated_pointwise",
+    "modulated_up_conv",
+    "pointwise",
+    "rows_to_map",
+    "scaled",
+    "upsample",
+]
 
 
 def blur_kernel() -> Tensor:
@@ -39,7 +52,33 @@ def demodulation(weight: Tensor, style: Tensor, epsilon: float) -> Tensor:
     """
     # The norm is the standard deviation of an output whose inputs are independent and of unit variance. It depends on
     # weights and style only: unlike an instance norm it needs no pass over the feature map.
-    return (style.square() @ weight.square().sum(dim=(2, 3)).t() + epsilon).rsqrt()
+    return (style.square() @ weight.to(style.dtype).square().sum(dim=(2, 3)).t() + epsilon).rsqrt()
+
+
+def scaled(x: Tensor, factors: Tensor) -> Tensor:
+    """Return x [N, c, h, w] times a factor for every image and channel [N, c], in the type of x."""
+    # Without the cast float32 factors would turn a bfloat16 map into a float32 one.
+    return x * factors.to(x.dtype)[:, :, None, None]
+
+
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Convolve x [N, in, h, w] with 1x1 weights [N, out, in] of each image, in the type and memory format of x.
+
+    The weights and the bias [out] are cast to the type of x.
+    """
+    weight = weight.to(x.dtype)
+    if x.dtype == torch.bfloat16 and x.device.type == "cpu":
+        rows, transposed = x.permute(0, 2, 3, 1).flatten(1, 2), weight.transpose(1, 2)  # a view with channels last
+        rows = torch.bmm(rows, transposed) if bias is None else torch.baddbmm(bias, rows, transposed)
+        return rows_to_map(rows, x.shape[2], x.shape[3])
+    flat = x.flatten(2)
+    flat = torch.bmm(weight, flat) if bias is None else torch.baddbmm(bias[:, None], weight, flat)
+    return flat.unflatten(2, x.shape[2:])
+
+
+def rows_to_map(rows: Tensor, h: int, w: int) -> Tensor:
+    """Return rows [N, h w, c], one for each position, as a map [N, c, h, w] with channels last; no copy."""
+    return rows.unflatten(1, (h, w)).permute(0, 3, 1, 2)
 
 
 def modulated_conv(x: Tensor, weight: Tensor, style: Tensor, padding: Tensor | None = None) -> Tensor:
@@ -56,7 +95,7 @@ def modulated_conv(x: Tensor, weight: Tensor, style: Tensor, padding: Tensor | N
         [N, out, h, w].
     """
     # Before the padding is inserted, which the style then does not reach.
-    x = x * style[:, :, None, None]
+    x = scaled(x, style)
     return F.conv2d(x, weight, padding=1) if padding is None else F.conv2d(insert_into(padding, x), weight)
 
 
@@ -76,7 +115,7 @@ def modulated_up_conv(x: Tensor, weight: Tensor, style: Tensor, blur: Tensor) ->
         [N, out, 2h, 2w].
     """
     # PyTorch expects [in, out, k, k] here. The result is [2h + 1, 2w + 1]; the blur with padding 1 takes one off again.
-    x = F.conv_transpose2d(x * style[:, :, None, None], weight.transpose(0, 1), stride=2)
+    x = F.conv_transpose2d(scaled(x, style), weight.transpose(0, 1), stride=2)
     channels = len(weight)
     return F.conv2d(x, blur.expand(channels, 1, 4, 4), padding=1, groups=channels)
 
@@ -96,7 +135,7 @@ def modulated_pointwise(x: Tensor, weight: Tensor, bias: Tensor, style: Tensor) 
         [N, out, h, w].
     """
     # Not demodulated: colours have a meaning in absolute terms, and a style may brighten or fade them.
-    return torch.baddbmm(bias[:, None], weight * style.unsqueeze(1), x.flatten(2)).unflatten(2, x.shape[2:])
+    return pointwise(x, weight * style.unsqueeze(1), bias)
 
 
 def upsample(x: Tensor, blur: Tensor) -> Tensor:

@@ -123,7 +123,7 @@ DIRECTIONS = Table(
 )
 EDITS = Table(
     "edits",
-    2,
+    3,
     ("image_id", "method", "edit", "direction", "reference", "amount"),
     (
         _field("image_id", _S),
@@ -135,6 +135,8 @@ EDITS = Table(
         _field("amount", _F),
         _field("crop", _B),  # PNG, generator resolution
         _field("pasted", _B, null=True),  # PNG, the photograph with the edited face in it
+        _field("region", _S, null=True),  # along which it was pasted: square, face or head
+        _field("reason", _S),  # why that is not the region that was asked for; empty where it is
     ),
 )
 SCORES = Table(

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ganvert.base.errors import CheckpointError
 from ganvert.base.files import atomic_path
 from ganvert.base.provenance import PLUMBING, closure_digest
 from ganvert.checkpoints.weights import read_weights
@@ -86,14 +87,30 @@ class Checkpoint:
             save_file(tensors, temporary)
 
     def restore(self, state: TrainingState) -> None:
-        """Resume a state in place, if there is a checkpoint."""
+        """Resume a state in place, if there is a checkpoint.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
         if not self.path.exists():
             return
+        remedy = "delete it to train from the start"
         tensors, _ = read_weights(self.path)
+        if bad := next((key for key, value in tensors.items() if not value.isfinite().all()), None):
+            raise CheckpointError(f"{self.path}: {bad} has numbers that are not finite; {remedy}")
+        try:
+            self._restore(state, tensors)
+        # Whatever a file of this name may hold: missing groups, tensors of other shapes, records that are no JSON.
+        except (AttributeError, KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{self.path}: not the state of this training ({error!r}); {remedy}") from error
+
+    def _restore(self, state: TrainingState, tensors: dict[str, Tensor]) -> None:
         groups: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "optimiser": {}, "adversary": {}, "history": {}}
         for key, value in tensors.items():
             group, _, name = key.partition(".")
             groups[group][name] = value
+        if groups["model"].keys() != state.encoder.trained_state().keys():
+            raise KeyError("model")
         state.encoder.load_state_dict(groups["model"], strict=False)  # w_avg is the generator's, and not saved
         state.ema.load_state(groups["ema"])
         load_flat_state(state.optimiser, groups["optimiser"])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ganvert.base.errors import ShapeError, UnsupportedError
+from ganvert.compute.precision import PLAIN, Engine, Speed
 from ganvert.compute.random import normal
 from ganvert.generators import GENERATORS, Generator, SynthesisInput, load_generator
 from ganvert.images import area_resize
@@ -67,6 +68,54 @@ def test_a_smaller_picture_is_made_of_averages(generator: Generator, ws: Tensor)
         images, seen = generator.run(SynthesisInput(ws=ws), read=[generator.feature_points[-1].name], px=px)
         assert px <= images.shape[-1] <= generator.resolution and seen
         close(images, area_resize(whole, images.shape[-1]), whole)
+
+
+def relative(ours: Tensor, theirs: Tensor) -> float:
+    """Length of the difference, relative to that of the exact tensor."""
+    return float((ours - theirs).norm() / theirs.norm())
+
+
+@pytest.mark.slow
+def test_bfloat16_draws_nearly_the_same(generator: Generator, ws: Tensor) -> None:
+    """Eight bits of mantissa a layer: images within 3 %; within 7.5 % where instance norms amplify the rounding."""
+    amplified = 2.5 if generator.architecture == "stylegan1" else 1
+    engine, results = Engine(generator), []
+    point = generator.feature_points[-1].name
+    for speed in (PLAIN, Speed(precision="bfloat16")):
+        engine.now = speed
+        code = ws.clone().requires_grad_()
+        images, seen = engine.run(SynthesisInput(ws=code), read=[point])
+        (gradient,) = torch.autograd.grad((images - 0.3).square().sum(), code)
+        assert images.dtype == seen[point].dtype == gradient.dtype == torch.float32
+        results.append((images.detach(), seen[point].detach(), gradient))
+    (exact, feature, slope), (near, near_feature, near_slope) = results
+    assert 0 < relative(near, exact) < 0.03 * amplified
+    assert 0 < relative(near_feature, feature) < 0.03 * amplified
+    assert relative(near_slope, slope) < 0.06 * amplified
+    assert float(torch.cosine_similarity(near_slope.flatten(), slope.flatten(), dim=0)) > 1 - 0.002 * amplified**2
+    # What is between is bfloat16 with channels last, not converted back and forth; and the generator is as it was.
+    _, inside = generator.in_bfloat16().run(SynthesisInput(ws=ws), read=[point])
+    assert inside[point].dtype == torch.bfloat16
+    assert inside[point].is_contiguous(memory_format=torch.channels_last)
+    engine.now = PLAIN
+    assert torch.equal(engine.synthesize(SynthesisInput(ws=ws)), exact)
+
+
+@pytest.mark.slow
+def test_bfloat16_takes_all_inputs(generator: Generator, ws: Tensor) -> None:
+    """Noise, an injected feature, a delta with a mask, and padding are cast with the rest."""
+    point = generator.feature_points[len(generator.feature_points) // 2]
+    feature = generator.features(SynthesisInput(ws=ws), [point.name])[point.name]
+    inputs = {"ws": ws, "features": {point.name: feature}}
+    inputs |= {"deltas": {point.name: 0.1 * feature}, "masks": {point.name: torch.ones(2, 1, *point.shape[1:])}}
+    if generator.noise_shapes:
+        inputs["noise"] = [normal([i], (1, *shape)) for i, shape in enumerate(generator.noise_shapes)]
+    last = generator.paddable[-1:]
+    inputs["padding"] = {p.name: normal([0], (p.channels, p.resolution + 2, p.resolution + 2)) for p in last}
+    engine = Engine(generator)
+    exact = engine.synthesize(SynthesisInput(**inputs))
+    engine.now = Speed(precision="bfloat16")
+    assert 0 < relative(engine.synthesize(SynthesisInput(**inputs)), exact) < 0.06
 
 
 def test_truncation_in_closed_form(generator: Generator) -> None:

@@ -96,13 +96,16 @@ def _step(task: _Task, states: list[ImageState]) -> Tensor:
     task.fit_preview(states)  # every few of the first steps; afterwards this does nothing
 
     def evaluate() -> Tensor:
-        objectives = _objective(task, states, task.targets(states), states[0].previewed)
+        objectives = _descend(task, states)
+        if task.engine.now.precision != "float32" and not _finite(states, objectives):
+            task.engine.fall_back("an objective or its gradient is not finite")
+            task.prepare_anew(states)
+            objectives = _descend(task, states)
         values = objectives.detach().cpu()
         if not recorded:  # L-BFGS evaluates trial steps too; only the code that the step began with counts
             recorded.append(values)
             for state, value in zip(states, values.tolist(), strict=True):
                 state.record(value)  # trace and best code
-        _backward(states, objectives)
         return values.sum()
 
     with task.engine.running():
@@ -148,6 +151,19 @@ def _objective(task: _Task, states: Sequence[ImageState], image_losses: Objectiv
     return value
 
 
+def _descend(task: _Task, states: Sequence[ImageState]) -> Tensor:
+    """Return the objectives [N] of the present codes, and write the gradient of every image whose own is finite."""
+    objectives = _objective(task, states, task.targets(states), states[0].previewed)
+    _backward(states, objectives)
+    return objectives
+
+
+def _finite(states: Sequence[ImageState], objectives: Tensor) -> bool:
+    """Return whether all objectives and their gradients are finite."""
+    gradients = (leaf.grad for state in states for leaf in state.leaves if leaf.grad is not None)
+    return bool(objectives.isfinite().all()) and all(bool(gradient.isfinite().all()) for gradient in gradients)
+
+
 def _backward(states: Sequence[ImageState], objectives: Tensor) -> None:
     """Write the gradient of every image that is alive; a diverged one is left out as a whole."""
     leaves = [leaf for state in states for leaf in state.leaves]
@@ -155,9 +171,10 @@ def _backward(states: Sequence[ImageState], objectives: Tensor) -> None:
         leaf.grad = None
     # Images are independent, so that the gradient of the sum is each image's own. A mean would make Adam's epsilon
     # and the line search depend on the batch size.
-    alive = torch.tensor([state.alive for state in states], device=objectives.device)
+    alive = objectives.detach().isfinite()
     torch.where(alive, objectives, torch.zeros_like(objectives)).sum().backward()
-    for leaf in (leaf for state in states if not state.alive for leaf in state.leaves):
+    dead = [state for state, lives in zip(states, alive.tolist(), strict=True) if not lives]
+    for leaf in (leaf for state in dead for leaf in state.leaves):
         if leaf.grad is not None:  # 0 * inf is nan, so that the mask alone would not do
             leaf.grad.zero_()
 
@@ -219,10 +236,16 @@ class _Task:
             synthesis_input, noise=noise or ("none" if self.options.noise == "none" else "const")
         )
 
+    def prepare_anew(self, states: Sequence[ImageState]) -> None:
+        """Prepare targets and previews again, after the precision has changed."""
+        for state in states:
+            self.forget(state)
+        self.fit_preview(states, every=1)
+
     @torch.no_grad()
-    def fit_preview(self, states: Sequence[ImageState]) -> None:
-        """Fit the preview of images whose next step uses it and is one of every `preview_every`."""
-        due = [s for s in states if s.previewed and s.step % self.options.preview_every == 0]
+    def fit_preview(self, states: Sequence[ImageState], every: int | None = None) -> None:
+        """Fit the preview of images whose next step uses it and is one of `every`, by default `preview_every`."""
+        due = [s for s in states if s.previewed and s.step % (every or self.options.preview_every) == 0]
         if self.preview is not None and due:
             for state, fitted in zip(due, self.preview.fit(self.decode(due)), strict=True):
                 state.fitted = fitted

@@ -367,7 +367,7 @@ def test_networks_we_cannot_draw_are_refused() -> None:
     refuse("lacks truncation.w_avg", **{"truncation.w_avg": None})
     refuse("mean w has shape", **{"truncation.w_avg": torch.zeros(W + 1)})
     refuse("wanted 2 axes", **{"synthesis.layer3.apply_noise.noise": torch.zeros(2, 1, 8, 8)})
-    refuse("wanted .*got", **{"synthesis.layer3.apply_noise.noise": torch.zeros(1, 1, 7, 8)})
+    refuse("noise_const has shape .* wanted", **{"synthesis.layer3.apply_noise.noise": torch.zeros(1, 1, 7, 8)})
     refuse("floating-point", **{"synthesis.layer3.bias": torch.zeros(7, dtype=torch.int64)})
     refuse("floating-point", **{"synthesis.layer3.bias": "zero"})
     refuse(

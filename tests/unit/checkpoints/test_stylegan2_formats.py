@@ -257,6 +257,34 @@ def test_rosinality(make: Callable[..., dict[str, Tensor]], shape: tuple[int, ..
     assert checkpoint.ignored == ("g: not the generator used",)
 
 
+WRAPPINGS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
+    "bare": (lambda ema, _: ema, "assumed: the weights are averaged"),
+    "parallel": (
+        lambda ema, _: {"state_dict": {f"module.{name}": value for name, value in ema.items()}, "step": 1},
+        "step: not the generator used",
+    ),
+    "params_ema": (lambda ema, plain: {"params": plain, "params_ema": ema}, "params: not the generator used"),
+    "ema": (lambda ema, plain: {"generator": plain, "ema": ema}, "generator: not the generator used"),
+    "state_dict": (lambda ema, _: {"state_dict": ema, "epoch": 3}, "epoch: not the generator used"),
+    "netG": (lambda ema, _: {"netG": {f"module.{name}": value for name, value in ema.items()}}, "not averaged"),
+}
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+@pytest.mark.parametrize("format_", [rosinality, genforce_stylegan2], ids=["rosinality", "genforce"])
+def test_where_a_file_keeps_its_generator(make: Callable[..., dict[str, Tensor]], format_: Any, wrapping: str) -> None:
+    """Averaged weights are preferred wherever both are; what was chosen is said."""
+    theirs = as_rosinality if format_ is rosinality else as_genforce
+    wrap, note = WRAPPINGS[wrapping]
+    state, other = make(), make("skip", 1)
+    root = wrap(theirs(state), theirs(other))
+    if format_ is rosinality:
+        root["latent_avg"] = state["w_avg"]
+    checkpoint = read(format_, root)
+    same(checkpoint, state)
+    assert any(note in line for line in checkpoint.ignored), checkpoint.ignored
+
+
 def test_rosinality_that_lacks_parts(make: Callable[..., dict[str, Tensor]]) -> None:
     state = make()
     theirs = {name: value for name, value in as_rosinality(state).items() if not name.startswith("noises")}

@@ -32,6 +32,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     edits = [
         {"image_id": image_id, "method": "w", "edit": edit, "kind": "shift", "direction": "", "reference": reference}
         | {"amount": amount, "crop": png(i), "pasted": png(100 + i) if amount > 0 else None}
+        | {"region": "square", "reason": ""}
         for i, (image_id, edit, reference, amount) in enumerate(
             [
                 (IDS[0], "smile", "", -2.0),

@@ -14,6 +14,7 @@ import torch
 from ganvert import codes, tables
 from ganvert.base.errors import InputError, ParamsError, TableError
 from ganvert.codes import code_rows, code_table, read_codes
+from ganvert.compute.precision import Speed
 from ganvert.compute.random import normal
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.inversion.presets import Context, Inversion, Preset, read_preset
@@ -79,6 +80,12 @@ def test_traces_end_with_the_last_step_that_was_taken(tiny_generator: MobileStyl
     traces = data.column("trace").to_pylist()
     assert traces[:4] == [[4, 3, 2, 1], [4, 3, 2], [], [4, float("inf")]]
     np.testing.assert_array_equal(traces[4], [4, np.nan, 2, 1])
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_metadata_name_the_precision(precision: str, tiny_generator: MobileStyleGAN) -> None:
+    context = Context(generator=tiny_generator, speed=Speed(precision=precision))  # type: ignore[arg-type]
+    assert code_table(preset_of(), context)[1]["precision"] == precision
 
 
 def test_a_row_does_not_depend_on_its_company(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:

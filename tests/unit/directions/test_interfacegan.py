@@ -152,6 +152,21 @@ def test_a_constant_score_is_refused() -> None:
         find_interfacegan(FinderInputs(samples=flat), options(attributes={"a": AttributeOptions()}))
 
 
+def test_a_rare_attribute_has_a_share_of_its_own() -> None:
+    """A tenth wears glasses, all others score 0: at the share of all attributes both ends would hold zeros."""
+    rng = np.random.default_rng(0)
+    w = rng.normal(size=(1000, 4)).astype(np.float32)
+    score = np.where(w[:, 0] > np.quantile(w[:, 0], 0.9), 0.15 + 0.01 * w[:, 0], 0.0)
+    samples = Samples(z=w, w=w, scores={"glasses": score}, num_ws=4)
+    with pytest.raises(ParamsError, match="overlap at score 0"):
+        find_interfacegan(FinderInputs(samples=samples), options(attributes={"glasses": AttributeOptions()}))
+    own = options(attributes={"glasses": AttributeOptions(share=0.1)}, spaces=("w",))
+    (direction,) = find_interfacegan(FinderInputs(samples=samples), own)
+    assert direction.vector[0] > 0.95
+    with pytest.raises(ParamsError, match=r"attributes\.glasses\.share"):
+        options(attributes={"glasses": AttributeOptions(share=0.0)})
+
+
 @pytest.mark.parametrize("bad", [{"share": 0.0}, {"C": -1.0}, {"spaces": ()}, {"attributes": {}}])
 def test_options_out_of_range_are_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ParamsError):

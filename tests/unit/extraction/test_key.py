@@ -12,7 +12,9 @@ import yaml
 
 from ganvert.base import provenance
 from ganvert.base.provenance import PLUMBING, closure_digest
-from ganvert.extraction import Invert, Job
+from ganvert.compute import kernels
+from ganvert.compute.precision import Speed
+from ganvert.extraction import Invert, Job, make_job
 from ganvert.faces import AlignOptions
 
 ROOT = Path(__file__).parents[3]
@@ -125,3 +127,21 @@ def test_an_encoder_makes_the_stages_that_run_it_stale() -> None:
     assert stages_of("ganvert/training/loop.py") == {"train_encoder"}
     assert stages_of("ganvert/report/page.py") == {"report"}
     assert stages_of("ganvert/cli/app.py") == set()
+
+
+def test_the_precision_of_the_machine_is_in_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`auto` is decided before the key is made: two machines have two keys, and a worker that of the planner."""
+    generator = tmp_path / "g.safetensors"
+    generator.write_bytes(b"weights")
+
+    def job(flags: str, **speed: str) -> Job:
+        (tmp_path / "cpuinfo").write_text(f"flags\t: fpu {flags}\n")
+        monkeypatch.setattr(kernels, "CPUINFO", tmp_path / "cpuinfo")
+        invert = Invert(method="m", preset=OPTIMISE, generator=str(generator), speed=Speed(**speed))
+        return make_job(align=None, invert=invert, assets_folder=tmp_path, device="cpu")
+
+    old, new = job("avx2"), job("avx2 amx_bf16")
+    assert [made.invert.speed.precision for made in (old, new)] == ["float32", "bfloat16"]
+    assert old.key == job("avx2 amx_bf16", precision="float32").key
+    assert new.key == job("avx2", precision="bfloat16").key == Job.from_json(new.to_json()).key
+    assert old.key != new.key

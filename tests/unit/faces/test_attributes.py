@@ -12,7 +12,9 @@ import skimage
 from PIL import Image, ImageOps
 
 from ganvert.base.errors import AssetError, UnknownNameError
-from ganvert.faces.attributes import ATTRIBUTES, MANIFEST_FILE, AttributeScorer, Face
+from ganvert.faces.age_gender import MANIFEST_FILE
+from ganvert.faces.attributes import ATTRIBUTES, AttributeScorer, Face
+from ganvert.faces.parsing import CLASSES, PARSER_FILE
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,9 @@ def test_every_attribute_of_a_known_face(scorer: AttributeScorer, astronaut: Ima
     assert scores["gender"] < 0 and 20 < scores["age"] < 50  # Eileen Collins, 35
     assert scores["smile"] > 1.2 and scores["mouth_open"] > 0.05 and 0.2 < scores["eyes_open"] < 0.45
     assert abs(scores["yaw"]) < 15 and abs(scores["roll"]) < 10
+    assert scores["smile_expression"] > 3 and scores["happy"] > 0.95
+    assert scores["glasses"] == scores["hat"] == 0
+    assert 0.1 < scores["hair_length"] < 0.8 and scores["bald"] < 0.5
 
 
 def test_pictures_do_not_influence_each_other(scorer: AttributeScorer, astronaut: Image.Image) -> None:
@@ -54,7 +59,7 @@ def test_mirror_and_turn(scorer: AttributeScorer, astronaut: Image.Image) -> Non
 
 
 def face_of(points: np.ndarray) -> Face:
-    return Face(np.zeros((1, 1, 3), np.uint8), points, {})
+    return Face(Image.new("RGB", (1, 1)), points, {})
 
 
 def neutral() -> np.ndarray:
@@ -103,7 +108,7 @@ def test_only_what_is_asked_for(assets: Path, astronaut: Image.Image) -> None:
 
 
 def test_damaged_assets(assets: Path, tmp_path: Path) -> None:
-    for name in ("shape_predictor_68_face_landmarks.dat", "gender-v1.onnx", "age-v1.onnx", MANIFEST_FILE):
+    for name in ("shape_predictor_68_face_landmarks.dat", "gender-v1.onnx", "age-v1.onnx", MANIFEST_FILE, PARSER_FILE):
         (tmp_path / name).symlink_to(assets / name)
     (tmp_path / MANIFEST_FILE).unlink()
     with pytest.raises(AssetError, match=MANIFEST_FILE):
@@ -119,3 +124,45 @@ def test_damaged_assets(assets: Path, tmp_path: Path) -> None:
     (tmp_path / "age-v1.onnx").write_bytes(b"broken")
     with pytest.raises(AssetError, match=r"age-v1\.onnx"):
         AttributeScorer(tmp_path)
+
+
+class FakeParser:
+    """Labels that a test draws, whatever the picture."""
+
+    def __init__(self, **classes: slice) -> None:
+        self.drawn = np.zeros((512, 512), np.uint8)
+        for name, rows in classes.items():
+            self.drawn[rows] = CLASSES.index(name)
+
+    def labels(self, image: Image.Image) -> np.ndarray:
+        assert image.size == (512, 512)
+        return self.drawn
+
+
+def parsed_face(**classes: slice) -> Face:
+    points = neutral()
+    points[17:27, 1] = 130  # brows: row 218 of the crop
+    return Face(Image.new("RGB", (400, 400)), points, {"parser": FakeParser(**classes)})
+
+
+def test_parts_by_hand() -> None:
+    """Rows of the crop as stripes: areas and lines are then counted easily."""
+    eyes = parsed_face().parts[1][36:48, 1].mean()  # the crop's row at which the eyes are
+    assert 200 < eyes < 300
+    face = parsed_face(hair=slice(0, 100), skin=slice(100, 300), glasses=slice(300, 340))
+    assert ATTRIBUTES["glasses"](face) == pytest.approx(40 / 240)
+    assert ATTRIBUTES["hat"](face) == 0 and ATTRIBUTES["hair_length"](face) == 0
+    assert ATTRIBUTES["bald"](face) == pytest.approx(118 / 218)
+    long = parsed_face(skin=slice(0, 256), hair=slice(256, 512))
+    assert ATTRIBUTES["hair_length"](long) == pytest.approx((512 - max(256, round(eyes))) / 256)
+    assert ATTRIBUTES["bald"](long) == 1
+    hatted = parsed_face(hat=slice(0, 100), skin=slice(100, 400))
+    assert ATTRIBUTES["hat"](hatted) == pytest.approx(0.25) and ATTRIBUTES["bald"](hatted) is None
+    assert {ATTRIBUTES[name](parsed_face()) for name in ("glasses", "hat", "hair_length", "bald")} == {None}
+
+
+def test_a_missing_network_is_named_with_its_remedy(assets: Path, tmp_path: Path) -> None:
+    (tmp_path / "shape_predictor_68_face_landmarks.dat").symlink_to(assets / "shape_predictor_68_face_landmarks.dat")
+    AttributeScorer(tmp_path, ["yaw", "happy"])  # nothing else is needed for these
+    with pytest.raises(AssetError, match=rf"{PARSER_FILE} is missing; run `ganvert fetch`"):
+        AttributeScorer(tmp_path, ["glasses"])

@@ -138,5 +138,7 @@ def test_an_edit_of_a_photograph_that_lies_goes_where_its_face_is(tmp_path: Path
     photo = open_photo(CASES / "turned90.png")
     _, (crop,) = align_photos([CASES / "turned90.png"], CASES, AlignOptions(resolution=256), detector)
     picture = from_png(crop["crop"])
-    pasted = paste_edit(photo, picture, picture, np.array(crop["quad"]).reshape(4, 2), PasteOptions(mode="replace"))
+    pasted = paste_edit(
+        photo, picture, picture, np.array(crop["quad"]).reshape(4, 2), PasteOptions(mode="replace")
+    ).image
     assert np.abs(np.asarray(pasted, float) - np.asarray(photo.image, float)).mean() < 2

@@ -13,7 +13,7 @@ from flows.pipeline import Stage
 
 
 def stage(outs: list[str], plots: list[str]) -> Stage:
-    return Stage("report", (), False, tuple(map(Path, outs)), (), tuple(map(Path, plots)))
+    return Stage("report", (), False, False, tuple(map(Path, outs)), (), tuple(map(Path, plots)))
 
 
 def test_metrics_are_flattened_with_dotted_names() -> None:

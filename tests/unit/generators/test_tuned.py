@@ -415,7 +415,7 @@ def test_commands_draw_with_the_tuned_generator(
     (code,) = read_codes(Path("out/codes.parquet"), load_generator(tiny_generator_file))
     assert len(files_of(Path("out/codes.parquet"))) == 1
     assert code.space.generator.untuned is not None
-    assert same(Image.open(f"out/{code.image_id}_tuned.png"), to_pil(code.draw())[0])
+    assert same(Image.open("out/waves_tuned.png"), to_pil(code.draw())[0])
 
     run("edit", "data/photos/waves.png", "--direction", "ganspace_1=2", "--crop", "--out", "edited.png")
     assert same(Image.open("edited.png"), shifted(code, direction, 2.0))

@@ -12,7 +12,7 @@ from scipy.ndimage import convolve1d
 from torch import Tensor, nn
 
 from ganvert.compute.random import normal
-from ganvert.losses import LOSSES
+from ganvert.losses import LOSSES, lpips
 from ganvert.losses.laplacian import _enlarge, laplacian_pyramid
 from ganvert.losses.lpips import load_lpips
 from ganvert.losses.noise import noise_penalty, normalise_noise_
@@ -73,16 +73,60 @@ def test_lpips_equals_the_package_and_the_stored_value(net: str, assets: Path) -
     with torch.no_grad():
         want = ours.model(images, targets).flatten()
         torch.testing.assert_close(ours(images, targets), want, rtol=1e-4, atol=1e-6)
-        torch.testing.assert_close(ours.distance(ours.features(images), ours.features(targets)), want)
+        torch.testing.assert_close(ours.distance(images, ours.features(targets)), want)
         stored = json.loads((GOLDEN / "lpips.json").read_text())[net]
         assert ours(*synthetic_pair()).item() == pytest.approx(stored, abs=1e-4)
 
 
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_the_head_in_one_pass_equals_the_formula(
+    memory_format: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values and gradients of two images in pieces of which the last is shorter, a feature of length 0 included."""
+    monkeypatch.setattr(lpips, "_CHUNK", 5 * 7)
+    features = normal([0, 1], (5, 3, 6)).contiguous(memory_format=memory_format)
+    features[0, :, 1, 2] = 0
+    targets, weight = lpips._unit(normal([2, 3], (5, 3, 6))), torch.tensor([0.0, 1.0, 0.5, 2.0, 0.1])
+    ours, theirs = features.clone().requires_grad_(), features.clone().double().requires_grad_()
+    value = lpips._Head.apply(ours, targets, weight)
+    length = (theirs.square().sum(dim=1, keepdim=True) + 1e-20).sqrt()
+    want = ((theirs / length - targets).square() * weight[:, None, None]).sum(dim=1).mean(dim=(1, 2))
+    torch.testing.assert_close(value.double(), want)
+    factors = torch.tensor([1.0, -2.0])
+    (value @ factors).backward()
+    (want @ factors.double()).backward()
+    assert ours.grad is not None
+    assert ours.grad.isfinite().all()
+    torch.testing.assert_close(ours.grad.double()[1], theirs.grad[1])  # type: ignore[index]
+    away = torch.ones(3, 6, dtype=torch.bool)
+    away[1, 2] = False  # there the slope is 1e10
+    torch.testing.assert_close(ours.grad.double()[0][:, away], theirs.grad[0][:, away])  # type: ignore[index]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lpips_vgg", "lpips_alex", "vgg_i2s", "vgg_conv4_3", "gram"])
+def test_bfloat16_is_near(name: str, assets: Path) -> None:
+    """Values within 2 %; the gradient of a pixel is noisier, where units near 0 fall on the other side."""
+    images, targets = pictures()
+    loss, results = LOSSES[name](assets, CPU), []
+    for low in (False, True):
+        free = images.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            value = loss(free, loss.prepare(targets))
+        (gradient,) = torch.autograd.grad(value.sum(), free)
+        assert gradient.dtype == torch.float32
+        results.append((value.detach().float(), gradient))
+    (exact, slope), (near, near_slope) = results
+    assert not torch.equal(near, exact)
+    torch.testing.assert_close(near, exact, rtol=0.02, atol=1e-5)
+    assert float(torch.cosine_similarity(near_slope.flatten(), slope.flatten(), dim=0)) > 0.9
+
+
 def vgg_features(images: Tensor, layers: list[str], assets: Path) -> list[Tensor]:
     """Outputs of torchvision's own VGG16, of a convolution (conv3_2) or of the ReLU behind it (relu3_2)."""
+    trunk = load_lpips("vgg", assets, CPU).model  # before torchvision, whose import it may have to help
     configurations = pytest.importorskip("torchvision").models.vgg
     vgg = configurations.make_layers(configurations.cfgs["D"])
-    trunk = load_lpips("vgg", assets, CPU).model
     ours = [layer for layer in trunk.net.modules() if isinstance(layer, nn.Conv2d)]
     theirs = [layer for layer in vgg if isinstance(layer, nn.Conv2d)]
     for mine, other in zip(ours, theirs, strict=True):

@@ -87,7 +87,11 @@ def make(folder: Path, **changes: Any) -> ReportInputs:
             for amount in AMOUNTS:
                 key = {"image_id": face, "method": "mean", "edit": direction, "direction": direction, "reference": "",
                        "amount": amount}  # fmt: skip
-                edits.append(key | {"kind": "shift", "crop": to_png(noise(3)), "pasted": to_png(noise(4, 60, 40))})
+                edits.append(
+                    key
+                    | {"kind": "shift", "crop": to_png(noise(3)), "pasted": to_png(noise(4, 60, 40))}
+                    | {"region": "square", "reason": ""}
+                )
                 missing = amount == 1.0 and face == faces[0]
                 for metric, value in (("identity_dlib", 0.2 * abs(amount)), ("age", 30 + amount), ("smile", amount)):
                     edit_scores.append(key | {"metric": metric, "value": None if missing else value,

@@ -49,7 +49,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_params: Any) 
     ]
     tables.write(Path("data/codes/encoder_wplus.parquet"), tables.codes_table({"w": (2,)}), codes)
     edit = {"image_id": IDS[3], "method": method, "edit": "grin", "kind": "shift", "direction": "smile"}
-    edit |= {"reference": "", "amount": 1.0, "pasted": None}
+    edit |= {"reference": "", "amount": 1.0, "pasted": None, "region": None, "reason": ""}
     tables.write(Path("data/edits.parquet"), tables.EDITS, [edit | {"crop": to_png(picture(3))}])
     return tmp_path
 

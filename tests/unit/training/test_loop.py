@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ganvert.base.errors import CheckpointError
 from ganvert.encoders import load_encoder
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.images import area_resize
@@ -189,6 +190,31 @@ def test_checkpoints_of_other_runs_are_left_alone(
     mixed = {"data": {"photos": 0.5}, "objective": [{"loss": "mse"}]}
     assert not same(go("one", waves(4), **mixed), go("one", waves(5), **mixed))  # other photographs: another run
     assert count() == 4
+
+
+@pytest.mark.parametrize("damage", ["nan", "shape", "missing", "history", "bytes"])
+def test_damaged_checkpoints_are_named(
+    tiny_generator: MobileStyleGAN, tmp_path: Path, options: Options, damage: str
+) -> None:
+    train(tiny_generator, options(steps=2), tmp_path)
+    (path,) = (tmp_path / "checkpoints").glob("*.safetensors")
+    state = load_file(path)
+    name = next(key for key in state if key.startswith("model.") and state[key].ndim)
+    changes = {
+        "nan": {name: torch.full_like(state[name], float("nan"))},
+        "shape": {name: state[name][None, :1]},
+        "missing": {},
+        "history": {"history.records": torch.tensor([1, 2], dtype=torch.uint8)},
+        "bytes": {},
+    }
+    state |= changes[damage]
+    if damage == "missing":
+        del state[name]
+    save_file(state, path)
+    if damage == "bytes":
+        path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(CheckpointError, match=path.name):
+        train(tiny_generator, options(steps=2), tmp_path)
 
 
 # --- what a step does
