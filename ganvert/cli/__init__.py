@@ -5,7 +5,18 @@ There is a module for each group of commands. The package may import `report` an
 
 from __future__ import annotations
 
-from ganvert.cli import directions, editing, exchange, generators, invert
+from ganvert.cli import directions, editing, exchange, export, generators, invert, references, stimuli
 from ganvert.cli.app import app, main
 
-__all__ = ["app", "directions", "editing", "exchange", "generators", "invert", "main"]
+__all__ = [
+    "app",
+    "directions",
+    "editing",
+    "exchange",
+    "export",
+    "generators",
+    "invert",
+    "main",
+    "references",
+    "stimuli",
+]

@@ -8,7 +8,7 @@ from typing import Any
 from ganvert.base.errors import ParamsError
 from ganvert.cli.options import GeneratorOptions, InversionOptions
 
-__all__ = ["assets_folder", "cut_faces", "directions_path", "generator_path", "load", "read_method"]
+__all__ = ["assets_folder", "directions_path", "generator_path", "load", "read_method"]
 
 
 def assets_folder(photos: Path | None = None) -> Path:
@@ -75,14 +75,3 @@ def _without_preview(raw: dict[str, Any]) -> None:
         raw["preview_steps"] = 0
     for stage in raw.get("stages", ()):
         _without_preview(stage)
-
-
-def cut_faces(
-    paths: list[Path], recipe: str, resolution: int, every: bool, folder: Path
-) -> tuple[list[dict[str, Any]], list[Any]]:
-    """Return rows of `photos` and `aligned` for files and folders; `every` face of a photograph, or the largest."""
-    from ganvert.faces import RECIPES, AlignOptions, FaceDetector, align_photos, find_photos
-
-    options = AlignOptions(recipe=recipe, resolution=resolution, faces="all" if every else "largest")
-    detector = FaceDetector(folder) if RECIPES[recipe].needs_face else None
-    return align_photos(find_photos(paths), Path(), options, detector)

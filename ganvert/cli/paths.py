@@ -16,7 +16,10 @@ from typer.models import OptionInfo
 from ganvert.base.errors import InputError, ParamsError
 from ganvert.base.files import check_writable
 
-__all__ = ["Reads", "Writes", "check_files", "check_paths"]
+__all__ = ["Reads", "Writes", "check_files", "check_paths", "is_picture_name"]
+
+#: How names of pictures may end, by kind of output; without an ending it is PNG, or a folder where one is possible.
+_ENDINGS = {"png": (".png", ""), "series": (".png", ".gif", ""), "pictures": (".png", ".gif")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +29,14 @@ class Reads:
 
 @dataclasses.dataclass(frozen=True)
 class Writes:
-    """Marks a path that is written: a folder, a file, or a picture, which is PNG whatever its name."""
+    """Marks a path that is written.
 
-    kind: Literal["folder", "file", "png"]
+    Attributes:
+        kind: a folder, a file; "png", a picture, which is PNG whatever its name; "series", a strip (PNG) or an
+            animation (.gif); "pictures", one of these if the name ends so, else a folder.
+    """
+
+    kind: Literal["folder", "file", "png", "series", "pictures"]
 
 
 def check_paths(function: Callable[..., None], values: Mapping[str, Any]) -> None:
@@ -43,13 +51,32 @@ def check_paths(function: Callable[..., None], values: Mapping[str, Any]) -> Non
     marked = list(_marked(function, values))
     outs = [(option, path, mark.kind) for option, path, mark in marked if isinstance(mark, Writes)]
     for option, path, kind in outs:
-        if kind == "png" and path.suffix.lower() not in (".png", ""):
-            raise ParamsError(f"{option}: wanted a name that ends in .png, got {path}")
-        check_writable(path, folder=kind == "folder", what=option)
+        _check_ending(option, path, kind)
+        check_writable(path, folder=kind == "folder" or (kind == "pictures" and not is_picture_name(path)), what=option)
     for option, value, mark in marked:
         if isinstance(mark, Reads):
             for out in [None, *(path for _, path, _ in outs)]:
                 check_files(value if isinstance(value, list) else [value], option, out)
+
+
+def is_picture_name(path: Path) -> bool:
+    """Return whether an output of the kind "pictures" is one picture, and not a folder of them."""
+    return path.suffix.lower() in _ENDINGS["pictures"]
+
+
+def _check_ending(option: str, path: Path, kind: str) -> None:
+    """Raise ParamsError for a name that ends as a picture does which is not written, such as .jpg."""
+    from ganvert.faces.listing import is_photo_name
+
+    endings = _ENDINGS.get(kind)
+    if endings is None or path.suffix.lower() in endings:
+        return
+    named = " or ".join(ending for ending in endings if ending)
+    if kind != "pictures":
+        raise ParamsError(f"{option}: wanted a name that ends in {named}, got {path}")
+    # A folder may be called v1.2; one called me.jpg is a mistake.
+    if is_photo_name(path.name) or path.suffix.lower() in (".mp4", ".mov", ".webm"):
+        raise ParamsError(f"{option}: wanted a name that ends in {named}, or a folder, got {path}")
 
 
 def check_files(paths: Iterable[Path], what: str, out: Path | None = None) -> None:

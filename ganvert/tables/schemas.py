@@ -129,7 +129,7 @@ EDITS = Table(
         _field("image_id", _S),
         _field("method", _S),  # the inversion it starts from
         _field("edit", _S),  # its name in params.yaml (edit.edits)
-        _field("kind", _S),  # shift, geodesic, stepped, interpolate, blend, transfer
+        _field("kind", _S),  # shift, geodesic, stepped, interpolate, blend, mix, transfer
         _field("direction", _S),  # empty if it moves along none
         _field("reference", _S),  # image ids with commas between, empty without reference images
         _field("amount", _F),

@@ -1,11 +1,27 @@
-"""`ganvert edit`."""
+"""`ganvert edit` and `grid`: photographs or codes in, pictures, sheets and animations out."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from PIL import Image
+
+from ganvert import tables
+from ganvert.base.files import OUTPUT_MARK
+from ganvert.cli import sources
+from ganvert.codes import Code
+from ganvert.directions import load_directions
+from ganvert.editing.contract import EditInputs
+from ganvert.editing.edits.shift import Shift
+from ganvert.editing.render import draw_edit
+from ganvert.images import contact_sheet, to_pil
+
+Run = Callable[..., Result]
+TABLE = ("--codes", "out/codes.parquet")
 
 
 @pytest.mark.slow
@@ -25,3 +41,134 @@ def test_an_unknown_direction_names_the_known_ones_before_any_work(run, tmp_path
     done = run("edit", "no-such.jpg", "--direction", "smiel=1", "--method", "w", "--out", tmp_path / "x.png")
     assert done.exit_code == 2
     assert "Did you mean 'smile'" in done.output
+
+
+def moved(code: Code, table: Path, **amounts: float) -> Image.Image:
+    known = load_directions(table)
+    moves = [(known[name, "w"], amount) for name, amount in amounts.items()]
+    return draw_edit(Shift(), EditInputs(code=code, directions=moves), 1.0)
+
+
+def same(file: Path | str, picture: Image.Image) -> bool:
+    return Image.open(file).convert("RGB").tobytes() == picture.tobytes()
+
+
+def names_in(folder: str) -> set[str]:
+    return {path.name for path in Path(folder).iterdir()} - {OUTPUT_MARK}
+
+
+def test_codes_are_edited_in_every_combination_and_not_inverted(
+    tiny_run: Run, table: list[Code], directions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources.Sources, "_inverted", lambda *_: pytest.fail("inverted again"))
+    two = ("--image", table[2].image_id, "--image", table[0].image_id)
+    moves = ("--directions", directions, "--direction", "smile=-1,2", "--direction", "age=0:1:2")
+    done = tiny_run("edit", *TABLE, *two, *moves, "--px", 64, "--out", "edited")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-1] == "8 pictures of 2 photographs are in edited"
+    cells = [(smile, age) for smile in (-1, 2) for age in (0, 1)]
+    for code in (table[0], table[2]):
+        pictures = [moved(code, directions, smile=smile, age=age) for smile, age in cells]
+        for (smile, age), picture in zip(cells, pictures, strict=True):
+            assert same(f"edited/{code.image_id}_smile{smile:+}_age{age:+}.png", picture)
+        captions = ["code", "", *(f"smile{smile:+}\nage{age:+}" for smile, age in cells)]
+        lead = [to_pil(code.draw())[0], Image.new("RGB", (64, 64), "white")]
+        assert same(f"edited/{code.image_id}_sheet.png", contact_sheet([*lead, *pictures], 2, 64, captions))
+    assert len(names_in("edited")) == 10
+
+
+def test_photographs_are_pasted_and_named_after_the_files(tiny_run: Run, table: list[Code], directions: Path) -> None:
+    """Codes of a table, looked up by the photographs, give what inverting them again gives."""
+    Path("some").mkdir()
+    for name in ("a", "b"):
+        shutil.copy(f"{name}.png", "some")
+    moves = ("--directions", directions, "--direction", "smile=-1:1:3")
+    for out, options in (("new", ()), ("known", TABLE)):
+        done = tiny_run("edit", "some", *options, *moves, "--out", out)
+        assert done.exit_code == 0, done.output
+        assert names_in(out) == {
+            f"{name}_{kind}.png" for name in "ab" for kind in ("smile-1", "smile+0", "smile+1", "sheet")
+        }
+    for path in Path("new").glob("*.png"):
+        assert path.read_bytes() == Path("known", path.name).read_bytes()
+    assert same("new/a_smile+0.png", Image.open("a.png"))  # what the reconstruction lacks is in both pictures
+    assert not same("new/a_smile+1.png", Image.open("a.png"))
+
+
+def test_one_photograph_into_one_file(tiny_run: Run, table: list[Code], directions: Path) -> None:
+    moves = ("--directions", directions, "--direction")
+    assert tiny_run("edit", "a.png", *moves, "smile=1", "--crop", "--out", "one.png").exit_code == 0
+    assert same("one.png", moved(table[0], directions, smile=1))
+    image = (*TABLE, "--image", table[0].image_id)
+    assert tiny_run("edit", *image, *moves, "smile=-1:1:3", "--px", 64, "--out", "strip.png").exit_code == 0
+    pictures = [moved(table[0], directions, smile=amount) for amount in (-1, 0, 1)]
+    assert same("strip.png", contact_sheet(pictures, 3, 64, ["smile-1", "smile+0", "smile+1"]))
+    assert tiny_run("edit", *image, *moves, "smile=-1:1:3", "--px", 64, "--out", "there.gif").exit_code == 0
+    with Image.open("there.gif") as film:
+        assert (film.format, film.size, film.n_frames) == ("GIF", (64, 64), 4)  # there and back
+
+
+def test_photographs_that_cannot_be_used(tiny_run: Run, table: list[Code], directions: Path) -> None:
+    moves = ("--directions", directions, "--direction", "smile=1", "--out", "edited")
+    Path("broken.png").write_bytes(b"\x89PNG")
+    Image.new("RGB", (80, 80)).save("other.png")
+    done = tiny_run("edit", "a.png", "broken.png", *moves)
+    assert done.exit_code == 3, done.output
+    assert "not used: broken.png" in done.stderr
+    assert names_in("edited") == {"a_smile+1.png"}
+    done = tiny_run("edit", "a.png", "other.png", *TABLE, *moves)
+    assert done.exit_code == 3
+    assert "other.png" in done.stderr and "has no image" in done.stderr
+    assert tiny_run("edit", "broken.png", *moves).exit_code == 2
+
+
+def test_images_of_a_table_are_named_after_their_photographs(
+    tiny_run: Run, table: list[Code], directions: Path
+) -> None:
+    rows = [
+        {"photo_id": code.image_id[:16] + 48 * "0", "path": f"photos/{name}.jpg", "status": "ok", "reason": ""}
+        | dict.fromkeys(("width", "height", "exif_orientation", "mode", "faces"))
+        for code, name in zip(table, ("ann", "painted", "bob", "eve"), strict=True)
+    ]
+    tables.write(Path("out/photos.parquet"), tables.PHOTOS, rows)
+    moves = ("--directions", directions, "--direction", "smile=1", "--out", "edited")
+    assert tiny_run("edit", *TABLE, "--image", "bob", "--image", table[0].image_id, *moves).exit_code == 0
+    assert names_in("edited") == {"ann_smile+1.png", "bob_smile+1.png"}
+    done = tiny_run("edit", *TABLE, "--image", "bib", *moves)
+    assert done.exit_code == 2
+    assert "has no image 'bib'; it has " in done.output
+
+
+def test_grid(tiny_run: Run, table: list[Code], directions: Path) -> None:
+    moves = ("--directions", directions, "--direction", "age=-1,1", "--direction", "smile=0:2:3", "--px", 32)
+    assert tiny_run("grid", "b.png", *moves, "--out", "grid.png").exit_code == 0
+    cells = [(age, smile) for age in (-1, 1) for smile in (0, 1, 2)]
+    pictures = [moved(table[2], directions, age=age, smile=smile) for age, smile in cells]
+    captions = [f"age{age:+}\nsmile{smile:+}" for age, smile in cells]
+    assert same("grid.png", contact_sheet(pictures, 3, 32, captions))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("edit", "--direction", "smile=1", "--out", "x"), "wanted photographs, or codes"),
+        (("edit", "a.png", "--image", "x", "--direction", "smile=1", "--out", "x"), "give --codes"),
+        (("edit", "a.png", "b.png", "--direction", "smile=1", "--out", "x.png"), "is for one photograph, got 2"),
+        (("edit", "a.png", "--direction", "smile=1", "--out", "x.jpg"), "ends in .png or .gif, or a folder"),
+        (("edit", "a.png", "--direction", "smile=1", "--out", "x.mp4"), "ends in .png or .gif, or a folder"),
+        (("edit", "a.png", "--direction", "smile=1", "--out", "a.png"), "is an input"),
+        (("edit", "a.png", "--direction", "smile=1", "--out", "."), "results do not go there"),
+        (("edit", "none", "--direction", "smile=1", "--out", "x"), "no such photograph or folder"),
+        (("edit", "a.png", "--direction", "age=1:2", "--out", "x"), "wanted NAME=AMOUNTS"),
+        (("grid", "a.png", "--direction", "smile=1", "--out", "x"), "wanted two"),
+    ],
+)
+def test_mistakes_exit_with_one_line_before_any_work(
+    tiny_run: Run, directions: Path, arguments: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources.Sources, "_inverted", lambda *_: pytest.fail("inverted"))
+    before = sorted(Path().iterdir())
+    done = tiny_run(*arguments, "--directions", directions)
+    assert done.exit_code == 2, done.output
+    assert message in " ".join(done.output.split())
+    assert sorted(Path().iterdir()) == before

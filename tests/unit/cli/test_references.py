@@ -5,67 +5,28 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import Result
 from PIL import Image
-from typer.testing import CliRunner
 
-from ganvert import cli, faces
+from ganvert import faces
 from ganvert.base.files import OUTPUT_MARK, file_names
-from ganvert.codes import Code, read_codes, write_codes
+from ganvert.cli import sources
+from ganvert.codes import Code
 from ganvert.editing.contract import EditInputs
 from ganvert.editing.edits import make_edit
 from ganvert.editing.parts import mean_code
 from ganvert.editing.render import draw_edit
-from ganvert.generators import load_generator
 from ganvert.images import to_pil
-from ganvert.inversion.presets import read_preset
-from ganvert.inversion.run import invert_crops, make_context, seeds_for
-
-MSE = {"loss": "mse", "resolution": 64}
-PAD = {"inverter": "optimise", "space": "pad/wplus", "init": "mean", "steps": 2, "lr": 0.2, "objective": [MSE]}
 
 Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(
-    assets: Path, tiny_generator_file: Path, tmp_path: Path, write_params: Any, monkeypatch: pytest.MonkeyPatch
-) -> Run:
-    """The command in a folder with four small pictures and two presets."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GANVERT_ASSETS", str(assets))
-    write_params(invert={"options": {"mine": PAD, "plain": {**PAD, "space": "wplus"}}})
-    for name, step in (("a", 9), ("b", 5), ("c", 14)):
-        waves = 127 + 90 * np.sin(np.indices((90, 120)).sum(0) / step)[..., None] * [1, 0.5, -0.7]
-        Image.fromarray(waves.astype(np.uint8)).save(f"{name}.png")
-    with Image.open("a.png") as picture:
-        picture.paste("black", (40, 30, 80, 40))
-        picture.save("painted.png")
-
-    def run(*arguments: object, method: str = "mine") -> Result:
-        options = ["--generator", str(tiny_generator_file), "--device", "cpu"]
-        options += ["--method", method, *([] if "--recipe" in arguments else ["--recipe", "center"])]
-        return CliRunner().invoke(cli.app, [*map(str, arguments), *options])
-
-    return run
-
-
-@pytest.fixture
-def table(run: Run, tiny_generator_file: Path) -> list[Code]:
-    """Codes of a.png, painted.png, b.png and c.png as out/codes.parquet."""
-    generator = load_generator(tiny_generator_file)
-    preset = read_preset("mine", PAD)
-    context = make_context(preset, generator, None, None)
-    paths = [Path(f"{name}.png") for name in ("a", "painted", "b", "c")]
-    crops = cli.editing._crops_of(paths, "center", generator.resolution, Path(), same_crop=False)
-    inversion = invert_crops(crops, preset, context, seed=0)
-    image_ids = [crop.image_id for crop in crops]
-    write_codes(Path("out/codes.parquet"), preset, inversion, image_ids, seeds_for(crops, "mine", 0), context)
-    return list(read_codes(Path("out/codes.parquet"), generator))
+def run(tiny_run: Run) -> Run:
+    return tiny_run
 
 
 def blended(own: Code, detail: Code) -> Image.Image:
@@ -185,7 +146,7 @@ def test_the_second_photograph_is_cut_where_the_first_is(run: Run, monkeypatch: 
 
     monkeypatch.setattr(faces, "FaceDetector", Detector)
     paths = [Path("a.png"), Path("painted.png"), Path("b.png")]
-    own, other = (cli.editing._crops_of(paths, "ffhq", 64, Path(), same_crop) for same_crop in (False, True))
+    own, other = (sources.crops_of(paths, "ffhq", 64, Path(), same_crop) for same_crop in (False, True))
     assert [a.image_id for a in own] == [b.image_id for b in other]
     equal = [a.image.tobytes() == b.image.tobytes() for a, b in zip(own, other, strict=True)]
     assert equal == [True, False, True]
@@ -252,5 +213,35 @@ def test_mistakes_with_tables(run: Run, table: list[Code]) -> None:
 def test_codes_without_parts_are_refused_before_any_work(
     run: Run, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli.editing, "_crops_of", lambda *_: pytest.fail("photographs were read"))
+    monkeypatch.setattr(sources, "crops_of", lambda *_: pytest.fail("photographs were read"))
     bad(run(*arguments, "--out", "x", method="plain"), "such as pad/wplus or f16/wplus", 1)
+
+
+def test_interpolation_as_an_animation(run: Run, table: list[Code]) -> None:
+    good(run("interpolate", "c.png", "b.png", "--count", 5, "--px", 32, "--out", "between.gif"))
+    with Image.open("between.gif") as film:
+        assert (film.format, film.size, film.n_frames) == ("GIF", (32, 32), 8)  # there and back
+    bad(run("interpolate", "c.png", "b.png", "--out", "between.mp4"), "ends in .png or .gif", 2)
+
+
+def test_mix_contents_by_styles(run: Run, table: list[Code]) -> None:
+    arguments = ("mix", "a.png", "c.png", "--style", "b.png", "--rows", "2:6", "--amount", 0.5, "--px", 64)
+    good(run(*arguments, "--out", "mixed", method="plain"))
+    files = {path.name for path in Path("mixed").iterdir()}
+    assert files == {OUTPUT_MARK, "sheet.png", "a_style-b.png", "c_style-b.png"}
+    cell = cells("mixed/sheet.png", 3, 64, lines=2)
+    assert cell[0].getextrema() == ((255, 255),) * 3  # the corner is blank
+    assert [same(f"mixed/{name}_style-b.png", cell[i]) for i, name in ((4, "a"), (5, "c"))] == [True, True]
+
+
+def test_mix_images_of_a_table(run: Run, table: list[Code]) -> None:
+    ids = [code.image_id for code in table]
+    good(run("mix", ids[0], "--style", ids[2], "--codes", "out/codes.parquet", "--out", "mixed"))
+    expected = draw_edit(make_edit("mix"), EditInputs(code=table[0], references=[table[2]]), 1.0)
+    assert same(f"mixed/{ids[0]}_style-{ids[2]}.png", expected)
+
+
+@pytest.mark.parametrize(("rows", "says"), [("4", "FIRST:END"), ("a:b", "FIRST:END"), ("7:30", "rows 0:8")])
+def test_rows_to_mix(run: Run, rows: str, says: str) -> None:
+    bad(run("mix", "a.png", "--style", "b.png", "--rows", rows, "--out", "x"), says, 2)
+    assert not Path("x").exists()

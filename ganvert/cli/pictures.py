@@ -1,0 +1,50 @@
+"""Pictures as files: single ones, sheets, strips and animations. All are written whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["write_picture", "write_series", "write_sheet"]
+
+_FRAME_MS = 250  # time that a picture of an animation stays
+
+
+def write_picture(path: Path, picture: Image.Image) -> None:
+    """Write a picture as PNG."""
+    from ganvert.base.files import atomic_path
+    from ganvert.images import to_png
+
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(to_png(picture))
+
+
+def write_sheet(
+    path: Path, pictures: Sequence[Image.Image], columns: int, px: int, captions: Sequence[str] | None = None
+) -> None:
+    """Write pictures of `px` a side in rows of `columns`, with captions, as PNG."""
+    from ganvert.images import contact_sheet
+
+    write_picture(path, contact_sheet(pictures, columns, px, captions))
+
+
+def write_series(path: Path, pictures: Sequence[Image.Image], px: int, captions: Sequence[str]) -> None:
+    """Write pictures of a series: for .gif as an animation that goes there and back, else as a strip with captions."""
+    if path.suffix.lower() != ".gif":
+        write_sheet(path, pictures, len(pictures), px, captions)
+        return
+    from ganvert.base.files import atomic_path
+    from ganvert.images import on_white
+
+    frames = []
+    for picture in pictures:
+        frame = on_white(picture)
+        frame.thumbnail((px, px))
+        frames.append(frame)
+    frames += frames[-2:0:-1]
+    with atomic_path(path) as temporary:
+        frames[0].save(temporary, "GIF", save_all=True, append_images=frames[1:], duration=_FRAME_MS, loop=0)
