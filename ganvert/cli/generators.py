@@ -21,7 +21,7 @@ __all__ = ["describe", "fetch", "import_", "methods", "sample"]
 
 @command("ganvert fetch")
 def fetch(photos: Annotated[Path | None, typer.Option(help="Also put the sample photographs here.")] = None) -> None:
-    """Fetch the weights (about 220 MB, once)."""
+    """Fetch the weights (about 280 MB, once)."""
     folder = assets_folder(photos)
     print(f"everything is in {folder}")  # noqa: T201
 
