@@ -359,7 +359,7 @@ def test_few_shards_are_in_hand_at_a_time_and_lost_ones_are_tried_again(server: 
     class Watched(Progress):
         shards, in_hand = 0, list[int]()
 
-        def end(self, shard: str, *, done: int = 0, empty: int = 0, failed: int = 0) -> None:
+        def end(self, shard: str, *, done: int = 0, computed: int = 0, empty: int = 0, failed: int = 0) -> None:
             self.shards += 1
 
         def draw(self, *, now: bool = False) -> None:

@@ -109,7 +109,7 @@ def test_every_stage_leaves_its_tables(ran):
     assert 0 < figures["w"]["mse_256"]["mean"] < 0.5
     lines = run("dvc", "metrics", "show", cwd=ran).stdout.splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["reports/metrics/encoder.json", "reports/metrics/w.json"]
-    assert max(map(len, lines)) <= 120
+    assert max(map(len, lines)) <= 140  # a window at half of a screen
 
 
 @pytest.mark.slow

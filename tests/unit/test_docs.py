@@ -81,8 +81,11 @@ def project(assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path
 
 
-def run_blocks(blocks: list[str], page: str) -> None:
-    """Run the blocks in one namespace, all of them even if some fail; the exit code is the number of failures."""
+def run_blocks(blocks: list[str], page: str, errors: Path) -> None:
+    """Run the blocks in one namespace, all of them even if some fail; the exit code is the number of failures.
+
+    Tracebacks go into the file `errors`: what a forked process prints is lost where tests run in parallel.
+    """
     namespace: dict[str, Any] = {"__name__": "docs"}
     failures = 0
     for i, block in enumerate(blocks, 1):
@@ -93,17 +96,21 @@ def run_blocks(blocks: list[str], page: str) -> None:
                 raise
         except Exception:
             failures += 1
-            traceback.print_exc()
+            with errors.open("a") as file:
+                traceback.print_exc(file=file)
     raise SystemExit(failures)
 
 
 @pytest.mark.parametrize("page", EXAMPLES, ids=lambda page: page.stem)
 def test_python_blocks_run_in_order(page: Path, project: Path) -> None:
     # In a process of its own, as examples add to registries; forked, as importing torch takes seconds.
-    process = multiprocessing.get_context("fork").Process(target=run_blocks, args=(python_blocks(page), page.name))
+    errors = project / "errors.txt"
+    errors.touch()
+    arguments = (python_blocks(page), page.name, errors)
+    process = multiprocessing.get_context("fork").Process(target=run_blocks, args=arguments)
     process.start()
     process.join(300)
-    assert process.exitcode == 0, f"{process.exitcode} Python blocks of {page.name} fail; their tracebacks are above"
+    assert process.exitcode == 0, f"{process.exitcode} Python blocks of {page.name} fail: {errors.read_text()}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -37,6 +37,7 @@ class MeanEncoder(Encoder):
         self.spec = EncoderSpec(backbone="vgg", heads={"compact": {}})
         self.input_px, self.generator_fingerprint = 32, generator.fingerprint()
         self.register_buffer("w_avg", generator.w_avg.clone())
+        self._generator = [generator]
         self.offset = nn.Parameter(0.1 * normal([3], (generator.num_ws, generator.w_dim))[0], requires_grad=False)
         self.parts: Prediction = parts or {"ws": self.w_avg + self.offset}
         for name, value in parts.items():

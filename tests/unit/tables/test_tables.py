@@ -31,7 +31,7 @@ def test_round_trip(tmp_path: Path) -> None:
     facts = tables.metadata_of(data)
     assert facts == {
         "table": "scores",
-        "version": "1",
+        "version": "2",
         "key": "image_id,method,metric",
         "made": "here",
         "facts": {"a": [1, 2]},
