@@ -6,14 +6,14 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 READY := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: repro full ui check test clean scm
+.PHONY: repro full ui check test clean scm unlocked
 
-repro: $(READY) scm       ## install what is needed and run what is stale of the pipeline; ends in reports/report.html
+repro: $(READY) scm unlocked  ## install what is needed and run what is stale of the pipeline; ends in reports/report.html
 	@$(BIN)/python -m stages.settings
 	$(BIN)/dvc repro
 	@echo "open reports/report.html"
 
-full: $(READY) scm     ## everything: all presets with their published step counts, samples drawn anew, encoders (days on a GPU)
+full: $(READY) scm unlocked  ## everything: all presets with their published step counts, samples drawn anew, encoders (days on a GPU)
 	$(BIN)/python -m stages.settings --apply params.full.yaml
 	$(BIN)/dvc repro
 	@echo "open reports/report.html; git checkout params.yaml goes back to the default"
@@ -33,6 +33,10 @@ test: $(READY)        ## lint, types and all tests
 # DVC looks for the Git repository that it is part of. An unpacked archive is none, and a repository around it is not ours.
 scm: $(READY)
 	@test -e .git || grep -qs no_scm .dvc/config.local || $(BIN)/dvc config --local core.no_scm true
+
+# A kill of DVC may leave this file empty, and DVC refuses to run with it.
+unlocked:
+	@test -s .dvc/tmp/rwlock || rm -f .dvc/tmp/rwlock
 
 $(READY): pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)

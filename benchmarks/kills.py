@@ -71,6 +71,10 @@ class Subject:
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start it in a process group of its own, its output into a file."""
+        # As `make repro` does: DVC empties this file before it writes it anew, and a kill may come in between.
+        lock = self.folder / ".dvc/tmp/rwlock"
+        if lock.is_file() and not lock.stat().st_size:
+            lock.unlink()
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         own = {"PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"}
         with (self.folder / "log").open("ab") as log:

@@ -133,6 +133,10 @@ def _repro(stage: pipeline.Stage, root: Path, force: bool) -> str:
         logger.info("%s", line)
 
     flags = ["--force"] if force else []
+    # DVC empties this file before it writes it anew, and refuses to run for ever where a kill came in between.
+    lock = root / ".dvc/tmp/rwlock"
+    if lock.is_file() and not lock.stat().st_size:
+        lock.unlink(missing_ok=True)
     command.stream([*dvc, *flags, stage.name], root, on_line, slot=gpu_slot() if stage.gpu else None)
     return outcome
 

@@ -18,7 +18,13 @@ def test_tables_after_kills_are_those_of_a_quiet_run(make: Callable[[Path], Subj
     try:
         subject.prepare()
         assert subject.expected
-        assert sum(subject.disturb(chance) for _ in range(2)) > 0
+        # Some come too late: a second run finds warm caches, and ends sooner than the first.
+        kills = 0
+        for _ in range(10):
+            kills += subject.disturb(chance)
+            if kills == 2:
+                break
+        assert kills == 2
         assert subject.check() == []
     finally:
         subject.end()
