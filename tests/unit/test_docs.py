@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
+import os
 import re
 import shlex
-import traceback
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -81,36 +82,37 @@ def project(assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path
 
 
-def run_blocks(blocks: list[str], page: str, errors: Path) -> None:
-    """Run the blocks in one namespace, all of them even if some fail; the exit code is the number of failures.
+#: Runs the blocks of a page in one namespace, all of them even if some fail; the exit code is the number of failures.
+RUNNER = """
+import json, sys, traceback
 
-    Tracebacks go into the file `errors`: what a forked process prints is lost where tests run in parallel.
-    """
-    namespace: dict[str, Any] = {"__name__": "docs"}
-    failures = 0
-    for i, block in enumerate(blocks, 1):
-        try:
-            exec(compile(block, f"{page}, Python block {i}", "exec", dont_inherit=True), namespace)
-        except ModuleNotFoundError as error:
-            if error.name not in FOREIGN:
-                raise
-        except Exception:
-            failures += 1
-            with errors.open("a") as file:
-                traceback.print_exc(file=file)
-    raise SystemExit(failures)
+page, blocks, foreign = json.loads(sys.argv[1])
+namespace, failures = {"__name__": "docs"}, 0
+for i, block in enumerate(blocks, 1):
+    try:
+        exec(compile(block, f"{page}, Python block {i}", "exec"), namespace)
+    except ModuleNotFoundError as error:
+        if error.name not in foreign:
+            raise
+    except Exception:
+        failures += 1
+        traceback.print_exc()
+sys.exit(failures)
+"""
 
 
 @pytest.mark.parametrize("page", EXAMPLES, ids=lambda page: page.stem)
 def test_python_blocks_run_in_order(page: Path, project: Path) -> None:
-    # In a process of its own, as examples add to registries; forked, as importing torch takes seconds.
-    errors = project / "errors.txt"
-    errors.touch()
-    arguments = (python_blocks(page), page.name, errors)
-    process = multiprocessing.get_context("fork").Process(target=run_blocks, args=arguments)
-    process.start()
-    process.join(300)
-    assert process.exitcode == 0, f"{process.exitcode} Python blocks of {page.name} fail: {errors.read_text()}"
+    # In a process of its own, as examples add to registries.
+    done = subprocess.run(
+        [sys.executable, "-c", RUNNER, json.dumps([page.name, python_blocks(page), sorted(FOREIGN)])],
+        cwd=project,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, f"{done.returncode} Python blocks of {page.name} fail: {done.stderr}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
