@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal, cast, get_args
 
@@ -57,45 +59,54 @@ def import_directions(
         CheckpointError, TableError, UnsupportedError: see :func:`read_foreign_directions`.
     """
     kind, found = read_foreign_directions(path)
-    if isinstance(unit, float) and not (math.isfinite(unit) and unit > 0):
-        raise ParamsError(f"unit: wanted a positive number, fit or own, got {unit}")
+    _check_unit(unit)
     known = list(load_directions(out, generator).values()) if out.exists() else []
-    samples: dict[str, np.ndarray] = {}
-    made = []
+    made, samples = [], _samples_of(generator)
+    source = {"source": path.name, "sha256": sha256_of(path)}
     for one in found:
         label = "-".join(part for part in (name or (path.stem if not one.name else ""), one.name) if part)
         where = _space_of(one, space, path)
-        vector, moved = _fitted(one, generator, where, rows, path)
+        vector, (first, last) = _fitted(one, generator, where, rows, path)
         length = float(np.linalg.norm(vector))
-        if length == 0:
-            raise ShapeError(f"{path}: the direction {brief(label)} is zero")
-        if unit == "fit" and where not in samples:
-            z, w = codes_of(generator, range(SAMPLES))
-            samples[where] = (z if where == "z" else w).cpu().double().numpy()
         own = one.step or length
-        step = _deviation(samples[where], vector / length) if unit == "fit" else own if unit == "own" else float(unit)
         made.append(
             Direction(
                 name=label,
                 space=cast(DirectionSpace, where + ("plus" if vector.ndim == 2 else "")),
                 method=f"imported_{kind}",
                 vector=vector / length,
-                unit=step,
-                first_row=moved[0],
-                last_row=moved[1],
-                quality={
-                    "source": path.name,
-                    "sha256": sha256_of(path),
-                    "length": length,
-                    "own_step": one.step or length,
-                },
+                unit=_deviation(samples(where), vector / length) if unit == "fit" else own if unit == "own" else unit,
+                first_row=first,
+                last_row=last,
+                quality={**source, "length": length, "own_step": own},
             )
         )
+    _check_new(made, known, out)
+    save_directions(out, [*known, *made], {"generator": generator.fingerprint()})
+    return made
+
+
+def _samples_of(generator: Generator) -> Callable[[str], np.ndarray]:
+    """Return the function from "z" or "w" to samples [N, d], which are drawn once, when they are needed."""
+
+    @cache
+    def samples(space: str) -> np.ndarray:
+        z, w = codes_of(generator, range(SAMPLES))
+        return (z if space == "z" else w).cpu().double().numpy()
+
+    return samples
+
+
+def _check_unit(unit: Unit) -> None:
+    if isinstance(unit, float) and not (math.isfinite(unit) and unit > 0):
+        raise ParamsError(f"unit: wanted a positive number, fit or own, got {unit}")
+
+
+def _check_new(made: Sequence[Direction], known: Sequence[Direction], out: Path) -> None:
+    """Refuse directions whose names the table has."""
     names = {(direction.name, direction.space) for direction in known}
     if twice := [direction.name for direction in made if (direction.name, direction.space) in names]:
         raise InputError(f"{out} has a direction {brief(twice[0])} already; choose another --name")
-    save_directions(out, [*known, *made], {"generator": generator.fingerprint()})
-    return made
 
 
 def _space_of(found: ForeignDirection, space: str | None, path: Path) -> str:
@@ -127,6 +138,8 @@ def _fitted(
         if vector.ndim == 2:
             vector = vector[max(rows[0] - first, 0) : max(rows[1] - first, 0)]
         first, last = rows
+    if not vector.any():
+        raise ShapeError(f"{path}: the direction is zero")
     if not 0 <= first < last <= count or (vector.ndim == 2 and len(vector) != last - first):
         raise ShapeError(f"{path}: rows [{first}, {last}) are not within the {count} of the generator and the file's")
     return vector, (first, last)
