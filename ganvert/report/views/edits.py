@@ -112,7 +112,8 @@ def _warnings(run: Run, methods: Collection[str]) -> dict[tuple[str, str], str]:
             key = row["image_id"], row["method"]
             if row["method"] in methods:
                 seam = seam_error(from_png(crops[row["image_id"]]), from_png(row["png"]), _FEATHER)
-                warnings[key] = Fit(seam, identity.get(key)).warning
+                text = Fit(seam, identity.get(key)).warning
+                warnings[key] = text[:1].upper() + text[1:]
     return warnings
 
 
