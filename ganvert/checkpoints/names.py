@@ -19,9 +19,10 @@ from ganvert.checkpoints.base import Instance
 from ganvert.checkpoints.torch_stream import STORAGES, Storage, make_tensor, read_torch_stream
 from ganvert.checkpoints.unpickle import Global, Machine, Maker, Names, Refusal, Unfinished, brief, hashable
 
-__all__ = ["ARRAYS", "CHECKPOINTS", "NUMPY_FILES"]
+__all__ = ["ARRAYS", "CHECKPOINTS", "NUMBERS", "NUMPY_FILES", "view_of"]
 
-_DTYPE = re.compile(r"[<>=|]?(b1|[iu][1248]|f[248])")
+#: Codes of numpy's numeric types: those of arrays that are read.
+NUMBERS = re.compile(r"[<>=|]?(b1|[iu][1248]|f[248])")
 _BYTES = (bytes, memoryview)
 
 
@@ -130,7 +131,7 @@ class _Array(Unfinished):
             case (int(1), (), np.dtype(kind="O"), _, [value]):  # one object: it needs no array around it
                 return value
             case (int(1), tuple() as shape, np.dtype() as dtype, int() as fortran, data):
-                return _view(_raw(data), dtype, shape, "F" if fortran else "C")
+                return view_of(_raw(data), dtype, shape, "F" if fortran else "C")
         raise Refusal("an array that is not numbers, or damaged")
 
 
@@ -140,7 +141,12 @@ def _raw(data: object) -> bytes | memoryview:
     raise Refusal(f"{brief(data)} for bytes")
 
 
-def _view(data: bytes | memoryview, dtype: np.dtype, shape: tuple[Any, ...], order: str) -> np.ndarray:
+def view_of(data: bytes | memoryview, dtype: np.dtype, shape: tuple[Any, ...], order: str) -> np.ndarray:
+    """Return bytes of a file as an array, without a copy; a shape from a file may be anything.
+
+    Raises:
+        Refusal: the shape is none, or does not have as many numbers as there are bytes for.
+    """
     if any(type(n) is not int or not 0 <= n < 2**48 for n in shape) or len(shape) > 16:
         raise Refusal("an array's shape is not a tuple of sizes")
     # The second condition bounds the strides of empty arrays, whose other dimensions could overflow.
@@ -152,7 +158,7 @@ def _view(data: bytes | memoryview, dtype: np.dtype, shape: tuple[Any, ...], ord
 
 def _dtype(_machine: Machine, args: tuple[Any, ...]) -> _DType:
     match args:
-        case (str() as code, *_) if match := _DTYPE.fullmatch(code):  # no object arrays: those hold anything
+        case (str() as code, *_) if match := NUMBERS.fullmatch(code):  # no object arrays: those hold anything
             return _DType(match[1])
     raise Refusal(f"arrays of {brief(args[0]) if args else 'nothing'}; only numbers are read")
 
@@ -181,7 +187,7 @@ def _new_array(_machine: Machine, args: tuple[Any, ...]) -> _Array:
 def _from_buffer(_machine: Machine, args: tuple[Any, ...]) -> np.ndarray:
     match args:
         case (data, np.dtype() as dtype, tuple() as shape, str("C" | "F") as order):
-            return _view(_raw(data), dtype, shape, order)
+            return view_of(_raw(data), dtype, shape, order)
     raise Refusal("not an array of numbers")
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import ast
 import io
-import re
 import zipfile
 from typing import Any
 
 import numpy as np
 
-from ganvert.checkpoints.names import NUMPY_FILES
+from ganvert.checkpoints.names import NUMBERS, NUMPY_FILES, view_of
 from ganvert.checkpoints.unpickle import Budget, Machine, Refusal, brief
 
 __all__ = ["NPY", "read_npy", "read_npz"]
@@ -23,7 +22,6 @@ NPY = b"\x93NUMPY"
 MAX_HEADER = 10_000  # bytes, numpy's own limit
 MAX_MEMBERS = 1000  # of an archive
 MAX_UNPACKED = 1 << 30  # bytes of an archive's members together
-_NUMBERS = re.compile(r"[<>=|]?(b1|[iu][1248]|f[248])")
 
 
 def read_npy(data: memoryview, budget: Budget) -> Any:
@@ -49,9 +47,11 @@ def read_npy(data: memoryview, budget: Budget) -> Any:
             machine = Machine(body, NUMPY_FILES, budget=budget)
             return machine.run()
         case {"descr": str() as descr, "shape": tuple() as shape, "fortran_order": bool() as fortran} if (
-            _NUMBERS.fullmatch(descr)
+            NUMBERS.fullmatch(descr)
         ):
-            return _numbers(body, np.dtype(descr), shape, fortran)
+            if not body:
+                raise Refusal("an array without numbers")
+            return view_of(body, np.dtype(descr), shape, "F" if fortran else "C")
     raise Refusal(f"an array of {brief(header.get('descr'))} of shape {header.get('shape')}: only numbers are read")
 
 
@@ -63,17 +63,6 @@ def _header(text: bytes) -> dict[str, Any]:
     if not isinstance(header, dict):
         raise Refusal("its header is damaged")
     return header
-
-
-def _numbers(body: memoryview, dtype: np.dtype, shape: tuple[Any, ...], fortran: bool) -> np.ndarray:
-    if len(shape) > 16 or any(type(size) is not int or not 0 <= size < 2**48 for size in shape):
-        raise Refusal("its shape is not a tuple of sizes")
-    count = 1
-    for size in shape:
-        count *= size
-    if count * dtype.itemsize != len(body) or not count:
-        raise Refusal(f"an array of {count} {dtype} numbers has {len(body)} bytes")
-    return np.frombuffer(body, dtype).reshape(shape, order="F" if fortran else "C")
 
 
 def read_npz(data: memoryview, budget: Budget) -> dict[str, Any]:
