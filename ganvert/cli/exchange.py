@@ -1,9 +1,9 @@
-"""`ganvert import-codes` and `export-codes`: codes of other tools."""
+"""`ganvert import-codes`, `export-codes` and `export-generator`: codes and generators of other tools."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,10 @@ from ganvert.cli.common import load
 from ganvert.cli.options import GeneratorOptions
 from ganvert.cli.paths import Reads, Writes
 
-__all__ = ["export_codes", "import_codes"]
+if TYPE_CHECKING:
+    from ganvert.generators import Generator
+
+__all__ = ["export_codes", "export_generator", "import_codes"]
 
 
 @command("ganvert import-codes latents.pt --generator ffhq.safetensors --out codes.parquet", name="import-codes")
@@ -59,3 +62,51 @@ def export_codes(
     check_files([file], "FILE", out)
     count = write(file, load(options, resolve_device(options.device)), kind, out)
     print(f"{out}: {count} codes, {CODE_EXPORTS[kind].description}")  # noqa: T201
+
+
+@command(
+    "ganvert export-generator ffhq.safetensors --as nvlabs-safetensors --out ffhq-nvlabs.safetensors",
+    "ganvert export-generator ffhq.safetensors --codes out/codes.parquet --image me --as rosinality --out me.pt",
+    name="export-generator",
+)
+def export_generator(
+    *,
+    file: Annotated[Path, typer.Argument(help="A StyleGAN2 of any known format."), Reads()],
+    kind: Annotated[str, typer.Option("--as", help="rosinality or nvlabs-safetensors.")],
+    out: Annotated[Path, typer.Option(help="The file to write."), Writes("file")],
+    codes: Annotated[Path | None, typer.Option(help="Table of codes with tuned generators."), Reads()] = None,
+    image: Annotated[str | None, typer.Option(help="The image whose tuned generator is written.")] = None,
+    label: Annotated[int | None, typer.Option(help="Class for a conditional generator.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace OUT if it is there.")] = False,
+) -> None:
+    """Write a generator as a file that other tools load, checked by loading it again."""
+    from ganvert.base.registry import lookup
+    from ganvert.exchange.generators_to import GENERATOR_EXPORTS
+    from ganvert.exchange.generators_to import export_generator as write
+    from ganvert.generators import load_generator
+
+    lookup(GENERATOR_EXPORTS, kind, "kind of export")
+    if (codes is None) != (image is None):
+        raise InputError("--codes and --image name a tuned generator together; one of them is missing")
+    generator = load_generator(file, label)
+    if codes is not None and image is not None:
+        generator = _tuned(codes, image, generator)
+    difference, notes = write(generator, kind, out, force=force)
+    for note in notes:
+        print(f"note: {note}")  # noqa: T201
+    print(f"{out}: {GENERATOR_EXPORTS[kind].description}; loaded again, it differs by {difference:.1e}")  # noqa: T201
+
+
+def _tuned(codes: Path, image: str, generator: Generator) -> Generator:
+    """Return the tuned generator of an image, by id or name of its photograph.
+
+    Raises:
+        InputError: there is no such image, or its generator is not tuned.
+    """
+    from ganvert.cli.sources import chosen
+    from ganvert.codes import read_codes
+
+    (code,) = read_codes(codes, generator, image_ids=chosen(codes, [image]))
+    if code.tuned is None:
+        raise InputError(f"{codes}: {image} has no generator of its own; leave out --codes and --image")
+    return code.space.generator

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ganvert.inversion.run import Crop
     from ganvert.scoring.metrics import NamedMetric
 
-__all__ = ["Source", "Sources", "codes_of", "crops_of", "names_of_images"]
+__all__ = ["Source", "Sources", "chosen", "codes_of", "crops_of", "names_of_images"]
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class Sources:
         if codes is not None:
             self.generator = load(options, device)
             self.space = space_of(codes, self.generator)
-            self._image_ids = _chosen(codes, images)
+            self._image_ids = chosen(codes, images)
             return
         self._preset = read_method(options)
         encoders = options.encoder or shipped_encoders(self._preset)
@@ -257,7 +257,7 @@ def names_of_images(table: Path) -> dict[str, str]:
     return {}
 
 
-def _chosen(table: Path, images: Sequence[str]) -> list[str]:
+def chosen(table: Path, images: Sequence[str]) -> list[str]:
     """Return the ids of the images that are named, by id or by photograph, or of all images of the table.
 
     Raises:

@@ -6,9 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from ganvert.codes import write_codes
 from ganvert.compute.random import normal
 from ganvert.exchange import import_directions
+from ganvert.generators import load_generator
+from ganvert.inversion.contract import Inversion
+from ganvert.inversion.presets import read_preset
+from ganvert.inversion.run import make_context
+
+GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "checkpoints"
 
 
 def test_codes_there_and_back(run, tiny_generator_file: Path, tmp_path: Path) -> None:
@@ -50,3 +58,36 @@ def test_directions_there_and_back(
     done = run(*arguments, "--name", "other", "--unit", "sigma")
     assert done.exit_code == 2
     assert "fit, own or a number" in done.output
+
+
+def test_a_generator_and_its_tuned_copy(run, tmp_path: Path) -> None:
+    source, out = GOLDEN / "A2_ada_skip_w64_map8.pkl", tmp_path / "g.pt"
+    done = run("export-generator", source, "--as", "rosinality", "--out", out)
+    assert done.exit_code == 0, done.output
+    assert "loaded again, it differs by" in done.output
+    generator = load_generator(source)
+    assert torch.equal(load_generator(out).w_avg, generator.w_avg)
+    objective = [{"loss": "mse", "resolution": 64}]
+    options = {"inverter": "optimise", "space": "w", "init": "mean", "steps": 1, "lr": 0.1, "objective": objective}
+    preset = read_preset("mine", options)
+    context = make_context(preset, generator, None, None)
+    variables = {"w": generator.w_avg.repeat(2, 1)}
+    weights = [{"synthesis.b8.conv1.bias": normal([4], generator.synthesis["b8"].conv1.bias.shape)[0]}, {}]
+    trace, best = torch.zeros(2, 1), torch.zeros(2, dtype=torch.int64)
+    inversion = Inversion("w", variables, [], trace, best, ["ok"] * 2, [""] * 2, weights)
+    table = tmp_path / "codes.parquet"
+    write_codes(table, preset, inversion, ["ann", "bob"], [0, 0], context)
+    arguments = ("export-generator", source, "--as", "nvlabs-safetensors", "--out", tmp_path / "ann.safetensors")
+    done = run(*arguments, "--codes", table, "--image", "ann")
+    assert done.exit_code == 0, done.output
+    changed = load_generator(tmp_path / "ann.safetensors").state_dict()["synthesis.b8.conv1.bias"]
+    expected = generator.synthesis["b8"].conv1.bias + weights[0]["synthesis.b8.conv1.bias"].half()
+    assert torch.equal(changed, expected)
+    for more, says in (
+        (["--image", "ann"], "one of them is missing"),
+        (["--codes", table, "--image", "bob"], "has no generator of its own"),
+        (["--codes", table, "--image", "eve"], "has no image 'eve'"),
+    ):
+        done = run(*arguments, "--force", *more)
+        assert done.exit_code == 2
+        assert says in done.output
