@@ -8,6 +8,6 @@ from __future__ import annotations
 from ganvert.assets.base import Installed, NpmPackage, Package, Product
 from ganvert.assets.fetching import fetch
 from ganvert.assets.folder import home, path
-from ganvert.assets.products import PRODUCTS
+from ganvert.assets.products import EXTRAS, PRODUCTS
 
-__all__ = ["PRODUCTS", "Installed", "NpmPackage", "Package", "Product", "fetch", "home", "path"]
+__all__ = ["EXTRAS", "PRODUCTS", "Installed", "NpmPackage", "Package", "Product", "fetch", "home", "path"]

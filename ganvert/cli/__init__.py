@@ -5,7 +5,7 @@ There is a module for each group of commands. The package may import `report` an
 
 from __future__ import annotations
 
-from ganvert.cli import directions, editing, exchange, export, generators, invert, references, stimuli
+from ganvert.cli import directions, editing, exchange, export, generators, invert, references, stimuli, stylise
 from ganvert.cli.app import app, main
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "main",
     "references",
     "stimuli",
+    "stylise",
 ]

@@ -19,10 +19,20 @@ if TYPE_CHECKING:
 __all__ = ["describe", "fetch", "import_", "methods", "sample"]
 
 
-@command("ganvert fetch")
-def fetch(photos: Annotated[Path | None, typer.Option(help="Also put the sample photographs here.")] = None) -> None:
+@command("ganvert fetch", "ganvert fetch --also stylizer")
+def fetch(
+    photos: Annotated[Path | None, typer.Option(help="Also put the sample photographs here.")] = None,
+    also: Annotated[
+        list[str] | None, typer.Option(help="Also fetch this: stylizer (83 MB), for `ganvert stylise`.")
+    ] = None,
+) -> None:
     """Fetch the weights (about 280 MB, once)."""
+    from ganvert import assets
+    from ganvert.base.registry import lookup
+
+    extras = [product for name in also or [] for product in lookup(assets.EXTRAS, name, "extra")]
     folder = assets_folder(photos)
+    assets.fetch(folder, photos=None, products=extras)
     print(f"everything is in {folder}")  # noqa: T201
 
 

@@ -6,7 +6,7 @@ The package may import `losses`, `spaces` and what lies below.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -44,7 +44,9 @@ def load_encoder(path: Path, generator: Generator, folder: Path | None = None) -
         _check_sizes(spec, state)
         with Blank():
             encoder = Encoder(spec, generator, folder)
-        missing, unexpected = encoder.load_state_dict(state, strict=False)
+        # Assigned, not copied: a large file should be in memory once. Files may have half the precision.
+        state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+        missing, unexpected = encoder.load_state_dict(state, strict=False, assign=True)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, GanvertError) as error:
         raise CheckpointError(f"{path}: not an encoder that can be built: {error}") from error
     if bad := next((name for name, value in state.items() if not finite(value)), None):
@@ -61,3 +63,12 @@ def _check_sizes(spec: EncoderSpec, state: Mapping[str, Tensor]) -> None:
         for name in ("width", "code", "narrow", "units"):
             if isinstance(size := options.get(name, 0), int) and size > largest:
                 raise CheckpointError(f"head {head}: {name} is {size}, but no tensor of the file is that large")
+        for size in _numbers(options.get("widths")):
+            if size > largest:
+                raise CheckpointError(f"head {head}: a width is {size}, but no tensor of the file is that large")
+
+
+def _numbers(value: object) -> Iterator[int]:
+    """Yield the whole numbers of a list of lists; nothing for anything else."""
+    for part in value if isinstance(value, list) else []:
+        yield from [part] if isinstance(part, int) else _numbers(part)

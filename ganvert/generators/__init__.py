@@ -16,6 +16,7 @@ from ganvert.base.registry import lookup
 from ganvert.checkpoints.read import read_checkpoint
 from ganvert.checkpoints.tensors import finite
 from ganvert.generators.base import FeaturePoint, Generator, PaddableConv, StyleSlot, SynthesisInput
+from ganvert.generators.blaze_stylegan import BlazeStyleGAN
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.generators.stylegan1 import StyleGAN1
 from ganvert.generators.stylegan2 import StyleGAN2
@@ -35,6 +36,7 @@ __all__ = [
 
 #: architecture -> builds the module whose sizes fit a state dict and a configuration
 GENERATORS: dict[str, Callable[[Mapping[str, Tensor], Mapping[str, Any]], Generator]] = {
+    "blaze_stylegan": BlazeStyleGAN.for_state,
     "mobile_stylegan": MobileStyleGAN.for_state,
     "stylegan1": StyleGAN1.for_state,
     "stylegan2": StyleGAN2.for_state,

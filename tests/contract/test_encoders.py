@@ -47,10 +47,12 @@ ON_ANY_HEAD: dict[str, dict[str, Any]] = {
     "pooled": {"space": "wplus", "options": {"code": 8}},
     "progressive": {"space": "wplus", "neck": "fpn", "options": {"width": 8, "first": 0, "every": 1}},
     "single": {"space": "w"},
+    "thirds": {"space": "wplus", "options": {"widths": [[8], [8, 4], [8]]}},
 }
 
 #: Every backbone with a head that fits: (head, its options, neck, px).
 ON_ANY_BACKBONE: dict[str, tuple[str, dict[str, Any], str, int]] = {
+    "blaze": ("thirds", {"widths": [[8], [8], [8]]}, "none", 32),
     "ir18": ("map2style", {"width": 8}, "fpn", 64),
     "ir50": ("map2style", {"width": 8}, "fpn", 32),
     "iresnet50": ("pooled", {"code": 8}, "none", 32),
@@ -308,6 +310,8 @@ def test_options_that_a_head_does_not_have(tiny_generator: MobileStyleGAN) -> No
         ({"passes": 10**9}, "passes of 1 to 100"),
         ({"input_px": 60_000}, "input_px: wanted 8 to 4096, got 60000"),
         ({"heads": {"last": {"width": 10**6}}}, "width is 1000000, but no tensor of the file is that large"),
+        ({"heads": {"thirds": {"widths": [[8], [10**9], [8]]}}}, "a width is 1000000000, but no tensor"),
+        ({"heads": {"thirds": {"widths": [[8], [], [8]]}}}, "positive widths for each of three thirds"),
         ({"heads": {"last": {"width": None}}}, "not an encoder that can be built"),
         ({"heads": {"last": {"width": "x"}}}, "not an encoder that can be built"),
         ({"heads": {"last": {"width": float("nan")}}}, "wanted a number that is finite"),

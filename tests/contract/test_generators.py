@@ -13,6 +13,7 @@ from ganvert.base.errors import ShapeError, UnsupportedError
 from ganvert.compute.precision import PLAIN, Engine, Speed
 from ganvert.compute.random import normal
 from ganvert.generators import GENERATORS, Generator, SynthesisInput, load_generator
+from ganvert.generators.blaze_stylegan import BlazeStyleGAN
 from ganvert.images import area_resize
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "checkpoints"
@@ -25,15 +26,35 @@ def architectures() -> set[str]:
     return set()
 
 
-@pytest.fixture(scope="module", params=["mobile_stylegan", *FILES])
+@pytest.fixture(scope="module", params=["mobile_stylegan", "blaze_stylegan", *FILES])
 def generator(request: pytest.FixtureRequest, architectures: set[str]) -> Generator:
     if request.param == "mobile_stylegan":
         generator: Generator = request.getfixturevalue("tiny_generator")
+    elif request.param == "blaze_stylegan":
+        generator = blaze_stylegan()
     else:
         generator = load_generator(FILES[request.param])
         generator.label = 1 if generator.label_dim else None
     architectures.add(generator.architecture)
     return generator
+
+
+def blaze_stylegan() -> BlazeStyleGAN:
+    """A network of 64 px with seeded weights whose activations keep their size."""
+    generator = BlazeStyleGAN([16, 16, 12, 8], [8, 8, 8, 8], 16)
+    with torch.no_grad():
+        for i, (name, value) in enumerate(generator.state_dict().items()):
+            if value.ndim:
+                value.copy_(normal([i], value.shape)[0])
+            if "affine" in name:  # styles about the inverse of the layers' scale, which depends on their width
+                value.mul_(0.2).add_(3.0 * name.endswith("bias"))
+            elif name.endswith(("depthwise", "depthwise.weight")):
+                value.mul_(0.5)
+            elif value.ndim > 1:
+                value.div_(value[0].numel() ** 0.5)
+            elif name.endswith("bias"):
+                value.mul_(0.2)
+    return generator.eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,14 @@ those of TensorFlow's `schema.fbs`, version 3.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ganvert.base.errors import CheckpointError
 
-__all__ = ["Operator", "read_tflite"]
+__all__ = ["Operator", "leading_to", "read_tflite"]
 
 MAX_BYTES = 64 << 20
 MAX_ITEMS = 1 << 14  # of a vector of tables or of numbers; constants are bounded by the file
@@ -23,7 +24,25 @@ _IDENTIFIER = b"TFL3"
 _FLOAT32 = 0  # of TensorType
 _SAME = 0  # of Padding
 #: The BuiltinOperators that are known here; others keep their number.
-_KINDS = {0: "add", 3: "conv", 4: "depthwise", 18: "mul", 19: "relu", 22: "reshape", 41: "sub", 101: "abs"}
+_KINDS = {
+    0: "add",
+    2: "concat",
+    3: "conv",
+    4: "depthwise",
+    9: "dense",
+    18: "mul",
+    19: "relu",
+    21: "relu6",
+    22: "reshape",
+    23: "bilinear",
+    28: "tanh",
+    32: "custom",
+    41: "sub",
+    69: "tile",
+    97: "nearest",
+    98: "leaky",
+    101: "abs",
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +57,7 @@ class Operator:
             order OHWI (1HWC for a depthwise one), and the bias.
         stride: of a convolution, vertical and horizontal; (0, 0) of others.
         same: of a convolution, whether it is padded so that stride 1 keeps the size.
+        slope: of a leaky ReLU, for negative numbers; 0 of others.
     """
 
     kind: str
@@ -46,10 +66,11 @@ class Operator:
     constants: tuple[np.ndarray, ...]
     stride: tuple[int, int] = (0, 0)
     same: bool = False
+    slope: float = 0.0
 
 
 def read_tflite(data: bytes, where: str) -> list[Operator]:
-    """Return the operators of a model's only graph, in the order of execution.
+    """Return the operators of a model's first graph, in the order of execution; others set variables up.
 
     Raises:
         CheckpointError: not a TFLite model, damaged, or too large.
@@ -64,11 +85,33 @@ def read_tflite(data: bytes, where: str) -> list[Operator]:
         raise CheckpointError(f"{where}: damaged or cut: {error}") from error
 
 
+def leading_to(result: Operator, operators: Sequence[Operator]) -> list[Operator]:
+    """Return the operators that a result is made by, itself the last, each after those that make its inputs.
+
+    Inputs are followed in their order, so that the same network gives the same list wherever a converter put parts of
+    it that do not depend on each other.
+    """
+    makers = {output: operator for operator in operators for output in operator.outputs}
+    ordered: list[Operator] = []
+    seen = {id(result)}
+    pending = [(result, iter(result.inputs))]  # a stack, not recursion: graphs of files can be deep
+    while pending:
+        operator, inputs = pending[-1]
+        maker = next((makers[i] for i in inputs if i in makers and id(makers[i]) not in seen), None)
+        if maker is None:
+            ordered.append(operator)
+            pending.pop()
+        else:
+            seen.add(id(maker))
+            pending.append((maker, iter(maker.inputs)))
+    return ordered
+
+
 def _operators(model: _Table) -> list[Operator]:
     codes = [max(code.number(0, "b"), code.number(3, "i")) for code in model.tables(1)]
     graphs = model.tables(2)
-    if len(graphs) != 1:
-        raise _DamagedError(f"{len(graphs)} graphs, wanted one")
+    if not graphs:
+        raise _DamagedError("it has no graph")
     constants = _constants(graphs[0].tables(0), model.tables(4))
     operators = []
     for operator in graphs[0].tables(3):
@@ -77,9 +120,11 @@ def _operators(model: _Table) -> list[Operator]:
         inputs, outputs = operator.numbers(1), operator.numbers(2)
         # -1 stands for an optional input that is absent.
         given = tuple(constants[i] for i in inputs if i in constants)
-        options = operator.table(4) if kind in ("conv", "depthwise") else None
+        options = operator.table(4) if kind in ("conv", "depthwise", "leaky") else None
         if options is None:
             operators.append(Operator(kind, inputs, outputs, given))
+        elif kind == "leaky":
+            operators.append(Operator(kind, inputs, outputs, given, slope=options.real(0)))
         else:
             stride = options.number(2, "i"), options.number(1, "i")
             operators.append(Operator(kind, inputs, outputs, given, stride, options.number(0, "b") == _SAME))
@@ -130,6 +175,11 @@ class _Table:
         """Return a number; 0 if it is absent."""
         position = self._field(field)
         return 0 if position is None else _number(self.data, form, position)
+
+    def real(self, field: int) -> float:
+        """Return a float32; 0 if it is absent."""
+        (value,) = struct.unpack("<f", struct.pack("<I", self.number(field, "I")))
+        return float(value)
 
     def table(self, field: int) -> _Table | None:
         """Return a table; None if it is absent."""

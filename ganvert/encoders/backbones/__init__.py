@@ -6,6 +6,7 @@ They make features of pictures. The package may import `losses` and what lies be
 from __future__ import annotations
 
 from ganvert.encoders.backbones.base import Backbone
+from ganvert.encoders.backbones.blaze import Blaze
 from ganvert.encoders.backbones.plain import Plain, PlainNarrow
 from ganvert.encoders.backbones.residual import Residual
 from ganvert.encoders.backbones.resnet34 import ResNet34
@@ -15,6 +16,7 @@ from ganvert.encoders.backbones.vgg import VGGBackbone
 __all__ = ["BACKBONES", "Backbone"]
 
 BACKBONES: dict[str, type[Backbone]] = {
+    "blaze": Blaze,
     "ir18": IR18,
     "ir50": IR50,
     "iresnet50": IResNet50,

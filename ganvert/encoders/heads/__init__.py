@@ -18,6 +18,7 @@ from ganvert.encoders.heads.padding import PaddingHead
 from ganvert.encoders.heads.pooled import PooledHead
 from ganvert.encoders.heads.progressive import ProgressiveHead
 from ganvert.encoders.heads.single import SingleHead
+from ganvert.encoders.heads.thirds import ThirdsHead
 
 __all__ = ["HEADS", "Head", "Prediction"]
 
@@ -34,4 +35,5 @@ HEADS: dict[str, type[Head]] = {
     "pooled": PooledHead,
     "progressive": ProgressiveHead,
     "single": SingleHead,
+    "thirds": ThirdsHead,
 }

@@ -2,71 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
-import flatbuffers
 import numpy as np
 import pytest
 
 from ganvert.assets.converters.mobilefacenet import _NETWORK, mobilefacenet_state
-from ganvert.assets.converters.tflite import _KINDS, read_tflite
+from ganvert.assets.converters.tflite import read_tflite
 from ganvert.base.errors import CheckpointError
-
-CODES = {name: code for code, name in _KINDS.items()}
-
-
-def table(builder: flatbuffers.Builder, **fields: tuple[str, int]) -> int:
-    """Write a table: f0=("UOffsetTRelative", place) or a number with its type."""
-    builder.StartObject(max(int(name[1:]) for name in fields) + 1)
-    for name, (kind, value) in fields.items():
-        getattr(builder, f"Prepend{kind}Slot")(int(name[1:]), value, 0)
-    return int(builder.EndObject())
-
-
-def vector(builder: flatbuffers.Builder, items: Sequence[int], kind: str) -> int:
-    builder.StartVector(4, len(items), 4)
-    for item in reversed(items):
-        getattr(builder, f"Prepend{kind}")(item)
-    return int(builder.EndVector())
-
-
-def write(operators: Sequence[tuple[str, Sequence[np.ndarray]]]) -> bytes:
-    """Write a model whose operators take the result of the one before, and constants."""
-    builder = flatbuffers.Builder(1024)
-    kinds = sorted({kind for kind, _ in operators})
-    codes = [table(builder, f0=("Int8", CODES[kind]), f3=("Int32", CODES[kind])) for kind in kinds]
-    buffers, tensors, steps = [table(builder, f0=("UOffsetTRelative", 0))], [], []
-    for kind, constants in operators:
-        inputs = [len(tensors)]
-        shape = vector(builder, [1, 4, 4, 1], "Int32")
-        tensors.append(table(builder, f0=("UOffsetTRelative", shape), f2=("Uint32", 0)))
-        for array in constants:
-            inputs.append(len(tensors))
-            data = builder.CreateByteVector(array.astype("<f4").tobytes())
-            shape = vector(builder, array.shape, "Int32")
-            tensors.append(table(builder, f0=("UOffsetTRelative", shape), f2=("Uint32", len(buffers))))
-            buffers.append(table(builder, f0=("UOffsetTRelative", data)))
-        options = table(builder, f0=("Int8", 1), f1=("Int32", 2), f2=("Int32", 3)) if "conv" in kind else 0
-        given, result = vector(builder, inputs, "Int32"), vector(builder, [len(tensors)], "Int32")
-        steps.append(
-            table(
-                builder,
-                f0=("Uint32", kinds.index(kind)),
-                f1=("UOffsetTRelative", given),
-                f2=("UOffsetTRelative", result),
-                **({"f4": ("UOffsetTRelative", options)} if options else {}),
-            )
-        )
-    lists = [vector(builder, items, "UOffsetTRelative") for items in (tensors, steps)]
-    graph = table(builder, f0=("UOffsetTRelative", lists[0]), f3=("UOffsetTRelative", lists[1]))
-    parts = [vector(builder, items, "UOffsetTRelative") for items in (codes, [graph], buffers)]
-    fields = {f"f{i}": ("UOffsetTRelative", part) for i, part in zip((1, 2, 4), parts, strict=True)}
-    builder.Finish(table(builder, f0=("Uint32", 3), **fields), b"TFL3")
-    return bytes(builder.Output())
 
 
 @pytest.fixture(scope="module")
-def small() -> tuple[bytes, np.ndarray, np.ndarray]:
+def small(write: Callable[..., bytes]) -> tuple[bytes, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     kernel, bias = rng.normal(size=(5, 3, 3, 2)).astype("f4"), rng.normal(size=5).astype("f4")
     return write([("conv", [kernel, bias]), ("relu", []), ("mul", [bias])]), kernel, bias
@@ -102,7 +49,7 @@ def test_mutated_files_are_read_or_refused(small: tuple[bytes, np.ndarray, np.nd
     assert refused > 30
 
 
-def test_mobilefacenet_in_pytorchs_order() -> None:
+def test_mobilefacenet_in_pytorchs_order(write: Callable[..., bytes]) -> None:
     rng = np.random.default_rng(0)
     constants = {
         "conv": [rng.normal(size=(3, 1, 1, 2)), rng.normal(size=3)],
