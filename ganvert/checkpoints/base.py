@@ -38,12 +38,14 @@ class Content:
             Python numbers.
         metadata: of a safetensors file.
         size: of the file [bytes].
+        kept: whether the content stays in memory for as long as what is read from it, which then needs no copies.
     """
 
     container: Literal["safetensors", "pickle", "torch_zip", "torch_legacy", "npy", "npz"]
     root: Any
     metadata: Mapping[str, str]
     size: int
+    kept: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

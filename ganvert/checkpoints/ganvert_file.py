@@ -14,7 +14,7 @@ from torch import Tensor
 from ganvert.base.errors import CheckpointError
 from ganvert.base.files import atomic_path
 from ganvert.checkpoints.base import Checkpoint, Content
-from ganvert.checkpoints.tensors import take
+from ganvert.checkpoints.tensors import Joined, take
 
 __all__ = ["matches", "pack", "read", "save_generator", "write_tensors"]
 
@@ -63,13 +63,13 @@ def pack(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     return b"".join(_pieces(tensors, metadata))
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, Tensor | Joined], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file whole or not at all, tensor by tensor, with the bytes of :func:`pack`."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.writelines(_pieces(tensors, metadata))
 
 
-def _pieces(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Iterator[bytes | memoryview]:
+def _pieces(tensors: Mapping[str, Tensor | Joined], metadata: Mapping[str, str]) -> Iterator[bytes | memoryview]:
     """Yield the header of a safetensors file and its tensors, none of which is copied.
 
     The library has the whole file in memory, and writes metadata in the order of a hash table, which differs from run
@@ -88,8 +88,9 @@ def _pieces(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Itera
     header += b" " * (-len(header) % 8)  # keeps the tensors aligned
     yield len(header).to_bytes(8, "little") + header
     for name in names:
-        flat = tensors[name].detach().cpu().contiguous().reshape(-1)
-        yield flat.view(torch.uint8).numpy().data
+        value = tensors[name]
+        for part in value.parts if isinstance(value, Joined) else (value,):
+            yield part.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def save_generator(path: Path, checkpoint: Checkpoint, metadata: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -13,18 +14,40 @@ from torch import Tensor
 from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Content
 
-__all__ = ["check_floats", "drop_ones", "finite", "flip_kernel", "hwio_to_oihw", "take", "transpose", "visit"]
+__all__ = ["Joined", "check_floats", "drop_ones", "finite", "flip_kernel", "hwio_to_oihw", "take", "transpose", "visit"]
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-def take(content: Content, tensors: Mapping[str, Tensor | np.ndarray], where: str) -> dict[str, Tensor]:
-    """Copy tensors of a file to contiguous float32 tensors that do not share the file's memory.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Joined:
+    """Tensors that follow each other along the first axis of one tensor, which takes no memory of its own."""
 
+    parts: tuple[Tensor, ...]
+
+    @property
+    def shape(self) -> torch.Size:
+        """Shape of the whole."""
+        return torch.Size([sum(len(part) for part in self.parts), *self.parts[0].shape[1:]])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of its numbers, which all parts share."""
+        return self.parts[0].dtype
+
+    def to(self, dtype: torch.dtype) -> Joined:
+        """Return it with numbers of another type."""
+        return Joined(tuple(part.to(dtype) for part in self.parts))
+
+
+def take(content: Content, tensors: Mapping[str, Tensor | np.ndarray], where: str) -> dict[str, Tensor]:
+    """Return tensors of a file as contiguous float32 tensors.
+
+    They do not share the file's memory, unless it is kept for them (:attr:`Content.kept`).
     Arguments and errors are those of :func:`check_floats`.
     """
     check_floats(content, tensors, where)
-    return {name: _copy(value) for name, value in tensors.items()}
+    return {name: _taken(value, content.kept) for name, value in tensors.items()}
 
 
 def check_floats(content: Content, tensors: Mapping[str, Tensor | np.ndarray], where: str) -> None:
@@ -52,7 +75,12 @@ def check_floats(content: Content, tensors: Mapping[str, Tensor | np.ndarray], w
 def finite(value: Tensor) -> bool:
     """Return whether all numbers of a tensor are finite in float32."""
     # Piece by piece: isfinite makes a copy of what it is given, and layers of encoders have hundreds of megabytes.
-    return all(bool(piece.float().isfinite().all()) for piece in value.reshape(-1).split(1 << 20))
+    return all(_all_finite(piece.float()) for piece in value.reshape(-1).split(1 << 20))
+
+
+def _all_finite(piece: Tensor) -> bool:
+    # A sum is one pass and is finite only if all of its terms are; one that overflows says nothing.
+    return math.isfinite(float(piece.sum())) or bool(piece.isfinite().all())
 
 
 def _is_floating(value: object) -> bool:
@@ -61,8 +89,10 @@ def _is_floating(value: object) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.dtype.itemsize <= 8
 
 
-def _copy(value: Tensor | np.ndarray) -> Tensor:
+def _taken(value: Tensor | np.ndarray, kept: bool) -> Tensor:
     if isinstance(value, Tensor):
+        if kept and value.is_contiguous():
+            return value.detach().to(torch.float32)
         return value.detach().to(torch.float32, copy=True, memory_format=torch.contiguous_format)
     return torch.from_numpy(np.array(value, dtype=np.float32, order="C"))
 

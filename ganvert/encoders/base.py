@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from ganvert.base.errors import ParamsError, UnsupportedError
 from ganvert.base.registry import lookup
 from ganvert.checkpoints.ganvert_file import write_tensors
+from ganvert.checkpoints.tensors import Joined
 from ganvert.encoders.backbones import BACKBONES
 from ganvert.encoders.heads import HEADS, Head, Prediction
 from ganvert.encoders.neck import FPN
@@ -80,7 +82,6 @@ class Encoder(nn.Module):
         super().__init__()
         self.spec, self.space = spec, spec.space
         self.num_ws, self.w_dim = generator.num_ws, generator.w_dim
-        self.generator_fingerprint = generator.fingerprint()
         self._generator = [generator]  # in a list, and so out of the module tree: its weights are not the encoder's
         kind = lookup(BACKBONES, spec.backbone, "backbone")
         self.input_px = spec.input_px or kind.default_px
@@ -99,6 +100,11 @@ class Encoder(nn.Module):
         # pSp and its successors predict offsets from w_avg: a network that predicts zero draws the mean image.
         self.register_buffer("w_avg", generator.w_avg.detach().clone())
         self.to(generator.w_avg.device)
+
+    @cached_property
+    def generator_fingerprint(self) -> str:
+        """The sha256 of the generator that it belongs to."""
+        return self._generator[0].fingerprint()
 
     def at_step(self, step: int) -> None:
         """Pass the number of the training step to heads that change with it (e4e's progressive training)."""
@@ -215,7 +221,7 @@ class Encoder(nn.Module):
 
 
 def write_encoder(
-    path: Path, spec: EncoderSpec, state: Mapping[str, Tensor], generator_fingerprint: str, note: str
+    path: Path, spec: EncoderSpec, state: Mapping[str, Tensor | Joined], generator_fingerprint: str, note: str
 ) -> None:
     """Write an encoder's file, tensors as they are; the note says where they are from."""
     metadata = {

@@ -16,7 +16,7 @@ from ganvert.checkpoints import rosinality
 from ganvert.checkpoints.base import Content
 from ganvert.checkpoints.containers import read_content
 from ganvert.checkpoints.read import read_checkpoint
-from ganvert.checkpoints.tensors import check_floats, finite
+from ganvert.checkpoints.tensors import Joined, check_floats, finite
 from ganvert.encoders import Encoder
 from ganvert.encoders.base import write_encoder
 from ganvert.exchange.encoder_files import ENCODER_FILES, EncoderFile, ForeignEncoder, ReadOptions
@@ -60,7 +60,8 @@ def import_weights(
         CheckpointError: the file cannot be read, or its tensors do not fit.
     """
     check_import(path, out, force=force)
-    content = read_content(path)
+    # What is made of the file is written before its content is gone.
+    content = dataclasses.replace(read_content(path), kept=True)
     family = next((family for family in ENCODER_FILES.values() if family.matches(content)), None)
     if family is None:
         if generator is not None or kind is not None:
@@ -70,7 +71,7 @@ def import_weights(
     if generator is not None:
         model = load_generator(generator)
         state = encoder_state(foreign, model, content, path)
-        written, source = {}, sha256_of(path)
+        written, source, owner = {}, sha256_of(path), model.fingerprint()
     elif not rosinality.matches(content):
         raise InputError(f"{path}: an encoder of {foreign.tool} without a generator: give its own with --generator")
     else:
@@ -81,9 +82,9 @@ def import_weights(
         # All is checked before anything is written.
         state = encoder_state(cut_rows(foreign, model.num_ws), model, content, path)
         written = {generator: save_import(path, checkpoint, model, generator)}
-        source = written[generator]["source sha256"]
+        source, owner = (written[generator][name] for name in ("source sha256", "fingerprint"))
     note = f"imported from {path.name} ({foreign.tool}), sha256 {source}"
-    write_encoder(out, foreign.spec, state, model.fingerprint(), note)
+    write_encoder(out, foreign.spec, state, owner, note)
     return {out: _describe(foreign, own_mean="w_avg" in state, generator=generator), **written}
 
 
@@ -110,7 +111,9 @@ def cut_rows(foreign: ForeignEncoder, rows: int) -> ForeignEncoder:
     return dataclasses.replace(foreign, tensors=tensors, rows=rows)
 
 
-def encoder_state(foreign: ForeignEncoder, generator: Generator, content: Content, path: Path) -> dict[str, Tensor]:
+def encoder_state(
+    foreign: ForeignEncoder, generator: Generator, content: Content, path: Path
+) -> dict[str, Tensor | Joined]:
     """Return the tensors of an encoder's weights file; views of the file that they were read from.
 
     Args:
@@ -153,11 +156,16 @@ def encoder_state(foreign: ForeignEncoder, generator: Generator, content: Conten
         mean = mean.expand(generator.w_dim)
         if not torch.equal(mean, generator.w_avg):
             state["w_avg"], wanted["w_avg"] = mean, generator.w_avg
-    floats = {name for name, value in wanted.items() if value.is_floating_point()}
-    check_floats(content, {name: state[name] for name in floats}, str(path))
-    if bad := next((name for name in sorted(floats) if not finite(state[name])), None):
+    floats = [name for name, value in wanted.items() if value.is_floating_point()]
+    parts = {f"{name}{i or ''}": part for name in floats for i, part in enumerate(_parts(state[name]))}
+    check_floats(content, parts, str(path))
+    if bad := next((name for name, part in parts.items() if not finite(part)), None):
         raise CheckpointError(f"{path}: {bad}: wanted finite numbers, got others; the file is of a failed training")
     return {name: value.to(wanted[name].dtype) for name, value in state.items()}
+
+
+def _parts(value: Tensor | Joined) -> tuple[Tensor, ...]:
+    return value.parts if isinstance(value, Joined) else (value,)
 
 
 def _describe(foreign: ForeignEncoder, *, own_mean: bool, generator: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Content
+from ganvert.checkpoints.tensors import Joined
 from ganvert.encoders import EncoderSpec
 
 __all__ = ["EncoderFile", "ForeignEncoder", "ReadOptions", "fold", "has_all", "names_of", "rename"]
@@ -43,7 +44,7 @@ class ForeignEncoder:
 
     tool: str
     spec: EncoderSpec
-    tensors: dict[str, Tensor]
+    tensors: dict[str, Tensor | Joined]
     rows: int | None = None
     mean: Tensor | None = None
     notes: tuple[str, ...] = ()
@@ -75,15 +76,13 @@ def has_all(state: Mapping[str, Any], *names: str) -> bool:
     return all(isinstance(state.get(name), Tensor) for name in names)
 
 
-def rename(
-    state: Mapping[str, Any], ours: Callable[[str], str | None], where: str
-) -> tuple[dict[str, Tensor], list[str]]:
+def rename(state: Mapping[str, Any], ours: Callable[[str], str | None], where: str) -> tuple[dict[str, Any], list[str]]:
     """Return the tensors by our names, and their names that `ours` does not know.
 
     Raises:
         CheckpointError: something with a known name is not a tensor, or two of their names are one of ours.
     """
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, Any] = {}
     unknown = []
     for name, value in state.items():
         our_name = ours(name)

@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ganvert.base.errors import CheckpointError
 from ganvert.checkpoints.base import Content
+from ganvert.checkpoints.tensors import Joined
 from ganvert.checkpoints.unpickle import brief
 from ganvert.encoders import EncoderSpec
 from ganvert.exchange.encoder_files.base import ForeignEncoder, ReadOptions, has_all, names_of, rename
@@ -50,7 +50,7 @@ def read(content: Content, options: ReadOptions) -> ForeignEncoder:
         pieces = [styles.get(f"styles.{row}.{part}") for row in range(rows)]
         if len({_shape(piece) for piece in pieces}) != 1 or not isinstance(pieces[0], Tensor):
             raise CheckpointError(f"styles.N.{part}: wanted tensors of one shape, numbered from 0 on")
-        tensors[f"heads.pooled.rows.linear.{part}"] = torch.cat(pieces)  # type: ignore[arg-type]
+        tensors[f"heads.pooled.rows.linear.{part}"] = Joined(tuple(pieces))  # type: ignore[arg-type]
     width = tensors["heads.content.layers.1.weight"].shape[0]
     spec = EncoderSpec(
         space=f"fs{FEATURE_PX}/wplus",

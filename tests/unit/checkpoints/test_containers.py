@@ -20,9 +20,9 @@ from ganvert.checkpoints import containers, ganvert_file
 from ganvert.checkpoints import read as read_module
 from ganvert.checkpoints.base import Checkpoint, Content, Format, Instance
 from ganvert.checkpoints.containers import read_content
-from ganvert.checkpoints.ganvert_file import save_generator
+from ganvert.checkpoints.ganvert_file import save_generator, write_tensors
 from ganvert.checkpoints.read import read_checkpoint
-from ganvert.checkpoints.tensors import take, visit
+from ganvert.checkpoints.tensors import Joined, finite, take, visit
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "checkpoints"
 ARCHIVES = ["B1_rosinality_w64_map8.pt", "C1_genforce_stylegan1_64.pth", "C3_idinvert_stylegan1_128.pth"]
@@ -332,6 +332,31 @@ def test_take_copies() -> None:
 def test_take_refuses_what_is_no_floating_tensor(value: Any) -> None:
     with pytest.raises(CheckpointError, match="here: a is"):
         take(Content("pickle", None, {}, 1000), {"a": value}, "here")
+
+
+def test_take_copies_nothing_of_a_content_that_is_kept() -> None:
+    whole = torch.arange(6.0).reshape(2, 3)
+    content = Content("pickle", None, {}, 100, kept=True)
+    taken = take(content, {"a": whole, "t": whole.T, "h": whole.half()}, "test")
+    assert taken["a"].data_ptr() == whole.data_ptr()
+    assert all(value.is_contiguous() and value.dtype == torch.float32 for value in taken.values())
+    assert torch.equal(taken["t"], whole.T) and torch.equal(taken["h"], whole)
+
+
+def test_finite() -> None:
+    huge = torch.full((4,), 3e38)  # their sum is not finite, they are
+    for value in (huge, -huge, torch.zeros(0), torch.tensor([6e4, 6e4]).half()):
+        assert finite(value)
+    for bad in (torch.inf, -torch.inf, torch.nan):
+        assert not finite(torch.cat([huge, torch.tensor([bad])]))
+        assert not finite(torch.tensor([1.0, bad]).half())
+
+
+def test_joined_tensors_are_one_in_the_file(tmp_path: Path) -> None:
+    parts = tuple(torch.arange(6.0 * n).reshape(2 * n, 3) for n in (1, 2))
+    write_tensors(tmp_path / "joined", {"x": Joined(parts).to(torch.float16), "y": torch.ones(2)}, {"a": "b"})
+    write_tensors(tmp_path / "whole", {"x": torch.cat(parts).half(), "y": torch.ones(2)}, {"a": "b"})
+    assert (tmp_path / "joined").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
 def test_take_refuses_repetition() -> None:

@@ -7,11 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from ganvert.codes import write_codes
+from ganvert.codes import read_codes, write_codes
 from ganvert.compute.random import normal
+from ganvert.encoders import load_encoder
 from ganvert.exchange import import_directions
+from ganvert.exchange.encoder_files.bdinvert import CONVS
 from ganvert.generators import load_generator
+from ganvert.generators.mobile_stylegan import MobileStyleGAN
+from ganvert.images import from_pil
 from ganvert.inversion.contract import Inversion
 from ganvert.inversion.presets import read_preset
 from ganvert.inversion.run import make_context
@@ -91,3 +96,30 @@ def test_a_generator_and_its_tuned_copy(run, tmp_path: Path) -> None:
         done = run(*arguments, "--force", *more)
         assert done.exit_code == 2
         assert says in done.output
+
+
+@pytest.mark.slow
+def test_an_imported_encoder_inverts(
+    run, tiny_run, write_params, tiny_generator: MobileStyleGAN, tiny_generator_file: Path
+) -> None:
+    """The base-code encoder of BDInvert, with random weights: its prediction is what the table of codes holds."""
+    widths = [3, 128, 128, 128, 256, 256, 256, 512, 512, 512, 512, 16]
+    state = {}
+    for i, place in enumerate(CONVS):
+        shape = (widths[i + 1], widths[i], 3, 3)
+        state[f"model.{place}.weight"] = normal([i], shape)[0] * (2 / (9 * widths[i])) ** 0.5
+        state[f"model.{place}.bias"] = torch.zeros(shape[0])
+        if place != 33:
+            parts = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1.0}
+            state |= {f"model.{place + 1}.{part}": torch.full(shape[:1], value) for part, value in parts.items()}
+    torch.save({"encoder": state}, "basecode.pth")
+    done = run("import", "basecode.pth", "ours.safetensors", "--generator", tiny_generator_file, "--feature-px", 8)
+    assert done.exit_code == 0, done.output
+    write_params(invert={"options": {"base": {"inverter": "feed_forward", "space": "f8/wplus"}}})
+    done = tiny_run("invert", "a.png", "--encoder", "ours.safetensors", "--out", "base", method="base")
+    assert done.exit_code == 0, done.output
+    (code,) = read_codes(Path("base/codes.parquet"), tiny_generator)
+    crop = from_pil([Image.open("base/a_crop.png")])
+    encoder = load_encoder(Path("ours.safetensors"), tiny_generator)
+    torch.testing.assert_close(code.variables["f"], encoder.encode(crop)["f8"], rtol=0, atol=1e-4)
+    assert code.draw().isfinite().all()
