@@ -16,6 +16,7 @@ from torch import Tensor
 from ganvert.base.errors import InputError, TableError
 from ganvert.base.texts import brief
 from ganvert.exchange.files import is_numbers, read_file, tensor, unwrapped
+from ganvert.exchange.hdf5 import SIGNATURE, read_hdf5
 
 __all__ = ["CODE_FILES", "CodeFile", "ForeignCodes", "read_foreign_codes"]
 
@@ -31,6 +32,7 @@ class ForeignCodes:
         feature: [N, c, h, h] where the codes have a feature map.
         styles: one [N, width] per style slot, in the order of StyleGAN2's layers, instead of rows.
         noise: optimised noise maps, [N, 1, h, h] each.
+        space: the space that the file says they are of.
     """
 
     kind: str
@@ -39,6 +41,7 @@ class ForeignCodes:
     feature: Tensor | None = None
     styles: list[Tensor] = dataclasses.field(default_factory=list)
     noise: list[Tensor] = dataclasses.field(default_factory=list)
+    space: str | None = None
 
     @property
     def count(self) -> int:
@@ -74,6 +77,9 @@ def read_foreign_codes(path: Path) -> ForeignCodes:
     """
     if path.is_dir():
         return _read_bdinvert(path)
+    if path.is_file() and _begins(path, SIGNATURE):
+        names, space, rows = read_hdf5(path)
+        return ForeignCodes(kind="hdf5", names=names, rows=tensor(rows, str(path)), space=space)
     root = unwrapped(read_file(path).root)
     for kind, layout in CODE_FILES.items():
         if layout.matches(root):
@@ -82,7 +88,15 @@ def read_foreign_codes(path: Path) -> ForeignCodes:
             except TableError as error:
                 raise TableError(f"{path}: read as codes of {layout.tools}: {error}") from error
     known = "; ".join(layout.tools for layout in CODE_FILES.values())
-    raise InputError(f"{path}: {_summary(root)} is no file of codes; those that are read: {known}; BDInvert's folder")
+    raise InputError(
+        f"{path}: {_summary(root)} is no file of codes; those that are read: {known}; HDF5 of "
+        "face_synthetics; BDInvert's folder"
+    )
+
+
+def _begins(path: Path, signature: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(signature)) == signature
 
 
 def _summary(root: Any) -> str:

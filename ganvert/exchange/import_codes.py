@@ -70,6 +70,8 @@ def import_codes(
 def _space_of(found: ForeignCodes, generator: Generator, path: Path) -> str:
     if found.styles:
         return "s"
+    if found.space is not None:
+        return found.space
     if found.rows is None:
         raise TableError(f"{path}: no codes in it")
     if found.feature is not None:
