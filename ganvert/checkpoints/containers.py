@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import mmap
 import struct
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from safetensors import safe_open
 
 from ganvert.base.errors import CheckpointError, GanvertError
@@ -64,7 +64,7 @@ def _read(path: Path) -> Content:
         # The last is the first byte of pickles since protocol 2.
         if size > MAX_OTHER and not head.startswith((_ZIP, NPY, b"\x80")):
             raise Refusal("it begins neither as a safetensors file, nor as one of torch or numpy, nor as a pickle")
-        data = np.empty(size, np.uint8).data  # not bytearray, which writes zeros first
+        data = memoryview(mmap.mmap(-1, size))  # memory of its own; a bytearray would be written full of zeros first
         data[: len(head)] = head
         if handle.readinto(data[len(head) :]) != size - len(head):
             raise Refusal("it became shorter while it was read")
