@@ -19,11 +19,13 @@ from ganvert.directions import (
     load_samples,
     save_directions,
 )
+from ganvert.faces.parsing import load_parser
 from ganvert.generators import Generator
 from stages.common import generator_of, stage
 from stages.inputs import crops_of, find_images, mask_of
 from stages.sections import Settings
 
+ASSETS = Path("data/assets")
 SAMPLES = Path("data/samples.parquet")
 CODES = Path("data/codes")
 OUT = Path("data/directions.parquet")
@@ -54,6 +56,7 @@ def inputs_of(finder: Finder, options: Any, samples: Samples, generator: Generat
         samples=samples,
         generator=generator,
         masks={name: mask_of(name, "", generator.resolution) for name in options.masks} if "masks" in needs else {},
+        parser=load_parser(ASSETS) if "parser" in needs else None,
         codes=read_codes(CODES / f"{options.codes}.parquet", generator) if "codes" in needs else None,
         photographs=dict(zip(photographs, crops_of(photographs), strict=True)),
         directions=load_directions(Path(options.directions), generator) if "directions" in needs else {},

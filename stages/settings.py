@@ -120,7 +120,7 @@ def _direction_names(settings: Settings, space: str) -> dict[str, None] | None:
         finder = DIRECTIONS[method]
         if finder.names is None:
             return None
-        if space in getattr(options, "spaces", finder.spaces):
+        if {space, "s"} & set(getattr(options, "spaces", finder.spaces)):
             names |= dict.fromkeys(finder.names(options))
     return names
 

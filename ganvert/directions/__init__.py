@@ -22,6 +22,7 @@ from ganvert.directions.interfacegan import InterfaceganOptions, find_interfaceg
 from ganvert.directions.lowrank import LowRankOptions, find_lowrank
 from ganvert.directions.random_draws import RandomOptions, find_random
 from ganvert.directions.sefa import SefaOptions, find_sefa
+from ganvert.directions.stylespace import StyleSpaceOptions, find_stylespace
 
 __all__ = [
     "DIRECTIONS",
@@ -44,8 +45,15 @@ DIRECTIONS: dict[str, Finder] = {
         find_interfacegan, InterfaceganOptions, spaces=("w", "z"), names=lambda options: options.attributes
     ),
     "lowrank": Finder(
-        find_lowrank, LowRankOptions, spaces=("w",), needs=("generator", "masks"), names=LowRankOptions.names
+        find_lowrank, LowRankOptions, spaces=("w",), needs=("generator", "masks", "parser"), names=LowRankOptions.names
     ),
     "random": Finder(find_random, RandomOptions, spaces=("w", "z"), names=RandomOptions.names),
     "sefa": Finder(find_sefa, SefaOptions, spaces=("w",), needs=("generator",), names=SefaOptions.names),
+    "stylespace": Finder(
+        find_stylespace,
+        StyleSpaceOptions,
+        spaces=("s",),
+        needs=("generator", "parser", "codes", "photographs"),
+        names=StyleSpaceOptions.names,
+    ),
 }

@@ -18,12 +18,14 @@ from ganvert.base.errors import ParamsError, ShapeError, TableError
 from ganvert.base.registry import lookup
 from ganvert.base.texts import brief
 from ganvert.generators.base import Generator, check_owner
+from ganvert.spaces import slots_of
 
 if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
     from ganvert.codes import Codes
+    from ganvert.faces.parsing import FaceParser
 
 __all__ = [
     "Direction",
@@ -45,8 +47,8 @@ __all__ = [
 #: Vectors are stored as float32, and of 512 numbers the rounding moves the length by less.
 _UNIT_TOLERANCE = 1e-3
 _MOST_BYTES = 256 << 20  # of a table of directions; a thousand of them have 4 MB
-#: The space whose codes a direction is added to.
-DirectionSpace = Literal["z", "w", "zplus", "wplus"]
+#: The space whose codes a direction is added to; s for the styles that codes of any space become.
+DirectionSpace = Literal["z", "w", "zplus", "wplus", "s"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +88,10 @@ class Direction:
     Attributes:
         name: unique within its space.
         space: the space whose codes it is added to: z or w for one vector on all its rows, zplus or wplus for a vector
-            on each.
+            on each; s for a vector of the styles that read its rows.
         method: the finder that made it.
-        vector: float64 [d], or [last_row - first_row, d] with a vector per row; unit length as a whole.
+        vector: float64 [d], or [last_row - first_row, d] with a vector per row; in s the styles of its rows one after
+            the other (:func:`ganvert.spaces.slots_of`). Unit length as a whole.
         unit: length of one step (amount 1) in the space's own units: one standard deviation of the samples' codes
             along the vector. Amounts therefore compare across attributes, methods and spaces: 2 is two sigmas.
         first_row: first row of ws (or of Z+) that it moves.
@@ -107,7 +110,7 @@ class Direction:
 
     @property
     def moves_in(self) -> str:
-        """The direction space of codes that it moves, z or w (:attr:`ganvert.spaces.Space.direction_space`)."""
+        """The direction space of codes that it moves, z or w (:attr:`ganvert.spaces.Space.direction_space`), or s."""
         return self.space.removesuffix("plus")
 
     def step(self, amount: float) -> np.ndarray:
@@ -145,6 +148,7 @@ class FinderInputs:
         samples: codes of the generator and their scores.
         generator: the frozen generator, for its weights or its Jacobian.
         masks: name to [1, 1, resolution, resolution], 1 inside a region; those that the options name (`masks`).
+        parser: of faces, for regions of samples' pictures; where the options have such regions (`parser`).
         codes: inversions of photographs by the method that the options name (`codes`).
         photographs: image id to aligned crop; those that the options name (`photographs`).
         directions: (name, space) to direction, of the table that the options name (`directions`).
@@ -153,13 +157,14 @@ class FinderInputs:
     samples: Samples
     generator: Generator | None = None
     masks: Mapping[str, Tensor] = field(default_factory=dict)
+    parser: FaceParser | None = None
     codes: Codes | None = None
     photographs: Mapping[str, Image.Image] = field(default_factory=dict)
     directions: Mapping[tuple[str, str], Direction] = field(default_factory=dict)
 
 
 #: An input of :class:`FinderInputs` beside the samples.
-Need = Literal["generator", "masks", "codes", "photographs", "directions"]
+Need = Literal["generator", "masks", "parser", "codes", "photographs", "directions"]
 
 
 @dataclass(frozen=True)
@@ -249,11 +254,13 @@ def _checked(row: Mapping[str, Any], generator: Generator | None, path: Path) ->
     if len(vector) % rows:
         raise refuse(f"{rows} vectors, one a row", len(vector))
     if generator is not None:
-        size = rows * (generator.z_dim if row["space"].startswith("z") else generator.w_dim)
-        if len(vector) != size:
-            raise refuse(f"a vector of {size} numbers", len(vector))
         if row["last_row"] > generator.num_ws:
             raise refuse(f"rows within the generator's {generator.num_ws}", row["last_row"])
+        size = rows * (generator.z_dim if row["space"].startswith("z") else generator.w_dim)
+        if row["space"] == "s":
+            size = sum(slot.width for slot in slots_of(generator, (row["first_row"], row["last_row"])))
+        if len(vector) != size:
+            raise refuse(f"a vector of {size} numbers", len(vector))
     try:
         direction = Direction.from_row(row)
     except (ValueError, RecursionError) as error:
@@ -264,15 +271,16 @@ def _checked(row: Mapping[str, Any], generator: Generator | None, path: Path) ->
 
 
 def choose(directions: Mapping[tuple[str, str], Direction], name: str, space: str) -> Direction:
-    """Return the direction `name` that moves codes in `space`, z or w.
+    """Return the direction `name` that moves codes in `space`, z or w, or the styles that they become.
 
-    Of one vector and a vector per row by the same name, the single one is meant.
+    Of several by the same name, one vector for all rows is meant before a vector per row, and this before one of S.
 
     Raises:
         UnknownNameError: there is none; the message has the names that exist there.
     """
-    here = {known: direction for (known, where), direction in directions.items() if where == space + "plus"}
-    here |= {known: direction for (known, where), direction in directions.items() if where == space}
+    here: dict[str, Direction] = {}
+    for wanted in ("s", space + "plus", space):
+        here |= {known: direction for (known, where), direction in directions.items() if where == wanted}
     return lookup(here, name, f"direction in {space}")
 
 

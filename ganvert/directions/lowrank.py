@@ -18,8 +18,11 @@ from torch import Tensor
 
 from ganvert.base.errors import ParamsError
 from ganvert.base.registry import lookup
+from ganvert.compute.progress import progress
 from ganvert.directions.base import Direction, FinderInputs, row_range, signed, step_length
+from ganvert.directions.face_parts import label_samples
 from ganvert.directions.ganspace import principal_components
+from ganvert.faces.parsing import REGIONS, find_region
 from ganvert.generators.base import Generator
 from ganvert.images import area_resize
 
@@ -31,19 +34,24 @@ _BATCH = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
-    """A part of the picture: a mask or a box.
+    """A part of the picture: a part of the face, a mask or a box.
 
     Attributes:
+        part: what face parsing finds on each sample, such as ``mouth``, `eyes` or `hair`
+            (:data:`ganvert.faces.parsing.REGIONS`).
         mask: a picture in the folder of inputs, white inside.
         box: left, top, right and bottom as shares of the side, such as 0.27, 0.43, 0.73, 0.51 for the eyes of FFHQ.
     """
 
+    part: str | None = None
     mask: str | None = None
     box: tuple[float, float, float, float] | None = None
 
     def __post_init__(self) -> None:
-        if (self.mask is None) == (self.box is None):
-            raise ParamsError("wanted either mask (a picture in the folder of inputs) or box, not both")
+        if [self.part, self.mask, self.box].count(None) != 2:
+            raise ParamsError("wanted one of part (of the face), mask (a picture in the folder of inputs) and box")
+        if self.part is not None:
+            lookup(REGIONS, self.part, "region of a face")
         if self.box is not None:
             left, top, right, bottom = self.box
             if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
@@ -94,6 +102,11 @@ class LowRankOptions:
         """Pictures of the regions that are masks."""
         return tuple(region.mask for region in self.regions.values() if region.mask is not None)
 
+    @property
+    def parser(self) -> bool:
+        """Whether regions are parts of faces."""
+        return any(region.part is not None for region in self.regions.values())
+
     def names(self) -> list[str]:
         """Return the names of the directions."""
         return [f"lowrank_{name}_{k}" for name in self.regions for k in range(self.components)]
@@ -115,13 +128,19 @@ def find_lowrank(inputs: FinderInputs, options: LowRankOptions) -> list[Directio
             f"dimensions and images: wanted at most {len(basis)} and {len(samples.w)} of these samples, "
             f"got {options.dimensions} and {options.images}"
         )
+    codes, labels = samples.w[: options.images], [None] * options.images
+    if options.parser:
+        assert inputs.parser is not None  # declared in the registry
+        codes, labels = label_samples(generator, samples.w, inputs.parser, options.images)
+    px = min(options.px, generator.resolution)
     regions = {
-        name: _weights(region, inputs.masks, min(options.px, generator.resolution), name)
+        name: [_weights(region, inputs.masks, of_sample, px, name) for of_sample in labels]
         for name, region in options.regions.items()
     }
     basis, deviations = basis[: options.dimensions], np.sqrt(variances[: options.dimensions])
     jacobians = [
-        jacobian(generator, w, basis, deviations * _STEP, rows, options.px) for w in samples.w[: options.images]
+        jacobian(generator, w, basis, deviations * _STEP, rows, options.px)
+        for w in progress(codes, len(codes), "Jacobians")
     ]
     directions = []
     for name, inside in regions.items():
@@ -132,9 +151,13 @@ def find_lowrank(inputs: FinderInputs, options: LowRankOptions) -> list[Directio
     return directions
 
 
-def _weights(region: Region, masks: Mapping[str, Tensor], px: int, name: str) -> np.ndarray:
-    """Return which pixels [px * px] of the reduced picture lie inside a region."""
-    if region.mask is not None:
+def _weights(region: Region, masks: Mapping[str, Tensor], labels: np.ndarray | None, px: int, name: str) -> np.ndarray:
+    """Return which pixels [px * px] of a sample's reduced picture lie inside a region."""
+    if region.part is not None:
+        assert labels is not None  # there is a parser where there is a part
+        found = torch.from_numpy(find_region(labels, region.part))[None, None].float()
+        weights = area_resize(found, px)[0, 0].double().numpy()
+    elif region.mask is not None:
         weights = area_resize(lookup(masks, region.mask, "mask"), px)[0, 0].cpu().double().numpy()
     else:
         assert region.box is not None  # one of both is given
@@ -176,12 +199,13 @@ def jacobian(
 
 
 def _of_region(
-    jacobians: list[np.ndarray], inside: np.ndarray, name: str, options: LowRankOptions
+    jacobians: list[np.ndarray], inside: list[np.ndarray], name: str, options: LowRankOptions
 ) -> tuple[np.ndarray, list[dict[str, Any]]]:
     """Return unit vectors [components, K] in the basis of the Jacobians, and figures of each."""
+    pairs = list(zip(jacobians, inside, strict=True))
     within, outside = (
-        np.mean([part[pixels].T @ part[pixels] / pixels.sum() for part in jacobians], axis=0)
-        for pixels in (inside, ~inside)
+        np.mean([part[pixels].T @ part[pixels] / pixels.sum() for part, pixels in chosen], axis=0)
+        for chosen in (pairs, [(part, ~pixels) for part, pixels in pairs])
     )
     weight = options.sparsity / np.sqrt(len(within))
     attributes, _ = _spanned(low_rank_part(within, weight))

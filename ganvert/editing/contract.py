@@ -123,6 +123,13 @@ class Edit(ABC):
         """
         names_of(space, self.needs.part)
         for direction in directions:
+            if direction.space == "s":  # codes of every space become styles
+                if direction.last_row <= space.first_coded:
+                    raise UnsupportedError(
+                        f"direction {direction.name!r} moves styles of row {direction.last_row - 1}, in whose place "
+                        f"{space.name} codes have a feature map; use one of rows from {space.first_coded} on"
+                    )
+                continue
             # z and w usually have the same length, so that adding the wrong one raises no error and gives a wrong
             # picture.
             if direction.moves_in != space.direction_space:

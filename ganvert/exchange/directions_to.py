@@ -27,9 +27,11 @@ def export_direction(direction: Direction, num_ws: int, kind: str, out: Path) ->
 
     Raises:
         UnknownNameError: there is no such kind.
-        ParamsError: it is a direction of some rows of Z, which these tools have no place for.
+        ParamsError: it is a direction of S or of some rows of Z, which these tools have no place for.
     """
     write = lookup(DIRECTION_EXPORTS, kind, "kind of export")
+    if direction.space == "s":
+        raise ParamsError(f"{direction.name}: a direction of s; these tools move z and w")
     step = direction.vector * direction.unit
     if direction.vector.ndim == 2 or (direction.first_row, direction.last_row) != (0, num_ws):
         if direction.moves_in == "z":

@@ -10,7 +10,7 @@ import re
 from ganvert.base.errors import ParamsError
 from ganvert.base.registry import lookup
 from ganvert.generators.base import Generator
-from ganvert.spaces.base import DetailInit, Motion, Move, Space, Variables, to_device
+from ganvert.spaces.base import DetailInit, Motion, Move, Space, Variables, slots_of, to_device
 from ganvert.spaces.feature import Feature, FeatureStyle
 from ganvert.spaces.pad import Pad
 from ganvert.spaces.pn import PN, PNPlus
@@ -20,7 +20,18 @@ from ganvert.spaces.w import W, WPlus
 from ganvert.spaces.z import Z, ZPlus
 from ganvert.spaces.zplusplus import ZPlusPlus
 
-__all__ = ["SPACES", "DetailInit", "Motion", "Move", "Space", "Variables", "check_space", "make_space", "to_device"]
+__all__ = [
+    "SPACES",
+    "DetailInit",
+    "Motion",
+    "Move",
+    "Space",
+    "Variables",
+    "check_space",
+    "make_space",
+    "slots_of",
+    "to_device",
+]
 
 #: name -> space
 SPACES: dict[str, type[Space]] = {

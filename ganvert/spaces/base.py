@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -10,10 +11,10 @@ import torch
 from torch import Tensor
 
 from ganvert.base.errors import ShapeError, UnsupportedError
-from ganvert.generators.base import Generator, SynthesisInput, check_shape
+from ganvert.generators.base import Generator, StyleSlot, SynthesisInput, check_shape
 from ganvert.spaces.sphere import Motion
 
-__all__ = ["DetailInit", "Motion", "Move", "Space", "Variables", "to_device"]
+__all__ = ["DetailInit", "Motion", "Move", "Space", "Variables", "slots_of", "to_device"]
 
 #: Start of the rows behind a feature map: the ws that made the map, w_avg, or a sample of the prior.
 DetailInit = Literal["ws", "mean", "random"]
@@ -27,6 +28,11 @@ Move = tuple[Tensor, tuple[int, int]]
 def to_device(variables: Mapping[str, Tensor], device: torch.device) -> Variables:
     """Move the variables of codes to a device; those that are on it already are not copied."""
     return {name: value.to(device) for name, value in variables.items()}
+
+
+def slots_of(generator: Generator, rows: tuple[int, int]) -> list[StyleSlot]:
+    """Return the style slots that read rows [first, last) of ws, in execution order."""
+    return [slot for slot in generator.style_layout if rows[0] <= slot.row < rows[1]]
 
 
 class Space(ABC):
@@ -171,6 +177,20 @@ class Space(ABC):
         Raises:
             UnknownNameError: there is no such motion.
         """
+
+    def move_styles(self, drawn: SynthesisInput, moves: Sequence[Move]) -> SynthesisInput:
+        """Move the styles of what is drawn, whatever space its code is of: all codes become styles.
+
+        Args:
+            drawn: a code, decoded or moved.
+            moves: vectors of S (amount included), the styles of their rows one after the other (:func:`slots_of`).
+        """
+        styles = self.generator.resolve_styles(drawn)
+        for vector, rows in moves:
+            slots = slots_of(self.generator, rows)
+            for slot, part in zip(slots, vector.split([slot.width for slot in slots]), strict=True):
+                styles[slot.name] = styles[slot.name] + part
+        return dataclasses.replace(drawn, styles=styles)
 
     def interpolate(self, a: Mapping[str, Tensor], b: Mapping[str, Tensor], t: float) -> Variables:
         """Interpolate between codes: along straight lines in flat spaces, great circles row by row on spheres.

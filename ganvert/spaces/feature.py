@@ -127,3 +127,9 @@ class FeatureStyle(Feature):
         # stays.
         change = self._feature_of(moved) - self._feature_of(self.detail.decode(rows))
         return self.add(moved, {**variables, "f": variables["f"] + change})
+
+    def move_styles(self, drawn: SynthesisInput, moves: Sequence[Move]) -> SynthesisInput:
+        bare = dataclasses.replace(drawn, features=None)
+        change = self._feature_of(super().move_styles(bare, moves)) - self._feature_of(bare)
+        feature = (drawn.features or {})[self.point.name]
+        return self.add(super().move_styles(drawn, moves), {"f": feature + change})

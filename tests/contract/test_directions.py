@@ -31,7 +31,7 @@ from ganvert.generators import Generator, load_generator
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.images import to_png
 from ganvert.inversion.presets import Context, Inversion, read_preset
-from ganvert.spaces import make_space
+from ganvert.spaces import make_space, slots_of
 from stages import discover
 
 OPTIONS = {
@@ -48,6 +48,11 @@ OPTIONS = {
     },
     "random": {"count": 2},
     "sefa": {"components": 3, "groups": {"all": {}, "coarse": {"last_row": 2}}},
+    "stylespace": {
+        "attributes": {"smile": {}, "age": {"low": True}},
+        "channels": {"known": {"slot": "layers.1.conv2", "channel": 3, "flip": True}},
+        "components": 2,
+    },
 }
 #: Finders that say of their directions what amount 1 is; of all others it is a standard deviation of the samples.
 OWN_UNIT = {"random"}
@@ -97,9 +102,14 @@ def test_every_finder(name: str, tmp_path: Path, tiny_generator: MobileStyleGAN)
     assert len({(direction.name, direction.space) for direction in directions}) == len(directions)
     for direction in directions:
         assert direction.method == name
-        assert direction.vector.dtype == np.float64 and direction.vector.shape == (16,)
+        codes = {"z": data.z, "w": data.w, "s": None}[direction.space]
+        if codes is None:
+            slots = slots_of(tiny_generator, (direction.first_row, direction.last_row))
+            ws = torch.from_numpy(data.w).float()[:, None].expand(-1, tiny_generator.num_ws, -1)
+            styles = tiny_generator.styles(ws)
+            codes = torch.cat([styles[slot.name] for slot in slots], dim=1).double().numpy()
+        assert direction.vector.dtype == np.float64 and direction.vector.shape == codes[0].shape
         assert np.linalg.norm(direction.vector) == pytest.approx(1, abs=1e-12)
-        codes = data.w if direction.space == "w" else data.z
         if name not in OWN_UNIT:
             assert direction.unit == pytest.approx(np.std(codes @ direction.vector, ddof=1))
         assert 0 <= direction.first_row < direction.last_row <= data.num_ws
@@ -108,7 +118,7 @@ def test_every_finder(name: str, tmp_path: Path, tiny_generator: MobileStyleGAN)
     back = load_directions(tmp_path / "d.parquet", tiny_generator)
     assert len(back) == len(directions)
     for direction in directions:
-        other = choose(back, direction.name, direction.space)
+        other = back[direction.name, direction.space]
         assert other.vector == pytest.approx(direction.vector, abs=1e-7)
         assert {**dataclasses.asdict(other), "vector": 0} == {**dataclasses.asdict(direction), "vector": 0}
 
@@ -219,7 +229,7 @@ def test_an_unknown_direction_is_named_with_those_that_exist() -> None:
 def test_stage_writes_the_table_and_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_params) -> None:
     monkeypatch.chdir(tmp_path)
     store(tmp_path / discover.SAMPLES, samples(), {"num_ws": "4"})
-    methods = {name: options for name, options in OPTIONS.items() if name not in ("lowrank", "sefa")}
+    methods = {name: options for name, options in OPTIONS.items() if not DIRECTIONS[name].needs or name == "ganspace"}
     write_params(discover={"methods": methods})
     discover.main()
     directions = load_directions(tmp_path / discover.OUT)

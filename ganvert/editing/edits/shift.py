@@ -9,7 +9,7 @@ import torch
 from ganvert.base.registry import lookup
 from ganvert.editing.contract import Edit, EditInputs, Needs
 from ganvert.generators.base import SynthesisInput
-from ganvert.spaces import Motion
+from ganvert.spaces import Motion, Move
 from ganvert.spaces.sphere import MOTIONS
 
 __all__ = ["Shift"]
@@ -39,10 +39,14 @@ class Shift(Edit):
         code = inputs.code
         space = code.space
         device = space.generator.w_avg.device
-        # A share scales the direction before the amount does: amounts then mean the same for one direction and a mix.
-        moves = [
-            (torch.from_numpy(direction.step(amount * share)).to(device), (direction.first_row, direction.last_row))
-            for direction, share in inputs.directions
-        ]
+        moves: list[Move] = []
+        of_styles: list[Move] = []
+        for direction, share in inputs.directions:
+            # A share scales the direction before the amount does: amounts then mean the same for one and for a mix.
+            vector = torch.from_numpy(direction.step(amount * share)).to(device)
+            (of_styles if direction.space == "s" else moves).append((vector, (direction.first_row, direction.last_row)))
+        drawn = space.move(code.variables, moves, self.motion) if moves else space.decode(code.variables)
+        if of_styles:
+            drawn = space.move_styles(drawn, of_styles)
         # The noise maps stay: directions are found with the generator's own maps and say nothing about them.
-        return code.with_noise(space.move(code.variables, moves, self.motion))
+        return code.with_noise(drawn)

@@ -31,7 +31,7 @@ def test_a_good_one_is_read(tiny_generator: MobileStyleGAN, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"space": "x"}, "wanted the space z, w, zplus, wplus, got 'x'"),
+        ({"space": "x"}, "wanted the space z, w, zplus, wplus, s, got 'x'"),
         ({"vector": np.full(16, NAN)}, "wanted a vector of length 1, got nan"),
         ({"vector": np.full(16, np.inf)}, "wanted a vector of length 1, got inf"),
         ({"vector": np.eye(16)[0] * 2}, "wanted a vector of length 1, got 2.0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +13,10 @@ from torch import Tensor
 
 from ganvert.base import params
 from ganvert.base.errors import ParamsError
+from ganvert.directions import DIRECTIONS
 from ganvert.directions.base import FinderInputs, Samples
 from ganvert.directions.lowrank import LowRankOptions, find_lowrank, jacobian, low_rank_part
+from ganvert.faces.parsing import CLASSES
 
 SIDE, DIM, ROWS = 8, 12, 3
 BOX = (0.25, 0.5, 0.75, 1.0)
@@ -94,11 +97,24 @@ def test_a_mask_is_the_same_as_its_box() -> None:
         assert direction.vector == pytest.approx(other.vector, abs=1e-12)
 
 
+def test_a_part_of_the_face_is_the_same_as_its_box() -> None:
+    labels = np.full((SIDE, SIDE), CLASSES.index("skin"), dtype=np.uint8)
+    labels[region().reshape(SIDE, SIDE)] = CLASSES.index("u_lip")
+    parser: Any = SimpleNamespace(labels=lambda image: labels)
+    wanted = options(regions={"mouth": {"part": "mouth"}})
+    with pytest.raises(ParamsError, match="wanted parser beside the samples"):
+        DIRECTIONS["lowrank"].find(inputs(), wanted)
+    given = dataclasses.replace(inputs(), parser=parser)
+    found = DIRECTIONS["lowrank"].find(given, wanted)
+    for direction, other in zip(found, find_lowrank(inputs(), options()), strict=True):
+        assert direction.vector == pytest.approx(other.vector, abs=1e-12)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"regions": {}}, "at least one"),
-        ({"regions": {"a": {}}}, "either mask"),
+        ({"regions": {"a": {}}}, "wanted one of part"),
         ({"regions": {"a": {"box": [0.5, 0, 0.4, 1]}}}, "left < right"),
         ({"regions": {"a": {"box": [0, 0, 1, 1]}}}, "inside and outside, got 64 of 64"),
         ({"regions": {"a": {"box": [0, 0, 0.01, 1]}}}, "inside and outside, got 0 of 64"),
