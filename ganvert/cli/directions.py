@@ -56,10 +56,10 @@ def _list(directions: DirectionsFile = None) -> None:
 )
 def import_directions(
     *,
-    file: Annotated[Path, typer.Argument(help="A file of directions (.pt, .npy, .npz, .pkl)."), Reads()],
+    file: Annotated[Path, typer.Argument(help="A file of directions (.pt, .npy, .npz, .pkl, .json)."), Reads()],
     out: Annotated[Path, typer.Option(help="The table to add them to, made if it is not there."), Writes("file")],
     name: Annotated[str | None, typer.Option(help="What it is called; the file's name if not given.")] = None,
-    space: Annotated[str | None, typer.Option(help="z or w, where the file does not say.")] = None,
+    space: Annotated[str | None, typer.Option(help="z, w or s, where the file does not say.")] = None,
     unit: Annotated[
         str,
         typer.Option(help="Amount 1: fit, a standard deviation of samples; own, the tool's factor 1; or a length."),

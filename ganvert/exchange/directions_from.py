@@ -12,6 +12,7 @@ import numpy as np
 from ganvert.base.errors import InputError, TableError, UnsupportedError
 from ganvert.base.texts import brief
 from ganvert.exchange.files import is_numbers, read_file, unwrapped
+from ganvert.exchange.style_directions import Channel, is_channels, read_channels
 
 __all__ = ["DIRECTION_FILES", "DirectionFile", "ForeignDirection", "read_foreign_directions"]
 
@@ -25,14 +26,18 @@ class ForeignDirection:
         vector: float64, [d] for all rows, or [R, d] with a vector per row.
         rows: the rows it moves, half open; None for all.
         step: length of the tool's own step along the unit vector; None where it is the vector's own length.
-        space: "z" or "w" where the file says so.
+        space: "z", "w" or "s" where the file says so.
+        styles: vectors [width] of the styles instead of a vector, in the order of the layers.
+        channels: channels of styles instead of a vector.
     """
 
     name: str = ""
-    vector: np.ndarray
+    vector: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
     rows: tuple[int, int] | None = None
     step: float | None = None
     space: str | None = None
+    styles: tuple[np.ndarray, ...] = ()
+    channels: tuple[Channel, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +58,12 @@ def read_foreign_directions(path: Path) -> tuple[str, list[ForeignDirection]]:
         TableError: its numbers are not directions.
         UnsupportedError: it moves something other than codes.
     """
+    if path.is_file() and is_channels(path):
+        found = [
+            ForeignDirection(name=name, space="s", channels=tuple(channels))
+            for name, channels in read_channels(path).items()
+        ]
+        return "channels", found
     root = unwrapped(read_file(path).root)
     for kind, layout in DIRECTION_FILES.items():
         if layout.matches(root):
@@ -61,7 +72,7 @@ def read_foreign_directions(path: Path) -> tuple[str, list[ForeignDirection]]:
             except (TableError, UnsupportedError) as error:
                 raise type(error)(f"{path}: read as directions of {layout.tools}: {error}") from error
     known = "; ".join(layout.tools for layout in DIRECTION_FILES.values())
-    raise InputError(f"{path}: no directions; read are those of {known}")
+    raise InputError(f"{path}: no directions; read are those of {known}; StyleSpace's channels (JSON)")
 
 
 def numbers(value: Any, what: str) -> np.ndarray:
@@ -82,6 +93,23 @@ def _vector(root: Any) -> list[ForeignDirection]:
     vector = numbers(root, "the vector")
     # [1, d] is InterFaceGAN's vector for all rows, [1, R, d] a vector per row, as is [R, d] (GANSpace's steerability).
     return [ForeignDirection(vector=vector[0] if vector.ndim > 1 and len(vector) == 1 else vector)]
+
+
+def _is_styles(root: Any) -> bool:
+    return (
+        isinstance(root, list | tuple)
+        and len(root) > 1
+        and all(is_numbers(value) and max(value.shape, default=0) == _size(value) for value in root)
+    )
+
+
+def _size(value: Any) -> int:
+    return int(value.numel() if hasattr(value, "numel") else value.size)
+
+
+def _styles(root: Any) -> list[ForeignDirection]:
+    """Read a vector for each style, as StyleCLIP makes them of texts; axes of size 1 around it are dropped."""
+    return [ForeignDirection(space="s", styles=tuple(numbers(value, "a style").reshape(-1) for value in root))]
 
 
 def _is_boundary(root: Any) -> bool:
@@ -153,6 +181,7 @@ def _named(root: Any) -> list[ForeignDirection]:
 
 DIRECTION_FILES: dict[str, DirectionFile] = {
     "vector": DirectionFile("InterFaceGAN, e4e, BDInvert, FeatureStyleEncoder (an array)", _is_vector, _vector),
+    "styleclip": DirectionFile("StyleCLIP in S (a list with a vector for each style)", _is_styles, _styles),
     "idinvert": DirectionFile("IDInvert (boundary, meta_data)", _is_boundary, _boundary),
     "ganspace_direction": DirectionFile("GANSpace's window (lat_comp, edit_type)", _is_named, _named),
     "ganspace_pca": DirectionFile("GANSpace in e4e and PTI (mean, comp, std)", _is_pca, _pca),

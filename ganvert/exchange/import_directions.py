@@ -15,6 +15,7 @@ from ganvert.base.files import sha256_of
 from ganvert.base.texts import brief
 from ganvert.directions import Direction, DirectionSpace, load_directions, save_directions
 from ganvert.exchange.directions_from import ForeignDirection, read_foreign_directions
+from ganvert.exchange.style_directions import Styles, deviation, of_channels, of_vectors, within_rows
 from ganvert.generators.base import Generator
 from ganvert.sampling import codes_of
 
@@ -44,7 +45,7 @@ def import_directions(
         out: the table of directions.
         name: what a direction is called; the file's name if None. Several directions of a file get their own names
             behind it.
-        space: z or w; None where the file says it.
+        space: z, w or s; None where the file says it.
         unit: amount 1 is a standard deviation of the generator's samples along the direction ("fit"), the tool's own
             step ("own": amount 1 is then its factor 1), or a length in the space's own units.
         rows: the rows [first, last) it moves instead of the file's.
@@ -66,7 +67,7 @@ def import_directions(
     for one in found:
         label = "-".join(part for part in (name or (path.stem if not one.name else ""), one.name) if part)
         where = _space_of(one, space, path)
-        vector, (first, last) = _fitted(one, generator, where, rows, path)
+        vector, (first, last), along = _moved(one, generator, where, samples, rows, path)
         length = float(np.linalg.norm(vector))
         own = one.step or length
         made.append(
@@ -75,7 +76,7 @@ def import_directions(
                 space=cast(DirectionSpace, where + ("plus" if vector.ndim == 2 else "")),
                 method=f"imported_{kind}",
                 vector=vector / length,
-                unit=_deviation(samples(where), vector / length) if unit == "fit" else own if unit == "own" else unit,
+                unit=along() / length if unit == "fit" else own if unit == "own" else unit,
                 first_row=first,
                 last_row=last,
                 quality={**source, "length": length, "own_step": own},
@@ -111,7 +112,7 @@ def _check_new(made: Sequence[Direction], known: Sequence[Direction], out: Path)
 
 def _space_of(found: ForeignDirection, space: str | None, path: Path) -> str:
     chosen = (space or found.space or "").removesuffix("plus")
-    if chosen not in ("z", "w"):
+    if chosen not in ("z", "w", "s"):
         raise ParamsError(
             f"{path}: a vector of {found.vector.shape[-1]} numbers may be of z or w, the file does not say; "
             f"name its space, one of {', '.join(get_args(DirectionSpace))}"
@@ -119,6 +120,41 @@ def _space_of(found: ForeignDirection, space: str | None, path: Path) -> str:
     if found.space not in (None, chosen):
         raise ParamsError(f"{path}: the file says that it is a direction of {found.space}, not of {chosen}")
     return chosen
+
+
+def _moved(
+    found: ForeignDirection,
+    generator: Generator,
+    space: str,
+    samples: Callable[[str], np.ndarray],
+    rows: tuple[int, int] | None,
+    path: Path,
+) -> tuple[np.ndarray, tuple[int, int], Callable[[], float]]:
+    """Return the vector, the rows it moves, and what measures the standard deviation of samples along it."""
+    if space == "s":
+        styles = _styles(found, generator, samples, rows, path)
+        return *within_rows(styles, generator), lambda: deviation(styles, generator, samples("w"))
+    vector, moved = _fitted(found, generator, space, rows, path)
+    return vector, moved, lambda: _deviation(samples(space), vector)
+
+
+def _styles(
+    found: ForeignDirection,
+    generator: Generator,
+    samples: Callable[[str], np.ndarray],
+    rows: tuple[int, int] | None,
+    path: Path,
+) -> Styles:
+    """Return the vectors of the styles that a direction of S moves, by their names."""
+    if rows is not None:
+        raise ParamsError(f"{path}: a direction of s moves styles, whatever rows they read: leave out the rows")
+    if found.channels:
+        styles = of_channels(found.channels, generator, samples("w"), str(path))
+    else:
+        styles = of_vectors(found.styles or (found.vector.reshape(-1),), generator, str(path))
+    if not any(part.any() for part in styles.values()):
+        raise ShapeError(f"{path}: the direction is zero")
+    return styles
 
 
 def _fitted(
@@ -146,7 +182,7 @@ def _fitted(
 
 
 def _deviation(codes: np.ndarray, vector: np.ndarray) -> float:
-    """Return the unit: for one vector the standard deviation of codes [N, d] along it.
+    """Return for one vector the standard deviation of codes [N, d] along it, times its length.
 
     For a vector per row [R, d] of length 1 as a whole, it is the length at which the rows move as far as rows of one
     vector would: with equal rows v / sqrt(R), every row moves by one standard deviation along v.
