@@ -1,4 +1,4 @@
-"""`ganvert directions`, `directions import` and `directions export`: the list, and files of other tools."""
+"""`ganvert directions`: the list, files of other tools (import, export), and finding one in ratings (find)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from ganvert.cli.app import app, command, guarded
 from ganvert.cli.common import directions_path, load
 from ganvert.cli.options import DirectionsFile, GeneratorOptions
 from ganvert.cli.paths import Reads, Writes
+from ganvert.cli.sources import names_of_images
 
-__all__ = ["directions", "export_direction", "import_directions"]
+__all__ = ["directions", "export_direction", "find_direction", "import_directions"]
 
 directions = typer.Typer()
 app.add_typer(directions, name="directions")
@@ -104,6 +105,61 @@ def export_direction(
     generator = load(options, resolve_device(options.device))
     direction = choose(load_directions(directions_path(directions), generator), name, space)
     write(direction, generator.num_ws, kind, out)
+    print(out)  # noqa: T201
+
+
+@command(
+    "ganvert directions find --codes codes.parquet --scores ratings.csv --trait trustworthy --out mine.parquet",
+    "ganvert directions find --codes codes.parquet --scores r.csv --trait kind --condition age --out mine.parquet",
+    name="find",
+    group=directions,
+)
+def find_direction(
+    *,
+    codes: Annotated[Path, typer.Option(help="Table of codes of the photographs that were rated."), Reads()],
+    scores: Annotated[Path, typer.Option(help="Ratings: a CSV with the columns image, trait, value."), Reads()],
+    trait: Annotated[str, typer.Option(help="The trait that the direction raises.")],
+    out: Annotated[Path, typer.Option(help="The table to add it to, made if it is not there."), Writes("file")],
+    condition: Annotated[
+        list[str] | None, typer.Option(help="A trait to leave alone; may be given several times.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What it is called; the trait's name if not given.")] = None,
+    rows: Annotated[str | None, typer.Option(help="Rows of ws that it moves, FIRST:END; all if not given.")] = None,
+    vectors: Annotated[
+        str, typer.Option(help="one for all rows, or rows: a vector for each, which takes hundreds of photographs.")
+    ] = "one",
+    fit: Annotated[
+        str, typer.Option(help="ridge: a regression on all ratings; svm: the highest against the lowest.")
+    ] = "ridge",
+    options: GeneratorOptions,
+) -> None:
+    """Find a direction in rated photographs: codes of `ganvert invert` and ratings, several of an image averaged."""
+    from ganvert.codes import read_codes
+    from ganvert.compute.device import resolve_device
+    from ganvert.directions import LabelledOptions, add_directions, find_labelled, read_ratings
+
+    first, last = _rows(rows) if rows is not None else (0, None)
+    ratings = read_ratings(scores)
+    wanted = LabelledOptions(
+        trait=trait,
+        condition_on=tuple(condition or ()),
+        name=name,
+        first_row=first,
+        last_row=last,
+        vectors=cast(Any, vectors),
+        fit=cast(Any, fit),
+    )
+    generator = load(options, resolve_device(options.device))
+    found = find_labelled(read_codes(codes, generator, whole=False), ratings, wanted, names_of_images(codes))
+    add_directions(out, [found], generator)
+    quality = found.quality
+    leak = "".join(f", {other} {value:.2f}" for other, value in quality["leak"].items())
+    halves = f"{quality['halves_cosine']:.2f}" if "halves_cosine" in quality else "unknown, too few photographs"
+    print(  # noqa: T201
+        f"{found.name} in {found.space} from {quality['photographs']} photographs; held out: accuracy "
+        f"{quality['validation_accuracy']:.2f}, correlation with the ratings {quality['correlation']:.2f}{leak}; "
+        f"cosine of two halves' directions {halves}"
+    )
     print(out)  # noqa: T201
 
 

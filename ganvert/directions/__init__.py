@@ -12,6 +12,7 @@ from ganvert.directions.base import (
     Finder,
     FinderInputs,
     Samples,
+    add_directions,
     choose,
     load_directions,
     load_samples,
@@ -19,6 +20,7 @@ from ganvert.directions.base import (
 )
 from ganvert.directions.ganspace import GanspaceOptions, find_ganspace
 from ganvert.directions.interfacegan import InterfaceganOptions, find_interfacegan
+from ganvert.directions.labelled import LabelledOptions, find_labelled, read_ratings
 from ganvert.directions.lowrank import LowRankOptions, find_lowrank
 from ganvert.directions.random_draws import RandomOptions, find_random
 from ganvert.directions.sefa import SefaOptions, find_sefa
@@ -30,10 +32,14 @@ __all__ = [
     "DirectionSpace",
     "Finder",
     "FinderInputs",
+    "LabelledOptions",
     "Samples",
+    "add_directions",
     "choose",
+    "find_labelled",
     "load_directions",
     "load_samples",
+    "read_ratings",
     "save_directions",
 ]
 

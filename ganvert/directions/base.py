@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from ganvert import tables
-from ganvert.base.errors import ParamsError, ShapeError, TableError
+from ganvert.base.errors import InputError, ParamsError, ShapeError, TableError
 from ganvert.base.registry import lookup
 from ganvert.base.texts import brief
 from ganvert.generators.base import Generator, check_owner
@@ -35,6 +35,7 @@ __all__ = [
     "Need",
     "Rows",
     "Samples",
+    "add_directions",
     "choose",
     "load_directions",
     "load_samples",
@@ -206,6 +207,19 @@ class Finder:
 def save_directions(path: Path, directions: Iterable[Direction], metadata: Mapping[str, str] | None = None) -> None:
     """Write the directions table, whole or not at all."""
     tables.write(path, tables.DIRECTIONS, [direction.row() for direction in directions], metadata)
+
+
+def add_directions(path: Path, made: Sequence[Direction], generator: Generator) -> None:
+    """Add directions to a table, which is made if it is not there.
+
+    Raises:
+        InputError: the table has a direction of that name and space.
+        TableError: see :func:`load_directions`.
+    """
+    known = load_directions(path, generator) if path.exists() else {}
+    if twice := [direction.name for direction in made if (direction.name, direction.space) in known]:
+        raise InputError(f"{path} has a direction {brief(twice[0])} already; choose another --name")
+    save_directions(path, [*known.values(), *made], {"generator": generator.fingerprint()})
 
 
 def load_directions(path: Path, generator: Generator | None = None) -> dict[tuple[str, str], Direction]:

@@ -1,8 +1,7 @@
 """InterFaceGAN: the normal of the hyperplane that separates high from low scores (Shen et al. 2020, section 3).
 
-A linear SVM with hinge loss (libsvm, codes as they are, not standardised: the normal is one of the space itself) is
-fitted on the samples that score highest and lowest. Where edits of one attribute drag another along, the other's
-normal is projected out (their section 3.3, "conditional manipulation", for any number of conditions).
+The hyperplane is the paper's SVM or a ridge regression (:data:`FITS`). Where edits of one attribute drag another along,
+the other's normal is projected out (their section 3.3, "conditional manipulation", for any number of conditions).
 """
 
 from __future__ import annotations
@@ -17,38 +16,33 @@ import numpy as np
 
 from ganvert.base.errors import ParamsError
 from ganvert.base.registry import lookup
-from ganvert.base.seeds import item_seed
 from ganvert.directions.base import Direction, DirectionSpace, FinderInputs, Samples, row_range, step_length
+from ganvert.directions.boundary import Boundary, Fit, FitOptions, judged, project_out, response
+from ganvert.directions.ridge import fit_ridge
+from ganvert.directions.svm import fit_svm
 from ganvert.directions.transfer import carry_each
 
-__all__ = [
-    "AttributeOptions",
-    "Boundary",
-    "InterfaceganOptions",
-    "find_interfacegan",
-    "fit_boundary",
-    "fit_halves",
-    "project_out",
-]
+__all__ = ["FITS", "AttributeOptions", "InterfaceganOptions", "figures", "find_interfacegan"]
 
 log = logging.getLogger(__name__)
 
-TRAIN_SHARE = 0.7  # the rest of the chosen samples validates, as in the authors' train_boundary.py
-FEWEST = 10  # samples at each end
+FITS: dict[str, Fit] = {"ridge": fit_ridge, "svm": fit_svm}
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttributeOptions:
-    """One attribute, named like its score column.
+    """One attribute.
 
     Attributes:
+        score: its score column; None for the one that is named like it.
         condition_on: score columns that an edit should leave alone.
         first_row: first row of ws that the direction moves.
         last_row: one past the last; None for all.
-        share: in place of the one for all attributes; below the share of samples that have it, for what few have
+        share: svm: in place of the one for all attributes; below the share of samples that have it, for what few have
             (glasses, hats): the others all score the same.
     """
 
+    score: str | None = None
     condition_on: tuple[str, ...] = ()
     first_row: int = 0
     last_row: int | None = None
@@ -56,55 +50,28 @@ class AttributeOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InterfaceganOptions:
+class InterfaceganOptions(FitOptions):
     """params.yaml: discover.methods.interfacegan.
 
     Attributes:
         attributes: what to find, each with its own options.
         spaces: w, and z for the normals carried there.
-        share: of the scored samples at each end that train and validate (above 1: a count), at most half. The
-            paper's 0.02 is of 500,000; of a few thousand it would leave fewer samples than dimensions.
-        C: of the SVM. The paper's 1 overfits a few thousand samples: from two disjoint sets of 980 samples of the FFHQ
-            generator, C = 1 finds smile normals with a cosine of 0.45 and 0.01 ones with 0.75, at the same held-out
-            correlation of 0.79; its edits also change identity less for the same smile.
-        seed: of the split into training and validation.
     """
 
     attributes: dict[str, AttributeOptions] = field(default_factory=dict)
     spaces: tuple[DirectionSpace, ...] = ("w", "z")
-    share: float = 0.3
-    C: float = 0.01
-    seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.attributes:
             raise ParamsError("attributes: wanted at least one, such as smile: {}")
         if not self.spaces:
             raise ParamsError("spaces: wanted w, z or both, got none")
-        if self.share <= 0 or self.C <= 0:
-            raise ParamsError(f"share and C: wanted positive numbers, got {self.share} and {self.C}")
         for name, attribute in self.attributes.items():
             if attribute.share is not None and attribute.share <= 0:
                 raise ParamsError(f"attributes.{name}.share: wanted a positive number, got {attribute.share}")
-            if name in attribute.condition_on:
+            if (attribute.score or name) in attribute.condition_on:
                 raise ParamsError(f"attributes.{name}: cannot be conditioned on itself")
-
-
-@dataclass(frozen=True, eq=False)
-class Boundary:
-    """A fitted hyperplane of W.
-
-    Attributes:
-        normal: [w_dim], unit length; along it the score rises.
-        held_out: bool [N], scored samples that the fit did not see (validation and the unchosen middle).
-        quality: validation and remainder accuracy.
-        halves: [2, w_dim], the normals of two halves of the samples that share none; None for too few samples.
-    """
-
-    normal: np.ndarray
-    held_out: np.ndarray
-    quality: dict[str, float]
-    halves: np.ndarray | None = None
 
 
 def find_interfacegan(inputs: FinderInputs, options: InterfaceganOptions) -> list[Direction]:
@@ -118,16 +85,19 @@ def find_interfacegan(inputs: FinderInputs, options: InterfaceganOptions) -> lis
     """
     samples = inputs.samples
     # Conditions need a boundary too, even if no direction of their own is asked for.
-    wanted = dict.fromkeys(options.attributes)
+    wanted: dict[str, FitOptions] = {}
+    for name, attribute in options.attributes.items():
+        own = dataclasses.replace(options, share=attribute.share or options.share)
+        if wanted.setdefault(attribute.score or name, own).share != own.share:
+            raise ParamsError(f"attributes.{name}.share: another attribute of the same score has another share")
     for attribute in options.attributes.values():
-        wanted |= dict.fromkeys(attribute.condition_on)
+        wanted |= {name: options for name in attribute.condition_on if name not in wanted}
     # Fitted in W for both spaces: attributes are separated better by hyperplanes there than in Z (Karras et al. 2019,
     # section 4.2).
-    boundaries = {}
-    for name in wanted:
-        score = lookup(samples.scores, name, "score")
-        boundary = fit_boundary(samples.w, score, name, options)
-        boundaries[name] = dataclasses.replace(boundary, halves=fit_halves(samples.w, score, name, options))
+    boundaries = {
+        name: FITS[options.fit](samples.w, lookup(samples.scores, name, "score"), name, own)
+        for name, own in wanted.items()
+    }
     return [
         _direction(name, space, samples, boundaries, attribute)
         for name, attribute in options.attributes.items()
@@ -144,149 +114,53 @@ def _direction(
 ) -> Direction:
     """Return the direction of an attribute in a space, with figures on samples that it has not seen."""
     first, last = row_range(attribute.first_row, attribute.last_row, samples.num_ws, f"interfacegan {name}")
-    normals = np.stack([boundaries[condition].normal for condition in (name, *attribute.condition_on)])
-    held_out = boundaries[name].held_out
+    score = attribute.score or name
+    chosen = [boundaries[fitted] for fitted in (score, *attribute.condition_on)]
+
+    def carried(normals: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return carry_each(normals, samples.w[rows], samples.z[rows])
+
+    def kept(normals: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        del rows
+        return normals
+
+    # Carried first and projected afterwards: the regression does not keep right angles, so that a direction orthogonal
+    # to its conditions in W would not be so in Z.
+    carry, codes = (carried, samples.z) if space == "z" else (kept, samples.w)
+    # The figures want a direction that has not seen the held-out samples, but the transfer uses all of them.
+    along = judged(codes, chosen, carry)
     # The attribute comes first and its conditions after it: only the first normal is projected.
-    codes, final, blind = samples.w, normals, normals
-    if space == "z":
-        # The figures want a direction that has not seen the held-out samples, but the transfer uses all of them.
-        rest = ~held_out
-        # Carried first and projected afterwards: the regression does not keep right angles, so that a direction
-        # orthogonal to its conditions in W would not be so in Z.
-        codes, final = samples.z, carry_each(normals, samples.w, samples.z)
-        blind = carry_each(normals, samples.w[rest], samples.z[rest])
-    vector, judged = project_out(final[0], final[1:]), project_out(blind[0], blind[1:])
-    quality: dict[str, Any] = dict(boundaries[name].quality)
-    quality |= _response(judged, codes, held_out, samples.scores[name])
-    quality["leak"] = {
-        other: _response(judged, codes, held_out, samples.scores[other])["correlation"]
-        for other in attribute.condition_on
-    }
-    fits = [boundaries[fitted].halves for fitted in (name, *attribute.condition_on)]
-    halves = np.array([fit for fit in fits if fit is not None])
-    # Of the normals in W, also for z: the transfer uses the same z for both.
-    if len(halves) == len(fits):
-        one, other = (project_out(normals[0], normals[1:]) for normals in halves.swapaxes(0, 1))
-        quality["halves_cosine"] = float(one @ other)
+    final = carry(np.stack([boundary.normal for boundary in chosen]), np.full(len(codes), True))
+    vector = project_out(final[0], final[1:])
+    unit = step_length(codes, vector)
+    scores = {other: samples.scores[other] for other in attribute.condition_on}
+    quality = figures(chosen, along, samples.scores[score], scores, unit)
     accuracy, correlation = quality["validation_accuracy"], quality["correlation"]
     log.info("interfacegan %s in %s: validation accuracy %.3f, correlation %.3f", name, space, accuracy, correlation)
-    return Direction(name, space, "interfacegan", vector, step_length(codes, vector), first, last, quality)
+    return Direction(name, space, "interfacegan", vector, unit, first, last, quality)
 
 
-def fit_boundary(w: np.ndarray, score: np.ndarray, name: str, options: InterfaceganOptions) -> Boundary:
-    """Fit the SVM of one attribute.
-
-    Args:
-        w: [N, w_dim].
-        score: [N], nan where unknown; such rows are left out.
-        name: of the attribute, for the split's seed and messages.
-        options: share, C and seed.
-
-    Raises:
-        ParamsError: fewer than 10 samples at each end, or a score that is the same throughout.
-    """
-    from sklearn.svm import SVC
-
-    scored = np.flatnonzero(~np.isnan(score))
-    # Stable: equal scores stay in the order of the samples, on every machine.
-    order = scored[np.argsort(score[scored], kind="stable")]
-    # Only the extremes are fitted. Between them a score tells little more than the noise of the predictor, and samples
-    # labelled by it would turn the hyperplane.
-    own = options.attributes.get(name)
-    share = options.share if own is None or own.share is None else own.share
-    count = int(len(order) * share if share <= 1 else share)
-    count = min(count, len(order) // 2)
-    if count < FEWEST:
-        raise ParamsError(
-            f"interfacegan {name}: {len(order)} of {len(score)} samples have a score and share {share} takes "
-            f"{count} at each end, wanted at least {FEWEST}; raise share or draw more samples"
-        )
-    low, middle, high = order[:count], order[count : len(order) - count], order[len(order) - count :]
-    # Samples of one score on both sides would be labelled by their order alone.
-    if score[low[-1]] >= score[high[0]]:
-        raise ParamsError(
-            f"interfacegan {name}: the highest and the lowest {count} samples overlap at score {score[high[0]]:g}; "
-            "lower share"
-        )
-    generator = np.random.default_rng(item_seed("interfacegan", name, options.seed))
-    # Both ends are sorted by score: without a shuffle, training would get the lowest of the low and the least high of
-    # the high. Each end is split by itself, so that both labels stay equally frequent.
-    low, high = generator.permutation(low), generator.permutation(high)
-    cut = int(count * TRAIN_SHARE)
-    train = np.concatenate([low[:cut], high[:cut]])
-    machine = SVC(kernel="linear", C=options.C).fit(w[train], np.repeat([0, 1], cut))
-    # libsvm's normal points towards label 1, the high scores. The intercept is dropped: it tells which side a code is
-    # on, and an edit moves along the normal from wherever the code is.
-    normal = machine.coef_[0] / np.linalg.norm(machine.coef_[0])
-
-    validation = np.concatenate([low[cut:], high[cut:]])
-    quality = {"validation_accuracy": float(machine.score(w[validation], np.repeat([0, 1], count - cut)))}
-    if len(middle):
-        # The authors' label there: above the middle of the range of all scores.
-        label = score[middle] > (score[order[0]] + score[order[-1]]) / 2
-        quality["remainder_accuracy"] = float((machine.predict(w[middle]) == label).mean())
-    held_out = ~np.isnan(score)
-    # The middle counts as held out: figures on the chosen extremes alone would flatter.
-    held_out[train] = False
-    return Boundary(normal, held_out, quality)
-
-
-def fit_halves(w: np.ndarray, score: np.ndarray, name: str, options: InterfaceganOptions) -> np.ndarray | None:
-    """Return the normals [2, w_dim] of two halves of the scored samples, or None where a half is too small to fit.
-
-    Two fits that share no sample agree as far as the samples, and not chance, decide the direction. In hundreds of
-    dimensions they may separate their own samples equally well and yet point elsewhere. A direction of all samples is
-    closer to the true one than either half's.
-
-    Args: as :func:`fit_boundary`. The halves are the same for all attributes, as conditions are fitted on them too.
-    """
-    order = np.random.default_rng(item_seed("interfacegan", "halves", options.seed)).permutation(len(score))
-    try:
-        return np.stack(
-            [fit_boundary(w[half], score[half], name, options).normal for half in (order[::2], order[1::2])]
-        )
-    except ParamsError:  # the fit of all samples has passed: a half has too few, or too many of one score
-        return None
-
-
-def project_out(vector: np.ndarray, conditions: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-    """Return the unit vector nearest to `vector` that is orthogonal to all `conditions`.
-
-    n' = n - B^T (B B^T)^-1 B n with the conditions as rows of B, normalised.
+def figures(
+    boundaries: Sequence[Boundary],
+    along: np.ndarray,
+    score: np.ndarray,
+    conditions: Mapping[str, np.ndarray],
+    unit: float,
+) -> dict[str, Any]:
+    """Return the figures of a direction.
 
     Args:
-        vector: [d].
-        conditions: [k, d], k may be 0.
-
-    Raises:
-        ParamsError: nothing of `vector` is left: it is a mix of the conditions.
+        boundaries: the attribute's and then its conditions'.
+        along: coordinates [N] of codes along directions that have not seen them.
+        score: [N], the attribute's.
+        conditions: name to score [N].
+        unit: the length of amount 1.
     """
-    if len(conditions):
-        # An orthonormal basis of the conditions gives the same projection as the formula, without the inverse of B B^T,
-        # whose condition number is that of B squared: correlated conditions, such as age and glasses, are far from
-        # orthogonal.
-        basis, _ = np.linalg.qr(np.asarray(conditions, dtype=np.float64).T)
-        # Twice: one pass leaves rounding errors as large as the part that was removed times the precision.
-        rest = vector - basis @ (basis.T @ vector)
-        rest = rest - basis @ (basis.T @ rest)
-    else:
-        rest = vector
-    length = np.linalg.norm(rest)
-    # Of a vector that is a mix of the conditions, rounding leaves about 1e-16 of its length; normalising that would
-    # give a random direction.
-    if length < 1e-6 * np.linalg.norm(vector):
-        raise ParamsError("condition_on: nothing is left of the direction once the conditions are projected out")
-    return rest / length
-
-
-def _response(vector: np.ndarray, codes: np.ndarray, rows: np.ndarray, score: np.ndarray) -> dict[str, Any]:
-    """Return how the score follows the codes along `vector` on some rows: correlation, change per unit (regression)."""
-    rows = rows & ~np.isnan(score)
-    along = codes[rows] @ vector
-    covariance = np.cov(along, score[rows])
-    correlation = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
-    return {
-        "correlation": float(correlation),
-        # The slope of the regression line, times the length of a step of amount 1.
-        "change_per_unit": float(covariance[0, 1] / covariance[0, 0] * step_length(codes, vector)),
-    }
+    quality: dict[str, Any] = dict(boundaries[0].quality) | response(along, score, unit)
+    quality["leak"] = {name: response(along, other, unit)["correlation"] for name, other in conditions.items()}
+    halves = np.array([boundary.halves for boundary in boundaries if boundary.halves is not None])
+    # Of the normals in the space that was fitted, also where they are carried on: the transfer uses the same samples.
+    if len(halves) == len(boundaries):
+        one, other = (project_out(normals[0], normals[1:]) for normals in halves.swapaxes(0, 1))
+        quality["halves_cosine"] = float(one @ other)
+    return quality

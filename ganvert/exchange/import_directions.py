@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Literal, cast, get_args
 
 import numpy as np
 
-from ganvert.base.errors import InputError, ParamsError, ShapeError
+from ganvert.base.errors import ParamsError, ShapeError
 from ganvert.base.files import sha256_of
-from ganvert.base.texts import brief
-from ganvert.directions import Direction, DirectionSpace, load_directions, save_directions
+from ganvert.directions import Direction, DirectionSpace, add_directions
 from ganvert.exchange.directions_from import ForeignDirection, read_foreign_directions
 from ganvert.exchange.style_directions import Styles, deviation, of_channels, of_vectors, within_rows
 from ganvert.generators.base import Generator
@@ -61,7 +60,6 @@ def import_directions(
     """
     kind, found = read_foreign_directions(path)
     _check_unit(unit)
-    known = list(load_directions(out, generator).values()) if out.exists() else []
     made, samples = [], _samples_of(generator)
     source = {"source": path.name, "sha256": sha256_of(path)}
     for one in found:
@@ -82,8 +80,7 @@ def import_directions(
                 quality={**source, "length": length, "own_step": own},
             )
         )
-    _check_new(made, known, out)
-    save_directions(out, [*known, *made], {"generator": generator.fingerprint()})
+    add_directions(out, made, generator)
     return made
 
 
@@ -101,13 +98,6 @@ def _samples_of(generator: Generator) -> Callable[[str], np.ndarray]:
 def _check_unit(unit: Unit) -> None:
     if isinstance(unit, float) and not (math.isfinite(unit) and unit > 0):
         raise ParamsError(f"unit: wanted a positive number, fit or own, got {unit}")
-
-
-def _check_new(made: Sequence[Direction], known: Sequence[Direction], out: Path) -> None:
-    """Refuse directions whose names the table has."""
-    names = {(direction.name, direction.space) for direction in known}
-    if twice := [direction.name for direction in made if (direction.name, direction.space) in names]:
-        raise InputError(f"{out} has a direction {brief(twice[0])} already; choose another --name")
 
 
 def _space_of(found: ForeignDirection, space: str | None, path: Path) -> str:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from ganvert.codes import read_codes, write_codes
 from ganvert.compute.random import normal
+from ganvert.directions import load_directions
 from ganvert.encoders import load_encoder
 from ganvert.exchange import import_directions
 from ganvert.exchange.encoder_files.bdinvert import CONVS
@@ -123,3 +124,29 @@ def test_an_imported_encoder_inverts(
     encoder = load_encoder(Path("ours.safetensors"), tiny_generator)
     torch.testing.assert_close(code.variables["f"], encoder.encode(crop)["f8"], rtol=0, atol=1e-4)
     assert code.draw().isfinite().all()
+
+
+def test_a_direction_of_rated_photographs(run, tiny_generator_file: Path, tmp_path: Path) -> None:
+    codes = normal(range(60), (8, 16))
+    np.save(tmp_path / "codes.npy", codes.numpy())
+    names = [f"person{i:02}" for i in range(60)]
+    (tmp_path / "names.txt").write_text("".join(f"{name}.jpg\n" for name in names))
+    generator, table = ("--generator", tiny_generator_file), tmp_path / "codes.parquet"
+    arguments = ("--names", tmp_path / "names.txt", "--out", table)
+    assert run("import-codes", tmp_path / "codes.npy", *generator, *arguments).exit_code == 0
+    ratings = tmp_path / "ratings.csv"
+    along = codes[:, 2:5].mean(dim=1)[:, 3].tolist()
+    lines = [f"{name}.jpg,kind,{value}" for name, value in zip(names, along, strict=True)]
+    lines += [f"{name}.jpg,tall,{i % 7}" for i, name in enumerate(names)]
+    ratings.write_text("\n".join(["image,trait,value", *lines]))
+    out = tmp_path / "mine.parquet"
+    arguments = ("directions", "find", "--codes", table, "--scores", ratings, *generator, "--out", out)
+    done = run(*arguments, "--trait", "kind", "--condition", "tall", "--rows", "2:5")
+    assert done.exit_code == 0, done.output
+    assert "kind in w from 60 photographs; held out: accuracy" in done.output
+    found = load_directions(out)["kind", "w"]
+    assert (found.first_row, found.last_row) == (2, 5) and found.vector.argmax() == 3
+    again = run(*arguments, "--trait", "kind")
+    assert again.exit_code == 2 and "has a direction" in again.output
+    missing = run(*arguments, "--trait", "shy")
+    assert missing.exit_code == 2 and "known: kind, tall" in missing.output

@@ -9,13 +9,8 @@ import pytest
 
 from ganvert.base.errors import ParamsError, UnknownNameError
 from ganvert.directions.base import FinderInputs, Samples
-from ganvert.directions.interfacegan import (
-    AttributeOptions,
-    InterfaceganOptions,
-    find_interfacegan,
-    fit_halves,
-    project_out,
-)
+from ganvert.directions.boundary import project_out
+from ganvert.directions.interfacegan import FITS, AttributeOptions, InterfaceganOptions, find_interfacegan
 
 
 def unit(vector: np.ndarray) -> np.ndarray:
@@ -78,7 +73,9 @@ def test_halves_agree_where_the_samples_and_not_chance_decide() -> None:
     assert a.quality["halves_cosine"] > 0.95 and a_z.quality["halves_cosine"] == a.quality["halves_cosine"]
     assert abs(chance.quality["halves_cosine"]) < 0.6
     # Both are orthogonal to their own half's condition, so that the figure is of the direction and not of its normal.
-    first, second = fit_halves(samples.w, samples.scores["a"], "a", options(attributes=attributes))
+    halves = FITS["svm"](samples.w, samples.scores["a"], "a", options(attributes=attributes)).halves
+    assert halves is not None
+    first, second = halves
     assert a.quality["halves_cosine"] != pytest.approx(first @ second, abs=1e-9)
     # 30 samples are enough for one fit and too few for two.
     few = dataclasses.replace(samples, z=samples.z[:30], w=samples.w[:30], scores={"a": samples.scores["a"][:30]})
