@@ -10,6 +10,7 @@ from ganvert.base.registry import lookup
 from ganvert.editing.contract import Edit, EditInputs, Needs
 from ganvert.generators.base import SynthesisInput
 from ganvert.spaces import Motion
+from ganvert.spaces.feature import FeatureStyle
 from ganvert.spaces.sphere import MOTIONS
 
 __all__ = ["Shift"]
@@ -23,9 +24,12 @@ class Shift(Edit):
         motion: how codes on spheres move (:data:`ganvert.spaces.sphere.MOTIONS`): "retract_once" adds and retracts,
             as the paper writes it, "geodesic" follows the flow of the direction on the sphere in closed form,
             "stepped" in a thousand steps, as the paper's code does. In flat spaces (W, P_N, S) all are the same sum.
+        carried: whether what a feature map has beyond that of its rows moves with them, in spaces that have both
+            (:class:`ganvert.spaces.feature.FeatureStyle`); False leaves it in place, as FeatureStyleEncoder does.
     """
 
     motion: Motion = "retract_once"
+    carried: bool = True
 
     def __post_init__(self) -> None:
         lookup(MOTIONS, self.motion, "motion")
@@ -45,4 +49,6 @@ class Shift(Edit):
             for direction, share in inputs.directions
         ]
         # The noise maps stay: directions are found with the generator's own maps and say nothing about them.
+        if isinstance(space, FeatureStyle):
+            return code.with_noise(space.move(code.variables, moves, self.motion, carried=self.carried))
         return code.with_noise(space.move(code.variables, moves, self.motion))
