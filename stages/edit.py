@@ -159,7 +159,7 @@ def _context(settings: Settings, generator: Generator) -> Context:
     """Return what the method of the codes inverts with."""
     method = settings.edit.method
     preset = read_preset(method, resolved_options(PRESETS / f"{method}.yaml"))
-    return make_context(preset, generator, Path(settings.invert.methods[method]), ASSETS, INPUTS)
+    return make_context(preset, generator, settings.invert.starts(method), ASSETS, INPUTS)
 
 
 def edited(

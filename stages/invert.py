@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ INPUTS = Path("data/inputs")
 PRESETS = Path("data/presets")
 ALIGNED = Path("data/aligned.parquet")
 WORK = Path(".work/extraction")
+FIRST = Path(".work/first")
 CODES = Path("data/codes")
 RECONSTRUCTIONS = Path("data/reconstructions")
 log = logging.getLogger("invert")
@@ -42,11 +44,20 @@ def main() -> None:
         )
         codes = CODES / f"{method}.parquet"
         outputs = {"codes": codes, "reconstructions": RECONSTRUCTIONS / f"{method}.parquet"}
-        run = extract(job, [ALIGNED], WORK, outputs, shard_size=settings.invert.shard, what=method)
+        crops = first_crops(method, settings.invert.first[method]) if method in settings.invert.first else ALIGNED
+        run = extract(job, [crops], WORK, outputs, shard_size=settings.invert.shard, what=method)
         with atomic_path(CODES / f"{method}.tuned" / ".keep") as path:  # DVC needs the folder, and not empty
             path.touch()
         inverted = sum(row["status"] == "ok" for row in tables.rows(codes, "codes", ["status"], 4096))
         log.info("%s: %d of %d images inverted", method, inverted, run.rows["codes"])
+
+
+def first_crops(method: str, count: int) -> Path:
+    """Write a table of the first aligned crops for a method, and return its path."""
+    path = FIRST / f"{method}.parquet"
+    rows = list(itertools.islice(tables.rows(ALIGNED, tables.ALIGNED, tables.ALIGNED.schema().names, 1), count))
+    tables.write(path, tables.ALIGNED, rows)
+    return path
 
 
 if __name__ == "__main__":

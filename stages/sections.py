@@ -95,16 +95,19 @@ class InvertParams:
     """Section `invert`.
 
     Attributes:
-        methods: presets that run, each with the file it starts from (an encoder, or the generator).
+        methods: presets that run, each with the file it starts from (an encoder, or the generator), or a list of
+            encoders, of which later ones override earlier ones.
         options: inline presets by name; one hides a file of its name.
+        first: methods that invert the first crops alone, and how many; the others invert all.
         seed: seed of the run.
         batch: images side by side; None for as many as fit into memory.
         shard: images that are stored together; None for about 256 steps of work.
         speed: precision and compilation.
     """
 
-    methods: dict[str, str]
+    methods: dict[str, str | tuple[str, ...]]
     options: dict[str, Any]
+    first: dict[str, int] = dataclasses.field(default_factory=dict)
     seed: int = 0
     batch: int | None = 1
     shard: int | None = None
@@ -114,9 +117,15 @@ class InvertParams:
         if not self.methods:
             raise ParamsError("methods: wanted at least one")
         _check_names(self.methods, "methods")
-        for name, value in (("batch", self.batch), ("shard", self.shard)):
+        for name in self.methods:
+            if not self.starts(name):
+                raise ParamsError(f"methods.{name}: wanted at least one file to start from")
+        for name in self.first:
+            lookup(self.methods, name, "method in invert.methods (invert.first)")
+        counts = {f"first.{name}": count for name, count in self.first.items()}
+        for name, value in {**counts, "batch": self.batch, "shard": self.shard}.items():
             if value is not None and value < 1:
-                raise ParamsError(f"{name}: wanted 1 or more, or null, got {value}")
+                raise ParamsError(f"{name}: wanted 1 or more{'' if name in counts else ', or null'}, got {value}")
 
     @cached_property
     def presets(self) -> Presets:
@@ -127,6 +136,11 @@ class InvertParams:
         """Return the preset of a method, with its parents merged in, whether it runs or not."""
         return read_resolved(self.presets.resolve(method))
 
+    def starts(self, method: str) -> list[Path]:
+        """Return the files that a method of `methods` starts from."""
+        named = self.methods[method]
+        return [Path(path) for path in ([named] if isinstance(named, str) else named)]
+
     def job(self, preset: Preset, generator: GeneratorParams, inputs: Path) -> Invert:
         """Return the inversion part of an extraction job.
 
@@ -135,7 +149,7 @@ class InvertParams:
             generator: the generator.
             inputs: folder of masks and second pictures.
         """
-        start = [Path(self.methods[preset.name])] if preset.name in self.methods else shipped_encoders(preset)
+        start = self.starts(preset.name) if preset.name in self.methods else shipped_encoders(preset)
         return Invert(
             method=preset.name,
             preset=dict(preset.raw),

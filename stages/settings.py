@@ -64,10 +64,10 @@ def _check(settings: Settings) -> None:
         settings.invert.preset(method)
     generator = settings.generator.path
     for method, weights in settings.invert.methods.items():
-        if not settings.invert.preset(method).needs_encoder and weights != generator:
+        if not settings.invert.preset(method).needs_encoder and weights not in (generator, (generator,)):
             raise ParamsError(
                 f"invert.methods.{method}: starts from no encoder, so wanted the generator's file "
-                f"{generator} (generator.path), got {weights}"
+                f"{generator} (generator.path), got {brief(weights)}"
             )
     lookup(settings.invert.methods, settings.edit.method, "method in invert.methods (edit.method)")
 

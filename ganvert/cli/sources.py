@@ -185,7 +185,7 @@ class Sources:
         from ganvert.faces import AlignOptions, FaceDetector, align_photos
 
         options = AlignOptions(recipe=self.options.recipe, resolution=self.generator.resolution)
-        detector = FaceDetector(assets_folder()) if self.needs_face else None
+        detector = FaceDetector(assets_folder(), second_look=True) if self.needs_face else None
         for name, path in zip(file_names(path.stem for path in self._paths), self._paths, strict=True):
             rows, faces = align_photos([path], Path(), options, detector)
             if faces:
@@ -331,7 +331,7 @@ def crops_of(paths: list[Path], recipe: str, resolution: int, folder: Path, same
     from ganvert.inversion.run import Crop
 
     options = AlignOptions(recipe=recipe, resolution=resolution)
-    detector = FaceDetector(folder) if RECIPES[recipe].needs_face else None
+    detector = FaceDetector(folder, second_look=True) if RECIPES[recipe].needs_face else None
     crops: list[Crop] = []
     landmarks: Any = None
     for i, path in enumerate(paths):

@@ -18,6 +18,7 @@ from ganvert.base.provenance import PLUMBING, closure_digest
 from ganvert.compute.device import resolve_device
 from ganvert.compute.precision import Speed, speed_here
 from ganvert.faces.detect import LANDMARKS_FILE
+from ganvert.faces.mtcnn import MTCNN_FILE
 from ganvert.faces.parsing import PARSER_FILE
 from ganvert.faces.pipeline import RECIPES, AlignOptions
 from ganvert.inversion.inputs import check_inputs, is_region
@@ -186,7 +187,7 @@ def make_job(
         if align.resolution is None:
             raise ParamsError("resolution: null stands for the generator's own; here a number is wanted")
         if RECIPES[align.recipe].needs_face:
-            files.append(assets.path(LANDMARKS_FILE, assets_folder))
+            files += [assets.path(name, assets_folder) for name in (LANDMARKS_FILE, MTCNN_FILE)]
     if invert is not None:
         files += [Path(invert.generator), *map(Path, invert.encoders)]
         names = invert.read().inputs

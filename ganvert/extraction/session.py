@@ -80,7 +80,7 @@ class Session:
         self.device = claim_device(job.device)
         self.reader = Reader()  # for all shards: opening a large archive takes seconds
         needs_face = job.align is not None and RECIPES[job.align.recipe].needs_face
-        self.detector = FaceDetector(Path(job.assets)) if needs_face else None
+        self.detector = FaceDetector(Path(job.assets), second_look=True) if needs_face else None
         self.schemas: dict[str, pa.Schema] = {}
         if job.align is not None:
             facts = {"recipe": job.align.recipe, "resolution": str(job.align.resolution)}

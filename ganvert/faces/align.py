@@ -11,7 +11,7 @@ from PIL import Image
 from ganvert.base.errors import ParamsError, PhotoError, ShapeError
 from ganvert.base.registry import lookup
 
-__all__ = ["RECIPES", "Aligned", "Recipe", "align", "cut_quad", "face_quad"]
+__all__ = ["RECIPES", "Aligned", "Recipe", "align", "cut_quad", "face_quad", "oriented_square"]
 
 SUPERSAMPLING = 4  # the FFHQ script transforms to 4096 px and shrinks to 1024
 
@@ -79,20 +79,38 @@ def cut_quad(image: Image.Image, quad: np.ndarray, px: int) -> Image.Image:
 def face_quad(landmarks: np.ndarray) -> np.ndarray:
     """Compute the oriented square around a face: corners TL, BL, BR, TR [4, 2] from 68 landmarks.
 
-    Karras et al. 2019 (arXiv 1812.04948, appendix A; Karras et al. 2018, appendix C): the axis is the eye line averaged
-    with the perpendicular of the line from eyes to mouth, the half side the larger of 2.0 eye distances and 1.8
-    eye-to-mouth distances, the centre a tenth of the way from eyes to mouth.
+    Karras et al. 2019 (arXiv 1812.04948, appendix A; Karras et al. 2018, appendix C): half the side is the larger of
+    2.0 eye distances and 1.8 eye-to-mouth distances, the centre lies a tenth of the way from eyes to mouth.
     """
     # Left and right as seen in the image. Eye centres are means of the six contour points of each eye.
     left_eye, right_eye = landmarks[36:42].mean(0), landmarks[42:48].mean(0)
-    eyes, mouth = (left_eye + right_eye) / 2, (landmarks[48] + landmarks[54]) / 2
+    return oriented_square(left_eye, right_eye, (landmarks[48] + landmarks[54]) / 2, 2.0, 1.8, 0.1)
+
+
+def oriented_square(
+    left_eye: np.ndarray, right_eye: np.ndarray, mouth: np.ndarray, eyes_half: float, mouth_half: float, centre: float
+) -> np.ndarray:
+    """Compute a square that turns with a face: its axis is the eye line averaged with the perpendicular to the mouth.
+
+    Args:
+        left_eye: [2] (x, y) of the eye on the image's left.
+        right_eye: of the other one.
+        mouth: of the middle of the mouth.
+        eyes_half: half the side, in distances of the eyes.
+        mouth_half: half the side, in distances from eyes to mouth; the larger of both counts.
+        centre: how far the centre lies below the eyes, in distances from eyes to mouth.
+
+    Returns:
+        Corners TL, BL, BR, TR [4, 2].
+    """
+    eyes = (left_eye + right_eye) / 2
     across, down = right_eye - left_eye, mouth - eyes
     # Two estimates of the horizontal axis, added: a turned head shortens the eye line and keeps the other one, a
     # nodding head the other way round. The longer one weighs more, as its angle is more certain.
     x = across - _turned(down)
-    x *= max(2.0 * np.hypot(*across), 1.8 * np.hypot(*down)) / np.hypot(*x)  # half the side of the square
-    y, centre = _turned(x), eyes + 0.1 * down
-    return np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y])
+    x *= max(eyes_half * np.hypot(*across), mouth_half * np.hypot(*down)) / np.hypot(*x)  # half the side of the square
+    y, middle = _turned(x), eyes + centre * down
+    return np.stack([middle - x - y, middle - x + y, middle + x + y, middle + x - y])
 
 
 def _turned(vector: np.ndarray) -> np.ndarray:

@@ -1,14 +1,15 @@
 """Detection of faces and their 68 landmarks, with dlib's frontal HOG detector and ensemble-of-trees predictor.
 
 Detector: Dalal and Triggs 2005 with King's max-margin training (arXiv 1502.00046); it finds faces of about 80 px or
-more. Landmarks: Kazemi and Sullivan 2014, in the order of iBUG 300-W. Both are deterministic: equal pixels give equal
-faces.
+more. Landmarks: Kazemi and Sullivan 2014, in the order of iBUG 300-W. Where it finds nothing, MTCNN takes a second look
+(:mod:`ganvert.faces.second_look`). All are deterministic: equal pixels give equal faces.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,11 @@ from PIL import Image
 
 from ganvert import assets
 from ganvert.base.errors import AssetError
+from ganvert.faces.mtcnn import Mtcnn
+from ganvert.faces.second_look import look_again
+from ganvert.faces.turns import TURNS
 
-__all__ = ["LANDMARKS_FILE", "FaceDetector", "as_dlib"]
+__all__ = ["LANDMARKS_FILE", "FaceDetector", "Found", "as_dlib"]
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +33,21 @@ ENLARGED_SIDE = 2400  # px; steps of the ladder that would enlarge beyond this a
 CONFIDENT = 1.0  # detector's score of a face that is surely upright; false ones on turned photographs reach about 0.5
 MARGIN = 0.5  # by which the score of a turned face must exceed that of an upright one
 BORDER = 0.3  # reflected border of the last step, as a fraction of the image's sides
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Found:
+    """The faces of a photograph.
+
+    Attributes:
+        faces: float64 [68, 2] landmarks (x, y) in pixels of the photograph as it is, largest face first.
+        degrees: by how much it has to be turned clockwise for the faces to be upright: 0, 90, 180 or 270.
+        detector: which one found them, "hog" or "mtcnn"; None where there is no face.
+    """
+
+    faces: list[np.ndarray]
+    degrees: int
+    detector: str | None
 
 
 class FaceDetector:
@@ -43,15 +62,17 @@ class FaceDetector:
     Args:
         folder: of the asset files.
         long_side: larger images are shrunk to this long side [px] for detection, which costs time per pixel.
+        second_look: whether :meth:`detect_turned` asks MTCNN where it finds no face.
 
     Raises:
-        AssetError: the landmark model is missing or damaged.
+        AssetError: the landmark model, or that of the second look, is missing or damaged.
     """
 
-    def __init__(self, folder: Path | None, long_side: int = LANDMARK_SIDE) -> None:
+    def __init__(self, folder: Path | None, long_side: int = LANDMARK_SIDE, *, second_look: bool = False) -> None:
         import dlib
 
         self.long_side = long_side
+        self._second = Mtcnn(folder) if second_look else None
         path = assets.path(LANDMARKS_FILE, folder)
         try:
             self._predictor = dlib.shape_predictor(str(path))
@@ -72,28 +93,31 @@ class FaceDetector:
         """
         return self._detect(image, upsample, steps)[0]
 
-    def detect_turned(self, image: Image.Image, upsample: int = 1) -> tuple[list[np.ndarray], int]:
+    def detect_turned(self, image: Image.Image, upsample: int = 1) -> Found:
         """Find faces as :meth:`detect` does, also where the photograph lies on its side or stands on its head.
 
         Other orientations are tried, with the first step of the ladder only, where no upright face is found or none of
-        which the detector is sure.
+        which the detector is sure. Where none has a face, MTCNN looks at all four, if this detector has it.
 
         Args:
             image: RGB image of any size.
             upsample: see :meth:`detect`.
-
-        Returns:
-            Landmarks in pixels of `image` as it is, and by how many degrees it has to be turned clockwise for the faces
-            to be upright: 0, 90, 180 or 270.
         """
         faces, score = self._detect(image, upsample)
         degrees, wanted = 0, score + MARGIN
         if score < CONFIDENT:
-            for turn, (method, back) in _TURNS.items():
-                turned, turned_score = self._detect(image.transpose(method), upsample, steps=1)
+            for turn in TURNS[1:]:
+                turned, turned_score = self._detect(turn.apply(image), upsample, steps=1)
                 if turned_score > wanted:
-                    faces, degrees, wanted = [back(points, *image.size) for points in turned], turn, turned_score
-        return faces, degrees
+                    faces = [turn.back(points, *image.size) for points in turned]
+                    degrees, wanted = turn.degrees, turned_score
+        if faces:
+            return Found(faces, degrees, "hog")
+        if self._second is not None:
+            middle, to_middle = _shrink(image, LANDMARK_SIDE)
+            faces, degrees = look_again(middle, self._second, self._predict)
+            faces = [(points + 0.5) / to_middle - 0.5 for points in faces]
+        return Found(faces, degrees, "mtcnn" if faces else None)
 
     def _detect(self, image: Image.Image, upsample: int, steps: int | None = None) -> tuple[list[np.ndarray], float]:
         """Return the landmarks of every face and the highest score; tries the whole ladder or its first steps."""
@@ -113,10 +137,14 @@ class FaceDetector:
         return [], -np.inf
 
     def _landmarks(self, pixels: np.ndarray, box: np.ndarray) -> np.ndarray:
+        (left, top), (right, bottom) = np.rint(box).astype(int).tolist()
+        return self._predict(pixels, (left, top, right, bottom))
+
+    def _predict(self, pixels: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
+        """Return the landmarks [68, 2] of the face in a box (left, top, right, bottom)."""
         import dlib
 
-        (left, top), (right, bottom) = np.rint(box).astype(int).tolist()
-        shape = self._predictor(pixels, dlib.rectangle(left, top, right, bottom))
+        shape = self._predictor(pixels, dlib.rectangle(*box))
         return np.array([(part.x, part.y) for part in shape.parts()], dtype=np.float64)
 
 
@@ -135,28 +163,6 @@ def as_dlib(landmarks: np.ndarray) -> Any:
         points.append(dlib.point(x, y))
     (left, top), (right, bottom) = np.rint([landmarks.min(0), landmarks.max(0)]).astype(int).tolist()
     return dlib.full_object_detection(dlib.rectangle(left, top, right, bottom), points)
-
-
-def _back(rows: list[list[int]]) -> Callable[[np.ndarray, int, int], np.ndarray]:
-    """Return a function of points, width and height: from pixels of the turned image to those of the image.
-
-    Args:
-        rows: factors of x, y, width - 1 and height - 1, for x and for y.
-    """
-
-    def apply(points: np.ndarray, width: int, height: int) -> np.ndarray:
-        ends = np.broadcast_to([width - 1, height - 1], points.shape)
-        return np.concatenate([points, ends], axis=1) @ np.array(rows).T
-
-    return apply
-
-
-# Degrees clockwise: how Pillow turns an image (it counts the other way round), and how its points come back.
-_TURNS = {
-    90: (Image.Transpose.ROTATE_270, _back([[0, 1, 0, 0], [-1, 0, 0, 1]])),
-    180: (Image.Transpose.ROTATE_180, _back([[-1, 0, 1, 0], [0, -1, 0, 1]])),
-    270: (Image.Transpose.ROTATE_90, _back([[0, -1, 1, 0], [1, 0, 0, 0]])),
-}
 
 
 def _ladder(pixels: np.ndarray, upsample: int) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:

@@ -124,7 +124,7 @@ def align_photo(data: bytes, path: str, options: AlignOptions, detector: FaceDet
 
 def photo_row(photo_id: str, path: str, status: str = "ok", reason: str = "") -> Row:
     """Return a row of `photos` in which all that depends on the decoded photo is null."""
-    unknown = dict.fromkeys(("width", "height", "exif_orientation", "mode", "faces"))
+    unknown = dict.fromkeys(("width", "height", "exif_orientation", "mode", "faces", "detector"))
     return {"photo_id": photo_id, "path": path, "status": status, "reason": reason, **unknown}
 
 
@@ -141,14 +141,14 @@ def _crops(photo: Photo, row: Row, options: AlignOptions, detector: FaceDetector
     assert options.resolution is not None
     if RECIPES[options.recipe].needs_face:
         assert detector is not None
-        upright, degrees = detector.detect_turned(photo.image, options.upsample)
-        faces = list(upright)
-        if degrees:
-            row["reason"] = f"{row['path']}: {_LIES[degrees]}; its faces were cut upright"
+        found = detector.detect_turned(photo.image, options.upsample)
+        faces = list(found.faces)
+        if found.degrees:
+            row["reason"] = f"{row['path']}: {_LIES[found.degrees]}; its faces were cut upright"
             log.warning("%s", row["reason"])
-        row["faces"] = len(faces)
+        row |= {"faces": len(faces), "detector": found.detector}
         if not faces:
-            raise NoFaceError(f"{row['path']}: no face found; wanted a frontal face of about 40 px or more")
+            raise NoFaceError(f"{row['path']}: no face found; wanted one of about 40 px or more")
     chosen = faces[:1] if options.faces == "largest" else faces
     rows = []
     for face, landmarks in enumerate(chosen):

@@ -16,6 +16,7 @@ from ganvert.base.errors import UnsupportedError
 from ganvert.compute.random import normal
 from ganvert.generators.base import FeaturePoint, Generator, SynthesisInput
 from ganvert.spaces.base import DetailInit, Motion, Move, Space, Variables
+from ganvert.spaces.carry import carry
 from ganvert.spaces.composed import Composed
 
 __all__ = ["Feature", "FeatureStyle", "point_of_size"]
@@ -105,8 +106,10 @@ class Feature(Composed):
 class FeatureStyle(Feature):
     """The feature ``f``, and a detail space for all rows: those before the feature determine how directions move it.
 
-    When a direction takes the rows w to w', the feature f becomes ``f + (g(w') - g(w))``, where g is the generator's
-    own feature of these rows (FeatureStyleEncoder). The feature of a random code is g of its rows.
+    When a direction takes the rows w to w', the feature f becomes ``g(w') + carry(f - g(w))``, where g is the
+    generator's own feature of these rows, and what the code has beyond it goes where the face goes
+    (:mod:`ganvert.spaces.carry`). FeatureStyleEncoder leaves it in place: ``f + (g(w') - g(w))``. The feature of a
+    random code is g of its rows.
     """
 
     prefix = "fs"
@@ -119,14 +122,28 @@ class FeatureStyle(Feature):
         return {"f": self._feature_of(self.detail.decode(rows)).clone(), **rows}
 
     def move(
-        self, variables: Mapping[str, Tensor], moves: Sequence[Move], how: Motion = "retract_once"
+        self,
+        variables: Mapping[str, Tensor],
+        moves: Sequence[Move],
+        how: Motion = "retract_once",
+        *,
+        carried: bool = True,
     ) -> SynthesisInput:
+        """Move the rows, and the feature with them.
+
+        Args:
+            variables: see :meth:`Space.move`.
+            moves: see there.
+            how: see there.
+            carried: whether what the feature has beyond that of the rows moves too; False leaves it in place, as
+                FeatureStyleEncoder does.
+        """
         rows = self._details(variables)
         moved = self.detail.move(rows, moves, how)
-        # A difference of two features that the generator itself makes: what the code's own feature has beyond them
-        # stays.
-        change = self._feature_of(moved) - self._feature_of(self.detail.decode(rows))
-        return self.add(moved, {**variables, "f": variables["f"] + change})
+        before, after = self._feature_of(self.detail.decode(rows)), self._feature_of(moved)
+        residual = variables["f"] - before
+        # Left where it is, it draws hair, ears and shoulders of the old pose over those of a head that turns.
+        return self.add(moved, {**variables, "f": after + (carry(residual, before, after) if carried else residual)})
 
     def move_styles(self, drawn: SynthesisInput, moves: Sequence[Move]) -> SynthesisInput:
         bare = dataclasses.replace(drawn, features=None)

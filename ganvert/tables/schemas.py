@@ -66,7 +66,7 @@ _VECTOR = pa.list_(pa.field("element", pa.float32(), nullable=False))
 
 PHOTOS = Table(
     "photos",
-    1,
+    2,
     ("photo_id",),
     (
         _field("photo_id", _S),  # sha256 of the file's bytes
@@ -76,6 +76,7 @@ PHOTOS = Table(
         _field("exif_orientation", _I, null=True),
         _field("mode", _S, null=True),  # Pillow's mode of the file
         _field("faces", _I, null=True),  # number of faces detected, before any choice
+        _field("detector", _S, null=True),  # hog | mtcnn, the one that found them
         _field("status", _S),  # ok | no_face | unreadable | too_large
         _field("reason", _S),  # empty when ok, unless the photograph had to be turned
     ),

@@ -37,7 +37,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory, tiny_generator_file: P
     few = {"inverter": "optimise", "space": "w", "init": "mean", "steps": 2, "lr": 0.05, "objective": [loss]}
     params |= {"device": "cpu", "generator": {"path": str(tiny_generator_file), "label": None}}
     params["align"] |= {"recipe": "center", "photos": ["photos"]}
-    params["invert"] |= {"methods": {}, "options": {"few": few, "long": {**few, "steps": 1_000_000}}}
+    params["invert"] |= {"first": {}, "options": {"few": few, "long": {**few, "steps": 1_000_000}}}
     params["invert"]["methods"] = {"few": str(tiny_generator_file)}
     params["train_encoder"]["encoders"] = {}
     params["discover"] = {"methods": {"ganspace": {"components": 2}}}

@@ -26,6 +26,7 @@ TINY = {
             "encoder": "data/encoders/wplus.safetensors",
             "w": "data/assets/mobile_stylegan.safetensors",
         },
+        "first": {"w": 1},
         "options": {"w": {"extends": "w", "steps": 3, "preview_steps": 2}},
     },
     "edit": {"method": "w", "edits": {"smile": {"direction": "smile", "amounts": [1], "pasted": [1]}}},
@@ -63,7 +64,7 @@ def project(tmp_path_factory, assets) -> Path:
     run("git", "init", "-q", cwd=folder)
     # The presets that TINY names stay; everything else of `methods` and `edits` goes.
     params = yaml.safe_load((folder / "params.yaml").read_text())
-    params["invert"]["methods"] = {}
+    params["invert"] |= {"methods": {}, "first": {}}
     params["edit"]["edits"] = {}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     run(sys.executable, "-m", "stages.settings", "--apply", "tiny.yaml", cwd=folder)

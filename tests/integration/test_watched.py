@@ -74,7 +74,7 @@ def test_dvc_notices_what_changes_in_files_that_params_lists_wherever_they_lie(a
     params["align"]["photos"] = ["elsewhere"]
     params["sample"] |= {"known": "known.parquet", "tables": ["more.csv"]}
     params["train_encoder"]["encoders"] = {}
-    params["invert"]["methods"] = {"w": "known.parquet"}
+    params["invert"] |= {"methods": {"w": "known.parquet"}, "first": {}}
     params["edit"] |= {"method": "w"}
     (archive / "params.yaml").write_text(yaml.safe_dump(params))
     (archive / "data/assets").mkdir()

@@ -76,7 +76,7 @@ def project(assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     fingerprint = load_generator(assets / "mobile_stylegan.safetensors").fingerprint()
     metadata = {"generator": fingerprint, "space": "wplus", "method": "encoder_wplus", "label": "", "options": "{}"}
     metadata["shapes"] = json.dumps({"ws": [16, 512]})
-    write_row("codes/encoder_wplus", tables.codes_table({"ws": (16, 512)}), metadata)
+    write_row("codes/balanced", tables.codes_table({"ws": (16, 512)}), metadata)
     for name, table in (("scores", tables.SCORES), ("photos", tables.PHOTOS), ("edits", tables.EDITS)):
         write_row(name, table)
     return tmp_path

@@ -116,5 +116,6 @@ def test_methods_start_from_encoders_that_are_trained(full):
         encoders |= more["train_encoder"]["encoders"]
         methods |= more["invert"]["methods"]
     assert set(encoders) <= set(Presets(ENCODERS, folders=[ROOT / "presets"]))
-    files = {file for file in methods.values() if file.startswith("data/encoders/")}
+    starts = [file for named in methods.values() for file in ([named] if isinstance(named, str) else named)]
+    files = {file for file in starts if file.startswith("data/encoders/")}
     assert files and files <= {f"data/encoders/{name}.safetensors" for name in encoders}

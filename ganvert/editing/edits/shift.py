@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ganvert.base.registry import lookup
 from ganvert.editing.contract import Edit, EditInputs, Needs
 from ganvert.generators.base import SynthesisInput
-from ganvert.spaces import Motion, Move
+from ganvert.spaces import Motion, Move, Space
+from ganvert.spaces.feature import FeatureStyle
 from ganvert.spaces.sphere import MOTIONS
 
 __all__ = ["Shift"]
@@ -23,9 +26,12 @@ class Shift(Edit):
         motion: how codes on spheres move (:data:`ganvert.spaces.sphere.MOTIONS`): "retract_once" adds and retracts,
             as the paper writes it, "geodesic" follows the flow of the direction on the sphere in closed form,
             "stepped" in a thousand steps, as the paper's code does. In flat spaces (W, P_N, S) all are the same sum.
+        carried: whether what a feature map has beyond that of its rows moves with them, in spaces that have both
+            (:class:`ganvert.spaces.feature.FeatureStyle`); False leaves it in place, as FeatureStyleEncoder does.
     """
 
     motion: Motion = "retract_once"
+    carried: bool = True
 
     def __post_init__(self) -> None:
         lookup(MOTIONS, self.motion, "motion")
@@ -45,8 +51,13 @@ class Shift(Edit):
             # A share scales the direction before the amount does: amounts then mean the same for one and for a mix.
             vector = torch.from_numpy(direction.step(amount * share)).to(device)
             (of_styles if direction.space == "s" else moves).append((vector, (direction.first_row, direction.last_row)))
-        drawn = space.move(code.variables, moves, self.motion) if moves else space.decode(code.variables)
+        drawn = self._moved(space, code.variables, moves) if moves else space.decode(code.variables)
         if of_styles:
             drawn = space.move_styles(drawn, of_styles)
         # The noise maps stay: directions are found with the generator's own maps and say nothing about them.
         return code.with_noise(drawn)
+
+    def _moved(self, space: Space, variables: Mapping[str, Tensor], moves: Sequence[Move]) -> SynthesisInput:
+        if isinstance(space, FeatureStyle):
+            return space.move(variables, moves, self.motion, carried=self.carried)
+        return space.move(variables, moves, self.motion)

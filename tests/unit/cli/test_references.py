@@ -19,6 +19,7 @@ from ganvert.editing.contract import EditInputs
 from ganvert.editing.edits import make_edit
 from ganvert.editing.parts import mean_code
 from ganvert.editing.render import draw_edit
+from ganvert.faces.detect import Found
 from ganvert.images import to_pil
 
 Run = Callable[..., Result]
@@ -132,17 +133,17 @@ def test_the_second_photograph_is_cut_where_the_first_is(run: Run, monkeypatch: 
     """Landmarks that depend on the picture, as a detector's do, move the crop of one that was painted on."""
 
     class Detector:
-        def __init__(self, folder: Path) -> None:
+        def __init__(self, folder: Path, *, second_look: bool) -> None:
             pass
 
-        def detect_turned(self, image: Image.Image, upsample: int) -> tuple[list[np.ndarray], int]:
+        def detect_turned(self, image: Image.Image, upsample: int) -> Found:
             x = 50 + np.asarray(image)[35, 60, 0] % 16
             points = np.tile([x, 45.0], (68, 1))
             points[36:42] += [-10, -8]
             points[42:48] += [10, -8]
             points[48:] += [0, 10]
             points[48, 0], points[54, 0] = x - 6, x + 6
-            return [points], 0
+            return Found([points], 0, "hog")
 
     monkeypatch.setattr(faces, "FaceDetector", Detector)
     paths = [Path("a.png"), Path("painted.png"), Path("b.png")]

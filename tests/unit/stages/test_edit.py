@@ -49,12 +49,12 @@ def project(
     save_directions(Path("data/directions.parquet"), [direction], {"generator": tiny_generator.fingerprint()})
     path = str(tiny_generator_file)
 
-    def write(edits: dict[str, Any], space: str = "pad/wplus") -> None:
+    def write(edits: dict[str, Any], space: str = "pad/wplus", first: int = 3) -> None:
         write_params(
             generator={"path": path, "label": None},
             device="cpu",
             align={"recipe": "center", "photos": ["data/photos"], "resolution": None},
-            invert={"methods": {"mine": path}, "options": {"mine": {**PAD, "space": space}}},
+            invert={"methods": {"mine": path}, "first": {"mine": first}, "options": {"mine": {**PAD, "space": space}}},
             discover={"methods": {"ganspace": {"components": 2}}},
             edit={"method": "mine", "edits": edits},
             evaluate={"metrics": ["mse_64"], "attributes": []},
@@ -66,6 +66,15 @@ def project(
     align.main()
     invert.main()
     return write
+
+
+def test_a_method_may_invert_the_first_crops_alone(project: Any) -> None:
+    codes = Path("data/codes/mine.parquet")
+    order = tables.read(Path("data/aligned.parquet"), tables.ALIGNED)["image_id"].to_pylist()
+    for count in (1, 2):
+        project({}, first=count)
+        invert.main()
+        assert tables.read(codes, "codes")["image_id"].to_pylist() == order[:count]
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from stages import watch
 PARAMS = """
 align: {photos: [photos, set.zip, list.txt]}
 sample: {known: null, tables: [more.csv], callables: ["mine.scorers:score"]}
+invert: {methods: {a: mine.safetensors, b: [data/encoders/trained.safetensors, far/second.safetensors]}}
 """
 
 
@@ -39,7 +40,7 @@ def changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], set
         written.update(found)
         return names
 
-    assert run() == {"photographs", "samples"}
+    assert run() == {"photographs", "samples", "weights"}
     return run
 
 
@@ -54,13 +55,16 @@ def changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], set
         ("photos/gone.jpg", {"photographs"}),  # a file, and the link to it
         ("more.csv", {"samples"}),
         ("mine/helpers.py", {"samples"}),
+        ("mine.safetensors", {"weights"}),
+        ("far/second.safetensors", {"weights"}),
+        ("data/encoders/trained.safetensors", set()),  # DVC compares what an earlier stage writes
         ("photos/.hidden", set()),
         ("far/not_listed.jpg", set()),
     ],
 )
 def test_what_is_written_and_what_goes_is_noticed(changed: Callable[[], set[str]], name: str, whose: set[str]) -> None:
     assert changed() == set()
-    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
     Path(name).write_text("another text")
     assert changed() == whose
     assert changed() == set()
@@ -73,7 +77,7 @@ def test_params_of_another_form_are_left_to_the_stages_that_read_them(
     changed: Callable[[], set[str]], params: str
 ) -> None:
     Path("params.yaml").write_text(params)
-    assert changed() == {"photographs", "samples"}
+    assert changed() == {"photographs", "samples", "weights"}
 
 
 def test_the_stage_imports_nothing_that_takes_time() -> None:

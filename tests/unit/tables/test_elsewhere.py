@@ -42,7 +42,7 @@ def ws(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monke
     values = np.random.default_rng(0).standard_normal((COUNT, SHAPE[0] * SHAPE[1])).astype(request.param)
     table = tables.codes_table({"ws": SHAPE}, request.param)
     codes = (code_row(i, line, request.param) for i, line in enumerate(values))
-    tables.write(Path("data/codes/encoder_wplus.parquet"), table, codes)
+    tables.write(Path("data/codes/balanced.parquet"), table, codes)
     scores = [
         {"image_id": str(i), "method": "w", "metric": "mse_256", "value": [0.5, 1.0, None][i], "status": "ok"}
         for i in range(3)
