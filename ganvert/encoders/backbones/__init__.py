@@ -6,6 +6,7 @@ They make features of pictures. The package may import `losses` and what lies be
 from __future__ import annotations
 
 from ganvert.encoders.backbones.base import Backbone
+from ganvert.encoders.backbones.parsing import Parsing, ParsingFrozen
 from ganvert.encoders.backbones.plain import Plain, PlainNarrow
 from ganvert.encoders.backbones.residual import Residual
 from ganvert.encoders.backbones.resnet34 import ResNet34
@@ -18,6 +19,8 @@ BACKBONES: dict[str, type[Backbone]] = {
     "ir18": IR18,
     "ir50": IR50,
     "iresnet50": IResNet50,
+    "parsing": Parsing,
+    "parsing_frozen": ParsingFrozen,
     "plain": Plain,
     "plain_narrow": PlainNarrow,
     "residual": Residual,
