@@ -19,6 +19,7 @@ from ganvert.generators.mobile_stylegan import MobileStyleGAN
 HEADS = {"compact": {"width": 8, "code": 16, "drop": 0.0}, "identity": {"code": 8, "narrow": 4}}
 
 
+@pytest.mark.slow
 def test_it_is_dlibs_at_the_mean_place(assets: Path) -> None:
     image = normal([0], (3, 256, 256)).mul(0.3).clamp(-1, 1)
     place = torch.from_numpy(place_points(np.array(DLIB_POINTS_FFHQ) * 256 - 0.5, DLIB))
@@ -33,16 +34,16 @@ def test_images_side_by_side(assets: Path) -> None:
 
 
 def test_offsets_of_two_heads_are_added(tiny_generator: MobileStyleGAN, assets: Path) -> None:
-    spec = EncoderSpec(backbone="vgg", descriptor="dlib", heads=HEADS, input_px=64)
+    spec = EncoderSpec(backbone="parsing_frozen", descriptor="dlib", heads=HEADS, input_px=128)
     encoder = Encoder(spec, tiny_generator, assets).eval()
     with torch.no_grad():
         for parameter in encoder.parameters():
             parameter.add_(0.02 * normal([3], parameter.shape)[0])
-    # The backbone sees its own 64 px, the descriptor an image that shows who it is.
-    assert (encoder.input_px, encoder.backbone.px) == (256, 64)
+    # The backbone sees its own 128 px, the descriptor an image that shows who it is.
+    assert (encoder.input_px, encoder.backbone.px) == (256, 128)
     taps = encoder.features(normal([4], (3, 256, 256)).mul(0.3).clamp(-1, 1))
-    assert {side: x.shape[1] for side, x in taps.items()} == encoder.taps == {8: 768, 4: 512, 1: 128}
-    maps = {side: taps[side] for side in (8, 4)}
+    assert {side: x.shape[1] for side, x in taps.items()} == encoder.taps == {16: 128, 8: 256, 4: 512, 1: 128}
+    maps = {side: taps[side] for side in (16, 8, 4)}
     rows, identity = encoder.heads["compact"](maps)["ws"], encoder.heads["identity"]({1: taps[1]})["ws"]
     assert min(rows.abs().max(), identity.abs().max()) > 0.01
     torch.testing.assert_close(encoder.predict_offsets(taps)["ws"], rows + identity)
