@@ -2,7 +2,8 @@
 
     python -m stages.make_weights expression vladmandic-face-api-1.7.15.tgz
     python -m stages.make_weights scores
-    python -m stages.make_weights wplus|basecode|padinv ALIGNED.parquet
+    python -m stages.make_weights wplus|basecode|padinv|parsing ALIGNED.parquet
+    python -m stages.make_weights wplus ALIGNED.parquet PRESET    # train the file that is there on, by one more preset
 
 Takes hours on a CPU, minutes on a GPU. Images, features and checkpoints are kept in ``.work``; a stopped run resumes.
 """
@@ -28,6 +29,7 @@ from ganvert.base.errors import AssetError, GanvertError
 from ganvert.base.files import atomic_path, sha256_of, write_json
 from ganvert.base.preset_files import Presets
 from ganvert.checkpoints.ganvert_file import pack
+from ganvert.checkpoints.weights import read_weights
 from ganvert.compute.device import resolve_device, strict_math
 from ganvert.compute.memory import keep_freed_memory
 from ganvert.compute.progress import log_to_stderr, progress
@@ -61,6 +63,7 @@ PHASES = {
     "wplus": ("cpu_wplus_codes", "cpu_wplus_pictures"),
     "basecode": ("cpu_basecode",),
     "padinv": ("cpu_wplus_codes", "cpu_padinv"),
+    "parsing": ("parsing_codes", "parsing_pictures", "parsing_tuned"),
 }
 
 
@@ -130,11 +133,18 @@ def _expression_name(name: str) -> str:
     return f"blocks.{block.removeprefix('dense')}.layers.{conv.removeprefix('conv')}.{inner[part]}"
 
 
-def make_encoder(name: str, aligned: Path) -> None:
-    """Train an encoder in its phases and write it; `aligned` is the table of photographs (stage align)."""
+def make_encoder(name: str, aligned: Path, more: str | None = None) -> None:
+    """Train an encoder in its phases, or the one that is there by a preset more, and write it.
+
+    Args:
+        name: of the encoder.
+        aligned: the table of photographs (stage align).
+        more: a preset that goes on from the file that is there; None makes it anew.
+    """
     generator = load_generator(ASSETS / "mobile_stylegan.safetensors").to(resolve_device("auto"))
-    presets, start, notes = Presets.of_project(preset_files.ENCODERS), None, []
-    for preset in PHASES[name]:
+    presets, target = Presets.of_project(preset_files.ENCODERS), OUT / f"{name}_ffhq.safetensors"
+    start, notes = (target, json.loads(read_weights(target)[1]["note"])) if more else (None, [])
+    for preset in (more,) if more else PHASES[name]:
         resolved = presets.resolve(preset)
         options = params.build(TrainOptions, resolved.options, resolved.where)
         photos = read_photos(aligned, options.data.px)
@@ -146,7 +156,7 @@ def make_encoder(name: str, aligned: Path) -> None:
         if trained.sheet is not None:
             trained.sheet.save(start.with_name(f"{preset}_held_out.png"))
         write_json(start.with_suffix(".json"), {"training": trained.records, "validation": trained.validation})
-    trained.encoder.save(OUT / f"{name}_ffhq.safetensors", json.dumps(notes, sort_keys=True))
+    trained.encoder.save(target, json.dumps(notes, sort_keys=True))
 
 
 def main() -> None:
@@ -162,9 +172,14 @@ def main() -> None:
                 make_scores()
             case [name, aligned] if name in PHASES:
                 make_encoder(name, Path(aligned))
+            case [name, aligned, preset] if name in PHASES:
+                make_encoder(name, Path(aligned), preset)
             case _:
                 names = "|".join(PHASES)
-                sys.exit(f"usage: python -m stages.make_weights expression ARCHIVE | scores | {names} ALIGNED.parquet")
+                sys.exit(
+                    "usage: python -m stages.make_weights "
+                    f"expression ARCHIVE | scores | {names} ALIGNED.parquet [PRESET]"
+                )
     except GanvertError as error:
         sys.exit(f"make_weights {' '.join(sys.argv[1:])}: {error}")
 

@@ -15,7 +15,7 @@ COMMAND is one of
 
 The photographs are the first --count by image id of a table that `align` wrote; training must not have seen them.
 Encoders are named by their weights, NAME_ffhq.safetensors in --weights; A+B joins two (later encoders override earlier
-ones). Presets are those of params.yaml, with the changes that the options here name.
+ones). Presets are those of the project, with the changes that the options here name.
 
 OUT gets COMMAND.json, COMMAND.md and COMMAND.png. A photograph that is done is not computed again unless weights or
 options differ; after a change of code, use another OUT. Means over photographs have 95 % bootstrap intervals; faces
@@ -54,7 +54,6 @@ def main() -> None:
     shared.add_argument("--assets", type=Path, default=Path("data/assets"))
     shared.add_argument("--generator", type=Path, default=None, help="default: mobile_stylegan of the assets")
     shared.add_argument("--weights", type=Path, default=shipped(""), help="folder of NAME_ffhq.safetensors")
-    shared.add_argument("--params", type=Path, default=Path("params.yaml"))
     shared.add_argument("--device", default="cpu")
     shared.add_argument("--threads", type=int, default=None)
     shared.add_argument("--seed", type=int, default=0)

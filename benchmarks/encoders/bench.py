@@ -50,7 +50,7 @@ class Bench:
         self.generator: Generator = generator.to(resolve_device(options.device))
         self.fingerprint = generator.fingerprint()
         self.px = min(256, generator.resolution)  # images are compared at this size
-        self.presets = Presets.of_project(METHODS, options.params)
+        self.presets = Presets.of_project(METHODS)
         self._contexts: dict[tuple[str, Names], Context] = {}
         self._fingerprints: dict[int, str] = {}
 

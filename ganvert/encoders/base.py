@@ -18,6 +18,7 @@ from ganvert.base.registry import lookup
 from ganvert.checkpoints.ganvert_file import write_tensors
 from ganvert.checkpoints.tensors import Joined
 from ganvert.encoders.backbones import BACKBONES
+from ganvert.encoders.descriptor import DESCRIBED_PX, DESCRIPTOR_SIZE, describe
 from ganvert.encoders.heads import HEADS, Head, Prediction
 from ganvert.encoders.neck import FPN
 from ganvert.generators.base import Generator
@@ -39,7 +40,8 @@ class EncoderSpec:
         backbone: name in ``ganvert.encoders.backbones.BACKBONES``.
         neck: ``fpn`` for a feature pyramid between backbone and heads.
         heads: names in ``ganvert.encoders.heads.HEADS``, each with its options.
-        input_px: side of its input images; None is the backbone's default.
+        descriptor: ``dlib`` for dlib's descriptor of the face beside the maps; for images that are aligned as FFHQ is.
+        input_px: side of the images that the backbone sees; None is its default.
         passes: number of passes. Above 1 the input is the photograph and the reconstruction of the pass before, and
             each pass corrects the rows of that one (ReStyle, Alaluf et al. 2021, arXiv 2104.02699, section 3).
     """
@@ -48,6 +50,7 @@ class EncoderSpec:
     backbone: str
     neck: Literal["none", "fpn"] = "none"
     heads: dict[str, dict[str, Any]]
+    descriptor: Literal["none", "dlib"] = "none"
     input_px: int | None = None
     passes: int = 1
 
@@ -58,6 +61,8 @@ class EncoderSpec:
             lookup(HEADS, name, "head")
         if not self.heads or not 1 <= self.passes <= _MOST_PASSES:
             raise ParamsError(f"an encoder needs a head, and passes of 1 to {_MOST_PASSES}")
+        if self.descriptor == "none" and any(HEADS[name].reads == "descriptor" for name in self.heads):
+            raise ParamsError(f"heads {', '.join(self.heads)}: one reads the descriptor of the face: descriptor: dlib")
         if self.input_px is not None and not 8 <= self.input_px <= _MOST_PX:
             raise ParamsError(f"input_px: wanted 8 to {_MOST_PX}, got {self.input_px}")
 
@@ -84,17 +89,26 @@ class Encoder(nn.Module):
         self.num_ws, self.w_dim = generator.num_ws, generator.w_dim
         self._generator = [generator]  # in a list, and so out of the module tree: its weights are not the encoder's
         kind = lookup(BACKBONES, spec.backbone, "backbone")
-        self.input_px = spec.input_px or kind.default_px
+        px = spec.input_px or kind.default_px
+        self._folder = folder
+        #: Side of the input images: the backbone's, unless the descriptor wants larger ones.
+        self.input_px = max(px, DESCRIBED_PX) if spec.descriptor == "dlib" else px
+        images = 1 if spec.passes == 1 else 2
         # PyTorch initialises from the global generator: a fork leaves everybody else's numbers as they are.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.backbone = kind(channels=3 if spec.passes == 1 else 6, px=self.input_px, folder=folder)
+            self.backbone = kind(channels=3 * images, px=px, folder=folder)
             self.neck = FPN(self.backbone.taps) if spec.neck == "fpn" else None
-            taps = self.neck.taps if self.neck else self.backbone.taps
+            taps = {"maps": self.neck.taps if self.neck else self.backbone.taps}
+            if spec.descriptor == "dlib":
+                taps["descriptor"] = {1: DESCRIPTOR_SIZE * images}
+            #: Side [px] of every feature map to its channels, fine to coarse; the descriptor is a map of 1 px.
+            self.taps = self.backbone.taps | taps.get("descriptor", {})
             self.heads = nn.ModuleDict()
             for name, options in sorted(spec.heads.items()):  # the order in params.yaml must not change the weights
                 try:
-                    self.heads[name] = lookup(HEADS, name, "head")(generator, taps, **options)
+                    head = lookup(HEADS, name, "head")
+                    self.heads[name] = head(generator, taps[head.reads], **options)
                 except TypeError as error:
                     raise ParamsError(f"head {name}: {error}") from error
         # pSp and its successors predict offsets from w_avg: a network that predicts zero draws the mean image.
@@ -117,15 +131,21 @@ class Encoder(nn.Module):
         return min(head.distinct_rows for head in self.heads.values() if isinstance(head, Head))
 
     def features(self, images: Tensor) -> dict[int, Tensor]:
-        """Return the backbone's feature maps, side -> [N, c, side, side], of images [N, 3 or 6, input_px, input_px]."""
-        return self.backbone(images)
+        """Return feature maps and descriptor, side -> [N, c, side, side], of images [N, 3 or 6, input_px, input_px]."""
+        maps = self.backbone(area_resize(images, self.backbone.px))
+        return maps | {1: describe(images, self._folder)} if 1 in self.taps else maps
 
     def predict_offsets(self, taps: dict[int, Tensor]) -> Prediction:
-        """Return the heads' prediction; "ws" are offsets from w_avg, or from the rows of the pass before."""
-        taps = self.neck(taps) if self.neck else taps
+        """Return the heads' prediction; "ws" are offsets from w_avg, or from the rows of the pass before.
+
+        Offsets that several heads predict are added.
+        """
+        maps = {side: taps[side] for side in self.backbone.taps}
+        inputs = {"maps": self.neck(maps) if self.neck else maps, "descriptor": {1: taps[1]} if 1 in taps else {}}
         prediction: Prediction = {}
         for head in self.heads.values():
-            prediction |= head(taps)
+            part = head(inputs[head.reads])  # type: ignore[index]
+            prediction |= {name: prediction[name] + part[name] if name in prediction else part[name] for name in part}
         return prediction
 
     def predict(self, taps: dict[int, Tensor]) -> Prediction:

@@ -20,7 +20,7 @@ __all__ = ["SAME_PERSON", "FaceDescriber", "load_dlib"]
 
 SAME_PERSON = 0.6  # dlib's own threshold: below it two descriptors are of the same person
 DETECTION_SIDE = 512  # px; an aligned crop of this size has a face of about 250 px
-_REMEMBERED = 64  # pictures whose landmarks are kept
+_REMEMBERED = 4096  # pictures whose landmarks are kept, a kilobyte each; a training sees as many again and again
 
 
 class FaceDescriber:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from torch import Tensor
 
 from ganvert import assets
 from ganvert.base.errors import AssetError, CheckpointError, NoRegionError
@@ -29,6 +30,7 @@ __all__ = [
     "find_region",
     "has_face",
     "load_parser",
+    "normalised",
     "region_mask",
 ]
 
@@ -96,11 +98,11 @@ class FaceParser:
 
     def __init__(self, folder: Path | None) -> None:
         path = assets.path(PARSER_FILE, folder)
-        self._network = BiSeNet(len(CLASSES)).eval().requires_grad_(False)
+        self.network = BiSeNet(len(CLASSES)).eval().requires_grad_(False)
         try:
             # Batch norms count the batches that they were trained on, which a frozen network has no use for.
-            counters = {name: value for name, value in self._network.state_dict().items() if not value.ndim}
-            self._network.load_state_dict(read_weights(path)[0] | counters)
+            counters = {name: value for name, value in self.network.state_dict().items() if not value.ndim}
+            self.network.load_state_dict(read_weights(path)[0] | counters)
         except (CheckpointError, RuntimeError) as error:
             raise AssetError(f"{path}: not the face parsing network ({error}); delete it and fetch again") from error
         self._seen: dict[bytes, np.ndarray] = {}
@@ -126,10 +128,15 @@ class FaceParser:
     def _parse(self, pixels: np.ndarray) -> np.ndarray:
         x = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float().div(255)
         with torch.autocast("cpu", enabled=False):
-            logits = self._network((x - _MEAN) / _STD)
+            logits = self.network(normalised(x))
             # Corners stay on corners, as in training: the classes' borders come from between the 64 x 64 logits.
             large = F.interpolate(logits, size=(PARSER_PX, PARSER_PX), mode="bilinear", align_corners=True)
         return large[0].argmax(dim=0).to(torch.uint8).numpy()
+
+
+def normalised(images: Tensor) -> Tensor:
+    """Return images [N, 3, h, w] in [0, 1] as the trunk knows them: less ImageNet's mean, over its deviation."""
+    return (images - _MEAN.to(images)) / _STD.to(images)
 
 
 @functools.lru_cache(maxsize=1)

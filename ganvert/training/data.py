@@ -252,8 +252,9 @@ class _FeatureCache:
     def __init__(self, data: Data, kind: Kind, count: int, variants: int, facts: str) -> None:
         self.data, self.kind, self.variants = data, kind, variants
         encoder = data.encoder
-        self.taps = encoder.backbone.taps
-        facts = f"{kind} {encoder.spec.backbone} {encoder.input_px} {data.options.px} {data.seed} {variants} {facts}"
+        self.taps = encoder.taps
+        seen = f"{encoder.spec.backbone} {encoder.backbone.px} {encoder.spec.descriptor}"
+        facts = f"{kind} {seen} {data.options.px} {data.seed} {variants} {facts}"
         stem = data.work / "features" / f"{kind}-{hashlib.sha256(facts.encode()).hexdigest()[:16]}-{count}"
         stem.parent.mkdir(parents=True, exist_ok=True)
         width = sum(channels * side * side for side, channels in self.taps.items())

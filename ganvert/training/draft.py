@@ -7,7 +7,7 @@ on the generator's own images. It is used while an encoder is trained, never for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -82,24 +82,28 @@ class Draft(nn.Module):
         count: int,
         *,
         folder: Path | None,
+        more: Mapping[str, float] | None = None,
         epochs: int = 2,
         batch: int = 8,
         lr: float = 1e-3,
     ) -> list[float]:
-        """Train on samples 0 .. count - 1 by MSE and half of LPIPS-alex; return the loss of every step.
+        """Train on samples 0 .. count - 1 by MSE, half of LPIPS-alex and `more`; return the loss of every step.
 
         Args:
             generator: whose images the drafts imitate.
             ws_of: returns the ws of seeds.
             pictures_of: returns the images of seeds, [N, 3, h, h] in [-1, 1].
             count: number of samples.
-            folder: the asset folder, for LPIPS.
+            folder: the asset folder, for losses that have weights.
+            more: further losses by name with their weights (``ganvert.losses.LOSSES``): what an encoder is to learn
+                from drafts, they must show.
             epochs: passes over the samples.
             batch: samples a step.
             lr: Adam's at the start; it falls linearly to a tenth.
         """
         device = generator.w_avg.device
-        lpips = LOSSES["lpips_alex"](folder, device)
+        terms = {"lpips_alex": 0.5, **(more or {})}
+        compare = {name: LOSSES[name](folder, device) for name in terms}
         adam = torch.optim.Adam(self.parameters(), lr=lr)
         batch = min(batch, count)
         per_epoch, losses = count // batch, []
@@ -115,7 +119,9 @@ class Draft(nn.Module):
                 feature = generator.features(SynthesisInput(ws=ws), [self.point.name])[self.point.name]
                 target = area_resize(pictures_of(seeds).to(device), self.resolution)
             drawn = self(feature, ws)
-            loss = (drawn - target).square().mean() + 0.5 * lpips(drawn, lpips.prepare(target)).mean()
+            loss = (drawn - target).square().mean()
+            for name, weight in terms.items():
+                loss = loss + weight * compare[name](drawn, compare[name].prepare(target)).mean()
             adam.zero_grad(set_to_none=True)
             loss.backward()
             adam.step()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from pathlib import Path
 
 import torch
@@ -31,6 +32,10 @@ log = logging.getLogger(__name__)
 
 #: Samples that the draft network learns from, at most.
 _DRAFT_SAMPLES = 2900
+#: Samples that it sees at least, the same ones several times if need be.
+_DRAFT_SEEN = 1600
+#: Losses of an objective that its drafts are trained by too.
+_DRAFT_LOSSES = ("identity_dlib",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +73,7 @@ def prepare(
         here.wait()
     data = Data(generator, encoder, options.data, photos, options.seed, work)
     data.prepare(range(options.first_step, options.first_step + options.steps), options.batch)
-    draft = _trained_draft(data, work, folder) if options.picture == "draft" else None
+    draft = _trained_draft(options, data, work, folder) if options.picture == "draft" else None
     if here.is_main:
         here.wait()
     adversary = Adversary(options.adversary, generator, discriminator, options.seed) if options.adversary else None
@@ -93,8 +98,11 @@ def _initial_encoder(generator: Generator, options: TrainOptions, start: Path | 
     if start is None:
         return encoder
     given, wanted = load_encoder(start, generator, folder), options.encoder
-    # Heads may be added, and the space grow with them: a base code on top of rows, for example.
-    same = dataclasses.replace(given.spec, space=wanted.space, heads=wanted.heads) == wanted
+    # Heads may be added, and the space grow with them: a base code on top of rows, for example. A frozen backbone may
+    # be tuned from now on.
+    grown = dataclasses.replace(given.spec, space=wanted.space, heads=wanted.heads, descriptor=wanted.descriptor)
+    tuned = dataclasses.replace(grown, backbone=wanted.backbone)
+    same = grown == wanted or (tuned == wanted and encoder.backbone.frozen_as == given.spec.backbone)
     if not same or any(wanted.heads.get(name) != head for name, head in given.spec.heads.items()):
         raise ParamsError(f"{start} holds another encoder ({given.spec}), wanted {wanted}, or some of its heads")
     encoder.load_state_dict(given.state_dict(), strict=False)
@@ -109,7 +117,7 @@ def _check_losses(encoder: Encoder, options: TrainOptions) -> None:
         UnsupportedError: photographs are to be reconstructed by an encoder that predicts no rows.
     """
     # Only the heads know what they predict: they run once, in eval mode, which leaves BN's statistics alone.
-    blank = {side: encoder.w_avg.new_zeros(1, c, side, side) for side, c in encoder.backbone.taps.items()}
+    blank = {side: encoder.w_avg.new_zeros(1, c, side, side) for side, c in encoder.taps.items()}
     with torch.no_grad():
         predicted = set(encoder.eval().predict_offsets(blank))
     rows, feature = "ws" in predicted, any(name[0] == "f" for name in predicted)
@@ -128,15 +136,18 @@ def _check_losses(encoder: Encoder, options: TrainOptions) -> None:
         raise UnsupportedError("an encoder without rows is compared on samples only: objective_on: samples")
 
 
-def _trained_draft(data: Data, work: Path, folder: Path | None) -> Draft:
+def _trained_draft(options: TrainOptions, data: Data, work: Path, folder: Path | None) -> Draft:
     """Return the draft network of the data's samples, trained once and kept in the work folder."""
     if data.store is None:
         raise ParamsError("picture: draft learns from samples that are kept: give data.samples")
     draft, count = Draft(data.generator), min(data.options.samples, _DRAFT_SAMPLES)
     name = f"{generator_key(data.generator)}-{data.options.px}-{count}-{data.options.psi:g}-{data.options.cutoff}"
+    more = {term.loss: term.weight for term in options.objective if term.loss in _DRAFT_LOSSES}
+    name += "".join(f"-{loss}-{weight:g}" for loss, weight in more.items())
     path = work / "drafts" / f"{name}.safetensors"
     if not path.exists():
         data.store.fill(range(count))
-        draft.train_(data.generator, data.ws_of, data.store.get, count, folder=folder)
+        epochs = max(2, math.ceil(_DRAFT_SEEN / count))
+        draft.train_(data.generator, data.ws_of, data.store.get, count, folder=folder, more=more, epochs=epochs)
         draft.save(path)
     return Draft.load(path, data.generator).eval().requires_grad_(False)

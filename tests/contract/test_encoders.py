@@ -41,6 +41,12 @@ ON_ANY_HEAD: dict[str, dict[str, Any]] = {
     "dense": {"space": "wplus", "backbone": "residual", "px": 32},
     "feature": {"space": "f16/zplus", "neck": "fpn", "options": {"size": 16, "width": 8}},
     "grid": {"space": "wplus", "options": {"code": 8}},
+    "identity": {
+        "space": "wplus",
+        "backbone": "vgg",
+        "descriptor": "dlib",
+        "options": {"code": 8, "narrow": 4},
+    },
     "last": {"space": "wplus", "options": {"width": 8}},
     "map2style": {"space": "wplus", "neck": "fpn", "options": {"width": 8}},
     "padding": {"space": "pad/wplus", "neck": "fpn", "options": {"width": 16, "units": 1}},
@@ -56,6 +62,8 @@ ON_ANY_BACKBONE: dict[str, tuple[str, dict[str, Any], str, int]] = {
     "ir18": ("map2style", {"width": 8}, "fpn", 64),
     "ir50": ("map2style", {"width": 8}, "fpn", 32),
     "iresnet50": ("pooled", {"code": 8}, "none", 32),
+    "parsing": ("map2style", {"width": 8}, "fpn", 64),
+    "parsing_frozen": ("compact", {"width": 8, "code": 16}, "none", 128),
     "plain": ("base_code", {"size": 8, "width": 8}, "none", 32),
     "plain_narrow": ("feature", {"size": 8, "width": 8}, "none", 64),
     "residual": ("last", {"width": 8}, "none", 16),
@@ -70,6 +78,7 @@ SPECS: dict[str, EncoderSpec] = {
             space=case["space"],
             backbone=case.get("backbone", "ir18"),
             neck=case.get("neck", "none"),
+            descriptor=case.get("descriptor", "none"),
             heads={name: case.get("options", {})},
             input_px=case.get("px", 64),
         )
@@ -98,6 +107,8 @@ SPECS: dict[str, EncoderSpec] = {
 }
 
 
+#: Backbones whose weights are an asset.
+OF_ASSETS = ("parsing", "parsing_frozen", "vgg")
 #: The same classes as others, in their published sizes.
 LARGE = ("ir50", "iresnet50", "plain", "resnet34")
 
@@ -116,7 +127,8 @@ def encoder(request: pytest.FixtureRequest, tiny_generator: MobileStyleGAN) -> E
 
 
 def folder_of(request: pytest.FixtureRequest, spec: EncoderSpec) -> Path | None:
-    return request.getfixturevalue("assets") if spec.backbone == "vgg" else None
+    wanted = spec.backbone in OF_ASSETS or spec.descriptor != "none"
+    return request.getfixturevalue("assets") if wanted else None
 
 
 def wake(encoder: Encoder) -> None:
@@ -242,7 +254,7 @@ def test_file_of_other_heads(tiny_generator: MobileStyleGAN, tmp_path: Path) -> 
 )
 def test_backbones_take_two_images(name: str, request: pytest.FixtureRequest) -> None:
     kind = BACKBONES[name]
-    folder = request.getfixturevalue("assets") if name == "vgg" else None
+    folder = request.getfixturevalue("assets") if name in OF_ASSETS else None
     backbone = kind(channels=6, px=32, folder=folder).eval()
     images = normal([0], (6, 32, 32))
     with torch.no_grad():
@@ -266,7 +278,7 @@ def any_generator(request: pytest.FixtureRequest) -> Generator:
 @pytest.mark.parametrize("name", HEADS)
 def test_heads_are_sized_by_the_generator(name: str, any_generator: Generator) -> None:
     case = ON_ANY_HEAD[name]
-    taps = {16: 6, 8: 5, 4: 4}
+    taps = {1: 6} if HEADS[name].reads == "descriptor" else {16: 6, 8: 5, 4: 4}
     space = case["space"].replace("zplus", "wplus")
     try:
         make_space(space, any_generator)

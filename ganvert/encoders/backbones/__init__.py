@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ganvert.encoders.backbones.base import Backbone
 from ganvert.encoders.backbones.blaze import Blaze
+from ganvert.encoders.backbones.parsing import Parsing, ParsingFrozen
 from ganvert.encoders.backbones.plain import Plain, PlainNarrow
 from ganvert.encoders.backbones.residual import Residual
 from ganvert.encoders.backbones.resnet34 import ResNet34
@@ -20,6 +21,8 @@ BACKBONES: dict[str, type[Backbone]] = {
     "ir18": IR18,
     "ir50": IR50,
     "iresnet50": IResNet50,
+    "parsing": Parsing,
+    "parsing_frozen": ParsingFrozen,
     "plain": Plain,
     "plain_narrow": PlainNarrow,
     "residual": Residual,

@@ -16,6 +16,7 @@ class Backbone(nn.Module, ABC):
 
     Attributes:
         frozen: none of its weights is trained, so that its features can be computed once per image.
+        frozen_as: name of the backbone that has these weights frozen, whose heads this one may start from; or "".
         default_px: side of the input images unless the encoder's options give one.
         px: side of the input images.
         channels: 3, or 6 for two images.
@@ -23,6 +24,7 @@ class Backbone(nn.Module, ABC):
     """
 
     frozen: ClassVar[bool] = False
+    frozen_as: ClassVar[str] = ""
     default_px: ClassVar[int] = 256
     taps: dict[int, int]
 

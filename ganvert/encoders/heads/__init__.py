@@ -12,6 +12,7 @@ from ganvert.encoders.heads.content import ContentHead
 from ganvert.encoders.heads.dense import DenseHead
 from ganvert.encoders.heads.feature import FeatureHead
 from ganvert.encoders.heads.grid import GridHead
+from ganvert.encoders.heads.identity import IdentityHead
 from ganvert.encoders.heads.last import LastHead
 from ganvert.encoders.heads.map2style import Map2StyleHead
 from ganvert.encoders.heads.padding import PaddingHead
@@ -29,6 +30,7 @@ HEADS: dict[str, type[Head]] = {
     "dense": DenseHead,
     "feature": FeatureHead,
     "grid": GridHead,
+    "identity": IdentityHead,
     "last": LastHead,
     "map2style": Map2StyleHead,
     "padding": PaddingHead,

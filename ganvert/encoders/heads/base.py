@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -15,7 +16,13 @@ Prediction = dict[str, Tensor]
 
 
 class Head(nn.Module, ABC):
-    """Predicts a part of a code. Subclasses take their options as keyword arguments after `generator` and `taps`."""
+    """Predicts a part of a code. Subclasses take their options as keyword arguments after `generator` and `taps`.
+
+    Attributes:
+        reads: the feature maps of the backbone, or the descriptor of the face, a map of one pixel.
+    """
+
+    reads: ClassVar[Literal["maps", "descriptor"]] = "maps"
 
     def __init__(self, generator: Generator, taps: dict[int, int]) -> None:
         """Take sizes from `generator` and `taps`: side [px] of every feature map to its channels, fine to coarse."""

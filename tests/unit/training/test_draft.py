@@ -21,11 +21,15 @@ def ws_of(generator: MobileStyleGAN, seeds: Sequence[int]) -> Tensor:
     return generator.map(normal(seeds, (generator.z_dim,)), psi=0.5)
 
 
+def pictures_of(generator: MobileStyleGAN, seeds: Sequence[int]) -> Tensor:
+    return generator.synthesize(ws=ws_of(generator, seeds))
+
+
 def learning(draft: Draft, generator: MobileStyleGAN, assets: Path, epochs: int) -> list[float]:
     return draft.train_(
         generator,
         lambda seeds: ws_of(generator, seeds),
-        lambda seeds: generator.synthesize(ws=ws_of(generator, seeds)),
+        lambda seeds: pictures_of(generator, seeds),
         48,
         folder=assets,
         epochs=epochs,
@@ -39,6 +43,28 @@ def trained(tiny_generator: MobileStyleGAN, assets: Path) -> Draft:
     draft = Draft(tiny_generator)
     learning(draft, tiny_generator, assets, 1)
     return draft.eval()
+
+
+def test_further_losses_count(tiny_generator: MobileStyleGAN, assets: Path) -> None:
+    """The first step's loss is that of a network which has not moved yet: what is added can be computed alone."""
+    wanted = [pictures_of(tiny_generator, range(8)), ws_of(tiny_generator, range(8))]
+    first = []
+    for more in ({}, {"mse": 2.0}):
+        losses = Draft(tiny_generator).train_(
+            tiny_generator,
+            lambda seeds: ws_of(tiny_generator, seeds),
+            lambda seeds: pictures_of(tiny_generator, seeds),
+            8,
+            folder=assets,
+            more=more,
+            epochs=1,
+        )
+        first.append(losses[0])
+    draft = Draft(tiny_generator)
+    with torch.no_grad():
+        drawn = draft.draw(tiny_generator, SynthesisInput(ws=wanted[1]))
+    error = (drawn - area_resize(wanted[0], draft.resolution)).square().mean()
+    assert first[1] - first[0] == pytest.approx(2 * float(error), rel=1e-3)
 
 
 @pytest.mark.slow

@@ -33,6 +33,10 @@ PARTS = {
     "cpu_wplus_pictures": {"latent", "picture"},
     "cpu_basecode": {"feature f16", "picture"},
     "cpu_padinv": {"latent", "picture", "w_norm"},
+    "cpu_wplus_identity": {"picture", "w_norm"},
+    "parsing_codes": {"latent"},
+    "parsing_pictures": {"latent", "picture"},
+    "parsing_tuned": {"latent", "picture"},
     "conventional": {"latent"},
     "psp": {"picture", "w_norm"},
     "e4e": {"picture", "delta", "adversary", "discriminator"},
@@ -66,6 +70,7 @@ def shrunk(preset: dict[str, Any]) -> dict[str, Any]:
         "content": {"width": 8},
         "feature": {"width": 8},
         "base_code": {"width": 8},
+        "identity": {"code": 8, "narrow": 4},
     }
     for name, head in encoder["heads"].items():
         head.update(narrow[name])

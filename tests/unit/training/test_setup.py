@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 import torch
 
+from ganvert.base import params
 from ganvert.base.errors import CheckpointError, GanvertError, ParamsError, UnsupportedError
-from ganvert.encoders import load_encoder
+from ganvert.compute.random import normal
+from ganvert.encoders import Encoder, EncoderSpec, load_encoder
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.training import Photos, TrainOptions, train
+from ganvert.training.setup import prepare
 
 Options = Callable[..., TrainOptions]
 Waves = Callable[..., Photos]
@@ -44,6 +47,48 @@ def test_going_on_from_a_file(tiny_generator: MobileStyleGAN, tmp_path: Path, op
     ):
         with pytest.raises(ParamsError, match="holds another encoder"):
             train(tiny_generator, options(encoder=encoder), tmp_path / "fifth", start=path)
+
+
+def _save(encoder: Encoder, path: Path) -> Path:
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.add_(0.02 * normal([3], parameter.shape)[0])
+    encoder.save(path, "a test")
+    return path
+
+
+def test_a_descriptor_may_be_added(
+    tiny_generator: MobileStyleGAN, tmp_path: Path, options: Options, assets: Path, waves: Waves
+) -> None:
+    """The new head starts at zero: training goes on exactly where the encoder without it is."""
+    heads = {"compact": {"width": 8, "code": 16}}
+    spec = {"backbone": "vgg", "input_px": 64, "heads": heads}
+    given = params.build(EncoderSpec, spec, "spec")
+    start = _save(Encoder(given, tiny_generator, assets), tmp_path / "start.safetensors")
+    more = {"heads": {**heads, "identity": {"code": 8, "narrow": 4}}, "descriptor": "dlib"}
+    setup = prepare(tiny_generator, options(encoder={**spec, **more}), tmp_path / "work", start, waves(1), assets, None)
+    images = waves(2, 256).get([0, 1])
+    wanted = load_encoder(start, tiny_generator, assets).encode(images)["ws"]
+    torch.testing.assert_close(setup.state.encoder.encode(images)["ws"], wanted)
+
+
+def test_a_frozen_backbone_may_be_tuned_from_now_on(
+    tiny_generator: MobileStyleGAN, tmp_path: Path, options: Options, assets: Path, waves: Waves
+) -> None:
+    spec = {"backbone": "parsing_frozen", "input_px": 64, "heads": {"compact": {"width": 8, "code": 16}}}
+    frozen = Encoder(params.build(EncoderSpec, spec, "spec"), tiny_generator, assets)
+    start = _save(frozen, tmp_path / "start.safetensors")
+    tuned = options(encoder={**spec, "backbone": "parsing"})
+    encoder = prepare(tiny_generator, tuned, tmp_path / "work", start, None, assets, None).state.encoder
+    images = waves(2).get([0, 1])
+    wanted = load_encoder(start, tiny_generator, assets).encode(images)["ws"]
+    torch.testing.assert_close(encoder.encode(images)["ws"], wanted)
+    # Not the reverse: a frozen backbone would lose what the other one has learned.
+    encoder.save(tmp_path / "tuned.safetensors", "a test")
+    with pytest.raises(ParamsError, match="holds another encoder"):
+        prepare(
+            tiny_generator, options(encoder=spec), tmp_path / "work", tmp_path / "tuned.safetensors", None, assets, None
+        )
 
 
 NO_ROWS = {"space": "f16/wplus", "heads": {"feature": {"size": 16, "width": 8}}}
