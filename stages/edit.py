@@ -13,12 +13,14 @@ import numpy as np
 from PIL import Image
 
 from ganvert import tables
-from ganvert.base.errors import GanvertError
+from ganvert.base.errors import GanvertError, NoRegionError
 from ganvert.codes import Code, batches, read_codes, space_of
 from ganvert.compute.progress import progress
 from ganvert.directions import Direction, choose, load_directions
+from ganvert.editing.amounts import Amount, Percentile
 from ganvert.editing.contract import Edit, EditInputs
 from ganvert.editing.paste import paste_edit
+from ganvert.editing.population import Population
 from ganvert.editing.render import draw_edit
 from ganvert.editing.spec import EditSpec
 from ganvert.faces.photo import Photo
@@ -56,6 +58,7 @@ class PlannedEdit:
         references: codes of the reference images.
         reference_pictures: their crops, if the edit needs them.
         context: of the method of the codes, if the edit needs it.
+        population: the generator's samples.
     """
 
     name: str
@@ -65,12 +68,23 @@ class PlannedEdit:
     references: Sequence[Code]
     reference_pictures: Sequence[Image.Image]
     context: Context | None
+    population: Population
 
     @property
     def columns(self) -> dict[str, str]:
         """The columns of `edits` that all its rows share."""
         reference = ",".join(code.image_id for code in self.references)
         return {"edit": self.name, "kind": self.spec.edit, "direction": self.spec.direction, "reference": reference}
+
+    def resolved(self, step: Amount, code: Code) -> tuple[float, dict[str, float | None]]:
+        """Return an amount in standard deviations, and the columns that say where it takes a code."""
+        if not self.directions:
+            assert not isinstance(step, Percentile)  # EditSpec
+            return step, {"percentile": None, "sigmas": None}
+        direction = self.directions[0][0]
+        amount = self.population.amount(step, direction, code)
+        percentile = step.value if isinstance(step, Percentile) else None
+        return amount, {"percentile": percentile, "sigmas": self.population.sigmas(direction, code, amount)}
 
     def inputs(self, code: Code) -> EditInputs:
         """Return the inputs of one image."""
@@ -130,12 +144,14 @@ def plan(settings: Settings, generator: Generator) -> list[PlannedEdit]:
     space = space_of(table, generator)
     wants_direction = any(spec.direction for spec in params.edits.values())
     known = load_directions(DIRECTIONS, generator) if wants_direction else {}
-    planned = []
+    planned, population = [], Population(generator)
     for name, spec in params.edits.items():
         edit = spec.make()
         try:
             directions = [choose(known, spec.direction, space.direction_space)] if spec.direction else []
             edit.check_space(space, directions)
+            if any(isinstance(step, Percentile) for step in spec.steps):
+                population.check(space, directions[0])
             check_inputs([spec.mask] if spec.mask else [], INPUTS)
             for group in spec.groups():
                 image_ids = find_images(group)
@@ -148,6 +164,7 @@ def plan(settings: Settings, generator: Generator) -> list[PlannedEdit]:
                         references=list(read_codes(table, generator, image_ids=image_ids)) if image_ids else [],
                         reference_pictures=crops_of(image_ids) if edit.needs.pictures else [],
                         context=_context(settings, generator) if edit.needs.context else None,
+                        population=population,
                     )
                 )
         except GanvertError as error:
@@ -182,14 +199,19 @@ def edited(
     """
     quad = np.array(face["quad"]).reshape(4, 2)
     for item in planned:
-        inputs = item.inputs(code)
-        for amount in item.spec.amounts:
+        try:
+            inputs = item.inputs(code)
+        except NoRegionError as error:  # of this face: other edits and faces go on
+            log.warning("%s of %s was left out: %s", item.name, code.image_id, error)
+            continue
+        for wanted, step in zip(item.spec.amounts, item.spec.steps, strict=True):
+            amount, facts = item.resolved(step, code)
             picture, pasted = draw_edit(item.edit, inputs, amount), {}
-            if photo is not None and amount in item.spec.pasted:
+            if photo is not None and wanted in item.spec.pasted:
                 result = paste_edit(photo, picture, reconstruction, quad, settings.edit.paste, ASSETS)
                 pasted = {"pasted": to_png(result.image), "region": result.region, "reason": result.reason}
             key = {"image_id": code.image_id, "method": settings.edit.method, **item.columns}
-            yield {**key, "amount": amount, "crop": to_png(picture), **_NOT_PASTED, **pasted}
+            yield {**key, "amount": amount, **facts, "crop": to_png(picture), **_NOT_PASTED, **pasted}
 
 
 if __name__ == "__main__":

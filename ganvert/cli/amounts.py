@@ -1,4 +1,4 @@
-"""The grammar of amounts: ``smile=2``, ``smile=-2,0,2``, ``smile=-2:2:5``."""
+"""The grammar of amounts: ``smile=2``, ``smile=-2,0,2``, ``smile=-2:2:5``, ``smile=p90``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 
 from ganvert.base.errors import ParamsError
+from ganvert.editing.amounts import Amount, Percentile, amount_text, read_amount
 
 __all__ = ["MOST_CELLS", "cells_of", "label", "read_amounts"]
 
@@ -14,10 +15,11 @@ __all__ = ["MOST_CELLS", "cells_of", "label", "read_amounts"]
 MOST_CELLS = 1000
 
 
-def read_amounts(text: str, option: str = "--direction") -> tuple[str, list[float]]:
+def read_amounts(text: str, option: str = "--direction") -> tuple[str, list[Amount]]:
     """Return name and amounts of NAME=AMOUNTS.
 
-    Amounts are numbers with commas between, and FIRST:LAST:COUNT for that many in equal steps, both ends included.
+    Amounts are numbers with commas between, FIRST:LAST:COUNT for that many in equal steps, both ends included, and
+    percentiles of the samples such as p90.
 
     >>> read_amounts("smile=-2:2:5")
     ('smile', [-2.0, -1.0, 0.0, 1.0, 2.0])
@@ -26,16 +28,18 @@ def read_amounts(text: str, option: str = "--direction") -> tuple[str, list[floa
         ParamsError: something else, the same amount twice, or more than :data:`MOST_CELLS`.
     """
     name, sign, listed = text.partition("=")
-    wanted = f"{option}: wanted NAME=AMOUNTS such as smile=2, smile=-2,0,2 or smile=-2:2:5, got {text!r}"
+    wanted = f"{option}: wanted NAME=AMOUNTS such as smile=2, smile=-2,0,2, smile=-2:2:5 or smile=p90, got {text!r}"
     if not (name and sign):
         raise ParamsError(wanted)
-    amounts = list[float]()
+    amounts = list[Amount]()
     for part in listed.split(","):
         try:
-            amounts += _range(part) if ":" in part else [float(part)]
+            amounts += _range(part) if ":" in part else [read_amount(part)]
         except ValueError as error:
             raise ParamsError(wanted) from error
-    if not all(map(math.isfinite, amounts)):
+        except ParamsError as error:
+            raise ParamsError(f"{wanted}: {error}") from error
+    if not all(isinstance(amount, Percentile) or math.isfinite(amount) for amount in amounts):
         raise ParamsError(wanted)
     if len(set(amounts)) != len(amounts):
         raise ParamsError(f"{option}: wanted different amounts, got {text!r}")
@@ -53,7 +57,7 @@ def _range(text: str) -> list[float]:
     return [start, *between, end]
 
 
-def cells_of(series: Sequence[tuple[str, list[float]]]) -> list[tuple[float, ...]]:
+def cells_of(series: Sequence[tuple[str, list[Amount]]]) -> list[tuple[Amount, ...]]:
     """Return every combination of the amounts, those of the last direction next to each other.
 
     Raises:
@@ -70,6 +74,7 @@ def cells_of(series: Sequence[tuple[str, list[float]]]) -> list[tuple[float, ...
     return list(itertools.product(*(amounts for _, amounts in series)))
 
 
-def label(names: Sequence[str], amounts: Sequence[float], between: str = "_") -> str:
-    """Return what names of files and captions call an edit, such as ``smile+2_age-1``."""
-    return between.join(f"{name}{amount:+g}" for name, amount in zip(names, amounts, strict=True))
+def label(names: Sequence[str], amounts: Sequence[Amount], between: str = "_") -> str:
+    """Return what names of files and captions call an edit, such as ``smile+2_age-1`` or ``smile_p90``."""
+    texts = [f"_{amount_text(amount)}" if isinstance(amount, Percentile) else amount_text(amount) for amount in amounts]
+    return between.join(f"{name}{text}" for name, text in zip(names, texts, strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -19,26 +19,34 @@ from ganvert.cli.options import CodesFile, DirectionsFile, InvertOptions, SheetP
 from ganvert.cli.paths import Writes, is_picture_name
 from ganvert.cli.pictures import write_picture, write_series, write_sheet
 from ganvert.cli.sources import Source, Sources
+from ganvert.editing.amounts import Amount, Percentile
 
 if TYPE_CHECKING:  # the commands import what they use, so that `ganvert --help` does not wait for torch
     from PIL import Image
+    from torch import Tensor
 
     from ganvert.directions import Direction
     from ganvert.editing.edits.shift import Shift
+    from ganvert.editing.population import Population
 
 __all__ = ["Moves", "edit", "grid"]
 
 log = logging.getLogger(__name__)
 
 DIRECTION_HELP = (
-    "NAME=AMOUNTS in standard deviations: smile=2, smile=-2,0,2 or smile=-2:2:5, five from -2 to 2. May be repeated. "
-    "`ganvert directions` lists the names."
+    "NAME=AMOUNTS in standard deviations: smile=2, smile=-2,0,2 or smile=-2:2:5, five from -2 to 2; smile=p90 goes to "
+    "the 90th percentile of samples. May be repeated. `ganvert directions` lists the names."
 )
 Photos = Annotated[list[Path] | None, typer.Argument(help="Photographs and folders; none with --codes for all of it.")]
 ImageIds = Annotated[
     list[str] | None,
     typer.Option("--image", help="Image of --codes, by id or name of its photograph; may be repeated; all if none."),
 ]
+Local = Annotated[
+    str | None,
+    typer.Option(help="Change only this: a part of the face such as mouth, eyes or hair, or a mask in --inputs."),
+]
+LocalPoint = Annotated[int, typer.Option(help="Side of the feature map from which on --local acts.")]
 MotionName = Annotated[str, typer.Option(help="How Z codes move: retract_once, geodesic or stepped.")]
 
 
@@ -52,43 +60,87 @@ class Moves:
         directions: those in the space of the codes.
         cells: an amount for each direction, a cell a picture; amounts of the last direction lie next to each other.
         columns: how many of the cells make a row of a sheet.
+        population: the generator's samples.
+        mask: returns where an image may change; None for everywhere.
     """
 
     shift: Shift
     names: list[str]
     directions: list[Direction]
-    cells: list[tuple[float, ...]]
+    cells: list[tuple[Amount, ...]]
     columns: int
+    population: Population
+    mask: Callable[[Source], Tensor] | None = None
 
     @classmethod
-    def of(cls, texts: Sequence[str], sources: Sources, directions: Path | None, motion: str) -> Moves:
+    def of(
+        cls,
+        texts: Sequence[str],
+        sources: Sources,
+        directions: Path | None,
+        motion: str,
+        local: str | None = None,
+        point: int = 32,
+    ) -> Moves:
         """Return the moves of the --direction options, which are checked against the codes.
 
         Raises:
             ParamsError, UnknownNameError, UnsupportedError: wrong amounts, no such direction, or none for these codes.
+            InputError: there is no such mask (`local`).
         """
         from ganvert.directions import choose, load_directions
+        from ganvert.editing.edits.local import Local
         from ganvert.editing.edits.shift import Shift
+        from ganvert.editing.population import Population
+        from ganvert.inversion.inputs import check_inputs
 
-        series, shift = [read_amounts(text) for text in texts], Shift(motion=cast(Any, motion))
+        series, how = [read_amounts(text) for text in texts], cast(Any, motion)
+        shift = Shift(motion=how) if local is None else Local(motion=how, point=point)
         cells, table = cells_of(series), directions_path(directions)
         log.info("directions of %s", table)
-        known, space = load_directions(table, sources.generator), sources.space
+        known, space, population = (
+            load_directions(table, sources.generator),
+            sources.space,
+            Population(sources.generator),
+        )
         chosen = [choose(known, name, space.direction_space) for name, _ in series]
         shift.check_space(space, chosen)
+        for direction, (_, amounts) in zip(chosen, series, strict=True):
+            if any(isinstance(amount, Percentile) for amount in amounts):
+                population.check(space, direction)
+        if local is not None:
+            check_inputs([local], sources.options.inputs)
         # Directions with one amount make no row and no column.
         columns = next((len(amounts) for _, amounts in reversed(series) if len(amounts) > 1), 1)
-        return cls(shift=shift, names=[name for name, _ in series], directions=chosen, cells=cells, columns=columns)
+        return cls(
+            shift=shift,
+            names=[name for name, _ in series],
+            directions=chosen,
+            cells=cells,
+            columns=columns,
+            population=population,
+            mask=None if local is None else lambda source: source.mask(local, sources.options.inputs),
+        )
 
-    def draw(self, source: Source, cell: tuple[float, ...]) -> Image.Image:
-        """Return the image with the amounts of a cell."""
+    def resolved(self, source: Source, cell: tuple[Amount, ...]) -> tuple[float, ...]:
+        """Return the amounts of a cell in standard deviations, which percentiles are not the same of every image."""
+        pairs = zip(cell, self.directions, strict=True)
+        return tuple(self.population.amount(amount, direction, source.code) for amount, direction in pairs)
+
+    def draw(self, source: Source, cell: tuple[Amount, ...]) -> Image.Image:
+        """Return the image with the amounts of a cell.
+
+        Raises:
+            NoRegionError: the image does not show what alone may change.
+        """
         from ganvert.editing.contract import EditInputs
         from ganvert.editing.render import draw_edit
 
-        moves = list(zip(self.directions, cell, strict=True))
-        return draw_edit(self.shift, EditInputs(code=source.code, directions=moves), 1.0)
+        moves = list(zip(self.directions, self.resolved(source, cell), strict=True))
+        mask = None if self.mask is None else self.mask(source)
+        return draw_edit(self.shift, EditInputs(code=source.code, directions=moves, mask=mask), 1.0)
 
-    def label(self, cell: tuple[float, ...], between: str = "_") -> str:
+    def label(self, cell: tuple[Amount, ...], between: str = "_") -> str:
         """Return the name of a cell, such as ``smile+2_age-1``."""
         return label(self.names, cell, between)
 
@@ -97,6 +149,7 @@ class Moves:
     "ganvert edit me.jpg --direction smile=2 --direction age=-1 --out smiling.png",
     "ganvert edit photos --direction smile=-2:2:5 --out edited",
     "ganvert edit --codes out/codes.parquet --direction age=-2,2 --out edited",
+    "ganvert edit me.jpg --direction smile=p90 --local mouth --out smiling.png",
 )
 def edit(
     *,
@@ -111,6 +164,8 @@ def edit(
     image: ImageIds = None,
     directions: DirectionsFile = None,
     motion: MotionName = "retract_once",
+    local: Local = None,
+    local_point: LocalPoint = 32,
     region: Annotated[str, typer.Option(help="What is pasted back: square, face or head.")] = "square",
     crop: Annotated[bool, typer.Option("--crop", help="Write the edited crops, not the whole photographs.")] = False,
     px: SheetPx = 256,
@@ -131,13 +186,15 @@ def edit(
     sources = Sources(photos or [], codes, image or [], options)
     if paste:
         pasting.check_assets(assets_folder())
-    moves, single = Moves.of(direction, sources, directions, motion), is_picture_name(out)
+    moves, single = Moves.of(direction, sources, directions, motion, local, local_point), is_picture_name(out)
     sources.check(out, single)
     if not single:
         mark_output(out)
     identity = asset_metrics(["identity_dlib"], assets_folder())[0] if paste and sources.needs_face else None
     written = count = 0
     for source in sources:
+        if not sources.shows(source, moves.mask):
+            continue
         (reconstruction,) = to_pil(source.code.draw())
         pictures: list[Image.Image] = []
         for cell in moves.cells:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganvert.base.errors import InputError, ParamsError
+from ganvert.base.errors import InputError, NoRegionError, ParamsError
 from ganvert.cli.common import assets_folder, load, read_method
 from ganvert.cli.options import InversionOptions
 
 if TYPE_CHECKING:
     from PIL import Image
+    from torch import Tensor
 
     from ganvert.codes import Code
     from ganvert.editing.contract import Edit
@@ -48,6 +50,27 @@ class Source:
         from ganvert.images import from_png
 
         return None if self.face is None else from_png(self.face["crop"])
+
+    @functools.cached_property
+    def picture(self) -> Image.Image:
+        """The crop, or where only the code is known what it draws."""
+        from ganvert.images import to_pil
+
+        return self.crop or to_pil(self.code.draw())[0]
+
+    def mask(self, name: str, inputs: Path) -> Tensor:
+        """Return a region of the face, or a mask in the folder of inputs [1, 1, resolution, resolution].
+
+        Raises:
+            NoRegionError, InputError: the image does not show the region; there is no such mask, or of another size.
+        """
+        from PIL import Image
+
+        from ganvert.inversion.inputs import masks_of
+
+        size = (self.code.space.generator.resolution,) * 2
+        picture = self.picture.resize(size, Image.Resampling.BILINEAR)
+        return masks_of(name, [picture], [self.code.image_id], inputs, assets_folder())
 
     def pasted(self, picture: Image.Image, reconstruction: Image.Image, options: PasteOptions) -> Image.Image:
         """Return the photograph with an edited picture of its face in it."""
@@ -165,6 +188,16 @@ class Sources:
             for name, face in self._faces():
                 for code in self._codes_of_face(face):
                     yield Source(name=name, code=code, face=face)
+
+    def shows(self, source: Source, mask: Callable[[Source], Tensor] | None) -> bool:
+        """Return whether an image shows what alone is to change; if not, it is one that cannot be used."""
+        try:
+            if mask is not None:
+                mask(source)
+        except NoRegionError as error:
+            self._refuse(f"{source.name}: {error}")
+            return False
+        return True
 
     def finish(self) -> None:
         """End the command: with exit code 3 if some photographs could not be used.

@@ -21,6 +21,7 @@ from ganvert.cli.options import CodesFile, DirectionsFile, InversionOptions, She
 from ganvert.cli.paths import Writes
 from ganvert.cli.pictures import write_picture, write_sheet
 from ganvert.cli.sources import Source, Sources
+from ganvert.editing.amounts import Amount, Percentile, amount_text
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -39,7 +40,7 @@ class Series:
     """The pictures of one direction: given amounts, or targets of the score that has the direction's name."""
 
     moves: Moves
-    amounts: list[float]
+    amounts: list[Amount]
     solved: bool
 
     @property
@@ -47,9 +48,9 @@ class Series:
         """Name of the direction, and of the score."""
         return self.moves.names[0]
 
-    def file(self, person: str, amount: float) -> str:
+    def file(self, person: str, amount: Amount) -> str:
         """Return the name of a picture."""
-        return f"{person}_{self.name}_{f'to_{amount:g}' if self.solved else f'{amount:+g}'}.png"
+        return f"{person}_{self.name}_{f'to_{amount:g}' if self.solved else amount_text(amount)}.png"
 
 
 class Meter:
@@ -155,6 +156,8 @@ def _check_series(series: list[Series], needs_face: bool) -> None:
             lookup(ATTRIBUTES, item.name, "score for --target")
             if not needs_face:
                 raise ParamsError("--target: scores are of faces; wanted a --recipe that aligns them, such as ffhq")
+            if any(isinstance(amount, Percentile) for amount in item.amounts):
+                raise ParamsError("--target: wanted scores, got a percentile; those are amounts of --direction")
     names = [(item.name, item.solved) for item in series]
     if len(set(names)) != len(names):
         raise ParamsError(f"--direction, --target: every direction once, got {', '.join(name for name, _ in names)}")
@@ -175,10 +178,13 @@ def _cells(source: Source, series: Series, meter: Meter) -> Iterator[tuple[dict[
     before = scores(0.0)
     unedited = draw(0.0)
     for wanted in series.amounts:
-        amount, reached = wanted, True
+        reached = True
         if series.solved:
+            assert not isinstance(wanted, Percentile)  # _check_series
             solved = solve_amount(lambda tried: scores(tried)[series.name], wanted)
             amount, reached = (solved.amount, solved.reached) if solved else (0.0, False)
+        else:
+            (amount,) = series.moves.resolved(source, (wanted,))
         picture, after = draw(amount), scores(amount)
         row: dict[str, Any] = {
             "file": series.file(source.name, wanted),
@@ -186,14 +192,36 @@ def _cells(source: Source, series: Series, meter: Meter) -> Iterator[tuple[dict[
             "image_id": source.code.image_id,
             "direction": series.name,
             "amount": round(amount, 6),
+            "percentile": wanted.value if isinstance(wanted, Percentile) else "",
             "target": wanted if series.solved else "",
             "reached": int(reached) if series.solved else "",
+            "sigmas": _number(series.moves.population.sigmas(series.moves.directions[0], source.code, amount)),
+            "check": "",
             "identity": meter.identity(picture, unedited),
             "identity_photo": meter.identity(picture, source.crop),
         }
         row |= {f"before_{name}": _number(before.get(name)) for name in meter.names}
         row |= {f"after_{name}": _number(after.get(name)) for name in meter.names}
+        row["check"] = "; ".join(_failures(row, before, after, series))
         yield row, picture
+
+
+def _failures(
+    row: Mapping[str, Any], before: Mapping[str, float | None], after: Mapping[str, float | None], series: Series
+) -> list[str]:
+    """Return the checks that a picture failed."""
+    from ganvert.editing.check import failures
+
+    quality = series.moves.directions[0].quality
+    identity = row["identity"] if row["identity"] != "" else None
+    return failures(
+        {**after, "identity_dlib": identity},
+        before,
+        row["amount"],
+        attribute=series.name if series.name in after else None,
+        change_per_unit=quality.get("change_per_unit"),
+        sigmas=row["sigmas"] if row["sigmas"] != "" else None,
+    )
 
 
 def _number(value: float | None) -> float | str:

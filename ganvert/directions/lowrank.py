@@ -8,7 +8,7 @@ space of the rest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,7 +128,8 @@ def find_lowrank(inputs: FinderInputs, options: LowRankOptions) -> list[Directio
             f"dimensions and images: wanted at most {len(basis)} and {len(samples.w)} of these samples, "
             f"got {options.dimensions} and {options.images}"
         )
-    codes, labels = samples.w[: options.images], [None] * options.images
+    codes = samples.w[: options.images]
+    labels: Sequence[np.ndarray | None] = [None] * options.images
     if options.parser:
         assert inputs.parser is not None  # declared in the registry
         codes, labels = label_samples(generator, samples.w, inputs.parser, options.images)

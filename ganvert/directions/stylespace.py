@@ -20,6 +20,7 @@ from torch import Tensor
 from ganvert.base.errors import ParamsError
 from ganvert.base.registry import lookup
 from ganvert.base.seeds import item_seed
+from ganvert.codes import Code
 from ganvert.directions.base import Direction, FinderInputs
 from ganvert.directions.face_parts import PARTS, label_samples, parts_of
 from ganvert.generators.base import Generator, StyleSlot
@@ -214,7 +215,7 @@ def find_stylespace(inputs: FinderInputs, options: StyleSpaceOptions) -> list[Di
         directions += _found(generator, channels, name, order, signs, figures, changes)
     for region in options.regions:
         assert changes is not None
-        # The mean square change of its pixels for a standard deviation of the channel.
+        # The root mean square change of the picture that a standard deviation of the channel makes there.
         strength = np.sqrt(changes[PARTS.index(region)]) * channels.std
         order = _best(strength, usable & _acts_in(region, changes, options), region, options)
         directions += _found(
@@ -253,28 +254,29 @@ def _differences(
     name: str, wanted: ChannelAttribute, inputs: FinderInputs, channels: Channels, options: StyleSpaceOptions
 ) -> np.ndarray:
     """Return how far exemplars of an attribute lie from the mean, in standard deviations of the samples [N, C]."""
-    assert inputs.generator is not None
+    generator = inputs.generator
+    assert generator is not None
     if wanted.photographs:
+        if len(inputs.photographs) != len(options.photographs):
+            raise ParamsError(f"attributes.{name}.photographs: two names are of one photograph; name each once")
         # In the order of `options.photographs`, which is how they were asked for.
         ids = dict(zip(options.photographs, inputs.photographs, strict=True))
         chosen = {ids[photograph] for photograph in wanted.photographs}
-        codes = [code for code in inputs.codes or () if code.image_id in chosen]
-        spaces = [code.space for code in codes]
-        styles = [
-            space.generator.resolve_styles(space.decode(code.variables))
-            for space, code in zip(spaces, codes, strict=True)
-        ]
-        if len(styles) < 2:
+        parts = [_flat(generator, _styles_of(code)) for code in inputs.codes or () if code.image_id in chosen]
+        if len(parts) < 2:
             raise ParamsError(
-                f"attributes.{name}: wanted codes of two photographs or more, {options.codes} has {len(styles)}"
+                f"attributes.{name}: wanted codes of two photographs or more, {options.codes} has {len(parts)}"
             )
-        values = np.concatenate([_flat(inputs.generator, of_code) for of_code in styles])
     else:
-        values = np.concatenate(
-            list(_chunks(inputs.generator, inputs.samples.w[_extreme(name, wanted, inputs, options)]))
-        )
+        parts = list(_chunks(generator, inputs.samples.w[_extreme(name, wanted, inputs, options)]))
+    values = np.concatenate(parts)
     spread = np.where(channels.std > 0, channels.std, 1.0)
     return (values - channels.mean) / spread
+
+
+def _styles_of(code: Code) -> Mapping[str, Tensor]:
+    space = code.space  # bound once: a tuned generator is a whole network
+    return space.generator.resolve_styles(space.decode(code.variables))
 
 
 def _extreme(name: str, wanted: ChannelAttribute, inputs: FinderInputs, options: StyleSpaceOptions) -> np.ndarray:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ganvert.base.errors import ParamsError
-from ganvert.editing.contract import Edit, check_amount
+from ganvert.editing.amounts import Amount, Percentile, amount_text, read_amount
+from ganvert.editing.contract import Edit
 from ganvert.editing.edits import make_edit
 
 __all__ = ["EditSpec"]
@@ -22,7 +23,8 @@ class EditSpec:
         direction: name in the directions table, for edits that move along one.
         references: for edits with reference images: file names, paths or image ids of photographs of the run.
             Several times as many as the edit takes give as many edits: blend with [a.jpg, b.jpg] is a blend with each.
-        amounts: how far; for directions in standard deviations, for references in parts of the way.
+        amounts: how far; for directions in standard deviations, or as percentiles of the samples (p90); for references
+            in parts of the way.
         pasted: amounts whose crop is also pasted back into the photograph.
         options: of the edit, such as ``{part: own}`` of a transfer.
         mask: a picture in the folder of inputs, a folder there that holds IMAGE_ID.png, or a region of the face such as
@@ -32,16 +34,17 @@ class EditSpec:
     edit: str = "shift"
     direction: str = ""
     references: tuple[str, ...] = ()
-    amounts: tuple[float, ...] = (1.0,)
-    pasted: tuple[float, ...] = ()
+    amounts: tuple[float | str, ...] = (1.0,)
+    pasted: tuple[float | str, ...] = ()
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     mask: str = ""
 
     def __post_init__(self) -> None:
         if not self.amounts or len(set(self.amounts)) != len(self.amounts):
             raise ParamsError(f"amounts: wanted different numbers, at least one, got {self.amounts}")
-        for amount in self.amounts:
-            check_amount(amount)
+        percentiles = [amount for amount in self.steps if isinstance(amount, Percentile)]
+        if percentiles and not self.direction:
+            raise ParamsError(f"amounts: {amount_text(percentiles[0])} is of samples along a direction; give numbers")
         if set(self.pasted) - set(self.amounts):
             raise ParamsError(f"pasted: {self.pasted} holds amounts that are not in amounts {self.amounts}")
         # Built and thrown away: a wrong option is reported when parameters are read, not in the last stage.
@@ -57,6 +60,11 @@ class EditSpec:
             )
         except ParamsError as error:
             raise ParamsError(f"edit {self.edit}: {error}") from error
+
+    @property
+    def steps(self) -> list[Amount]:
+        """The amounts as numbers and percentiles."""
+        return [read_amount(amount) for amount in self.amounts]
 
     def make(self) -> Edit:
         """Return the edit with its options."""

@@ -169,6 +169,8 @@ def _measured(direction: str, rows: Sequence[Mapping[str, object]]) -> list[str]
     for row in rows:
         if row.get(column, "") != "":
             step = f"target {row['target']:g}" if row["target"] != "" else f"{row['amount']:+g}"
+            if row.get("percentile", "") != "":
+                step = f"percentile {row['percentile']:g}"
             groups.setdefault(step, []).append(float(str(row[column])))
     if not groups:
         return []

@@ -124,16 +124,20 @@ DIRECTIONS = Table(
 )
 EDITS = Table(
     "edits",
-    3,
+    4,
     ("image_id", "method", "edit", "direction", "reference", "amount"),
     (
         _field("image_id", _S),
         _field("method", _S),  # the inversion it starts from
         _field("edit", _S),  # its name in params.yaml (edit.edits)
-        _field("kind", _S),  # shift, geodesic, stepped, interpolate, blend, mix, transfer
+        _field("kind", _S),  # shift, geodesic, stepped, local, interpolate, blend, mix, transfer
         _field("direction", _S),  # empty if it moves along none
         _field("reference", _S),  # image ids with commas between, empty without reference images
         _field("amount", _F),
+        _field(
+            "percentile", _F, null=True
+        ),  # of the samples along the direction, which gave the amount; null: a number
+        _field("sigmas", _F, null=True),  # of the edited code along the direction, from the samples' mean
         _field("crop", _B),  # PNG, generator resolution
         _field("pasted", _B, null=True),  # PNG, the photograph with the edited face in it
         _field("region", _S, null=True),  # along which it was pasted: square, face or head

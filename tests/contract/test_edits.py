@@ -48,6 +48,7 @@ def inputs_of(edit: Edit, code: Code) -> EditInputs:
         code=code,
         directions=[(direction_in(space.direction_space), 1.0)] if edit.needs.direction else [],
         references=[code_in(space.name, space.generator, 2 + i) for i in range(len(edit.needs.references))],
+        mask=torch.ones(1, 1, 64, 64).tril() if edit.needs.mask else None,
     )
 
 
@@ -84,8 +85,11 @@ def test_inputs_that_do_not_go_with_the_edit_are_refused(name: str, tiny_generat
     good = inputs_of(edit, code)
     wrong: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({"references": [*good.references, code]}, ParamsError, "reference images"),
-        ({"mask": torch.ones(1, 1, 64, 64)}, ParamsError, "wanted no mask; leave it out"),
     ]
+    if edit.needs.mask:
+        wrong.append(({"mask": None}, ParamsError, r"wanted a mask; name a picture \(mask: NAME\)"))
+    else:
+        wrong.append(({"mask": torch.ones(1, 1, 64, 64)}, ParamsError, "wanted no mask; leave it out"))
     if edit.needs.direction:
         wrong.append(({"directions": []}, ParamsError, r"name one \(direction: smile\)"))
         wrong.append(({"directions": [(direction_in("z"), 1.0)]}, UnsupportedError, "lives in z, pad/wplus codes move"))

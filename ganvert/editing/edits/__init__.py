@@ -13,6 +13,7 @@ from ganvert.base import params
 from ganvert.base.registry import lookup
 from ganvert.editing.contract import Edit
 from ganvert.editing.edits.interpolate import Interpolate
+from ganvert.editing.edits.local import Local
 from ganvert.editing.edits.mix import Mix
 from ganvert.editing.edits.shift import Shift
 from ganvert.editing.edits.transfer import Transfer
@@ -28,6 +29,7 @@ EDITS: dict[str, Edit] = {
     "interpolate": Interpolate(),
     # Keeps the image's padding or feature map and takes the reference's rows.
     "blend": Interpolate(part="detail"),
+    "local": Local(),
     "mix": Mix(),
     "transfer": Transfer(),
 }

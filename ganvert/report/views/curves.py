@@ -60,7 +60,12 @@ class _EditCurves:
         self.lines: dict[tuple[str, str], dict[str, dict[float, float]]] = {}
         #: Title of a panel (the edit, with its method where there are several) to its direction, else its name.
         self.directions: dict[str, str] = {}
+        # Percentiles are other amounts for every image: there is no curve of their mean.
+        keys = run.inputs.edits.select(["edit", "percentile"]).to_pylist()
+        apart = {row["edit"] for row in keys if row["percentile"] is not None}
         for row in run.edit_scores:
+            if row["edit"] in apart:
+                continue
             label = run.edit_label(row)
             title = f"{label} ({row['method']})" if several else label
             self.directions[title] = row["direction"] or row["edit"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from ganvert.editing.check import failures
 from ganvert.editing.fit import Fit, seam_error
 from ganvert.images import from_png
 from ganvert.report.inline import InlineImage
@@ -28,11 +30,13 @@ _FEATHER = 0.1  # of the border that warnings are about; the default of `edit.pa
 
 @dataclass(frozen=True)
 class EditCell:
-    """One edited picture, its amount, and its figures as (label, text)."""
+    """One edited picture: its amount, what that is called, figures as (label, text), and checks that it failed."""
 
     amount: float
     picture: InlineImage
     figures: tuple[tuple[str, str], ...] = ()
+    label: str = "0"
+    failures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ Cells = dict[tuple[str, str], dict[float, EditCell]]
 
 def edits_by_face(run: Run) -> dict[str, tuple[MethodEdits, ...]]:
     """Return image id to its edits, one entry per method."""
-    figures = _Figures(run.edit_scores)
+    figures = _Figures(run)
     edited = set(run.inputs.edits.column("method").to_pylist())
     unedited = {
         (row["image_id"], row["method"]): run.image(row["png"])
@@ -78,12 +82,15 @@ def edits_by_face(run: Run) -> dict[str, tuple[MethodEdits, ...]]:
     for row in rows_of(run.inputs.edits):
         image_id, place = row["image_id"], (row["method"], run.edit_label(row))
         cells = crops.setdefault(image_id, {}).setdefault(place, {})
-        cells[row["amount"]] = EditCell(row["amount"], run.image(row["crop"]), figures.of(row))
+        label = figures.label(row)
+        cells[row["amount"]] = EditCell(
+            row["amount"], run.image(row["crop"]), figures.of(row), label, figures.failures(row)
+        )
         if 0 not in cells and (reconstruction := unedited.get((image_id, row["method"]))) is not None:
             cells[0] = EditCell(0, reconstruction, figures.of({**row, "amount": 0.0}))
         if row["pasted"] is not None:
             cells = pasted.setdefault(image_id, {}).setdefault(place, {})
-            cells[row["amount"]] = EditCell(row["amount"], run.photograph(row["pasted"]))
+            cells[row["amount"]] = EditCell(row["amount"], run.photograph(row["pasted"]), label=label)
             if 0 not in cells and (original := run.inputs.originals.get(photo_of[image_id])) is not None:
                 cells[0] = EditCell(0, run.photograph(original))
     return {
@@ -126,12 +133,14 @@ def _strips(cells: Cells, method: str) -> tuple[Strip, ...]:
 
 
 class _Figures:
-    """What stands below an edited picture: identity, and the attribute that the direction is named after."""
+    """What stands below an edited picture: identity, the attribute that its direction is named after, failed checks."""
 
-    def __init__(self, edit_scores: Iterable[Row]) -> None:
+    def __init__(self, run: Run) -> None:
         self._scores: dict[tuple[Any, ...], dict[str, Row]] = {}
         values: dict[str, list[float]] = {}
-        for row in edit_scores:
+        facts = run.inputs.directions.select(["name", "quality"]).to_pylist()
+        self._qualities = {row["name"]: json.loads(row["quality"] or "{}") for row in reversed(facts)}
+        for row in run.edit_scores:
             self._scores.setdefault(self._key(row), {})[row["metric"]] = row
             values.setdefault(row["metric"], []).extend([row["value"]] if is_number(row["value"]) else [])
         self._attributes = attributes_among(values)
@@ -148,4 +157,29 @@ class _Figures:
         names = ("identity_dlib", "identity_mobilefacenet", target)
         return tuple(
             (metric_label(name), score_text(scores[name], self._decimals[name])) for name in names if name in scores
+        )
+
+    @staticmethod
+    def label(edit: Row) -> str:
+        """Return what the amount of an edited picture is called; of a percentile also what it came to."""
+        if edit["percentile"] is not None:
+            return f"p{edit['percentile']:g} ({edit['amount']:+.3g})"
+        return f"{edit['amount']:+g}" if edit["amount"] else "0"
+
+    def failures(self, edit: Row) -> tuple[str, ...]:
+        """Return the checks that an edited picture failed."""
+        edited, unedited = (
+            {name: row["value"] for name, row in self._scores.get(self._key(key), {}).items()}
+            for key in (edit, {**edit, "amount": 0.0})
+        )
+        change = self._qualities.get(edit["direction"], {}).get("change_per_unit")
+        return tuple(
+            failures(
+                edited,
+                unedited,
+                edit["amount"],
+                attribute=target_attribute(edit["direction"], self._attributes),
+                change_per_unit=change if is_number(change) else None,
+                sigmas=edit["sigmas"],
+            )
         )

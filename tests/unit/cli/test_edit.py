@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import Result
 from PIL import Image
 
@@ -15,8 +16,11 @@ from ganvert.base.files import OUTPUT_MARK
 from ganvert.cli import sources
 from ganvert.codes import Code
 from ganvert.directions import load_directions
+from ganvert.editing.amounts import Percentile
 from ganvert.editing.contract import EditInputs
+from ganvert.editing.edits.local import Local
 from ganvert.editing.edits.shift import Shift
+from ganvert.editing.population import Population
 from ganvert.editing.render import draw_edit
 from ganvert.images import contact_sheet, to_pil
 
@@ -172,3 +176,35 @@ def test_mistakes_exit_with_one_line_before_any_work(
     assert done.exit_code == 2, done.output
     assert message in " ".join(done.output.split())
     assert sorted(Path().iterdir()) == before
+
+
+def test_percentiles_are_amounts_of_each_image(tiny_run: Run, table: list[Code], directions: Path) -> None:
+    moves = ("--directions", directions, "--direction")
+    done = tiny_run("edit", *TABLE, *moves, "smile=p90,1", "--out", "edited")
+    assert done.exit_code == 0, done.output
+    people, smile = Population(table[0].space.generator), load_directions(directions)["smile", "w"]
+    for code in table:
+        amount = people.amount(Percentile(90), smile, code)
+        assert same(f"edited/{code.image_id}_smile_p90.png", moved(code, directions, smile=amount))
+    for wrong, says in (("smile=p101", "from p0 to p100"), ("smile=p", "a percentile such as p90")):
+        done = tiny_run("edit", *TABLE, *moves, wrong, "--out", "edited")
+        assert done.exit_code == 2 and says in " ".join(done.output.split())
+
+
+def test_local_changes_a_region_alone(tiny_run: Run, table: list[Code], directions: Path) -> None:
+    Path("data/inputs").mkdir(parents=True)
+    half = Image.new("L", (64, 64))
+    half.paste(255, (0, 0, 32, 64))
+    half.save("data/inputs/left.png")
+    image, moves = (*TABLE, "--image", table[0].image_id), ("--directions", directions, "--direction", "age=3")
+    done = tiny_run("edit", *image, *moves, "--local", "left.png", "--local-point", 16, "--out", "one.png")
+    assert done.exit_code == 0, done.output
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., :32] = 1
+    inputs = EditInputs(code=table[0], directions=[(load_directions(directions)["age", "w"], 3.0)], mask=mask)
+    assert same("one.png", draw_edit(Local(point=16), inputs, 1.0))
+    # Waves are no face.
+    done = tiny_run("edit", *image, *moves, "--local", "mouth", "--out", "two.png")
+    assert done.exit_code == 2 and "mask 'mouth'" in done.output
+    done = tiny_run("edit", *image, *moves, "--local", "mund", "--out", "two.png")
+    assert done.exit_code == 2 and "regions of faces are" in done.output.replace("\n", " ")

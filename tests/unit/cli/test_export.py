@@ -30,7 +30,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ]
     tables.write(Path("data/photos.parquet"), tables.PHOTOS, [row | unknown for row in photos])
     edits = [
-        {"image_id": image_id, "method": "w", "edit": edit, "kind": "shift", "direction": "", "reference": reference}
+        {
+            "image_id": image_id,
+            "method": "w",
+            "edit": edit,
+            "kind": "shift",
+            "percentile": None,
+            "sigmas": None,
+            "direction": "",
+            "reference": reference,
+        }
         | {"amount": amount, "crop": png(i), "pasted": png(100 + i) if amount > 0 else None}
         | {"region": "square", "reason": ""}
         for i, (image_id, edit, reference, amount) in enumerate(

@@ -18,8 +18,10 @@ from ganvert.base.files import OUTPUT_MARK
 from ganvert.cli import stimuli
 from ganvert.codes import Code
 from ganvert.directions import load_directions
+from ganvert.editing.amounts import Percentile
 from ganvert.editing.contract import EditInputs
 from ganvert.editing.edits.shift import Shift
+from ganvert.editing.population import Population
 from ganvert.editing.render import draw_edit
 from ganvert.faces import ATTRIBUTES
 from ganvert.images import to_pil
@@ -120,3 +122,21 @@ def test_mistakes_before_any_work(
     assert done.exit_code == 2, done.output
     assert says in " ".join(done.output.split())
     assert not Path("x").exists()
+
+
+def test_percentiles_and_checks_stand_in_the_table(
+    tiny_run: Run, table: list[Code], directions: Path, measured: None
+) -> None:
+    image = ("--codes", "out/codes.parquet", "--image", table[0].image_id, "--recipe", "ffhq")
+    options = (*image, "--directions", directions, "--out", "out/stimuli")
+    done = tiny_run("stimuli", *options, "--direction", "smile=p90,30")
+    assert done.exit_code == 0, done.output
+    first, far = rows_of("out/stimuli")
+    assert first["file"].endswith("_smile_p90.png") and (first["percentile"], far["percentile"]) == ("90.0", "")
+    smile = load_directions(directions)["smile", "w"]
+    wanted = Population(table[0].space.generator).amount(Percentile(90), smile, table[0])
+    assert float(first["amount"]) == pytest.approx(wanted, abs=1e-5)
+    assert float(far["sigmas"]) > 4 and "standard deviations from the samples" in far["check"]
+    assert "at percentile 90 (n = 1)" in Path("out/stimuli/methods.txt").read_text()
+    done = tiny_run("stimuli", *options, "--target", "smile=p90")
+    assert done.exit_code == 2 and "wanted scores, got a percentile" in " ".join(done.output.split())

@@ -89,7 +89,13 @@ def make(folder: Path, **changes: Any) -> ReportInputs:
                        "amount": amount}  # fmt: skip
                 edits.append(
                     key
-                    | {"kind": "shift", "crop": to_png(noise(3)), "pasted": to_png(noise(4, 60, 40))}
+                    | {
+                        "kind": "shift",
+                        "percentile": None,
+                        "sigmas": 5.0 if amount == 1.0 else None,
+                        "crop": to_png(noise(3)),
+                        "pasted": to_png(noise(4, 60, 40)),
+                    }
                     | {"region": "square", "reason": ""}
                 )
                 missing = amount == 1.0 and face == faces[0]
@@ -177,7 +183,8 @@ def test_every_picture_is_there(parsed: Balanced) -> None:
 def test_what_is_missing_is_said_with_its_reason(parsed: Balanced) -> None:
     text = " ".join(" ".join(parsed.text).split())
     for words in ("no <i>face</i>", "not finite at <step 3>", "diverged", "not detected", "no reconstruction",
-                  "The photograph is no longer at", "older_age at 1", "data/photos/none.jpg"):  # fmt: skip
+                  "The photograph is no longer at", "older_age at 1", "data/photos/none.jpg",
+                  "no face is found any more", "the code lies +5.0 standard deviations from the samples"):  # fmt: skip
         assert words in text, words
 
 

@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 
 from ganvert import tables
-from ganvert.base.errors import InputError
+from ganvert.base.errors import InputError, NoRegionError
 from ganvert.codes import read_codes
+from ganvert.compute.random import normal
 from ganvert.directions import Direction, save_directions
 from ganvert.editing.contract import Edit, EditInputs, Needs
 from ganvert.editing.edits import EDITS, make_edit
@@ -22,7 +23,7 @@ from ganvert.editing.render import draw_edit
 from ganvert.generators import load_generator
 from ganvert.generators.base import SynthesisInput
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
-from ganvert.images import from_png
+from ganvert.images import from_png, to_pil
 from stages import align, edit, evaluate, invert, presets, report
 from stages.inputs import find_images
 
@@ -187,3 +188,69 @@ def test_the_stage_loads_what_an_edit_declares(project: Any, monkeypatch: pytest
         assert inputs.mask is not None and torch.equal(inputs.mask, torch.ones(1, 1, 64, 64))
         assert inputs.context is not None and inputs.context.generator.resolution == 64
         assert inputs.picture is not None and inputs.picture.size == inputs.reference_pictures[0].size == (64, 64)
+
+
+def test_percentiles_and_masks_reach_the_table(project: Any, tiny_generator_file: Path) -> None:
+    """The amount of a percentile is each image's own; outside of its mask a local edit changes nothing."""
+    Path("data/inputs").mkdir(parents=True)
+    half = np.zeros((64, 64), np.uint8)
+    half[:, :32] = 255
+    Image.fromarray(half).save("data/inputs/left.png")
+    options = {"point": 32, "grow": 0, "feather": 0}
+    local = {"edit": "local", "direction": "ganspace_1", "mask": "left.png", "options": options}
+    project({"whole": {"direction": "ganspace_1", "amounts": ["p90", 1]}, "here": {**local, "amounts": [3]}})
+    edit.main()
+    rows = tables.read(edit.OUT, tables.EDITS).to_pylist()
+    generator = load_generator(tiny_generator_file)
+    codes = {code.image_id: code for code in read_codes(Path("data/codes/mine.parquet"), generator)}
+    samples = generator.map_to_w(normal(range(2000), (16,)))[:, 3].double().numpy()
+    for row in rows:
+        code = codes[row["image_id"]]
+        place = float(code.variables["ws"][0, :, 3].double().mean()) + row["amount"]
+        assert row["sigmas"] == pytest.approx((place - samples.mean()) / samples.std(), abs=0.1)
+        assert row["percentile"] == (90 if row["edit"] == "whole" and row["amount"] != 1 else None)
+        if row["percentile"]:
+            assert np.mean(samples < place) == pytest.approx(0.9, abs=0.02)
+        if row["edit"] == "here":
+            change = np.abs(np.asarray(from_png(row["crop"]), int) - np.asarray(to_pil(code.draw())[0], int))
+            assert change[:, 48:].max() <= 1 < change[:, :32].max()
+    assert len({row["amount"] for row in rows if row["percentile"]}) == 3
+
+
+def test_a_face_without_the_region_is_left_out_and_the_others_go_on(
+    project: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    a, *others = find_images(NAMES)
+
+    def mask_of(name: str, image_id: str, resolution: int) -> torch.Tensor:
+        if image_id == a:
+            raise NoRegionError(f"{a}: mask 'hat': the picture shows none of it (hat)")
+        return torch.ones(1, 1, resolution, resolution)
+
+    monkeypatch.setattr(edit, "mask_of", mask_of)
+    project({"hat": {"edit": "local", "direction": "ganspace_1", "mask": "hat"}})
+    with caplog.at_level("WARNING"):
+        edit.main()
+    assert f"hat of {a} was left out" in caplog.text
+    assert tables.read(edit.OUT, tables.EDITS).column("image_id").to_pylist() == others
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"direction": "ganspace_1", "amounts": ["p101"]}, "wanted a percentile from p0 to p100"),
+        ({"direction": "ganspace_1", "amounts": ["much"]}, "a percentile such as p90"),
+        ({"edit": "blend", "references": ["b.png"], "amounts": ["p90"]}, "p90 is of samples along a direction"),
+        ({"edit": "local", "direction": "ganspace_1"}, "wanted a mask"),
+        ({"edit": "local", "direction": "ganspace_1", "mask": "mout"}, "regions of faces are"),
+        (
+            {"edit": "local", "direction": "ganspace_1", "mask": "mouth", "options": {"point": 33}},
+            "point 33: mobile_stylegan has no such feature map",
+        ),
+    ],
+)
+def test_amounts_and_masks_that_do_not_fit_stop_the_stage(project: Any, spec: dict[str, Any], message: str) -> None:
+    project({"mine": spec})
+    Path("data/inputs").mkdir(parents=True, exist_ok=True)
+    with pytest.raises(SystemExit, match=message):
+        edit.main()

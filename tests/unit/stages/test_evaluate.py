@@ -48,7 +48,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_params: Any) 
         names | numbers | {"image_id": name, "method": method, "trace": traces[i % 4]} for i, name in enumerate(IDS)
     ]
     tables.write(Path("data/codes/encoder_wplus.parquet"), tables.codes_table({"w": (2,)}), codes)
-    edit = {"image_id": IDS[3], "method": method, "edit": "grin", "kind": "shift", "direction": "smile"}
+    edit = {
+        "image_id": IDS[3],
+        "method": method,
+        "edit": "grin",
+        "kind": "shift",
+        "percentile": None,
+        "sigmas": None,
+        "direction": "smile",
+    }
     edit |= {"reference": "", "amount": 1.0, "pasted": None, "region": None, "reason": ""}
     tables.write(Path("data/edits.parquet"), tables.EDITS, [edit | {"crop": to_png(picture(3))}])
     return tmp_path
@@ -87,7 +95,15 @@ def test_the_unedited_reconstruction_is_amount_0_of_every_edit(project: Path, mo
             return [{"smile": float(np.asarray(picture).mean())} for picture in pictures]
 
     monkeypatch.setattr(evaluate, "AttributeScorer", Brightness)
-    shared = {"image_id": IDS[3], "method": "encoder_wplus", "kind": "shift", "reference": "", "pasted": None}
+    shared = {
+        "image_id": IDS[3],
+        "method": "encoder_wplus",
+        "kind": "shift",
+        "percentile": None,
+        "sigmas": None,
+        "reference": "",
+        "pasted": None,
+    }
     shared |= {"region": "", "reason": ""}
     edits = [
         shared | {"edit": edit, "direction": edit, "amount": amount, "crop": to_png(picture(50, int(amount) + 9))}

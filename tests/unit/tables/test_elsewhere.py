@@ -76,7 +76,12 @@ def test_duckdb(ws: np.ndarray) -> None:
 
 def test_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    row: dict[str, Any] = {field.name: "x" for field in tables.EDITS.columns} | {"crop": b"PNG", "pasted": None}
+    row: dict[str, Any] = {field.name: "x" for field in tables.EDITS.columns} | {
+        "crop": b"PNG",
+        "pasted": None,
+        "percentile": None,
+        "sigmas": None,
+    }
     tables.write(Path("data/edits.parquet"), tables.EDITS, [row | {"amount": 1.0}])
     run("A picture out of a table")
     assert Path("edit.png").read_bytes() == b"PNG"
