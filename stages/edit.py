@@ -18,6 +18,7 @@ from ganvert.codes import Code, batches, read_codes, space_of
 from ganvert.compute.progress import progress
 from ganvert.directions import Direction, choose, load_directions
 from ganvert.editing.amounts import Amount, Percentile
+from ganvert.editing.compose import preset_for_parts
 from ganvert.editing.contract import Edit, EditInputs
 from ganvert.editing.paste import paste_edit
 from ganvert.editing.population import Population
@@ -28,7 +29,7 @@ from ganvert.generators import Generator
 from ganvert.images import from_png, to_png
 from ganvert.inversion.contract import Context
 from ganvert.inversion.inputs import check_inputs
-from ganvert.inversion.presets import read_preset
+from ganvert.inversion.presets import Preset, read_preset
 from ganvert.inversion.run import make_context
 from stages.common import generator_of, resolved_options, stage
 from stages.inputs import ALIGNED, INPUTS, crops_of, find_images, mask_of
@@ -57,7 +58,8 @@ class PlannedEdit:
         directions: those of `spec` in the codes' space.
         references: codes of the reference images.
         reference_pictures: their crops, if the edit needs them.
-        context: of the method of the codes, if the edit needs it.
+        preset: the method of the codes, if the edit needs it.
+        context: of that method.
         population: the generator's samples.
     """
 
@@ -67,6 +69,7 @@ class PlannedEdit:
     directions: Sequence[tuple[Direction, float]]
     references: Sequence[Code]
     reference_pictures: Sequence[Image.Image]
+    preset: Preset | None
     context: Context | None
     population: Population
 
@@ -89,13 +92,15 @@ class PlannedEdit:
     def inputs(self, code: Code) -> EditInputs:
         """Return the inputs of one image."""
         resolution, needs = code.space.generator.resolution, self.edit.needs
+        masked = self.references[-1] if needs.mask_of_reference else code
         return EditInputs(
             code=code,
             directions=self.directions,
             references=self.references,
-            mask=mask_of(self.spec.mask, code.image_id, resolution) if needs.mask else None,
+            mask=mask_of(self.spec.mask, masked.image_id, resolution) if needs.mask else None,
             picture=crops_of([code.image_id])[0] if needs.pictures else None,
             reference_pictures=self.reference_pictures,
+            preset=self.preset,
             context=self.context,
         )
 
@@ -148,6 +153,7 @@ def plan(settings: Settings, generator: Generator) -> list[PlannedEdit]:
     for name, spec in params.edits.items():
         edit = spec.make()
         try:
+            preset, context = _method(settings, generator) if edit.needs.context else (None, None)
             directions = [choose(known, spec.direction, space.direction_space)] if spec.direction else []
             edit.check_space(space, directions)
             if any(isinstance(step, Percentile) for step in spec.steps):
@@ -163,7 +169,8 @@ def plan(settings: Settings, generator: Generator) -> list[PlannedEdit]:
                         directions=[(direction, 1.0) for direction in directions],
                         references=list(read_codes(table, generator, image_ids=image_ids)) if image_ids else [],
                         reference_pictures=crops_of(image_ids) if edit.needs.pictures else [],
-                        context=_context(settings, generator) if edit.needs.context else None,
+                        preset=preset,
+                        context=context,
                         population=population,
                     )
                 )
@@ -172,11 +179,12 @@ def plan(settings: Settings, generator: Generator) -> list[PlannedEdit]:
     return planned
 
 
-def _context(settings: Settings, generator: Generator) -> Context:
-    """Return what the method of the codes inverts with."""
+def _method(settings: Settings, generator: Generator) -> tuple[Preset, Context]:
+    """Return the method of the codes as it inverts further pictures, and what it works with."""
     method = settings.edit.method
     preset = read_preset(method, resolved_options(PRESETS / f"{method}.yaml"))
-    return make_context(preset, generator, settings.invert.starts(method), ASSETS, INPUTS)
+    starts = settings.invert.starts(method)
+    return preset_for_parts(preset), make_context(preset, generator, starts, ASSETS, INPUTS)
 
 
 def edited(

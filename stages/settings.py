@@ -20,6 +20,7 @@ from ganvert.base.texts import brief
 from ganvert.compute.device import resolve_device
 from ganvert.directions import DIRECTIONS
 from ganvert.directions.base import row_range
+from ganvert.editing.compose import preset_for_parts
 from ganvert.generators import Generator, load_generator
 from ganvert.scoring.metrics import check_sizes
 from ganvert.spaces import make_space
@@ -107,8 +108,11 @@ def check_for(generator: Generator, settings: Settings) -> None:
     for name, spec in settings.edit.edits.items():
         if spec.direction and (known := _direction_names(settings, space.direction_space)) is not None:
             lookup(known, spec.direction, f"direction in {space.direction_space} (edit.edits.{name}.direction)")
+        edit = spec.make()
         try:
-            spec.make().check_space(space, [])
+            edit.check_space(space, [])
+            if edit.needs.context:
+                preset_for_parts(settings.invert.preset(settings.edit.method))
         except UnsupportedError as error:
             raise UnsupportedError(f"edit.edits.{name}: {error}") from error
 

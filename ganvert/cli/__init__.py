@@ -5,11 +5,23 @@ There is a module for each group of commands. The package may import `report` an
 
 from __future__ import annotations
 
-from ganvert.cli import directions, editing, exchange, export, generators, invert, references, stimuli, stylise
+from ganvert.cli import (
+    compositions,
+    directions,
+    editing,
+    exchange,
+    export,
+    generators,
+    invert,
+    references,
+    stimuli,
+    stylise,
+)
 from ganvert.cli.app import app, main
 
 __all__ = [
     "app",
+    "compositions",
     "directions",
     "editing",
     "exchange",

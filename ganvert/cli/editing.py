@@ -17,7 +17,8 @@ from ganvert.cli.app import command
 from ganvert.cli.common import assets_folder, directions_path
 from ganvert.cli.options import CodesFile, DirectionsFile, InvertOptions, SheetPx
 from ganvert.cli.paths import Writes, is_picture_name
-from ganvert.cli.pictures import write_picture, write_series, write_sheet
+from ganvert.cli.pictures import ANIMATIONS, write_picture, write_series, write_sheet
+from ganvert.cli.rows import choose_rows
 from ganvert.cli.sources import Source, Sources
 from ganvert.editing.amounts import Amount, Percentile
 
@@ -35,7 +36,8 @@ log = logging.getLogger(__name__)
 
 DIRECTION_HELP = (
     "NAME=AMOUNTS in standard deviations: smile=2, smile=-2,0,2 or smile=-2:2:5, five from -2 to 2; smile=p90 goes to "
-    "the 90th percentile of samples. May be repeated. `ganvert directions` lists the names."
+    "the 90th percentile of samples. May be repeated. smile@4:8=2 moves those rows of ws alone. `ganvert directions` "
+    "lists the names."
 )
 Photos = Annotated[list[Path] | None, typer.Argument(help="Photographs and folders; none with --codes for all of it.")]
 ImageIds = Annotated[
@@ -88,7 +90,7 @@ class Moves:
             ParamsError, UnknownNameError, UnsupportedError: wrong amounts, no such direction, or none for these codes.
             InputError: there is no such mask (`local`).
         """
-        from ganvert.directions import choose, load_directions
+        from ganvert.directions import load_directions
         from ganvert.editing.edits.local import Local
         from ganvert.editing.edits.shift import Shift
         from ganvert.editing.population import Population
@@ -98,12 +100,9 @@ class Moves:
         shift = Shift(motion=how) if local is None else Local(motion=how, point=point)
         cells, table = cells_of(series), directions_path(directions)
         log.info("directions of %s", table)
-        known, space, population = (
-            load_directions(table, sources.generator),
-            sources.space,
-            Population(sources.generator),
-        )
-        chosen = [choose(known, name, space.direction_space) for name, _ in series]
+        known, space = load_directions(table, sources.generator), sources.space
+        num_ws, population = sources.generator.num_ws, Population(sources.generator)
+        chosen = [choose_rows(known, name, space.direction_space, num_ws) for name, _ in series]
         shift.check_space(space, chosen)
         for direction, (_, amounts) in zip(chosen, series, strict=True):
             if any(isinstance(amount, Percentile) for amount in amounts):
@@ -114,7 +113,8 @@ class Moves:
         columns = next((len(amounts) for _, amounts in reversed(series) if len(amounts) > 1), 1)
         return cls(
             shift=shift,
-            names=[name for name, _ in series],
+            # A colon cannot stand in a file's name everywhere.
+            names=[name.replace(":", "-") for name, _ in series],
             directions=chosen,
             cells=cells,
             columns=columns,
@@ -157,7 +157,9 @@ def edit(
     direction: Annotated[list[str], typer.Option(help=DIRECTION_HELP)],
     out: Annotated[
         Path,
-        typer.Option(help="A folder; or for one photograph a picture (.png; a strip of several) or animation (.gif)."),
+        typer.Option(
+            help="A folder; or for one photograph a picture (.png; a strip of several) or animation (.gif, .mp4)."
+        ),
         Writes("pictures"),
     ],
     codes: CodesFile = None,
@@ -220,7 +222,7 @@ def edit(
 def _write_single(out: Path, pictures: Sequence[Image.Image], moves: Moves, px: int) -> None:
     """Write one photograph's pictures into one file: the picture itself, a sheet, or an animation."""
     captions = [moves.label(cell, "\n") for cell in moves.cells]
-    if out.suffix.lower() == ".gif":
+    if out.suffix.lower() in ANIMATIONS:
         write_series(out, pictures, px, captions)
     elif len(pictures) == 1:
         write_picture(out, pictures[0])

@@ -15,11 +15,12 @@ from typer.models import OptionInfo
 
 from ganvert.base.errors import InputError, ParamsError
 from ganvert.base.files import check_writable
+from ganvert.cli.video import MP4, check_video
 
 __all__ = ["Reads", "Writes", "check_files", "check_paths", "is_picture_name"]
 
 #: How names of pictures may end, by kind of output; without an ending it is PNG, or a folder where one is possible.
-_ENDINGS = {"png": (".png", ""), "series": (".png", ".gif", ""), "pictures": (".png", ".gif")}
+_ENDINGS = {"png": (".png", ""), "series": (".png", ".gif", ".mp4", ""), "pictures": (".png", ".gif", ".mp4")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Writes:
 
     Attributes:
         kind: a folder, a file; "png", a picture, which is PNG whatever its name; "series", a strip (PNG) or an
-            animation (.gif); "pictures", one of these if the name ends so, else a folder.
+            animation (.gif, .mp4); "pictures", one of these if the name ends so, else a folder.
     """
 
     kind: Literal["folder", "file", "png", "series", "pictures"]
@@ -69,13 +70,16 @@ def _check_ending(option: str, path: Path, kind: str) -> None:
     from ganvert.faces.listing import is_photo_name
 
     endings = _ENDINGS.get(kind)
+    if endings is not None and path.suffix.lower() == MP4:
+        check_video(option)
     if endings is None or path.suffix.lower() in endings:
         return
-    named = " or ".join(ending for ending in endings if ending)
+    *first, last = (ending for ending in endings if ending)
+    named = f"{', '.join(first)} or {last}" if first else last
     if kind != "pictures":
         raise ParamsError(f"{option}: wanted a name that ends in {named}, got {path}")
     # A folder may be called v1.2; one called me.jpg is a mistake.
-    if is_photo_name(path.name) or path.suffix.lower() in (".mp4", ".mov", ".webm"):
+    if is_photo_name(path.name) or path.suffix.lower() in (MP4, ".mov", ".webm"):
         raise ParamsError(f"{option}: wanted a name that ends in {named}, or a folder, got {path}")
 
 

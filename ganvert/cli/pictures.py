@@ -6,10 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ganvert.cli.video import MP4, write_video
+
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["write_picture", "write_series", "write_sheet"]
+__all__ = ["ANIMATIONS", "write_picture", "write_series", "write_sheet"]
+
+#: How names of animations end.
+ANIMATIONS = (".gif", MP4)
 
 _FRAME_MS = 250  # time that a picture of an animation stays
 
@@ -33,8 +38,12 @@ def write_sheet(
 
 
 def write_series(path: Path, pictures: Sequence[Image.Image], px: int, captions: Sequence[str]) -> None:
-    """Write pictures of a series: for .gif as an animation that goes there and back, else as a strip with captions."""
-    if path.suffix.lower() != ".gif":
+    """Write pictures of a series: as an animation that goes there and back (.gif, .mp4), else as a strip with captions.
+
+    Raises:
+        ParamsError: there is no encoder for .mp4.
+    """
+    if path.suffix.lower() not in ANIMATIONS:
         write_sheet(path, pictures, len(pictures), px, captions)
         return
     from ganvert.base.files import atomic_path
@@ -46,5 +55,8 @@ def write_series(path: Path, pictures: Sequence[Image.Image], px: int, captions:
         frame.thumbnail((px, px))
         frames.append(frame)
     frames += frames[-2:0:-1]
+    if path.suffix.lower() == MP4:
+        write_video(path, frames, _FRAME_MS)
+        return
     with atomic_path(path) as temporary:
         frames[0].save(temporary, "GIF", save_all=True, append_images=frames[1:], duration=_FRAME_MS, loop=0)

@@ -30,7 +30,9 @@ __all__ = ["blend", "interpolate", "mix", "transfer"]
 def interpolate(
     *,
     given: Annotated[list[Path], typer.Argument(help="A table of codes (.parquet) or two photographs.")],
-    out: Annotated[Path, typer.Option(help="A strip of pictures (.png), or an animation (.gif)."), Writes("series")],
+    out: Annotated[
+        Path, typer.Option(help="A strip of pictures (.png), or an animation (.gif, .mp4)."), Writes("series")
+    ],
     first: Annotated[str | None, typer.Option(help="image_id to start from; the table's first if not given.")] = None,
     second: Annotated[str | None, typer.Option(help="image_id to end at; the table's second if not given.")] = None,
     count: Annotated[int, typer.Option(min=2, help="Pictures, both ends included.")] = 7,
@@ -98,7 +100,7 @@ def _table_ends(path: Path, first: str | None, second: str | None, from_mean: bo
 )
 def mix(
     *,
-    given: Annotated[list[str], typer.Argument(help="Photographs; with --codes the image_ids of some.")],
+    given: Annotated[list[str], typer.Argument(help="Photographs; with --codes ids or names of images of it.")],
     style: Annotated[list[str], typer.Option(help="A photograph whose style is taken; may be repeated.")],
     out: Annotated[Path, typer.Option(help="Folder for sheet.png and the pictures."), Writes("folder")],
     rows: Annotated[str, typer.Option(help="Rows of ws to take, FIRST:END; negative ones count from the end.")] = "-4:",
@@ -152,7 +154,7 @@ def _mix_of(rows: str) -> Mix:
 @command("ganvert blend a.jpg b.jpg --out blends")
 def blend(
     *,
-    given: Annotated[list[str], typer.Argument(help="Photographs; with --codes the image_ids of some.")],
+    given: Annotated[list[str], typer.Argument(help="Photographs; with --codes ids or names of images of it.")],
     out: Annotated[Path, typer.Option(help="Folder for sheet.png and the pictures."), Writes("folder")],
     codes: CodesFile = None,
     px: SheetPx = 256,
@@ -191,7 +193,7 @@ def blend(
 @command("ganvert transfer a.jpg a_glasses.jpg b.jpg --part own --out glasses")
 def transfer(
     *,
-    before: Annotated[str, typer.Argument(help="A photograph; with --codes its image_id, as for the others.")],
+    before: Annotated[str, typer.Argument(help="A photograph; with --codes its id or name there, as for the others.")],
     after: Annotated[str, typer.Argument(help="The same photograph with something changed on it.")],
     targets: Annotated[list[str], typer.Argument(help="Photographs that are to change in the same way.")],
     out: Annotated[Path, typer.Option(help="Folder for sheet.png and the pictures."), Writes("folder")],

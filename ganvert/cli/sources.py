@@ -303,22 +303,30 @@ def chosen(table: Path, images: Sequence[str]) -> list[str]:
         raise InputError(f"{table}: has no codes")
     if not images:
         return ids
-    known = names_of_images(table)
+    return list(dict.fromkeys(_ids_of(table, ids, images, names_of_images(table))))
+
+
+def _ids_of(table: Path, ids: Sequence[str], names: Sequence[str], known: Mapping[str, str]) -> list[str]:
+    """Return the ids of images that are named by id or by photograph, in the order of the names.
+
+    Raises:
+        InputError: the table has no such image.
+    """
     by_name = {known[image_id]: image_id for image_id in reversed(ids) if image_id in known}
     by_name |= {image_id: image_id for image_id in ids}
-    if missing := [name for name in images if name not in by_name]:
+    if missing := [name for name in names if name not in by_name]:
         some = ", ".join(list(by_name)[:5])
-        raise InputError(f"--image: {table} has no image {', '.join(map(repr, missing))}; it has {some} ...")
-    return list(dict.fromkeys(by_name[name] for name in images))
+        raise InputError(f"{table}: has no image {', '.join(map(repr, missing))}; it has {some} ...")
+    return [by_name[name] for name in names]
 
 
 def codes_of(
     given: list[str], edit: Edit, table: Path | None, options: InversionOptions, same_crop: bool = False
 ) -> tuple[list[Code], list[str]]:
-    """Return codes of photographs, or of images of a table by their ids.
+    """Return codes of photographs, or of images of a table.
 
     Args:
-        given: photographs, or ids of images of the table.
+        given: photographs, or ids of images of the table or names of their photographs.
         edit: what is done with the codes; codes that it cannot change are refused before any work.
         table: the table, or None where photographs are given.
         options: how photographs are inverted.
@@ -327,6 +335,7 @@ def codes_of(
     Returns:
         A code for each that is given, and a name for each (:func:`ganvert.base.files.file_names`).
     """
+    from ganvert import tables
     from ganvert.base.files import file_names
     from ganvert.base.registry import lookup
     from ganvert.codes import codes_of_inversion, read_codes, space_of
@@ -342,7 +351,11 @@ def codes_of(
             raise ParamsError("--same-crop: codes of a table are of crops that were made before")
         generator = load(options, device)
         edit.check_space(space_of(table, generator), [])
-        return list(read_codes(table, generator, image_ids=given)), file_names(given)
+        known = names_of_images(table)
+        listed = [row["image_id"] for row in tables.rows(table, "codes", ["image_id"], 4096)]
+        ids = _ids_of(table, listed, given, known)
+        files = file_names(known.get(image_id, image_id) for image_id in ids)
+        return list(read_codes(table, generator, image_ids=ids)), files
     preset, paths = read_method(options), [Path(name) for name in given]
     for path in paths:
         if not path.is_file():

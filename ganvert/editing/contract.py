@@ -16,6 +16,7 @@ from ganvert.directions import Direction
 from ganvert.editing.parts import names_of
 from ganvert.generators.base import SynthesisInput
 from ganvert.inversion.contract import Context
+from ganvert.inversion.inverter import Preset
 from ganvert.spaces import Space
 
 __all__ = ["Edit", "EditInputs", "Needs", "check_amount"]
@@ -30,14 +31,16 @@ class Needs:
         references: what each reference image is to the edit, in order, such as ("before", "after").
         part: the part of a code that it changes; "own" and "detail" exist in composed spaces only.
         mask: a mask of the region to change.
+        mask_of_reference: a region that is named as a mask is looked for on the last reference image.
         pictures: the aligned crops of the image and of its references.
-        context: the generator, encoder and asset folder of the method that found the codes.
+        context: the method that found the codes, with its generator, encoder and asset folder.
     """
 
     direction: bool = False
     references: tuple[str, ...] = ()
     part: str = "all"
     mask: bool = False
+    mask_of_reference: bool = False
     pictures: bool = False
     context: bool = False
 
@@ -53,7 +56,8 @@ class EditInputs:
         mask: [1, 1, resolution, resolution], 1 where the picture is to change.
         picture: the image's aligned crop.
         reference_pictures: those of the reference images.
-        context: what inverts further pictures.
+        preset: the method that found the code, where it inverts further pictures.
+        context: what it works with.
     """
 
     code: Code
@@ -62,6 +66,7 @@ class EditInputs:
     mask: Tensor | None = None
     picture: Image.Image | None = None
     reference_pictures: Sequence[Image.Image] = ()
+    preset: Preset | None = None
     context: Context | None = None
 
 
@@ -155,8 +160,8 @@ class Edit(ABC):
             space.check(reference.variables)
         if needs.pictures and (inputs.picture is None or len(inputs.reference_pictures) != len(needs.references)):
             raise ParamsError("wanted the crops of the image and of its references; load them (needs.pictures)")
-        if needs.context and inputs.context is None:
-            raise ParamsError("wanted the context of the method that found the codes; load it (needs.context)")
+        if needs.context and (inputs.context is None or inputs.preset is None):
+            raise ParamsError("wanted the method that found the codes, and its context; load them (needs.context)")
 
 
 def check_amount(amount: float) -> None:

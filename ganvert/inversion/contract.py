@@ -82,18 +82,24 @@ class Batch:
         seeds: one per image.
         image_ids: one per image, or none; masks of single images are found by them.
         start: the result of an earlier stage of the method, or None.
+        masks: [N, 1, resolution, resolution] in [0, 1], how much each pixel counts in every term of an objective,
+            beside the term's own mask; None where all pixels do.
     """
 
     targets: Tensor
     seeds: Sequence[int]
     image_ids: Sequence[str] = ()
     start: Inversion | None = None
+    masks: Tensor | None = None
 
     def __post_init__(self) -> None:
         if len(self.seeds) != len(self.targets):
             raise ShapeError(f"batch: {len(self.targets)} images need as many seeds, got {len(self.seeds)}")
         if self.image_ids and len(self.image_ids) != len(self.targets):
             raise ShapeError(f"batch: {len(self.targets)} images need as many ids, got {len(self.image_ids)}")
+        wanted = (len(self.targets), 1, *self.targets.shape[2:])
+        if self.masks is not None and tuple(self.masks.shape) != wanted:
+            raise ShapeError(f"batch: masks: wanted {list(wanted)}, got {list(self.masks.shape)}")
         # A single nan would make every objective nan and pass for divergence of the method.
         bad = [i for i, image in enumerate(self.targets) if not image.isfinite().all()]
         if bad:
@@ -105,7 +111,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch with its targets on a device."""
-        return dataclasses.replace(self, targets=self.targets.to(device))
+        masks = None if self.masks is None else self.masks.to(device)
+        return dataclasses.replace(self, targets=self.targets.to(device), masks=masks)
 
     def select(self, index: int) -> Batch:
         """Return the batch of one image."""
@@ -114,6 +121,7 @@ class Batch:
             seeds=self.seeds[index : index + 1],
             image_ids=self.image_ids[index : index + 1],
             start=self.start and self.start.select(index),
+            masks=None if self.masks is None else self.masks[index : index + 1],
         )
 
     def require_start(self) -> Inversion:

@@ -168,8 +168,9 @@ def _target(term: Term, batch: Batch, context: Context) -> Tensor:
 def _mask(term: Term, batch: Batch, context: Context) -> Tensor | None:
     """Return how much each pixel counts, [1 or N, 1, resolution, resolution] in [0, 1]; None where all do."""
     if term.mask is None:
-        return None
+        return batch.masks
     white = masks_of(term.mask, to_pil(batch.targets), batch.image_ids, context.inputs, context.folder).to(
         batch.targets
     )
-    return 1 - white if term.outside else white
+    mask = 1 - white if term.outside else white
+    return mask if batch.masks is None else mask * batch.masks

@@ -20,7 +20,7 @@ from ganvert.discriminators import Discriminator, load_discriminator
 from ganvert.encoders import load_encoder
 from ganvert.encoders.joint import JointEncoder
 from ganvert.generators import Generator
-from ganvert.images import as_drawn, from_pil
+from ganvert.images import area_resize, as_drawn, from_pil
 from ganvert.inversion.inputs import check_inputs, input_files, is_region, masks_of
 from ganvert.inversion.presets import Batch, Context, Inversion, Preset
 
@@ -31,10 +31,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Crop:
-    """An aligned picture, RGB of any square size, and its id."""
+    """An aligned picture to invert.
+
+    Attributes:
+        image_id: its id.
+        image: RGB, of any square size.
+        mask: [1, 1, h, h] in [0, 1], how much each pixel counts; None where all do.
+    """
 
     image_id: str
     image: Image.Image
+    mask: Tensor | None = None
 
 
 def shipped_encoders(preset: Preset) -> list[Path]:
@@ -121,6 +128,17 @@ def targets_of(crops: Sequence[Crop], generator: Generator) -> Tensor:
     return images.to(generator.w_avg.device)
 
 
+def _masks_of(crops: Sequence[Crop], generator: Generator) -> Tensor | None:
+    """Return how much each pixel counts, [N, 1, h, h] at the generator's resolution; None where all do."""
+    if all(crop.mask is None for crop in crops):
+        return None
+    size = generator.resolution
+    whole = torch.ones(1, 1, size, size)
+    # An enlargement overshoots at edges.
+    masks = [whole if crop.mask is None else area_resize(crop.mask, size).clamp(0, 1) for crop in crops]
+    return torch.cat(masks).to(generator.w_avg)
+
+
 def seeds_for(crops: Sequence[Crop], method: str, seed: int) -> list[int]:
     """Return one seed per image, made of the run's seed, the method and the image's id.
 
@@ -158,6 +176,7 @@ def invert_crops(
         targets=targets_of(crops, context.generator),
         seeds=seeds_for(crops, preset.name, seed),
         image_ids=[crop.image_id for crop in crops],
+        masks=_masks_of(crops, context.generator),
     )
     if on_images is not None:
         return _run(preset, context, batch, on_images)

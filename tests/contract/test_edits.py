@@ -21,10 +21,12 @@ from ganvert.editing.render import draw_edit
 from ganvert.generators import Generator
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.images import to_pil
+from ganvert.inversion.presets import Context, read_preset
 from ganvert.spaces import make_space
 
 NAMES = ["z", "zplus", "zplusplus", "zplus_psi", "wplus", "s", "f16/zplus", "f16/wplus", "pad/zplus"]
 SHIFTS = ["shift", "geodesic", "stepped"]
+STEP = {"inverter": "optimise", "steps": 1, "lr": 0.3, "objective": [{"loss": "mse", "resolution": 64}]}
 
 
 def direction_in(space: str, rows: tuple[int, int] = (0, 8)) -> Direction:
@@ -42,13 +44,20 @@ def code_in(name: str, generator: Generator, seed: int = 1, noise: bool = False)
 
 
 def inputs_of(edit: Edit, code: Code) -> EditInputs:
-    """What the edit declares: a direction and references in the code's space."""
-    space = code.space
+    """What the edit declares: a direction, references in the code's space, pictures, and what inverts more of them."""
+    space, needs = code.space, edit.needs
+    references = [code_in(space.name, space.generator, 2 + i) for i in range(len(needs.references))]
+    pictures = [to_pil(drawn.draw())[0] for drawn in (code, *references)] if needs.pictures else [None]
+    preset = read_preset("mine", {**STEP, "space": space.name, "init": "random"})
     return EditInputs(
+        mask=torch.ones(1, 1, 64, 64).tril() if needs.mask else None,
+        picture=pictures[0],
+        reference_pictures=pictures[1:],
+        preset=preset if needs.context else None,
+        context=Context(generator=space.generator) if needs.context else None,
         code=code,
         directions=[(direction_in(space.direction_space), 1.0)] if edit.needs.direction else [],
-        references=[code_in(space.name, space.generator, 2 + i) for i in range(len(edit.needs.references))],
-        mask=torch.ones(1, 1, 64, 64).tril() if edit.needs.mask else None,
+        references=references,
     )
 
 
@@ -90,6 +99,12 @@ def test_inputs_that_do_not_go_with_the_edit_are_refused(name: str, tiny_generat
         wrong.append(({"mask": None}, ParamsError, r"wanted a mask; name a picture \(mask: NAME\)"))
     else:
         wrong.append(({"mask": torch.ones(1, 1, 64, 64)}, ParamsError, "wanted no mask; leave it out"))
+    if edit.needs.pictures:
+        wrong.append(({"picture": None}, ParamsError, "wanted the crops"))
+    if edit.needs.context:
+        wrong += [
+            ({name: None}, ParamsError, "wanted the method that found the codes") for name in ("preset", "context")
+        ]
     if edit.needs.direction:
         wrong.append(({"directions": []}, ParamsError, r"name one \(direction: smile\)"))
         wrong.append(({"directions": [(direction_in("z"), 1.0)]}, UnsupportedError, "lives in z, pad/wplus codes move"))

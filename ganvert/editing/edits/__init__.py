@@ -12,6 +12,7 @@ from typing import Any
 from ganvert.base import params
 from ganvert.base.registry import lookup
 from ganvert.editing.contract import Edit
+from ganvert.editing.edits.composed import Crossover, Diffuse, Inpaint
 from ganvert.editing.edits.interpolate import Interpolate
 from ganvert.editing.edits.local import Local
 from ganvert.editing.edits.mix import Mix
@@ -32,6 +33,9 @@ EDITS: dict[str, Edit] = {
     "local": Local(),
     "mix": Mix(),
     "transfer": Transfer(),
+    "diffuse": Diffuse(),
+    "crossover": Crossover(),
+    "inpaint": Inpaint(),
 }
 
 

@@ -17,7 +17,9 @@ from ganvert.cli import app
     "command",
     [
         "blend",
+        "crossover",
         "describe",
+        "diffuse",
         "directions",
         "edit",
         "export-codes",
@@ -25,6 +27,7 @@ from ganvert.cli import app
         "fetch",
         "import",
         "import-codes",
+        "inpaint",
         "interpolate",
         "invert",
         "methods",

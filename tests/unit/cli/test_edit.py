@@ -138,6 +138,8 @@ def test_images_of_a_table_are_named_after_their_photographs(
     moves = ("--directions", directions, "--direction", "smile=1", "--out", "edited")
     assert tiny_run("edit", *TABLE, "--image", "bob", "--image", table[0].image_id, *moves).exit_code == 0
     assert names_in("edited") == {"ann_smile+1.png", "bob_smile+1.png"}
+    assert tiny_run("mix", "ann", table[3].image_id, "--style", "bob", *TABLE, "--out", "mixed").exit_code == 0
+    assert names_in("mixed") == {"ann_style-bob.png", "eve_style-bob.png", "sheet.png"}
     done = tiny_run("edit", *TABLE, "--image", "bib", *moves)
     assert done.exit_code == 2
     assert "has no image 'bib'; it has " in done.output
@@ -158,8 +160,8 @@ def test_grid(tiny_run: Run, table: list[Code], directions: Path) -> None:
         (("edit", "--direction", "smile=1", "--out", "x"), "wanted photographs, or codes"),
         (("edit", "a.png", "--image", "x", "--direction", "smile=1", "--out", "x"), "give --codes"),
         (("edit", "a.png", "b.png", "--direction", "smile=1", "--out", "x.png"), "is for one photograph, got 2"),
-        (("edit", "a.png", "--direction", "smile=1", "--out", "x.jpg"), "ends in .png or .gif, or a folder"),
-        (("edit", "a.png", "--direction", "smile=1", "--out", "x.mp4"), "ends in .png or .gif, or a folder"),
+        (("edit", "a.png", "--direction", "smile=1", "--out", "x.jpg"), "ends in .png, .gif or .mp4, or a folder"),
+        (("edit", "a.png", "--direction", "smile=1", "--out", "x.mov"), "ends in .png, .gif or .mp4, or a folder"),
         (("edit", "a.png", "--direction", "smile=1", "--out", "a.png"), "is an input"),
         (("edit", "a.png", "--direction", "smile=1", "--out", "."), "results do not go there"),
         (("edit", "none", "--direction", "smile=1", "--out", "x"), "no such photograph or folder"),

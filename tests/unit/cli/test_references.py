@@ -222,7 +222,7 @@ def test_interpolation_as_an_animation(run: Run, table: list[Code]) -> None:
     good(run("interpolate", "c.png", "b.png", "--count", 5, "--px", 32, "--out", "between.gif"))
     with Image.open("between.gif") as film:
         assert (film.format, film.size, film.n_frames) == ("GIF", (32, 32), 8)  # there and back
-    bad(run("interpolate", "c.png", "b.png", "--out", "between.mp4"), "ends in .png or .gif", 2)
+    bad(run("interpolate", "c.png", "b.png", "--out", "between.mov"), "ends in .png, .gif or .mp4", 2)
 
 
 def test_mix_contents_by_styles(run: Run, table: list[Code]) -> None:

@@ -13,10 +13,11 @@ import torch
 from PIL import Image
 
 from ganvert import tables
-from ganvert.base.errors import InputError, NoRegionError
+from ganvert.base.errors import InputError, NoRegionError, UnsupportedError
 from ganvert.codes import read_codes
 from ganvert.compute.random import normal
 from ganvert.directions import Direction, save_directions
+from ganvert.editing.compose import box_mask, crossover, diffusion, inpainting, invert_composed
 from ganvert.editing.contract import Edit, EditInputs, Needs
 from ganvert.editing.edits import EDITS, make_edit
 from ganvert.editing.render import draw_edit
@@ -24,11 +25,15 @@ from ganvert.generators import load_generator
 from ganvert.generators.base import SynthesisInput
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.images import from_png, to_pil
+from ganvert.inversion.presets import read_preset
+from ganvert.inversion.run import make_context
 from stages import align, edit, evaluate, invert, presets, report
-from stages.inputs import find_images
+from stages.inputs import crops_of, find_images, mask_of
+from stages.settings import check_for, load_settings
 
 MSE = {"loss": "mse", "resolution": 64}
 PAD = {"inverter": "optimise", "space": "pad/wplus", "init": "mean", "steps": 2, "lr": 0.2, "objective": [MSE]}
+GENERATOR = "data/assets/mobile_stylegan.safetensors"
 NAMES = ("a.png", "b.png", "c.png")
 
 
@@ -144,6 +149,70 @@ def test_codes_of_one_part_are_refused_before_they_are_found(project: Any) -> No
         invert.main()
 
 
+def test_composed_pictures_are_inverted_by_the_method_of_the_codes(project: Any, tiny_generator_file: Path) -> None:
+    a, b = find_images(["a.png", "b.png"])
+    Path("data/inputs/each").mkdir(parents=True)
+    for image_id, columns in zip(find_images(NAMES), (10, 20, 30), strict=True):
+        white = Image.new("L", (64, 64))
+        white.paste(255, (0, 0, columns, 64))
+        white.save(f"data/inputs/each/{image_id}.png")
+    project(
+        {
+            "face": {"edit": "diffuse", "references": ["b.png"], "options": {"crop": 90, "around": 0.5}},
+            "cross": {"edit": "crossover", "references": ["b.png"], "mask": "each", "options": {"blur": 0}},
+            "hole": {"edit": "inpaint", "mask": "each", "amounts": [0, 1]},
+        }
+    )
+    edit.main()
+    rows = {(r["image_id"], r["edit"], r["amount"]): r for r in tables.read(edit.OUT, tables.EDITS).to_pylist()}
+    assert len(rows) == 3 * (1 + 1 + 2)
+    generator = load_generator(tiny_generator_file)
+    preset = read_preset("mine", PAD)
+    context = make_context(preset, generator, None, None)
+    own, other = crops_of([a, b])
+    masks = {image_id: mask_of("each", image_id, 64) for image_id in (a, b)}
+    for name, composed in (
+        ("face", diffusion(other, own, box_mask(64, 90), 0.5)),
+        ("cross", crossover(other, own, masks[b], 0)),  # the mask of the image that is seen inside it
+        ("hole", inpainting(own, masks[a])),
+    ):
+        expected = to_pil(invert_composed(composed, "any", preset, context).draw())[0]
+        assert from_png(rows[a, name, 1.0]["crop"]).tobytes() == expected.tobytes(), name
+    code = next(iter(read_codes(Path("data/codes/mine.parquet"), generator, image_ids=[a])))
+    assert from_png(rows[a, "hole", 0.0]["crop"]).tobytes() == to_pil(code.draw())[0].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"edit": "inpaint"}, "edit inpaint: wanted a mask; name a picture"),
+        ({"edit": "inpaint", "mask": "none.png"}, "the objective names 'none.png', but there is no folder"),
+        ({"edit": "diffuse"}, r"wanted 1 reference images \(target\), got 0"),
+        ({"edit": "diffuse", "references": ["b.png"], "options": {"crop": 300}}, "wanted a square inside the picture"),
+        ({"edit": "diffuse", "references": ["b.png"], "options": {"around": 2.0}}, "around: wanted 0 to 1"),
+    ],
+)
+def test_compositions_that_cannot_be_made(project: Any, spec: dict[str, Any], message: str) -> None:
+    project({"mine": spec})
+    with pytest.raises(SystemExit, match=message):
+        edit.main()
+
+
+def test_compositions_need_a_method_that_fits_codes(
+    write_params: Any, tiny_generator: MobileStyleGAN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tune = {"inverter": "tune", "steps": 1, "lr": 0.1, "objective": [MSE]}
+    write_params(
+        invert={"methods": {"mine": GENERATOR}, "options": {"mine": {"inverter": "chain", "stages": [PAD, tune]}}},
+        discover={"methods": {"ganspace": {"components": 2}}},
+        edit={"method": "mine", "edits": {"hole": {"edit": "inpaint", "mask": "hair"}}},
+        evaluate={"metrics": ["mse_64"], "attributes": []},
+    )
+    with pytest.raises(UnsupportedError, match=r"edit\.edits\.hole: method 'mine': tunes the generator"):
+        check_for(tiny_generator, load_settings())
+
+
 def test_names_that_mean_several_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     face = {"recipe": "center", "resolution": 64, "quad": np.zeros(8), "landmarks": None, "crop": b""}
@@ -187,6 +256,7 @@ def test_the_stage_loads_what_an_edit_declares(project: Any, monkeypatch: pytest
         assert [code.image_id for code in inputs.references] == c
         assert inputs.mask is not None and torch.equal(inputs.mask, torch.ones(1, 1, 64, 64))
         assert inputs.context is not None and inputs.context.generator.resolution == 64
+        assert inputs.preset is not None and inputs.preset.name == "mine"
         assert inputs.picture is not None and inputs.picture.size == inputs.reference_pictures[0].size == (64, 64)
 
 

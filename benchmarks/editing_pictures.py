@@ -1,0 +1,98 @@
+"""The pictures of docs/editing.md: every command on the sample photographs, its sheet as JPEG.
+
+    python -m benchmarks.editing_pictures OUT [NAME ...]
+
+OUT/work/wplus/codes.parquet must hold codes of the sample photographs: `ganvert invert PHOTOS --method encoder_wplus
+--out OUT/work/wplus`, and photos.parquet beside it. NAME is a picture, such as `diffuse`; all are made without one.
+Each is OUT/edit_NAME.jpg, at most 150 KB. Run it in a folder without a params.yaml, or in the project's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+from typer.testing import CliRunner
+
+from ganvert import assets
+from ganvert.cli import app
+
+#: The largest file [bytes]; quality falls until it is met.
+LARGEST = 150_000
+PX = "200"
+
+
+def commands(work: Path, photos: Path) -> dict[str, tuple[list[str], str]]:
+    """Return picture to its command, without --out, and what of the output it is: empty for the output itself."""
+    first, second, third = (str(photos / name) for name in ("obama.jpg", "biden.jpg", "astronaut.png"))
+    codes = ["--codes", str(work / "wplus/codes.parquet"), "--px", PX]
+    one = ["--image", "obama"]
+    return {
+        "edit": (["edit", *codes, *one, "--direction", "smile=-2:2:5"], ""),
+        "grid": (["grid", *codes, *one, "--direction", "yaw=-2:2:3", "--direction", "age=-2:2:5"], ""),
+        "interpolate": (["interpolate", codes[1], "--count", "5", "--px", PX], ""),
+        "mix": (["mix", "obama", "biden", "--style", "astronaut", *codes], "sheet.png"),
+        "blend": (["blend", first, third, "--px", PX], "sheet.png"),
+        "transfer": (
+            ["transfer", first, str(painted(work, first)), second, "--part", "all", "--same-crop", "--px", PX],
+            "sheet.png",
+        ),
+        "diffuse": (["diffuse", first, second, "--onto", third, "--px", PX], "sheet.png"),
+        "crossover": (["crossover", third, first, "--mask", "hair", "--px", PX], "sheet.png"),
+        "inpaint": (["inpaint", first, "--mask", "mouth", "--px", PX], "sheet.png"),
+        "stimuli": (["stimuli", *codes[:2], *one, "--direction", "age=-2:2:5", "--oval", "--px", PX], "sheet.png"),
+    }
+
+
+def painted(work: Path, photo: str) -> Path:
+    """Write a photograph with round glasses painted on its face, and return where."""
+    from ganvert.faces import FaceDetector, open_photo
+
+    path, opened = work / "painted.png", open_photo(Path(photo))
+    landmarks = FaceDetector(assets.home()).detect(opened.image)[0]
+    eyes = [landmarks[36:42].mean(axis=0), landmarks[42:48].mean(axis=0)]
+    radius = 0.36 * float(eyes[1][0] - eyes[0][0])
+    picture = opened.image.copy()
+    draw, width = ImageDraw.Draw(picture), max(round(radius / 7), 2)
+    for x, y in eyes:
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=(25, 20, 20), width=width)
+    (x, y), (u, v) = eyes
+    draw.line((x + radius, y, u - radius, v), fill=(25, 20, 20), width=width)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path)
+    return path
+
+
+def make(name: str, command: list[str], part: str, out: Path) -> None:
+    """Run a command and write its picture."""
+    target = out / "work" / name if part else out / "work" / f"{name}.png"
+    start = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    done = CliRunner().invoke(app, [*command, "--out", str(target)])
+    if done.exit_code:
+        raise SystemExit(f"ganvert {' '.join(command)}: {done.output}")
+    with Image.open(target / part if part else target) as file:
+        sheet = file.convert("RGB")
+    path = out / f"edit_{name}.jpg"
+    for quality in range(90, 40, -5):
+        sheet.save(path, quality=quality, optimize=True)
+        if path.stat().st_size <= LARGEST:
+            break
+    taken = resource.getrusage(resource.RUSAGE_SELF).ru_utime - start
+    print(f"{path}: {sheet.width} x {sheet.height}, {path.stat().st_size // 1000} KB, {taken:.0f} CPU s", flush=True)
+
+
+def main() -> None:
+    """Make the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("names", nargs="*")
+    arguments = parser.parse_args()
+    known = commands(arguments.out / "work", assets.home().parent / "sample_photos")
+    for name in arguments.names or known:
+        make(name, *known[name], arguments.out)
+
+
+if __name__ == "__main__":
+    main()
