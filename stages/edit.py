@@ -70,7 +70,7 @@ class PlannedEdit:
     def columns(self) -> dict[str, str]:
         """The columns of `edits` that all its rows share."""
         reference = ",".join(code.image_id for code in self.references)
-        return {"edit": self.name, "kind": self.spec.edit, "direction": self.spec.direction, "reference": reference}
+        return {"edit": self.name, "kind": self.spec.edit, "direction": self.spec.title, "reference": reference}
 
     def inputs(self, code: Code) -> EditInputs:
         """Return the inputs of one image."""
@@ -128,14 +128,14 @@ def plan(settings: Settings, generator: Generator) -> list[PlannedEdit]:
         params.paste.check_assets(ASSETS)
     table = CODES / f"{params.method}.parquet"
     space = space_of(table, generator)
-    wants_direction = any(spec.direction for spec in params.edits.values())
+    wants_direction = any(spec.shares for spec in params.edits.values())
     known = load_directions(DIRECTIONS, generator) if wants_direction else {}
     planned = []
     for name, spec in params.edits.items():
         edit = spec.make()
         try:
-            directions = [choose(known, spec.direction, space.direction_space)] if spec.direction else []
-            edit.check_space(space, directions)
+            directions = [(choose(known, name, space.direction_space), share) for name, share in spec.shares.items()]
+            edit.check_space(space, [direction for direction, _ in directions])
             check_inputs([spec.mask] if spec.mask else [], INPUTS)
             for group in spec.groups():
                 image_ids = find_images(group)
@@ -144,7 +144,7 @@ def plan(settings: Settings, generator: Generator) -> list[PlannedEdit]:
                         name=name,
                         spec=spec,
                         edit=edit,
-                        directions=[(direction, 1.0) for direction in directions],
+                        directions=directions,
                         references=list(read_codes(table, generator, image_ids=image_ids)) if image_ids else [],
                         reference_pictures=crops_of(image_ids) if edit.needs.pictures else [],
                         context=_context(settings, generator) if edit.needs.context else None,

@@ -1,11 +1,11 @@
 """The `ganvert` command: single pictures and data sets from a shell, on the functions that the stages use.
 
-There is a module for each group of commands. The package may import `report` and what lies below, which is everything.
+There is a module for each group of commands. The package may import `studio` and what lies below, which is everything.
 """
 
 from __future__ import annotations
 
-from ganvert.cli import directions, editing, exchange, export, generators, invert, references, stimuli
+from ganvert.cli import directions, editing, exchange, export, generators, invert, references, stimuli, studio
 from ganvert.cli.app import app, main
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "main",
     "references",
     "stimuli",
+    "studio",
 ]
