@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 READY := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: repro full ui check test clean scm unlocked
+.PHONY: repro full ui studio check test clean scm unlocked
 
 repro: $(READY) scm unlocked  ## install what is needed and run what is stale of the pipeline; ends in reports/report.html
 	@$(BIN)/python -m stages.settings
@@ -20,6 +20,9 @@ full: $(READY) scm unlocked  ## everything: all presets with their published ste
 
 ui: $(READY) scm      ## Prefect: server and UI with the pipeline and extractions registered, until Ctrl-C
 	$(BIN)/python -m flows.ui
+
+studio: $(READY)      ## the pipeline in a browser, with your own photographs, until Ctrl-C
+	$(BIN)/ganvert studio
 
 check: $(READY)       ## lint, types and the tests that take seconds
 	$(BIN)/ruff check .

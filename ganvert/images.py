@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -93,10 +93,17 @@ def as_drawn(images: Tensor, channels: int, size: int) -> Tensor:
     return as_rgb(torch.einsum("nchw,c->nhw", resized, weights).unsqueeze(1))
 
 
-def to_png(image: Image.Image) -> bytes:
-    """Return the PNG bytes of an image, which say that its colours are sRGB; equal pixels give equal bytes."""
+def to_png(image: Image.Image, texts: Mapping[str, str] | None = None) -> bytes:
+    """Return the PNG bytes of an image, which say that its colours are sRGB; equal pixels give equal bytes.
+
+    Args:
+        image: of a mode that PNG has.
+        texts: keyword (ASCII, of 79 characters at most) to text, which the file carries along.
+    """
     buffer, chunks = io.BytesIO(), PngImagePlugin.PngInfo()
     chunks.add(b"sRGB", b"\0")  # rendering intent: perceptual
+    for keyword, text in (texts or {}).items():
+        chunks.add_itxt(keyword, text)
     # Pillow would write the profile of the file that the image was read from.
     image.save(buffer, "PNG", compress_level=3, pnginfo=chunks, icc_profile=None)
     return buffer.getvalue()

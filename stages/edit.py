@@ -77,11 +77,11 @@ class PlannedEdit:
     def columns(self) -> dict[str, str]:
         """The columns of `edits` that all its rows share."""
         reference = ",".join(code.image_id for code in self.references)
-        return {"edit": self.name, "kind": self.spec.edit, "direction": self.spec.direction, "reference": reference}
+        return {"edit": self.name, "kind": self.spec.edit, "direction": self.spec.title, "reference": reference}
 
     def resolved(self, step: Amount, code: Code) -> tuple[float, dict[str, float | None]]:
         """Return an amount in standard deviations, and the columns that say where it takes a code."""
-        if not self.directions:
+        if len(self.directions) != 1:
             assert not isinstance(step, Percentile)  # EditSpec
             return step, {"percentile": None, "sigmas": None}
         direction = self.directions[0][0]
@@ -147,17 +147,17 @@ def plan(settings: Settings, generator: Generator) -> list[PlannedEdit]:
         params.paste.check_assets(ASSETS)
     table = CODES / f"{params.method}.parquet"
     space = space_of(table, generator)
-    wants_direction = any(spec.direction for spec in params.edits.values())
+    wants_direction = any(spec.shares for spec in params.edits.values())
     known = load_directions(DIRECTIONS, generator) if wants_direction else {}
     planned, population = [], Population(generator)
     for name, spec in params.edits.items():
         edit = spec.make()
         try:
             preset, context = _method(settings, generator) if edit.needs.context else (None, None)
-            directions = [choose(known, spec.direction, space.direction_space)] if spec.direction else []
-            edit.check_space(space, directions)
+            directions = [(choose(known, name, space.direction_space), share) for name, share in spec.shares.items()]
+            edit.check_space(space, [direction for direction, _ in directions])
             if any(isinstance(step, Percentile) for step in spec.steps):
-                population.check(space, directions[0])
+                population.check(space, directions[0][0])
             check_inputs([spec.mask] if spec.mask else [], INPUTS)
             for group in spec.groups():
                 image_ids = find_images(group)
@@ -166,7 +166,7 @@ def plan(settings: Settings, generator: Generator) -> list[PlannedEdit]:
                         name=name,
                         spec=spec,
                         edit=edit,
-                        directions=[(direction, 1.0) for direction in directions],
+                        directions=directions,
                         references=list(read_codes(table, generator, image_ids=image_ids)) if image_ids else [],
                         reference_pictures=crops_of(image_ids) if edit.needs.pictures else [],
                         preset=preset,

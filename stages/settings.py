@@ -106,8 +106,9 @@ def check_for(generator: Generator, settings: Settings) -> None:
             raise UnsupportedError(f"invert.methods.{method}: {error}") from error
     space = make_space(settings.invert.preset(settings.edit.method).space, generator)
     for name, spec in settings.edit.edits.items():
-        if spec.direction and (known := _direction_names(settings, space.direction_space)) is not None:
-            lookup(known, spec.direction, f"direction in {space.direction_space} (edit.edits.{name}.direction)")
+        if spec.shares and (known := _direction_names(settings, space.direction_space)) is not None:
+            for direction in spec.shares:
+                lookup(known, direction, f"direction in {space.direction_space} (edit.edits.{name}.direction)")
         edit = spec.make()
         try:
             edit.check_space(space, [])

@@ -1,6 +1,6 @@
 """The `ganvert` command: single pictures and data sets from a shell, on the functions that the stages use.
 
-There is a module for each group of commands. The package may import `report` and what lies below, which is everything.
+There is a module for each group of commands. The package may import `studio` and what lies below, which is everything.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ganvert.cli import (
     invert,
     references,
     stimuli,
+    studio,
     stylise,
 )
 from ganvert.cli.app import app, main
@@ -31,5 +32,6 @@ __all__ = [
     "main",
     "references",
     "stimuli",
+    "studio",
     "stylise",
 ]

@@ -21,6 +21,8 @@ class EditSpec:
     Attributes:
         edit: name in ``ganvert.editing.edits.EDITS``.
         direction: name in the directions table, for edits that move along one.
+        directions: names in that table, and how much of each makes up amount 1, for edits that move along several at
+            once; in place of `direction`.
         references: for edits with reference images: file names, paths or image ids of photographs of the run.
             Several times as many as the edit takes give as many edits: blend with [a.jpg, b.jpg] is a blend with each.
         amounts: how far; for directions in standard deviations, or as percentiles of the samples (p90); for references
@@ -33,6 +35,7 @@ class EditSpec:
 
     edit: str = "shift"
     direction: str = ""
+    directions: dict[str, float] = dataclasses.field(default_factory=dict)
     references: tuple[str, ...] = ()
     amounts: tuple[float | str, ...] = (1.0,)
     pasted: tuple[float | str, ...] = ()
@@ -47,6 +50,10 @@ class EditSpec:
             raise ParamsError(f"amounts: {amount_text(percentiles[0])} is of samples along a direction; give numbers")
         if set(self.pasted) - set(self.amounts):
             raise ParamsError(f"pasted: {self.pasted} holds amounts that are not in amounts {self.amounts}")
+        if self.direction and self.directions:
+            raise ParamsError(f"directions: wanted either this or direction, got both ({self.direction})")
+        for share in self.directions.values():
+            check_amount(share)
         # Built and thrown away: a wrong option is reported when parameters are read, not in the last stage.
         edit = self.make()
         size = len(edit.needs.references)
@@ -54,7 +61,7 @@ class EditSpec:
         fits = size and self.references and len(self.references) % size == 0
         try:
             edit.check_request(
-                directions=int(bool(self.direction)),
+                directions=len(self.shares),
                 references=size if fits else len(self.references),
                 mask=bool(self.mask),
             )
@@ -65,6 +72,16 @@ class EditSpec:
     def steps(self) -> list[Amount]:
         """The amounts as numbers and percentiles."""
         return [read_amount(amount) for amount in self.amounts]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Every direction that it moves along, and how much of it makes up amount 1."""
+        return {self.direction: 1.0} if self.direction else self.directions
+
+    @property
+    def title(self) -> str:
+        """What tables call its directions: the name of a single one, or ``smile+2_age-1``; empty without any."""
+        return self.direction or "_".join(f"{name}{share:+g}" for name, share in self.directions.items())
 
     def make(self) -> Edit:
         """Return the edit with its options."""

@@ -21,10 +21,13 @@ from ganvert.encoders.joint import JointEncoder
 from ganvert.generators.base import Generator
 from ganvert.spaces import Variables
 
-__all__ = ["Batch", "Context", "Inversion", "OnStep", "fingerprint_of", "join", "part_of"]
+__all__ = ["Batch", "Context", "Inversion", "OnStep", "Watch", "fingerprint_of", "join", "part_of"]
 
 #: Called after a step with (steps done, steps in all, objectives of the images in work).
 OnStep = Callable[[float, float, Tensor], None]
+#: Called after a step of an image with a function that returns its code so far, as it would be the result now: valid
+#: until the next step. Where it returns True, the image is done.
+Watch = Callable[[Callable[[], "Inversion"]], bool]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,7 @@ class Context:
         side_by_side: how many images of a batch are in work at once at most; the first that is done makes room for the
             next. None is as many as fit into memory where batching helps, and one on a CPU.
         speed: precision and compilation of optimisations.
+        watch: sees the codes of an optimisation while they form, and may end it (:data:`Watch`).
     """
 
     generator: Generator
@@ -49,6 +53,7 @@ class Context:
     discriminator: Discriminator | None = None
     side_by_side: int | None = None
     speed: Speed = PLAIN
+    watch: Watch | None = None
 
     def __post_init__(self) -> None:
         if self.side_by_side is not None and self.side_by_side < 1:

@@ -47,6 +47,7 @@ ORDER = [
     {"training"},
     {"extraction"},
     {"report"},
+    {"studio"},
     {"cli"},
 ]
 
@@ -136,7 +137,18 @@ def test_nothing_unpickles() -> None:
 
 @pytest.mark.slow
 def test_heavy_packages_wait_until_they_are_needed() -> None:
-    heavy = {"dlib", "onnxruntime", "sklearn", "matplotlib", "jinja2", "dvc", "prefect", "lpips", "torchvision"}
+    heavy = {
+        "dlib",
+        "onnxruntime",
+        "sklearn",
+        "matplotlib",
+        "jinja2",
+        "dvc",
+        "prefect",
+        "lpips",
+        "torchvision",
+        "gradio",
+    }
     program = "import sys, ganvert.cli, ganvert.inversion.run, ganvert.sampling; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert heavy & set(done.stdout.split()) == set()

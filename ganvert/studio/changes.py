@@ -1,0 +1,150 @@
+"""What a user does to a face: a list of changes with its history, and the list as a block for params.yaml."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+import yaml
+
+from ganvert.base.errors import ParamsError
+
+__all__ = ["Change", "Changes", "History", "LIMIT", "params_block"]
+
+#: Largest amount of a slider in standard deviations: beyond four pictures fall apart.
+LIMIT = 4.0
+_MOST = 100  # states that are kept for undo
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Change:
+    """A direction and how far a face moves along it.
+
+    Attributes:
+        direction: its name in the table of directions.
+        amount: in standard deviations, -LIMIT to LIMIT.
+        muted: whether it is left out of the picture for now.
+    """
+
+    direction: str
+    amount: float
+    muted: bool = False
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.amount) and abs(self.amount) <= LIMIT):
+            raise ParamsError(f"{self.direction}: wanted an amount from {-LIMIT:g} to {LIMIT:g}, got {self.amount}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Changes:
+    """The changes of a picture in their order. They add up, so that the order is the user's own and changes nothing."""
+
+    items: tuple[Change, ...] = ()
+
+    @property
+    def amounts(self) -> dict[str, float]:
+        """Direction to amount of all changes that act."""
+        return {item.direction: item.amount for item in self.items if item.amount and not item.muted}
+
+    @property
+    def title(self) -> str:
+        """What a history calls it, such as ``smile +2, age -1``."""
+        return ", ".join(f"{name} {amount:+g}" for name, amount in self.amounts.items()) or "unedited"
+
+    def amount_of(self, direction: str) -> float:
+        """Return the amount of a direction, muted or not; 0 where it has none."""
+        return next((item.amount for item in self.items if item.direction == direction), 0.0)
+
+    def with_amount(self, direction: str, amount: float) -> Changes:
+        """Return the changes with another amount of a direction; one that is new comes last, an amount of 0 removes."""
+        change = Change(direction=direction, amount=round(amount, 6) + 0.0)
+        if not change.amount:
+            return self.without(direction)
+        if direction not in [item.direction for item in self.items]:
+            return Changes((*self.items, change))
+        return Changes(tuple(change if item.direction == direction else item for item in self.items))
+
+    def without(self, direction: str) -> Changes:
+        """Return the changes without those of a direction."""
+        return Changes(tuple(item for item in self.items if item.direction != direction))
+
+    def toggled(self, direction: str) -> Changes:
+        """Return the changes with a direction muted, or heard again."""
+        return Changes(
+            tuple(
+                dataclasses.replace(item, muted=not item.muted) if item.direction == direction else item
+                for item in self.items
+            )
+        )
+
+    def moved_up(self, direction: str) -> Changes:
+        """Return the changes with a direction one place further up."""
+        items = list(self.items)
+        place = next((i for i, item in enumerate(items) if item.direction == direction), 0)
+        if place:
+            items[place - 1 : place + 1] = [items[place], items[place - 1]]
+        return Changes(tuple(items))
+
+
+class History:
+    """States of the changes, and which of them is shown. A new state drops those that were undone."""
+
+    def __init__(self) -> None:
+        self.states = [Changes()]
+        self.place = 0
+
+    @property
+    def now(self) -> Changes:
+        """The changes that are shown."""
+        return self.states[self.place]
+
+    def add(self, changes: Changes) -> bool:
+        """Show other changes; return whether they differ from those that were shown."""
+        if changes == self.now:
+            return False
+        self.states = [*self.states[: self.place + 1], changes][-_MOST:]
+        self.place = len(self.states) - 1
+        return True
+
+    def go(self, place: int) -> bool:
+        """Show an earlier or later state; return whether there is one of that number that was not shown."""
+        if place == self.place or not 0 <= place < len(self.states):
+            return False
+        self.place = place
+        return True
+
+    def undo(self) -> bool:
+        """Show the state before; return whether there is one."""
+        return self.go(self.place - 1)
+
+    def redo(self) -> bool:
+        """Show the state that was undone last; return whether there is one."""
+        return self.go(self.place + 1)
+
+
+def params_block(changes: Changes, method: str, start: str, region: str = "square") -> str:
+    """Return the changes as YAML for params.yaml, with which `dvc repro` renders them for all photographs.
+
+    Args:
+        changes: at least one that acts.
+        method: the preset that finds the codes.
+        start: the weights file that the method starts from, as a project names it.
+        region: what is pasted back.
+
+    Raises:
+        ParamsError: no change acts.
+    """
+    amounts = changes.amounts
+    if not amounts:
+        raise ParamsError("there is no edit yet: move a slider, then the block has something to say")
+    edit: dict[str, object] = {"directions": dict(amounts), "amounts": [1.0], "pasted": [1.0]}
+    if len(amounts) == 1:
+        ((name, amount),) = amounts.items()
+        edit = {"direction": name, "amounts": [amount], "pasted": [amount]}
+    paste = {"mode": "difference", "feather": 0.1, "colour_match": False, "region": region}
+    sections: Mapping[str, object] = {
+        "invert": {"methods": {method: start}},
+        "edit": {"method": method, "paste": paste, "edits": {"studio": edit}},
+    }
+    return yaml.safe_dump(sections, sort_keys=False, default_flow_style=None, width=110)

@@ -1,0 +1,229 @@
+"""The networks of a studio, loaded once for all who use it, and the library's functions on them."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import re
+import statistics
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from ganvert.assets.shipped import shipped
+from ganvert.base.errors import NoFaceError, ParamsError
+from ganvert.base.preset_files import METHODS, Presets
+from ganvert.base.registry import lookup
+from ganvert.codes import Code, codes_of_inversion
+from ganvert.directions import choose, load_directions
+from ganvert.editing.contract import EditInputs
+from ganvert.editing.edits import EDITS
+from ganvert.editing.fit import Fit, seam_error
+from ganvert.editing.paste import Pasted, PasteOptions, paste_edit
+from ganvert.faces import ATTRIBUTES, RECIPES, FaceDetector, Photo, align, open_photo
+from ganvert.faces.align import Aligned
+from ganvert.faces.attributes import AttributeScorer
+from ganvert.generators import Generator
+from ganvert.generators.base import SynthesisInput
+from ganvert.images import from_pil, to_pil
+from ganvert.inversion.contract import Context, Inversion, Watch
+from ganvert.inversion.presets import Preset, read_resolved
+from ganvert.inversion.preview import Fitted, Preview
+from ganvert.inversion.run import Crop, invert_crops, make_context, shipped_encoders
+from ganvert.sampling.scores import read_score_table
+from ganvert.scoring.score import asset_metrics
+from ganvert.studio.changes import Changes
+
+__all__ = ["PREVIEW_PX", "Face", "Models", "Opened"]
+
+PREVIEW_PX = 256  # side of the pictures that are drawn while a slider moves
+_PIXELS = 100_000_000  # of a photograph at most
+_FAMILIES = re.compile(r"_\d+$")  # components of a decomposition are numbered, attributes have names
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Face:
+    """A face of a photograph: an aligned crop, where it came from, and the id that seeds its inversion."""
+
+    image_id: str
+    aligned: Aligned
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Opened:
+    """A photograph and the faces that were found on it, largest first; several names of one face are one face."""
+
+    photo: Photo
+    name: str
+    faces: Sequence[Face]
+
+
+class Models:
+    """What all sessions share. Interactive work takes turns, and so do inversions: one photograph each at a time.
+
+    Args:
+        generator: on its device.
+        directions: a table of directions.
+        assets: folder of the networks.
+        recipe: how faces are cut.
+        encoders: weights that take the place of the shipped encoders.
+        first: the method of the first picture, one pass of an encoder.
+
+    Raises:
+        GanvertError: something is missing or does not belong to the generator.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        directions: Path,
+        assets: Path,
+        recipe: str = "ffhq",
+        encoders: Sequence[Path] = (),
+        first: str = "encoder",
+    ) -> None:
+        self.generator, self.assets, self.recipe, self.encoders = generator, assets, recipe, list(encoders)
+        self.needs_face = lookup(RECIPES, recipe, "alignment recipe").needs_face
+        self.table = load_directions(directions, generator)
+        self.presets = Presets.of_project(METHODS)
+        self.first = first
+        self.drawing, self.inverting, self.measuring = threading.RLock(), threading.Lock(), threading.Lock()
+        self._drafts: tuple[Code, Preview, Fitted] | None = None
+        self._contexts: dict[str, tuple[Preset, Context]] = {}
+        self.context_of(first)
+
+    @property
+    def directions(self) -> tuple[list[str], list[str]]:
+        """Names of the directions for codes in W: those that are named after attributes, and the numbered ones."""
+        names = list(dict.fromkeys(name for name, space in self.table if not space.startswith("z")))
+        named = [name for name in names if not _FAMILIES.search(name)]
+        return named, [name for name in names if name not in named]
+
+    @cached_property
+    def detector(self) -> FaceDetector | None:
+        """What finds faces; None where the recipe needs none."""
+        return FaceDetector(self.assets) if self.needs_face else None
+
+    @cached_property
+    def scorer(self) -> AttributeScorer | None:
+        """What measures faces; None where crops show none."""
+        return AttributeScorer(self.assets, list(self.spreads)) if self.needs_face else None
+
+    @cached_property
+    def spreads(self) -> Mapping[str, float]:
+        """Attribute to its standard deviation among faces of the FFHQ generator: what bars are scaled by."""
+        scores, _ = read_score_table(shipped("scores_ffhq.parquet"))
+        return {name: statistics.pstdev(values.values()) for name, values in scores.items() if name in ATTRIBUTES}
+
+    def context_of(self, method: str) -> tuple[Preset, Context]:
+        """Return a method and what it works with, loaded at its first use."""
+        if method not in self._contexts:
+            preset = read_resolved(self.presets.resolve(method))
+            encoders = self.encoders or shipped_encoders(preset)
+            self._contexts[method] = preset, make_context(preset, self.generator, encoders, self.assets)
+        return self._contexts[method]
+
+    def open(self, data: bytes, name: str) -> Opened:
+        """Read a photograph and cut its faces.
+
+        Raises:
+            PhotoError: it cannot be used; the message says why and what to do.
+        """
+        with self.drawing:
+            photo = open_photo(data, _PIXELS, name)
+            found = [None] if self.detector is None else self.detector.detect_turned(photo.image)[0]
+            if not found:
+                raise NoFaceError(
+                    f"{name}: no face found; wanted a face seen from the front that is 40 px wide or more: "
+                    "take a closer or a larger photograph"
+                )
+            faces = [
+                Face(
+                    f"{photo.photo_id[:16]}-{i}",
+                    align(photo.image, points, self.generator.resolution, self.recipe),
+                )
+                for i, points in enumerate(found)
+            ]
+        return Opened(photo, name, faces)
+
+    def invert(
+        self, face: Face, method: str, watch: Watch | None = None, on_images: Callable[[float], None] | None = None
+    ) -> Code:
+        """Return the code of a face by a method."""
+        preset, context = self.context_of(method)
+        if preset.together:
+            raise ParamsError(f"{method}: tunes one generator for many photographs; choose another method here")
+        crop = Crop(face.image_id, face.aligned.crop)
+        context = dataclasses.replace(context, watch=watch)
+        silent = on_images or (lambda images: None)
+        return self.code_of(invert_crops([crop], preset, context, seed=0, on_images=silent), face, method)
+
+    def code_of(self, inversion: Inversion, face: Face, method: str) -> Code:
+        """Return the code of an inversion of one face."""
+        return codes_of_inversion(inversion, [face.image_id], method, self.generator)[0]
+
+    def draw(self, code: Code, changes: Changes) -> Image.Image:
+        """Draw a code with changes, at full size."""
+        with self.drawing, torch.no_grad():
+            return to_pil(code.space.generator.synthesize(self._moved(code, changes)))[0]
+
+    def draft(self, code: Code, changes: Changes) -> Image.Image:
+        """Draw a code with changes in a fifth of the time, of :data:`PREVIEW_PX` at most, and softer."""
+        generator = code.space.generator
+        with self.drawing, torch.no_grad():
+            if self._drafts is None or self._drafts[0] is not code:
+                preview = Preview(generator, PREVIEW_PX // 2)
+                # What the fit leaves over belongs to the place where it was: on a head that turns it would stand still.
+                fitted = [
+                    dataclasses.replace(fit, residual=fit.residual * 0) for fit in preview.fit(code.synthesis_input())
+                ]
+                self._drafts = code, preview, Fitted.join(fitted)
+            _, preview, fit = self._drafts
+            return to_pil(preview.draw(self._moved(code, changes), fit))[0]
+
+    def _moved(self, code: Code, changes: Changes) -> SynthesisInput:
+        """Return what the generator draws for a code with changes."""
+        edit, space = EDITS["shift"], code.space
+        moves = [(choose(self.table, name, space.direction_space), amount) for name, amount in changes.amounts.items()]
+        if not moves:
+            return code.synthesis_input()
+        inputs = EditInputs(code=code, directions=moves)
+        edit.check(inputs, 1.0)
+        return edit.apply(inputs, 1.0)
+
+    def paste(self, opened: Opened, face: Face, edited: Image.Image, plain: Image.Image, region: str) -> Pasted:
+        """Return the photograph with an edited face in it."""
+        options = PasteOptions(region=region)  # type: ignore[arg-type]
+        options.check_assets(self.assets)
+        with self.drawing:
+            return paste_edit(opened.photo, edited, plain, face.aligned.quad, options, self.assets)
+
+    def fit(self, face: Face, plain: Image.Image) -> Fit:
+        """Return how well a reconstruction lies on the photographed face."""
+        distance = self.identity(plain, face.aligned.crop)
+        return Fit(seam_error(face.aligned.crop, plain, PasteOptions().feather), distance)
+
+    def identity(self, picture: Image.Image, other: Image.Image) -> float | None:
+        """Return the distance of two faces' descriptors; None where no face is found, or crops are no faces."""
+        if not self.needs_face:
+            return None
+        with self.measuring:
+            distance = float(self._identity(from_pil([picture]), from_pil([other]))[0])
+        return distance if math.isfinite(distance) else None
+
+    @cached_property
+    def _identity(self) -> Callable[..., torch.Tensor]:
+        return asset_metrics(["identity_dlib"], self.assets)[0]
+
+    def scores(self, picture: Image.Image) -> Mapping[str, float | None]:
+        """Return every attribute of a picture; nothing where crops are no faces."""
+        if self.scorer is None:
+            return {}
+        with self.measuring:
+            return self.scorer.score([picture])[0]

@@ -1,0 +1,215 @@
+// The parts of the page that Gradio has no component for: they show one object, the view, which Python sends as a whole.
+// Texts are set as text, never as HTML: names of photographs are written by strangers.
+window.ganvert = (() => {
+  let view = {}, act = () => {}, split = 50, side = "edited";
+  const slots = new Map();
+  let known;  // resolves once Python has said whose page this is
+  const ready = new Promise((resolve) => { known = resolve; });
+
+  const el = (tag, attributes = {}, ...children) => {
+    const node = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+      else if (name in node && name !== "list" && name !== "style") node[name] = value;
+      else if (value !== undefined && value !== false) node.setAttribute(name, value);
+    }
+    node.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+    return node;
+  };
+  const picture = (name) => "studio/picture/" + encodeURIComponent(name);
+  const button = (text, help, what, more = {}) =>
+    el("button", { type: "button", title: help, disabled: !!more.off, className: "g-button " + (more.kind || ""),
+                   onclick: () => act({ what, ...more }) }, text);
+  const signed = (number) => (number > 0 ? "+" : "") + Math.round(number * 100) / 100;
+
+  // ---- the photograph on its way in ----
+  async function send(file) {
+    if (!file) return;
+    say(`Reading ${file.name} ...`);
+    try {
+      await ready;
+      const answer = await fetch("studio/photo", {
+        method: "POST", body: file, headers: { "X-Studio": view.token || "", "Content-Type": "application/octet-stream" },
+      });
+      if (!answer.ok) return say(await answer.text(), true);
+      act({ what: "open", name: file.name });
+    } catch (error) {
+      say(`${file.name}: it could not be sent; is the studio still running?`, true);
+    }
+  }
+  async function camera() {
+    if (!navigator.mediaDevices) return say("This browser shows no camera to pages; choose a file instead.", true);
+    try {
+      const stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1920 } } });
+      const video = el("video", { autoplay: true, playsInline: true, muted: true });
+      video.srcObject = stream;
+      const end = () => { stream.getTracks().forEach((track) => track.stop()); box.remove(); };
+      const take = () => {
+        const canvas = el("canvas", { width: video.videoWidth, height: video.videoHeight });
+        canvas.getContext("2d").drawImage(video, 0, 0);
+        canvas.toBlob((blob) => { end(); send(new File([blob], "camera.png", { type: "image/png" })); }, "image/png");
+      };
+      const box = el("div", { className: "g-camera" }, video,
+        el("div", { className: "g-row" },
+          el("button", { className: "g-button g-primary", onclick: take }, "Take the photograph"),
+          el("button", { className: "g-button", onclick: end }, "Close")));
+      document.body.append(box);
+    } catch (error) {
+      say("The camera cannot be used: " + error.message, true);
+    }
+  }
+  function chooser() {
+    const input = el("input", { type: "file", accept: "image/*", id: "g-file", className: "g-hidden",
+                                onchange: () => { send(input.files[0]); input.value = ""; } });
+    return el("div", { className: "g-row" },
+      el("label", { className: "g-button g-primary", htmlFor: "g-file", tabIndex: 0,
+                    onkeydown: (event) => { if (event.key === "Enter") input.click(); } }, "Choose a photograph"), input,
+      el("button", { type: "button", className: "g-button", onclick: camera, title: "Use this device's camera" }, "Camera"),
+      ...(view.samples || []).map((name) => button(name, "Use this sample photograph", "sample", { name })));
+  }
+
+  // ---- slots ----
+  const shows = {
+    stage(root) {
+      if (!view.before) {
+        root.replaceChildren(el("div", { className: "g-drop" },
+          el("h2", {}, "Your photograph"),
+          el("p", {}, "Drop it here. It stays on this machine, in memory, and nothing is sent anywhere."), chooser()));
+        return;
+      }
+      let frame = root.querySelector(".g-frame");
+      if (!frame) {
+        const range = el("input", { type: "range", min: 0, max: 100, value: split, className: "g-range",
+          title: "Move the divider: before on the left, after on the right", ariaLabel: "Divider between before and after",
+          oninput: () => { split = +range.value; frame.style.setProperty("--at", split + "%"); } });
+        frame = el("div", { className: "g-frame" },
+          el("img", { className: "g-after", alt: "edited picture" }), el("img", { className: "g-before", alt: "before" }),
+          el("span", { className: "g-line" }), range,
+          el("span", { className: "g-tag g-left" }), el("span", { className: "g-tag g-right" }));
+        frame.style.setProperty("--at", split + "%");
+        root.replaceChildren(frame, el("div", { className: "g-row g-sides" }));
+      }
+      const [before, after] = [frame.querySelector(".g-before"), frame.querySelector(".g-after")];
+      const left = side === "photograph" ? view.crop : view.before;
+      if (before.dataset.name !== left) { before.dataset.name = left; before.src = picture(left); }
+      if (after.dataset.name !== view.after) { after.dataset.name = view.after; after.src = picture(view.after); }
+      frame.classList.toggle("g-small", !!view.preview);
+      frame.querySelector(".g-left").textContent = side === "photograph" ? "photograph" : "before";
+      frame.querySelector(".g-right").textContent = view.title + (view.preview ? " (preview)" : "");
+      root.querySelector(".g-sides").replaceChildren(
+        button("Undo", "Back to the picture before (Ctrl-Z)", "undo", { off: !view.can_undo }),
+        button("Redo", "Forward again (Ctrl-Y)", "redo", { off: !view.can_redo }),
+        el("button", { type: "button", className: "g-button", title: "What stands on the left of the divider",
+          onclick: () => { side = side === "photograph" ? "edited" : "photograph"; render(); } },
+          side === "photograph" ? "Left: the photograph" : "Left: the unedited picture"),
+        button("Reset", "Take all edits back", "reset", { off: !view.changes.length }));
+    },
+    state(root) {
+      const job = view.refinement, parts = [];
+      if (view.badge) parts.push(el("p", { className: "g-badge" }, view.badge));
+      if (job && (job.state === "running" || job.state === "waiting")) {
+        const left = job.left === null ? "" : `, about ${Math.max(1, Math.round(job.left))} s left`;
+        const text = job.state === "waiting" ? "waits for another inversion" : `${Math.round(job.done * 100)} %${left}`;
+        parts.push(el("div", { className: "g-job" },
+          job.forming ? el("img", { src: picture(job.forming), alt: "the picture so far" }) : null,
+          el("div", {}, el("strong", {}, `Refining by ${job.method}: ${text}`),
+            el("progress", { max: 1, value: job.done }),
+            el("span", {}, "You can edit meanwhile; the better picture takes over when it is done."),
+            button("Stop and keep this", "End the refinement and keep the best picture so far", "cancel"))));
+      } else if (job && job.state === "failed") parts.push(el("p", { className: "g-error" }, job.reason));
+      root.replaceChildren(...parts);
+    },
+    history(root) {
+      root.replaceChildren(...(view.history || []).map((state, i) =>
+        el("button", { type: "button", className: "g-state" + (state.now ? " g-now" : ""), title: state.title,
+                       ariaCurrent: state.now ? "step" : "false", onclick: () => act({ what: "go", place: i }) },
+          state.thumb ? el("img", { src: picture(state.thumb), alt: "" }) : null, el("span", {}, state.title))));
+    },
+    changes(root) {
+      const rows = (view.changes || []).map((change) =>
+        el("li", { className: change.muted ? "g-muted" : "" },
+          el("span", {}, `${change.direction} ${signed(change.amount)}`),
+          button("↑", "One place up", "up", { direction: change.direction }),
+          button(change.muted ? "Show" : "Mute", "Leave this edit out for now, or take it in again", "mute",
+                 { direction: change.direction }),
+          button("Delete", "Remove this edit", "delete", { direction: change.direction })));
+      root.replaceChildren(rows.length ? el("ol", {}, ...rows) : el("p", { className: "g-help" }, "No edit yet: move a slider."));
+    },
+    photograph(root) {
+      if (!view.photograph) { root.replaceChildren(); return; }
+      const [width, height] = view.size, ns = "http://www.w3.org/2000/svg";
+      const svg = document.createElementNS(ns, "svg");
+      svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+      view.faces.forEach((quad, i) => {
+        const shape = document.createElementNS(ns, "polygon");
+        shape.setAttribute("points", quad.map((point) => point.join(",")).join(" "));
+        shape.setAttribute("class", i === view.chosen ? "g-chosen" : "");
+        shape.addEventListener("click", () => act({ what: "face", face: i }));
+        svg.append(shape);
+      });
+      root.replaceChildren(el("div", { className: "g-photo" }, el("img", { src: picture(view.photograph), alt: view.name }), svg),
+        view.faces.length > 1 ? el("div", { className: "g-row" }, ...view.faces.map((_, i) =>
+          button(`Face ${i + 1}`, "Work with this face", "face", { face: i, kind: i === view.chosen ? "g-primary" : "" }))) : "",
+        chooser());
+    },
+    pasted(root) {
+      root.replaceChildren(...(view.pasted ? [el("img", { className: "g-wide", src: picture(view.pasted), alt: "photograph with the edit in it" })] : []));
+    },
+    effects(root) {
+      const rows = (view.effects || []).map((row) => el("tr", {}, el("th", {}, row.name),
+        el("td", { className: "g-number" }, row.before), el("td", { className: "g-number" }, row.after),
+        el("td", { className: "g-bars" }, el("i", { style: `--from:${50 + Math.min(0, row.share) * 50}%;--width:${Math.abs(row.share) * 50}%` }))));
+      root.replaceChildren(rows.length ? el("table", { className: "g-effects" },
+        el("tr", {}, ...["", "before", "after", "change"].map((text) => el("th", {}, text))), ...rows)
+        : el("p", { className: "g-help" }, "Edit the picture, then measure it."));
+    },
+  };
+  function say(text, wrong = false) {
+    for (const root of document.querySelectorAll("[data-slot=message]"))
+      root.replaceChildren(text ? el("p", { className: wrong ? "g-error" : "g-said", role: "status" }, text) : "");
+  }
+  function render() {
+    for (const [name, root] of slots) if (shows[name]) shows[name](root);
+  }
+
+  // ---- keys, drops, pastes ----
+  document.addEventListener("keydown", (event) => {
+    if (!(event.ctrlKey || event.metaKey) || /^(textarea)$/i.test(event.target.tagName)) return;
+    const key = event.key.toLowerCase();
+    if (key === "z" && !event.shiftKey) { event.preventDefault(); act({ what: "undo" }); }
+    if (key === "y" || (key === "z" && event.shiftKey)) { event.preventDefault(); act({ what: "redo" }); }
+  });
+  // Gradio's sliders report a release of the pointer, but not of a key.
+  document.addEventListener("keyup", (event) => {
+    if (event.target.type === "range" && event.key.startsWith("Arrow") && !event.target.classList.contains("g-range"))
+      event.target.dispatchEvent(new PointerEvent("pointerup", { bubbles: true }));
+  });
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    if (event.dataTransfer.files.length) send(event.dataTransfer.files[0]);
+  });
+  document.addEventListener("paste", (event) => { if (event.clipboardData?.files.length) send(event.clipboardData.files[0]); });
+
+  return {
+    mount(element) {
+      for (const root of element.querySelectorAll("[data-slot]")) slots.set(root.dataset.slot, root);
+      render();
+    },
+    start(element, trigger) { act = trigger; this.mount(element); },
+    show(next) {
+      if (!next) return;
+      const kept = next.preview || next.partial ? view : {};
+      view = { ...kept, ...next };
+      if (view.token) known();
+      if (view.message !== undefined) say(view.message, view.wrong);
+      render();
+      if (next.download) {
+        const link = el("a", { href: picture(next.download.picture), download: next.download.name });
+        document.body.append(link);
+        link.click();
+        link.remove();
+      }
+    },
+  };
+})();

@@ -1,0 +1,191 @@
+"""The studio's server: Gradio's application behind a fence, and the routes that photographs take in and pictures out.
+
+Gradio would keep uploads and pictures in files, and answers every page of every browser. Here photographs come in and
+pictures go out through routes of our own, in memory; the fence refuses Gradio's routes for files, any Host and Origin
+but its own, and on an open network every request without the password.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import logging
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from ganvert.base.errors import InputError, UnsupportedError
+from ganvert.studio.session import Sessions
+
+__all__ = ["MOST_BYTES", "Fence", "bind", "make_app", "new_password", "serve"]
+
+MOST_BYTES = 64 << 20  # of an uploaded photograph
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; worker-src 'self' blob:; "
+    "connect-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+)
+_HEADERS = [
+    (b"content-security-policy", _POLICY.encode()),
+    (b"x-frame-options", b"DENY"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+]
+#: Those of Gradio's own routes that the page uses. Others read or write files, fetch addresses, or show what others do.
+_OPEN = ("queue/join", "queue/data", "heartbeat/", "startup-events", "theme.css", "app_id", "info", "cancel", "reset")
+_Scope = MutableMapping[str, Any]
+_Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+_Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+log = logging.getLogger(__name__)
+
+
+class Fence:
+    """An ASGI application around another that serves its own page at its own address, to nobody else's pages.
+
+    Args:
+        app: what is fenced in.
+        hosts: the Host headers that are answered; None for any, behind a password.
+        password: that every request has to carry (HTTP Basic, user ``ganvert``); None for none.
+    """
+
+    def __init__(self, app: Any, hosts: frozenset[str] | None, password: str | None) -> None:
+        self.app, self.hosts = app, hosts
+        self._wanted = None if password is None else base64.b64encode(f"ganvert:{password}".encode()).decode()
+
+    async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
+        """Answer a request that is refused; pass all others on."""
+        from starlette.responses import PlainTextResponse
+
+        if scope["type"] == "websocket":  # the page uses none
+            await send({"type": "websocket.close", "code": 1008, "reason": "no web sockets here"})
+        elif scope["type"] != "http":
+            await self.app(scope, receive, send)
+        elif refusal := self.refusal(scope["path"], scope["headers"]):
+            status, text = refusal
+            headers = {"WWW-Authenticate": 'Basic realm="ganvert", charset="UTF-8"'} if status == 401 else {}
+            await PlainTextResponse(text, status, headers)(scope, receive, _with_headers(send))
+        else:
+            await self.app(scope, receive, _with_headers(send))
+
+    def refusal(self, path: str, headers: list[tuple[bytes, bytes]]) -> tuple[int, str] | None:
+        """Return status and text of the answer to a request that is refused, None if it is not."""
+        values: dict[bytes, list[str]] = {}
+        for name, value in headers:
+            values.setdefault(name.lower(), []).append(value.decode("latin-1"))
+        hosts = values.get(b"host", [])
+        if len(hosts) != 1 or (self.hosts is not None and hosts[0] not in self.hosts):
+            return 403, f"this studio is not {', '.join(hosts) or 'there for requests without a host'}"
+        if any(origin.partition("://")[2] != hosts[0] for origin in values.get(b"origin", [])):
+            return 403, "pages of other sites may not use this studio"
+        # A page of another site may send some requests without an Origin; browsers that do so say where they are from.
+        if any(site not in ("same-origin", "none") for site in values.get(b"sec-fetch-site", [])):
+            return 403, "pages of other sites may not use this studio"
+        if self._wanted is not None:
+            (given,) = values.get(b"authorization", [""])[:1]
+            kind, _, secret = given.partition(" ")
+            if kind.lower() != "basic" or not hmac.compare_digest(secret.strip().encode(), self._wanted.encode()):
+                return 401, "this studio wants the user ganvert and the password that it printed when it started"
+        _, called, route = path.rpartition("/gradio_api/")
+        if called and not route.startswith(_OPEN):
+            return 404, "this studio keeps no files and has no other routes"
+        return None
+
+
+def _with_headers(send: _Send) -> _Send:
+    names = {name for name, _ in _HEADERS}
+
+    async def with_headers(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            kept = [(name, value) for name, value in message["headers"] if name.lower() not in names]
+            message = {**message, "headers": [*kept, *_HEADERS]}
+        await send(message)
+
+    return with_headers
+
+
+def make_app(page: Any, sessions: Sessions, hosts: frozenset[str] | None, password: str | None) -> Fence:
+    """Return the application that serves a page.
+
+    Args:
+        page: Gradio's blocks, with how they look.
+        sessions: whose photographs and pictures the routes carry.
+        hosts: see :class:`Fence`.
+        password: see :class:`Fence`.
+    """
+    import gradio
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import PlainTextResponse, Response
+    from starlette.routing import Route
+
+    async def photo(request: Request) -> Response:
+        data = bytearray()
+        async for piece in request.stream():
+            data += piece
+            if len(data) > MOST_BYTES:
+                return PlainTextResponse(
+                    f"The file is larger than {MOST_BYTES >> 20} MB: save a smaller copy of the photograph.", 413
+                )
+        sessions.of(request.headers.get("x-studio")).inbox = bytes(data)
+        return PlainTextResponse("ok")
+
+    async def picture(request: Request) -> Response:
+        found = sessions.picture(request.path_params["name"])
+        if found is None:
+            return PlainTextResponse("there is no such picture any more", 404)
+        return Response(found[1], media_type=found[0], headers={"Cache-Control": "private, max-age=3600, immutable"})
+
+    app = Starlette(routes=[Route("/studio/photo", photo, methods=["POST"]), Route("/studio/picture/{name}", picture)])
+    gradio.mount_gradio_app(app, page.blocks, "/", **page.looks)  # type: ignore[arg-type]
+    return Fence(app, hosts, password)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on an address.
+
+    Raises:
+        UnsupportedError: the port is taken.
+        InputError: this machine has no such address.
+    """
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port whose last server has just ended is free
+    try:
+        listening.bind((host, port))
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        if isinstance(error, PermissionError) or error.errno == 98:
+            raise UnsupportedError(f"--port {port}: {error.strerror}; choose another one") from error
+        raise InputError(f"--host {host}: {error.strerror or error}; wanted an address of this machine") from error
+    except OverflowError as error:
+        listening.close()
+        raise InputError(f"--port: wanted 0 to 65535, got {port}") from error
+    return listening
+
+
+def serve(page: Any, sessions: Sessions, listening: socket.socket, password: str | None) -> None:
+    """Serve a page on a socket until Ctrl-C, then end all inversions."""
+    import uvicorn
+
+    host, port = listening.getsockname()[:2]
+    hosts = None if password is not None else frozenset({f"{host}:{port}", f"localhost:{port}"})
+    config = uvicorn.Config(
+        make_app(page, sessions, hosts, password),
+        log_level="warning",
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=2,
+    )
+    try:
+        uvicorn.Server(config).run([listening])
+    except KeyboardInterrupt:  # raised again once everything is closed
+        pass
+    finally:
+        sessions.end()
+
+
+def new_password() -> str:
+    """Return a password for a studio on an open network."""
+    return secrets.token_urlsafe(12)

@@ -1,0 +1,94 @@
+"""What the page shows of a session, as one JSON object that the page's script draws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ganvert.studio.changes import Changes
+from ganvert.studio.session import Session
+
+__all__ = ["refinement_of", "view_of"]
+
+_PHOTO_PX = 1280  # longest side of the photograph on the page
+_THUMB_PX = 96
+
+
+def view_of(session: Session, message: str = "", wrong: bool = False, **more: Any) -> dict[str, Any]:
+    """Return what the page shows; before there is a photograph, that there is none.
+
+    Args:
+        session: the user's work.
+        message: a sentence above the picture; empty for none.
+        wrong: whether it tells of a mistake.
+        more: further parts, such as a picture to download.
+    """
+    view: dict[str, Any] = {"token": session.token, "message": message, "wrong": wrong, "changes": [], **more}
+    view["refinement"] = refinement_of(session)
+    opened = session.opened
+    if opened is None or not session.codes:
+        return view
+    history = session.history
+    return view | {
+        "name": opened.name,
+        "photograph": session.shown("photograph", opened, lambda: opened.photo.image, _PHOTO_PX),
+        "size": list(opened.photo.size),
+        "faces": [face.aligned.quad.round(1).tolist() for face in opened.faces],
+        "chosen": session.chosen,
+        "crop": session.shown("crop", session.face, lambda: session.face.aligned.crop),
+        "before": session.shown_changes(Changes()),
+        "after": session.shown_changes(history.now),
+        "title": history.now.title,
+        "method": session.method,
+        "methods": list(session.codes),
+        "changes": [
+            {"direction": item.direction, "amount": item.amount, "muted": item.muted} for item in history.now.items
+        ],
+        "history": [
+            {
+                "title": state.title,
+                "thumb": session.thumb(state, _THUMB_PX),
+                "now": place == history.place,
+            }
+            for place, state in enumerate(history.states)
+        ],
+        "can_undo": history.place > 0,
+        "can_redo": history.place + 1 < len(history.states),
+        "badge": session.measured.badge if session.measured else "",
+        "effects": _effects(session),
+        "pasted": session.pasted_name,
+    }
+
+
+def refinement_of(session: Session) -> dict[str, Any] | None:
+    """Return what the page shows of the inversion in the background; None where there is none."""
+    job = session.refinement
+    if job is None:
+        return None
+    return {
+        "method": job.method,
+        "state": job.state,
+        "done": round(job.done, 4),
+        "left": job.left,
+        "reason": job.reason,
+        "forming": job.forming if job.active else None,
+    }
+
+
+def _effects(session: Session) -> list[dict[str, Any]]:
+    """Return every score before and after the edit, and how far it moved in shares of what three deviations are."""
+    if (measured := session.measured) is None:
+        return []
+    rows = []
+    for name, before in measured.before.items():
+        after = measured.after.get(name)
+        change = 0.0 if before is None or after is None else after - before
+        spread = session.models.spreads.get(name) or max(abs(before or 0), abs(after or 0)) or 1.0
+        rows.append(
+            {
+                "name": name,
+                "before": "-" if before is None else f"{before:.3g}",
+                "after": "-" if after is None else f"{after:.3g}",
+                "share": max(-1.0, min(1.0, change / (3 * spread))),
+            }
+        )
+    return rows

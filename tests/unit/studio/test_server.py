@@ -1,0 +1,73 @@
+"""Who may use a studio's server."""
+
+from __future__ import annotations
+
+import base64
+import socket
+
+import pytest
+
+from ganvert.base.errors import InputError, UnsupportedError
+from ganvert.studio.server import Fence, bind
+
+HOST = "127.0.0.1:7860"
+
+
+def refused(fence: Fence, path: str = "/", **headers: str) -> int | None:
+    given = {"host": HOST, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    refusal = fence.refusal(path, [(name.encode(), value.encode()) for name, value in given.items() if value])
+    return refusal and refusal[0]
+
+
+def test_only_its_own_page_may_use_it() -> None:
+    fence = Fence(None, frozenset({HOST}), None)
+    assert refused(fence) is None and refused(fence, origin=f"http://{HOST}", sec_fetch_site="same-origin") is None
+    for origin in ("http://evil.example", "null", "http://127.0.0.1:1", f"http://{HOST}.evil.example"):
+        assert refused(fence, origin=origin) == 403
+    for host in ("evil.example:7860", "127.0.0.1", ""):
+        assert refused(fence, host=host) == 403
+    for site in ("cross-site", "same-site"):
+        assert refused(fence, sec_fetch_site=site) == 403
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        "upload",
+        "file=/etc/passwd",
+        "file/x",
+        "proxy=http://x",
+        "stream/a/b/c",
+        "upload_progress",
+        "run-history/records",
+        "vibe-edit",
+        "call/act",
+    ],
+)
+def test_routes_for_files_are_closed(route: str) -> None:
+    fence = Fence(None, frozenset({HOST}), None)
+    assert refused(fence, f"/gradio_api/{route}") == 404
+    assert refused(fence, "/gradio_api/queue/join") is None
+
+
+def test_on_an_open_network_every_request_needs_the_password() -> None:
+    fence = Fence(None, None, "secret")
+
+    def basic(user: str) -> str:
+        return "Basic " + base64.b64encode(user.encode()).decode()
+
+    assert refused(fence) == refused(fence, authorization=basic("ganvert:wrong")) == 401
+    assert refused(fence, authorization="Bearer secret") == refused(fence, authorization="Basic") == 401
+    assert refused(fence, authorization=basic("ganvert:secret")) is None
+    assert refused(fence, host="box:7860", origin="http://box:7860", authorization=basic("ganvert:secret")) is None
+    assert refused(fence, host="box:7860", origin="http://evil", authorization=basic("ganvert:secret")) == 403
+
+
+def test_a_port_that_is_taken_is_a_sentence() -> None:
+    with bind("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(UnsupportedError, match=f"--port {port}.*choose another"):
+            bind("127.0.0.1", port)
+    with pytest.raises(InputError, match="wanted an address of this machine"):
+        bind("192.0.2.1", 0)
+    assert isinstance(first, socket.socket)

@@ -1,0 +1,200 @@
+"""One user's work: pictures, the inversion in the background, and what other users see of it."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from ganvert.base import params
+from ganvert.base.errors import InputError, PhotoError, UnknownNameError
+from ganvert.directions import choose
+from ganvert.editing.spec import EditSpec
+from ganvert.images import from_png
+from ganvert.studio import session as module
+from ganvert.studio.changes import Changes
+from ganvert.studio.session import Pictures, Session, Sessions
+from ganvert.studio.view import view_of
+from stages.edit import PlannedEdit, edited
+
+Photograph = Callable[..., bytes]
+
+
+def within(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return found
+
+
+def same(first: Image.Image, second: Image.Image) -> bool:
+    return bool((np.asarray(first) == np.asarray(second)).all())
+
+
+def test_the_block_renders_the_same_picture_through_the_stage(session: Session) -> None:
+    session.history.add(Changes().with_amount("smile", 2).with_amount("age", -1.5))
+    block = yaml.safe_load(session.params("square"))
+    spec = params.build(EditSpec, block["edit"]["edits"]["studio"], "edit.edits.studio")
+    planned = PlannedEdit(
+        name="studio",
+        spec=spec,
+        edit=spec.make(),
+        directions=[(choose(session.models.table, name, "w"), share) for name, share in spec.shares.items()],
+        references=[],
+        reference_pictures=[],
+        context=None,
+    )
+    settings: Any = SimpleNamespace(edit=SimpleNamespace(method="first", paste=None))
+    face = {"quad": session.face.aligned.quad.reshape(-1)}
+    (row,) = edited(session.code, [planned], face, None, session.plain(), settings)
+    assert row["direction"] == "smile+2_age-1.5"
+    assert same(from_png(row["crop"]), session.picture())
+    assert not same(session.picture(), session.plain())
+
+
+def test_a_preview_is_near_the_picture_and_changes_nothing(session: Session) -> None:
+    target = np.asarray(session.models.draw(session.code, Changes().with_amount("smile", 2)), dtype=float)
+    near, far = (np.asarray(session.preview("smile", amount), dtype=float) for amount in (2, -2))
+    assert near.shape == target.shape
+    assert np.abs(near - target).mean() < np.abs(far - target).mean()
+    assert session.history.now == Changes()
+
+
+def test_what_was_drawn_is_not_drawn_again(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    session.history.add(Changes().with_amount("smile", 2))
+    view_of(session)
+    monkeypatch.setattr(session.models, "draw", None)
+    again = view_of(session)
+    assert again["title"] == "smile +2" and again["before"] != again["after"]
+    session.history.undo()
+    assert view_of(session)["after"] == again["before"]
+
+
+def test_a_refinement_takes_over_and_keeps_the_edits(session: Session) -> None:
+    session.history.add(Changes().with_amount("smile", 2))
+    rough = session.picture()
+    session.refine("balanced")
+    assert session.refinement is not None and session.refinement.wait(60)
+    assert session.refinement.state == "done" and session.method == "balanced"
+    assert not same(session.picture(), rough) and session.history.now.amounts == {"smile": 2}
+    session.show_method("first")
+    assert same(session.picture(), rough)
+
+
+def test_a_cancelled_inversion_keeps_the_best_so_far(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FORMING", 0.05)
+    rough = session.plain()
+    session.refine("long")
+    job = session.refinement
+    assert job is not None and within(lambda: job.forming)
+    session.end()
+    assert job.state == "cancelled" and session.method == "long" and 0 < job.done < 1
+    target = np.asarray(session.face.aligned.crop, dtype=float)
+    errors = [((np.asarray(picture) - target) ** 2).mean() for picture in (session.plain(), rough)]
+    assert errors[0] < errors[1]
+    # It was not finished: asked for again, it runs again.
+    session.refine("long")
+    assert session.refinement is not job
+    session.end()
+
+
+def test_an_inversion_ends_when_the_browser_is_gone(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    session.refine("long")
+    job = session.refinement
+    assert job is not None and within(lambda: job.state == "running")
+    monkeypatch.setattr(module, "_AWAY", -1.0)
+    assert job.wait(60) and job.state == "cancelled"
+
+
+def test_another_photograph_ends_the_inversion_of_the_last_one(photograph: Photograph, session: Session) -> None:
+    session.refine("long")
+    job = session.refinement
+    session.open(photograph(5), "other.png")
+    assert job is not None and job.state == "cancelled" and not job.active
+    assert session.method == "first" and session.opened is not None and session.opened.name == "other.png"
+
+
+def test_inversions_of_two_sessions_take_turns(photograph: Photograph, session: Session, sessions: Sessions) -> None:
+    other = sessions.of(None)
+    other.open(photograph(5), "other.png")
+    session.refine("long")
+    first, second = session.refinement, None
+    assert first is not None and within(lambda: first.state == "running")
+    other.refine("balanced")
+    second = other.refinement
+    assert second is not None and not second.wait(0.3) and second.state == "waiting"
+    session.end()
+    assert second.wait(60) and second.state == "done"
+
+
+def test_a_bad_photograph_is_a_sentence_and_the_work_stays(photograph: Photograph, session: Session) -> None:
+    session.history.add(Changes().with_amount("smile", 2))
+    before = session.picture()
+    for data in (b"no picture", b"", b"\x89HDF", photograph()[:200]):
+        with pytest.raises(PhotoError, match=r"me\.jpg"):
+            session.open(data, "me.jpg")
+    assert session.picture() is before
+    with pytest.raises(UnknownNameError):
+        session.refine("balancd")
+    with pytest.raises(InputError, match="face 3"):
+        session.choose(2)
+
+
+def test_a_png_says_where_it_came_from(session: Session) -> None:
+    session.history.add(Changes().with_amount("smile", 2))
+    with Image.open(io.BytesIO(session.png(session.picture()))) as file:
+        texts = file.text  # type: ignore[attr-defined]
+        assert same(file.convert("RGB"), session.picture())
+    assert texts["ganvert:edits"] == "smile +2" and texts["ganvert:method"] == "first"
+    assert texts["ganvert:generator"] == session.models.generator.fingerprint()
+    assert texts["Software"].startswith("ganvert ")
+
+
+def test_pasting_changes_the_square_alone(session: Session) -> None:
+    session.history.add(Changes().with_amount("smile", 2))
+    assert session.opened is not None
+    photo, pasted = np.asarray(session.opened.photo.image), np.asarray(session.pasted("square").image)
+    assert pasted.shape == photo.shape and (pasted != photo).any()
+    assert (pasted[:, :10] == photo[:, :10]).all()  # the middle square leaves 15 px on either side
+
+
+def test_each_session_has_its_own_pictures(photograph: Photograph, sessions: Sessions) -> None:
+    mine, other = sessions.of(None), sessions.of("guessed")
+    assert mine.token != other.token != "guessed" and len(mine.token) >= 22
+    assert sessions.of(mine.token) is mine
+    mine.open(photograph(), "waves.png")
+    view = view_of(mine)
+    assert sessions.picture(view["before"]) is not None and sessions.picture(view["before"][:-1]) is None
+    assert "before" not in view_of(other)
+
+
+def test_sessions_that_nobody_looks_at_are_forgotten(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = [sessions.of(None) for _ in range(20)]
+    assert sessions.of(many[-1].token) is many[-1] and sessions.of(many[0].token) is not many[0]
+    monkeypatch.setattr(module, "_KEPT", -1.0)
+    assert sessions.of(many[-1].token) is not many[-1]
+
+
+def test_pictures_are_bounded_and_those_in_use_stay() -> None:
+    pictures = Pictures()
+    first = pictures.add("image/png", b"first")
+    for _ in range(1000):
+        pictures.add("image/png", b"more")
+        assert pictures.has(first)
+    assert pictures.get(first) == ("image/png", b"first")
+    assert len(pictures._kept) == module._MOST_PICTURES
+
+
+def test_nothing_is_written_to_disk(session: Session, studio_project: Path) -> None:
+    session.history.add(Changes().with_amount("smile", 2))
+    view_of(session)
+    session.png(session.pasted("square").image)
+    assert sorted(path.name for path in studio_project.iterdir()) == ["dvc.yaml", "params.yaml"]
