@@ -8,7 +8,7 @@ from typing import Any
 
 from ganvert.base.errors import ParamsError
 from ganvert.editing.amounts import Amount, Percentile, amount_text, read_amount
-from ganvert.editing.contract import Edit
+from ganvert.editing.contract import Edit, check_amount
 from ganvert.editing.edits import make_edit
 
 __all__ = ["EditSpec"]

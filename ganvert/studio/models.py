@@ -108,7 +108,7 @@ class Models:
     @cached_property
     def detector(self) -> FaceDetector | None:
         """What finds faces; None where the recipe needs none."""
-        return FaceDetector(self.assets) if self.needs_face else None
+        return FaceDetector(self.assets, second_look=True) if self.needs_face else None
 
     @cached_property
     def scorer(self) -> AttributeScorer | None:
@@ -137,7 +137,7 @@ class Models:
         """
         with self.drawing:
             photo = open_photo(data, _PIXELS, name)
-            found = [None] if self.detector is None else self.detector.detect_turned(photo.image)[0]
+            found = [None] if self.detector is None else self.detector.detect_turned(photo.image).faces
             if not found:
                 raise NoFaceError(
                     f"{name}: no face found; wanted a face seen from the front that is 40 px wide or more: "

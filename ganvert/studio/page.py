@@ -270,7 +270,7 @@ class _Controls:
             ladder = [name for name in _LADDER if name in [*presets]]
             described = [(f"{name}: {presets.resolve(name).description}", name) for name in ladder]
             placed["method"] = gr.Radio(
-                described or [sessions.models.first],
+                described or [(sessions.models.first, sessions.models.first)],
                 value="balanced" if "balanced" in ladder else sessions.models.first,
                 label="Quality",
                 info="The first picture takes one pass of an encoder. It is then refined in the background by this.",

@@ -64,7 +64,7 @@ class Pictures:
     def has(self, name: str | None) -> bool:
         """Return whether there is a picture of that name; it then counts as the newest one."""
         with self._lock:
-            if name in self._kept:
+            if name is not None and name in self._kept:
                 self._kept.move_to_end(name)
                 return True
             return False

@@ -47,7 +47,8 @@ def mtcnn_state(paths: Sequence[Path]) -> dict[str, Tensor]:
     Raises:
         CheckpointError: a file cannot be read safely, or holds something else.
     """
-    counts, state = dict.fromkeys(_KINDS.values(), -1), {}
+    counts = dict.fromkeys(_KINDS.values(), -1)
+    state: dict[str, Tensor] = {}
     for path in paths:
         content = read_content(path)
         if not isinstance(content.root, dict):

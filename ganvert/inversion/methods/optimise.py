@@ -83,10 +83,11 @@ def optimise(batch: Batch, context: Context, options: OptimiseOptions, on_step: 
             # An image that converged early counts as if it had taken all its steps.
             steps = options.steps * len(inversions) + sum(state.step for state in queue.begun)
             on_step(steps / len(batch), options.steps, objectives)
-        for state in [*queue.in_work] if context.watch is not None else ():
-            if context.watch(state.result):
-                inversions[state.index] = state.result()
-                queue.leave(state)
+        if context.watch is not None:
+            for state in [*queue.in_work]:
+                if context.watch(state.result):
+                    inversions[state.index] = state.result()
+                    queue.leave(state)
     return join([inversions[i] for i in range(len(batch))])
 
 
