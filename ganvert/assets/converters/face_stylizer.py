@@ -103,10 +103,10 @@ def stylizer_states(data: bytes, where: str) -> tuple[dict[str, Tensor], dict[st
         states.append(state)
     made, encoded = states
     for name in [name for name in made if name.endswith(".scale")]:
-        part = name.removesuffix(".scale")
-        inputs = len(made[f"{part}.affine.bias"]) * (1 if part == "to_rgb" else 9)
+        layer = name.removesuffix(".scale")
+        inputs = len(made[f"{layer}.affine.bias"]) * (1 if layer == "to_rgb" else 9)
         if not math.isclose(float(made.pop(name)), 1 / math.sqrt(inputs), rel_tol=1e-5):
-            raise CheckpointError(f"{where}: {part} scales its style by another number than 1 / sqrt({inputs})")
+            raise CheckpointError(f"{where}: {layer} scales its style by another number than 1 / sqrt({inputs})")
     made["w_avg"], made["spread"] = encoded.pop("w_avg"), torch.tensor(SPREAD)
     # The depthwise 1x1 of toRGB is a factor for every channel, as is its style.
     made["to_rgb.weight"] = made["to_rgb.weight"] * made.pop("to_rgb.factor")
