@@ -206,7 +206,7 @@ def find_stylespace(inputs: FinderInputs, options: StyleSpaceOptions) -> list[Di
         name: _differences(name, wanted, inputs, channels, options) for name, wanted in options.attributes.items()
     }
     changes = _changes(generator, samples.w, inputs, options) if options.parser else None
-    directions = []
+    directions: list[Direction] = []
     for name, wanted in options.attributes.items():
         scores, signs = relevance(differences[name])
         figures: dict[str, Any] = {"relevance": scores, "exemplars": len(differences[name])}
