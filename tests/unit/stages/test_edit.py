@@ -277,7 +277,7 @@ def test_percentiles_and_masks_reach_the_table(project: Any, tiny_generator_file
     for row in rows:
         code = codes[row["image_id"]]
         place = float(code.variables["ws"][0, :, 3].double().mean()) + row["amount"]
-        assert row["sigmas"] == pytest.approx((place - samples.mean()) / samples.std(), abs=0.1)
+        assert row["sigmas"] == pytest.approx((place - samples.mean()) / samples.std(), rel=0.05, abs=0.1)
         assert row["percentile"] == (90 if row["edit"] == "whole" and row["amount"] != 1 else None)
         if row["percentile"]:
             assert np.mean(samples < place) == pytest.approx(0.9, abs=0.02)
