@@ -157,9 +157,7 @@ def edit(
     direction: Annotated[list[str], typer.Option(help=DIRECTION_HELP)],
     out: Annotated[
         Path,
-        typer.Option(
-            help="A folder; or for one photograph a picture (.png; a strip of several) or animation (.gif, .mp4)."
-        ),
+        typer.Option(help="A folder; or for one photograph a picture (.png; a strip of several), or .gif or .mp4."),
         Writes("pictures"),
     ],
     codes: CodesFile = None,
