@@ -91,7 +91,9 @@ class _Handlers:
             if what == "sample":
                 session.inbox = self.samples[name].read_bytes() if name in self.samples else None
             return self.opened(session, name, method)
-        if what == "face":
+        if what == "method":
+            session.show_method(str(asked.get("method")))
+        elif what == "face":
             session.choose(int(asked["face"]))
             session.refine(method)
         elif what == "cancel" and session.refinement is not None:
@@ -273,6 +275,7 @@ class _Controls:
                 described or [(sessions.models.first, sessions.models.first)],
                 value="balanced" if "balanced" in ladder else sessions.models.first,
                 label="Quality",
+                elem_id="g-quality",
                 info="The first picture takes one pass of an encoder. It is then refined in the background by this.",
             )
             with gr.Accordion("All methods", open=False):

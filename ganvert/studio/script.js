@@ -102,7 +102,9 @@ window.ganvert = (() => {
         el("button", { type: "button", className: "g-button", title: "What stands on the left of the divider",
           onclick: () => { side = side === "photograph" ? "edited" : "photograph"; render(); } },
           side === "photograph" ? "Left: the photograph" : "Left: the unedited picture"),
-        button("Reset", "Take all edits back", "reset", { off: !view.changes.length }));
+        button("Reset", "Take all edits back", "reset", { off: !view.changes.length }),
+        ...(view.methods.length < 2 ? [] : view.methods.map((method) =>
+          button(method, `Edit the code that ${method} found`, "method", { method, kind: method === view.method ? "g-primary" : "" }))));
     },
     state(root) {
       const job = view.refinement, parts = [];

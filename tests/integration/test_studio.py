@@ -173,6 +173,7 @@ def test_from_a_photograph_to_an_edit_and_back(studio: str, chromium: Any) -> No
 
 def test_a_cancelled_inversion_keeps_its_picture(studio: str, chromium: Any) -> None:
     chromium.open(studio + "/")
+    until(chromium, f"!!{SHOWN}")
     drop(chromium, "other.png", waves(5))
     until(chromium, f"{RIGHT} === 'unedited'")
     click(chromium, "Photograph")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ from ganvert.cli import app
         "invert",
         "methods",
         "sample",
+        "studio",
         "transfer",
     ],
 )
@@ -40,6 +42,13 @@ def test_every_command_has_help_with_an_example(run, command: str) -> None:
     assert done.exit_code == 0
     assert "Example" in done.output
     assert f"ganvert {command}" in done.output
+
+
+def test_a_missing_gradio_is_one_sentence(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    done = run("studio")
+    assert done.exit_code == 1
+    assert "pip install 'ganvert[studio]'" in " ".join(done.output.split())
 
 
 def test_version(run) -> None:
