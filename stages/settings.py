@@ -68,7 +68,7 @@ def _check(settings: Settings) -> None:
         if not settings.invert.preset(method).needs_encoder and weights not in (generator, (generator,)):
             raise ParamsError(
                 f"invert.methods.{method}: starts from no encoder, so wanted the generator's file "
-                f"{generator} (generator.path), got {brief(weights)}"
+                f"{generator} (generator.path), got {brief(weights if isinstance(weights, str) else list(weights))}"
             )
     lookup(settings.invert.methods, settings.edit.method, "method in invert.methods (edit.method)")
 

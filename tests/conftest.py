@@ -94,6 +94,7 @@ def write_params():
 
     def write(**sections: object) -> None:
         params = yaml.safe_load((ROOT / "params.yaml").read_text())
+        params["invert"]["first"] = {}  # of methods that a test may not have
         for name, values in sections.items():
             params[name] = {**params[name], **values} if isinstance(values, dict) else values
         Path("params.yaml").write_text(yaml.safe_dump(params))

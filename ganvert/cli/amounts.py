@@ -35,10 +35,10 @@ def read_amounts(text: str, option: str = "--direction") -> tuple[str, list[Amou
     for part in listed.split(","):
         try:
             amounts += _range(part) if ":" in part else [read_amount(part)]
-        except ValueError as error:
-            raise ParamsError(wanted) from error
         except ParamsError as error:
             raise ParamsError(f"{wanted}: {error}") from error
+        except ValueError as error:
+            raise ParamsError(wanted) from error
     if not all(isinstance(amount, Percentile) or math.isfinite(amount) for amount in amounts):
         raise ParamsError(wanted)
     if len(set(amounts)) != len(amounts):

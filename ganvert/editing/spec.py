@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ganvert.base.errors import ParamsError
+from ganvert.base.texts import brief
 from ganvert.editing.amounts import Amount, Percentile, amount_text, read_amount
 from ganvert.editing.contract import Edit, check_amount
 from ganvert.editing.edits import make_edit
@@ -44,12 +45,14 @@ class EditSpec:
 
     def __post_init__(self) -> None:
         if not self.amounts or len(set(self.amounts)) != len(self.amounts):
-            raise ParamsError(f"amounts: wanted different numbers, at least one, got {self.amounts}")
+            raise ParamsError(f"amounts: wanted different numbers, at least one, got {brief(self.amounts)}")
         percentiles = [amount for amount in self.steps if isinstance(amount, Percentile)]
         if percentiles and not self.direction:
             raise ParamsError(f"amounts: {amount_text(percentiles[0])} is of samples along a direction; give numbers")
         if set(self.pasted) - set(self.amounts):
-            raise ParamsError(f"pasted: {self.pasted} holds amounts that are not in amounts {self.amounts}")
+            raise ParamsError(
+                f"pasted: {brief(self.pasted)} holds amounts that are not in amounts {brief(self.amounts)}"
+            )
         if self.direction and self.directions:
             raise ParamsError(f"directions: wanted either this or direction, got both ({self.direction})")
         for share in self.directions.values():

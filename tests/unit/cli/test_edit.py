@@ -131,7 +131,7 @@ def test_images_of_a_table_are_named_after_their_photographs(
 ) -> None:
     rows = [
         {"photo_id": code.image_id[:16] + 48 * "0", "path": f"photos/{name}.jpg", "status": "ok", "reason": ""}
-        | dict.fromkeys(("width", "height", "exif_orientation", "mode", "faces"))
+        | dict.fromkeys(("width", "height", "exif_orientation", "mode", "faces", "detector"))
         for code, name in zip(table, ("ann", "painted", "bob", "eve"), strict=True)
     ]
     tables.write(Path("out/photos.parquet"), tables.PHOTOS, rows)

@@ -23,7 +23,7 @@ def png(shade: int) -> bytes:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Tables as the pipeline writes them, of a photograph of ann and one of two people."""
     monkeypatch.chdir(tmp_path)
-    unknown = dict.fromkeys(("width", "height", "exif_orientation", "mode"))
+    unknown = dict.fromkeys(("width", "height", "exif_orientation", "mode", "detector"))
     photos = [
         {"photo_id": IDS[0][:16] + 48 * "0", "path": "photos/ann.jpg", "status": "ok", "reason": "", "faces": 1},
         {"photo_id": IDS[1][:16] + 48 * "0", "path": "photos/two.jpg", "status": "ok", "reason": "", "faces": 2},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
 from ganvert.assets.shipped import shipped
@@ -17,7 +18,8 @@ def test_methods_lists_every_preset(run, kind) -> None:
     done = run("methods", *(["--encoders"] if kind is ENCODERS else []))
     assert done.exit_code == 0
     listed = {line.split("│")[1].strip() for line in done.output.splitlines() if line.startswith("│")}
-    assert listed - {""} == set(Presets(kind))
+    inline = yaml.safe_load(Path("params.yaml").read_text())["invert"]["options"] if kind is METHODS else {}
+    assert listed - {""} == {*Presets(kind), *inline}
 
 
 def test_methods_shows_a_preset_whole_and_as_a_file_of_its_own(run, tmp_path, monkeypatch) -> None:

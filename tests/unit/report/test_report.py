@@ -48,7 +48,8 @@ def make(folder: Path, **changes: Any) -> ReportInputs:
         tables.write(path, schema, rows)
         return tables.read(path, schema)
 
-    photo = {"width": 60, "height": 40, "exif_orientation": 1, "mode": "RGB", "faces": 1, "status": "ok", "reason": ""}
+    photo = {"width": 60, "height": 40, "exif_orientation": 1, "mode": "RGB", "faces": 1, "detector": "hog"}
+    photo |= {"status": "ok", "reason": ""}
     photos = [
         photo | {"photo_id": "a" * 64, "path": "data/photos/one.jpg"},
         photo | {"photo_id": "b" * 64, "path": HOSTILE},

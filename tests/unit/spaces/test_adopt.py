@@ -58,11 +58,12 @@ def test_a_direction_moves_the_feature_by_what_it_does_to_the_generators_own(
     codes = space.adopt({f"f{space.point.shape[1]}": feature, "ws": ws}, [1, 2])
     vector, rows = normal([7], (generator.w_dim,))[0], (0, generator.num_ws - 1)
 
-    still = space.shift(codes, 0 * vector, rows)
-    assert still.features is not None
-    torch.testing.assert_close(still.features[point], feature)
+    for carried in (True, False):
+        still = space.move(codes, [(0 * vector, rows)], carried=carried)
+        assert still.features is not None
+        torch.testing.assert_close(still.features[point], feature, rtol=1e-4, atol=1e-4)
 
-    shifted = space.shift(codes, vector, rows)
+    shifted = space.move(codes, [(vector, rows)], carried=False)
     moved = ws.clone()
     moved[:, :-1] += vector
     assert shifted.features is not None

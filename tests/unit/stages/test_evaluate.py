@@ -137,5 +137,5 @@ def test_edits_of_an_earlier_version_are_refused(project: Path) -> None:
     path = Path("data/edits.parquet")
     data = tables.read(path, tables.EDITS).drop(["edit", "kind", "reference"])
     pq.write_table(data.replace_schema_metadata({**data.schema.metadata, b"version": b"1"}), path)
-    with pytest.raises(SystemExit, match=r"edits.parquet: wanted version 3 of table 'edits', got 1; run `dvc repro`"):
+    with pytest.raises(SystemExit, match=r"edits.parquet: wanted version 4 of table 'edits', got 1; run `dvc repro`"):
         evaluate.main()

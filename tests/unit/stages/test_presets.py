@@ -32,6 +32,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_params: Any) 
             generator={"path": "g.safetensors"},
             invert={**INVERT, **invert},
             train_encoder={"encoders": {"restyle_e4e": "g.safetensors"}},
+            edit={"method": "encoder_wplus"},
         )
         presets.main()
         found = {str(path.relative_to(presets.OUT)): path.read_bytes() for path in presets.OUT.rglob("*.yaml")}

@@ -17,6 +17,7 @@ from PIL import Image
 from ganvert.base import params
 from ganvert.base.errors import InputError, PhotoError, UnknownNameError
 from ganvert.directions import choose
+from ganvert.editing.population import Population
 from ganvert.editing.spec import EditSpec
 from ganvert.images import from_png
 from ganvert.studio import session as module
@@ -50,7 +51,9 @@ def test_the_block_renders_the_same_picture_through_the_stage(session: Session) 
         directions=[(choose(session.models.table, name, "w"), share) for name, share in spec.shares.items()],
         references=[],
         reference_pictures=[],
+        preset=None,
         context=None,
+        population=Population(session.code.space.generator),
     )
     settings: Any = SimpleNamespace(edit=SimpleNamespace(method="first", paste=None))
     face = {"quad": session.face.aligned.quad.reshape(-1)}
