@@ -21,6 +21,7 @@ __all__ = ["NPY", "read_npy", "read_npz"]
 NPY = b"\x93NUMPY"
 MAX_HEADER = 10_000  # bytes, numpy's own limit
 MAX_MEMBERS = 1000  # of an archive
+_ENTRY = b"PK\x01\x02"  # starts an entry of its directory
 MAX_UNPACKED = 1 << 30  # bytes of an archive's members together
 
 
@@ -67,8 +68,12 @@ def _header(text: bytes) -> dict[str, Any]:
 
 def read_npz(data: memoryview, budget: Budget) -> dict[str, Any]:
     """Return the arrays of a .npz file by name; arguments and errors as in :func:`read_npy`."""
+    whole = bytes(data)
+    # `zipfile` makes an object of every entry of the directory before the first one can be looked at.
+    if (entries := whole.count(_ENTRY)) > MAX_MEMBERS:
+        raise Refusal(f"an archive of {entries} members")
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with zipfile.ZipFile(io.BytesIO(whole)) as archive:
             members = archive.infolist()
             if len(members) > MAX_MEMBERS or sum(member.file_size for member in members) > MAX_UNPACKED:
                 raise Refusal(f"an archive of {len(members)} members, or of more than {MAX_UNPACKED >> 20} MB")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import stat
 import struct
 import zipfile
@@ -17,7 +18,34 @@ __all__ = ["Zip"]
 
 # The methods that `zipfile` stops unpacking at the promised size: a few bytes of bzip2 may unfold to gigabytes first.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ENTRY = b"PK\x01\x02"  # starts an entry of the directory
+_MOST_MEMBERS = 1 << 20
+_MOST_BYTES = 1 << 27  # of the directory: 128 bytes for each of as many members
 _UTF8 = 0x800  # flag of a member whose name is stored as UTF-8
+_TOO_LARGE = (
+    f"zip archives of up to {_MOST_MEMBERS} members are read, with {_MOST_BYTES >> 20} MB of names and attributes; "
+    "pack the pictures as .tar or .parquet, or in several archives"
+)
+
+
+class _Bounded(io.BufferedReader):
+    """An archive whose directory `zipfile` reads only if it fits into memory: it keeps an object of every entry.
+
+    Attributes:
+        opening: whether the directory is still to come; members are read afterwards.
+    """
+
+    opening = True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        # The directory is read at once. Its entries are counted before they are parsed: their number in the archive's
+        # end record may be another one.
+        if self.opening and size is not None and size > _MOST_BYTES:
+            raise InputError(f"{self.name}: its directory has {size} bytes; {_TOO_LARGE}")
+        data = super().read(size)
+        if self.opening and (count := data.count(_ENTRY)) > _MOST_MEMBERS:
+            raise InputError(f"{self.name}: its directory has {count} members; {_TOO_LARGE}")
+        return data
 
 
 class Zip(Source):
@@ -28,6 +56,7 @@ class Zip(Source):
 
     errors = (OSError, EOFError, ValueError, struct.error, zlib.error, zipfile.BadZipFile)
     _archive: zipfile.ZipFile | None = None
+    _file: _Bounded | None = None
 
     @classmethod
     def takes(cls, path: Path) -> bool:
@@ -69,10 +98,15 @@ class Zip(Source):
         if self._archive is not None:
             self._archive.close()
             self._archive = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def _open(self) -> zipfile.ZipFile:
         if self._archive is None:
-            self._archive = zipfile.ZipFile(self.path)
+            self._file = _Bounded(io.FileIO(self.path))
+            self._archive = zipfile.ZipFile(self._file)
+            self._file.opening = False
         return self._archive
 
 

@@ -354,6 +354,38 @@ def test_zip64_and_bytes_before_it_and_a_comment(tmp_path: Path, monkeypatch: py
     assert contents(SOURCES["zip"](str(path))) == PICTURES
 
 
+def crafted(path: Path, entries: int, name: bytes) -> Path:
+    """Write a zip archive that is nothing but a directory of many entries, all of one member of no bytes."""
+    local = struct.pack("<4s5H3L2H", b"PK\3\4", 20, 0, 0, 0, 33, 0, 0, 0, len(name), 0) + name
+    entry = struct.pack("<4s6H3L5H2L", b"PK\1\2", 20, 20, 0, 0, 0, 33, 0, 0, 0, len(name), 0, 0, 0, 0, 0, 0) + name
+    size = entries * len(entry)
+    with path.open("wb") as file:
+        file.write(local)
+        for _ in range(entries // 4096):
+            file.write(entry * 4096)
+        file.write(entry * (entries % 4096))
+        # A record of the end that says 1 entry: only the size of the directory counts.
+        file.write(struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, size, len(local), 0))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("entries", "name", "says"),
+    [(1 << 21, b"a.jpg", "directory has 2097152 members"), (2100, b"n" * 65_000, "directory has 136596600 bytes")],
+)
+def test_zip_directories_are_bounded(tmp_path: Path, entries: int, name: bytes, says: str) -> None:
+    path = crafted(tmp_path / "faces.zip", entries, name)
+    tracemalloc.start()
+    with pytest.raises(InputError, match=says):
+        list(SOURCES["zip"](str(path)).members())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 140 << 20
+    small = SOURCES["zip"](str(crafted(tmp_path / "small.zip", 3, b"a.jpg")))
+    assert [entry.name for entry in small.members()] == ["a.jpg"] * 3
+    small.close()
+
+
 def test_zip_written_to_a_pipe(tmp_path: Path) -> None:
     class Pipe(io.BytesIO):
         def seekable(self) -> bool:
