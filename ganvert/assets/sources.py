@@ -122,7 +122,7 @@ def _npm_pack(package: NpmPackage, target: Path) -> None:
     # Packing what lies in a registry downloads it as it is. No script of a package is run, and in the empty folder
     # there is no package.json that could change what npm does. One retry: users without network wait for this.
     command = [client, "pack", f"{package.project}@{package.version}", "--ignore-scripts", "--silent", "--json"]
-    command += ["--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
+    command += ["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--no-update-notifier"]
     try:
         done = subprocess.run(
             command, cwd=target.parent, capture_output=True, text=True, check=False, timeout=NPM_TIMEOUT
