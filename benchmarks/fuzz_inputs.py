@@ -1,10 +1,11 @@
-"""Damaged photographs, archives and lists by the thousand: each is read or gives a reason, in bounded time and memory.
+"""Damaged files by the thousand: each is read or gives a reason, in bounded time and memory.
 
-    python -m benchmarks.fuzz_inputs [photos | archives] [--count 20000] [--seed 0]
+    python -m benchmarks.fuzz_inputs [photos | archives | weights | tables | params] [--count 20000] [--seed 0]
 
 Small pictures of every format that is read, with profiles, orientations, pages and transparency, or small archives,
-tables and lists of every kind are mutated in ways that hit headers and metadata as often as pixels. Child processes do
-the reading: one that dies is a finding too. Exit code 1 if there is any finding.
+tables and lists of every kind are mutated in ways that hit headers and metadata as often as pixels. Weights, tables of
+codes, directions and edits, and params.yaml get other shapes, types and values (`benchmarks.fuzz_models`). Child
+processes do the reading: one that dies is a finding too. Exit code 1 if there is any finding.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from ganvert.base.errors import GanvertError, PhotoError
 from ganvert.extraction.sources import SOURCES, identify, kind_of
 from ganvert.faces import open_photo
 
-__all__ = ["ARCHIVES", "PHOTOS", "Outcome", "mutations", "outcome_of_archive", "outcome_of_photo"]
+__all__ = ["ARCHIVES", "PHOTOS", "Outcome", "mutations", "outcome_of", "outcome_of_archive", "outcome_of_photo"]
 
 MAX_PIXELS = 4_000_000
 SECONDS = 10  # for one picture
@@ -216,6 +217,12 @@ def outcome_of_archive(name: str, data: bytes) -> Outcome:
         return _outcome(read)
 
 
+def outcome_of(read: Callable[[Path], str]) -> Outcome:
+    """Read a case of `benchmarks.fuzz_models`."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _outcome(lambda: read(Path(folder)))
+
+
 def _outcome(read: Callable[[], str]) -> Outcome:
     """Return what came of reading a file."""
 
@@ -242,6 +249,13 @@ def _outcome(read: Callable[[], str]) -> Outcome:
 
 
 def _chunk(kind: str, seed: int) -> list[tuple[str, Outcome]]:
+    if kind not in ("photos", "archives"):
+        from benchmarks.fuzz_models import CASES  # imports everything, which the others do not need
+
+        return [
+            (f"{name}, {seed}:{number}", outcome_of(read))
+            for number, (name, read) in enumerate(islice(CASES[kind](seed), CHUNK))
+        ]
     seeds = PHOTOS if kind == "photos" else ARCHIVES
     return [
         (
@@ -261,7 +275,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.fuzz_inputs", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument("kind", choices=("photos", "archives"), nargs="?", default="photos")
+    parser.add_argument(
+        "kind", choices=("photos", "archives", "weights", "tables", "params"), nargs="?", default="photos"
+    )
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

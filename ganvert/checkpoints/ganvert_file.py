@@ -51,7 +51,7 @@ def read(content: Content) -> Checkpoint:
 def _config(metadata: Mapping[str, str]) -> dict[str, Any]:
     try:
         config = json.loads(metadata.get("config", "{}"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"its config is not JSON: {error}") from error
     if not isinstance(config, dict):
         raise CheckpointError(f"its config is {type(config).__name__}; wanted a JSON object")
