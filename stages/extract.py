@@ -88,7 +88,6 @@ def job_of(method: str, overrides: Mapping[str, Any] | None = None) -> Job:
     settings = load_settings()
     generator = read_generator(settings)
     preset = settings.invert.preset(method)
-    preset.check(generator)
     kept = {name: given.pop(name) for name in ("crops", "reconstructions") if name in given}
     align, options = settings.align.options(), settings.extract
     device, threads = given.pop("device", None) or settings.device, given.pop("threads", 1)
@@ -103,6 +102,7 @@ def job_of(method: str, overrides: Mapping[str, Any] | None = None) -> Job:
         assets_folder=ASSETS,
         device=device,
         threads=threads,
+        generator=generator,
     )
 
 

@@ -14,6 +14,7 @@ from ganvert.base.registry import lookup
 from ganvert.extraction import Keep, extract, make_job
 from ganvert.inversion.presets import read_preset
 from stages.common import generator_of, resolved_options, stage
+from stages.settings import check_references
 
 ASSETS = Path("data/assets")
 INPUTS = Path("data/inputs")
@@ -34,13 +35,15 @@ def main() -> None:
         method = sys.argv[1]
         lookup(settings.invert.methods, method, "method in invert.methods")
         preset = read_preset(method, resolved_options(PRESETS / f"{method}.yaml"))
-        generator_of(settings)  # refuses parameters that do not go with it
+        generator = generator_of(settings)
+        check_references(settings)
         job = make_job(
             align=None,
             invert=settings.invert.job(preset, settings.generator, INPUTS),
             keep=Keep(reconstructions=True),
             assets_folder=ASSETS,
             device=settings.device,
+            generator=generator,
         )
         codes = CODES / f"{method}.parquet"
         outputs = {"codes": codes, "reconstructions": RECONSTRUCTIONS / f"{method}.parquet"}

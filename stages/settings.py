@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ganvert.base import params
-from ganvert.base.errors import GanvertError, ParamsError, UnsupportedError
+from ganvert.base.errors import CheckpointError, GanvertError, InputError, ParamsError, UnsupportedError
 from ganvert.base.files import atomic_path
 from ganvert.base.registry import lookup
 from ganvert.base.texts import brief
@@ -21,14 +21,27 @@ from ganvert.compute.device import resolve_device
 from ganvert.directions import DIRECTIONS
 from ganvert.directions.base import row_range
 from ganvert.editing.compose import preset_for_parts
+from ganvert.encoders import check_encoder
 from ganvert.generators import Generator, load_generator
+from ganvert.inversion.inputs import check_inputs
 from ganvert.scoring.metrics import check_sizes
 from ganvert.spaces import make_space
+from stages.inputs import INPUTS, find_images
 from stages.sections import SECTIONS, Settings
 
-__all__ = ["PARAMS", "apply", "check_for", "load_settings", "read_generator", "read_settings"]
+__all__ = [
+    "PARAMS",
+    "apply",
+    "check_files",
+    "check_for",
+    "check_references",
+    "load_settings",
+    "read_generator",
+    "read_settings",
+]
 
 PARAMS = Path("params.yaml")
+ENCODERS = Path("data/encoders")
 
 
 def load_settings() -> Settings:
@@ -86,7 +99,7 @@ def read_generator(settings: Settings) -> Generator:
 
 
 def check_for(generator: Generator, settings: Settings) -> None:
-    """Refuse parameters that do not go with a generator: class, channels, metrics, directions, presets."""
+    """Refuse parameters that do not go with a generator: class, channels, metrics, directions, methods."""
     path = settings.generator.path
     if generator.label_dim and generator.label is None:
         raise ParamsError(f"generator.label: {path} is conditional: choose a class, 0 to {generator.label_dim - 1}")
@@ -99,11 +112,12 @@ def check_for(generator: Generator, settings: Settings) -> None:
             raise ParamsError(f"{section}.metrics: {error}") from error
     for name, options in settings.discover.options().items():
         _check_rows(dataclasses.asdict(options), f"discover.methods.{name}", generator.num_ws)
-    for method in settings.invert.methods:
         try:
-            settings.invert.preset(method).check(generator)
-        except UnsupportedError as error:
-            raise UnsupportedError(f"invert.methods.{method}: {error}") from error
+            check_inputs(getattr(options, "masks", ()), INPUTS)
+        except InputError as error:
+            raise InputError(f"discover.methods.{name}: {error}") from error
+    for method in settings.invert.methods:
+        _check_method(generator, settings, method)
     space = make_space(settings.invert.preset(settings.edit.method).space, generator)
     for name, spec in settings.edit.edits.items():
         if spec.shares and (known := _direction_names(settings, space.direction_space)) is not None:
@@ -114,8 +128,64 @@ def check_for(generator: Generator, settings: Settings) -> None:
             edit.check_space(space, [])
             if edit.needs.context:
                 preset_for_parts(settings.invert.preset(settings.edit.method))
-        except UnsupportedError as error:
-            raise UnsupportedError(f"edit.edits.{name}: {error}") from error
+            check_inputs([spec.mask] if spec.mask else [], INPUTS)
+        except (InputError, ParamsError, UnsupportedError) as error:
+            raise type(error)(f"edit.edits.{name}: {error}") from error
+
+
+def _check_method(generator: Generator, settings: Settings, method: str) -> None:
+    """Refuse a method that does not go with the generator: by its options, its masks and pictures, or its encoder."""
+    preset, weights = settings.invert.preset(method), Path(settings.invert.methods[method])
+    try:
+        preset.check(generator)
+        check_inputs(preset.inputs, INPUTS)
+        # Weights that this run trains are those of its generator, whatever lies there now.
+        if preset.needs_encoder and weights not in _trained(settings) and weights.exists():
+            check_encoder(weights, generator)
+    except (CheckpointError, InputError, UnsupportedError) as error:
+        raise type(error)(f"invert.methods.{method}: {error}") from error
+
+
+def _trained(settings: Settings) -> set[Path]:
+    """Return the weights that the run trains."""
+    return {ENCODERS / f"{name}.safetensors" for name in settings.train_encoder.encoders}
+
+
+def check_files(settings: Settings) -> None:
+    """Refuse files that params.yaml names, that no stage writes and that are not there, before the first stage runs.
+
+    Raises:
+        InputError: the first one.
+    """
+    written = _trained(settings) | {Path(settings.generator.path), Path("data/aligned.parquet")}
+    named = {f"invert.methods.{name}": path for name, path in settings.invert.methods.items()}
+    named |= {f"train_encoder.encoders.{name}": path for name, path in settings.train_encoder.encoders.items()}
+    named["train_encoder.photos"] = settings.train_encoder.photos
+    if settings.sample.known is not None:
+        named["sample.known"] = settings.sample.known
+    named |= {f"sample.tables[{i}]": path for i, path in enumerate(settings.sample.tables)}
+    for name, options in settings.discover.options().items():
+        if table := getattr(options, "directions", None):
+            named[f"discover.methods.{name}.directions"] = table
+    for key, path in named.items():
+        if Path(path) not in written and not Path(path).is_file():
+            raise InputError(f"{key}: {path}: there is no such file")
+
+
+def check_references(settings: Settings) -> None:
+    """Refuse names of photographs, of edits and finders, that are none of the run's, before any image is inverted.
+
+    Raises:
+        InputError: see :func:`stages.inputs.find_images`.
+    """
+    named = {f"edit.edits.{name}.references": spec.references for name, spec in settings.edit.edits.items()}
+    for name, options in settings.discover.options().items():
+        named[f"discover.methods.{name}.photographs"] = getattr(options, "photographs", ())
+    for key, photographs in named.items():
+        try:
+            find_images(photographs)
+        except InputError as error:
+            raise InputError(f"{key}: {error}") from error
 
 
 def _direction_names(settings: Settings, space: str) -> dict[str, None] | None:
@@ -165,6 +235,7 @@ def main() -> None:
             apply(Path(sys.argv[2]))
         settings = load_settings()
         resolve_device(settings.device)
+        check_files(settings)
         if Path(settings.generator.path).exists():  # the default one is fetched by the first stage
             read_generator(settings)
     except GanvertError as error:

@@ -33,4 +33,4 @@ def lookup(registry: Mapping[str, T], name: str, kind: str) -> T:
         return registry[name]
     close = difflib.get_close_matches(name[:80] if isinstance(name, str) else brief(name), registry, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise UnknownNameError(f"unknown {kind} {brief(name)}; known: {', '.join(sorted(registry))}.{hint}")
+    raise UnknownNameError(f"unknown {kind} {brief(name)}; known: {', '.join(sorted(registry)) or 'none'}.{hint}")

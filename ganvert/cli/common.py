@@ -8,7 +8,7 @@ from typing import Any
 from ganvert.base.errors import ParamsError
 from ganvert.cli.options import GeneratorOptions, InversionOptions
 
-__all__ = ["assets_folder", "directions_path", "generator_path", "load", "read_method"]
+__all__ = ["assets_folder", "directions_path", "encoders_of", "generator_path", "load", "read_method"]
 
 
 def assets_folder(photos: Path | None = None) -> Path:
@@ -67,6 +67,20 @@ def read_method(options: InversionOptions) -> Any:
     if options.no_preview:
         _without_preview(raw)
     return read_preset(method, raw, preset.where)
+
+
+def encoders_of(options: InversionOptions, preset: Any) -> list[Path]:
+    """Return the encoders that a method starts from: those of --encoder, or else the shipped ones.
+
+    Raises:
+        ParamsError: encoders are given, and the method starts without one.
+        UnsupportedError: no shipped encoder fits the method.
+    """
+    from ganvert.inversion.run import shipped_encoders
+
+    if options.encoder and not preset.needs_encoder:
+        raise ParamsError(f"--encoder: method {preset.name!r} starts without one; leave the option out")
+    return options.encoder or shipped_encoders(preset)
 
 
 def _without_preview(raw: dict[str, Any]) -> None:

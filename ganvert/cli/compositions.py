@@ -12,7 +12,7 @@ import typer
 
 from ganvert.base.errors import InputError, ParamsError
 from ganvert.cli.app import command
-from ganvert.cli.common import assets_folder, load, read_method
+from ganvert.cli.common import assets_folder, encoders_of, load, read_method
 from ganvert.cli.options import InversionOptions, SheetPx
 from ganvert.cli.paths import Reads, Writes
 from ganvert.cli.pictures import write_picture, write_sheet
@@ -102,14 +102,14 @@ class Composer:
         from ganvert.compute.device import resolve_device
         from ganvert.editing.compose import preset_for_parts
         from ganvert.faces import RECIPES
-        from ganvert.inversion.run import make_context, shipped_encoders
+        from ganvert.inversion.run import make_context
 
         self.options = options
         self.needs_face = lookup(RECIPES, options.recipe, "alignment recipe").needs_face
         if mask is not None:
             _check_mask(mask)
         device, self._preset = resolve_device(options.device), preset_for_parts(read_method(options))
-        encoders = options.encoder or shipped_encoders(self._preset)
+        encoders = encoders_of(options, self._preset)
         self.generator = load(options, device)
         self._context = make_context(self._preset, self.generator, encoders, assets_folder(), options.inputs)
 

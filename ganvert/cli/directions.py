@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -72,7 +73,12 @@ def import_directions(
     from ganvert.compute.device import resolve_device
     from ganvert.exchange.import_directions import import_directions as write
 
+    if name is not None and (not name or "=" in name):
+        raise ParamsError(
+            f"--name: wanted a name without =, which --direction NAME=AMOUNTS could not take, got {name!r}"
+        )
     step = _unit(unit)
+    _check_space(space)
     moved = _rows(rows) if rows is not None else None
     generator = load(options, resolve_device(options.device))
     for direction in write(file, generator, out, name=name, space=space, unit=step, rows=moved):
@@ -98,10 +104,14 @@ def export_direction(
     options: GeneratorOptions,
 ) -> None:
     """Write a direction as a file that other tools read: their factor 1 is amount 1."""
+    from ganvert.base.registry import lookup
     from ganvert.compute.device import resolve_device
     from ganvert.directions import choose, load_directions
+    from ganvert.exchange.directions_to import DIRECTION_EXPORTS
     from ganvert.exchange.directions_to import export_direction as write
 
+    lookup(DIRECTION_EXPORTS, kind, "kind of export")
+    _check_space(space)
     generator = load(options, resolve_device(options.device))
     direction = choose(load_directions(directions_path(directions), generator), name, space)
     write(direction, generator.num_ws, kind, out)
@@ -168,9 +178,18 @@ def _unit(text: str) -> Any:
     if text in ("fit", "own"):
         return text
     try:
-        return float(text)
+        step = float(text)
     except ValueError as error:
         raise ParamsError(f"--unit: wanted fit, own or a number, got {text!r}") from error
+    if not 0 < step < math.inf:
+        raise ParamsError(f"--unit: wanted a positive number, got {text!r}")
+    return step
+
+
+def _check_space(name: str | None) -> None:
+    """Raise ParamsError for a space that is none of z and w."""
+    if name not in (None, "z", "w", "zplus", "wplus"):
+        raise ParamsError(f"--space: wanted z or w, got {name!r}")
 
 
 def _rows(text: str) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from ganvert.cli.app import command
 from ganvert.cli.common import assets_folder, directions_path
 from ganvert.cli.options import CodesFile, DirectionsFile, InvertOptions, SheetPx
 from ganvert.cli.paths import Writes, is_picture_name
-from ganvert.cli.pictures import ANIMATIONS, write_picture, write_series, write_sheet
+from ganvert.cli.pictures import ANIMATIONS, check_sheet, write_picture, write_series, write_sheet
 from ganvert.cli.rows import choose_rows
 from ganvert.cli.sources import Source, Sources
 from ganvert.editing.amounts import Amount, Percentile
@@ -83,14 +83,18 @@ class Moves:
         motion: str,
         local: str | None = None,
         point: int = 32,
+        scores: bool = False,
     ) -> Moves:
         """Return the moves of the --direction options, which are checked against the codes.
+
+        With `scores` the numbers are not amounts but scores that amounts are sought for.
 
         Raises:
             ParamsError, UnknownNameError, UnsupportedError: wrong amounts, no such direction, or none for these codes.
             InputError: there is no such mask (`local`).
         """
         from ganvert.directions import load_directions
+        from ganvert.editing.contract import check_amount
         from ganvert.editing.edits.local import Local
         from ganvert.editing.edits.shift import Shift
         from ganvert.editing.population import Population
@@ -98,6 +102,9 @@ class Moves:
 
         series, how = [read_amounts(text) for text in texts], cast(Any, motion)
         shift = Shift(motion=how) if local is None else Local(motion=how, point=point)
+        for amount in (amount for _, amounts in series for amount in amounts if not scores):
+            if not isinstance(amount, Percentile):
+                check_amount(amount)
         cells, table = cells_of(series), directions_path(directions)
         log.info("directions of %s", table)
         known, space = load_directions(table, sources.generator), sources.space
@@ -187,6 +194,8 @@ def edit(
     if paste:
         pasting.check_assets(assets_folder())
     moves, single = Moves.of(direction, sources, directions, motion, local, local_point), is_picture_name(out)
+    if len(moves.cells) > 1:
+        check_sheet(len(moves.cells) + 2, px)
     sources.check(out, single)
     if not single:
         mark_output(out)
@@ -266,6 +275,7 @@ def grid(
         raise ParamsError(f"--direction: wanted two, of the rows and of the columns, got {len(direction)}")
     sources = Sources(photos or [], codes, image or [], options)
     moves = Moves.of(direction, sources, directions, motion)
+    check_sheet(len(moves.cells), px)
     sources.check(out, single=True)
     for source in sources:
         pictures = [moves.draw(source, cell) for cell in progress(moves.cells, len(moves.cells), "drawing")]

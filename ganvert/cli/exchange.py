@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganvert.base.errors import InputError
+from ganvert.base.errors import InputError, ParamsError
 from ganvert.cli.app import command
 from ganvert.cli.common import load
 from ganvert.cli.options import GeneratorOptions
-from ganvert.cli.paths import Reads, Writes
+from ganvert.cli.paths import Reads, Writes, check_files
 
 if TYPE_CHECKING:
     from ganvert.generators import Generator
@@ -34,10 +35,21 @@ def import_codes(
     """Make a table of codes of another tool's file, for --codes. Nothing in the file is executed."""
     from ganvert.compute.device import resolve_device
     from ganvert.exchange.import_codes import import_codes as write
+    from ganvert.spaces import check_space
 
-    if not file.exists():
-        raise InputError(f"FILE: {file}: there is no such file")
-    lines = names.read_text(encoding="utf-8").splitlines() if names else None
+    if file.is_dir():
+        if out.absolute().is_relative_to(file.absolute()):
+            raise InputError(f"--out: {out} lies in {file}, which is the input; name another place")
+    else:
+        check_files([file], "FILE", out)
+    if not re.fullmatch(r"\w[\w-]{0,99}", method):
+        raise ParamsError(f"--method: wanted letters, digits, _ and - (not the first), at most 100, got {method!r}")
+    if space is not None:
+        check_space(space)
+    try:
+        lines = names.read_text(encoding="utf-8-sig").splitlines() if names else None
+    except UnicodeDecodeError as error:
+        raise InputError(f"--names: {names}: wanted text in UTF-8 ({error.reason} at byte {error.start})") from error
     generator = load(options, resolve_device(options.device))
     count, where = write(file, generator, out, space=space, names=lines, method=method)
     print(f"{out}: {count} codes in {where}")  # noqa: T201
@@ -52,16 +64,19 @@ def export_codes(
     options: GeneratorOptions,
 ) -> None:
     """Write a table of codes as a file that other tools read."""
+    from ganvert.base.files import check_writable
     from ganvert.base.registry import lookup
-    from ganvert.cli.paths import check_files
     from ganvert.compute.device import resolve_device
     from ganvert.exchange.codes_to import CODE_EXPORTS
     from ganvert.exchange.codes_to import export_codes as write
 
-    lookup(CODE_EXPORTS, kind, "kind of export")
+    export = lookup(CODE_EXPORTS, kind, "kind of export")
+    if export.folder and out.exists():
+        raise InputError(f"--out: {out} exists already; name a new folder")
+    check_writable(out.absolute().parent if export.folder else out, folder=export.folder, what="--out")
     check_files([file], "FILE", out)
     count = write(file, load(options, resolve_device(options.device)), kind, out)
-    print(f"{out}: {count} codes, {CODE_EXPORTS[kind].description}")  # noqa: T201
+    print(f"{out}: {count} codes, {export.description}")  # noqa: T201
 
 
 @command(

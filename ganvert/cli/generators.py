@@ -8,20 +8,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ganvert.base.errors import ParamsError
 from ganvert.cli.app import command
 from ganvert.cli.common import assets_folder, load
 from ganvert.cli.options import GeneratorOptions, SheetPx
 from ganvert.cli.paths import Reads, Writes
+from ganvert.cli.pictures import check_sheet
 
 if TYPE_CHECKING:
     from ganvert.base.preset_files import ResolvedPreset
 
 __all__ = ["describe", "fetch", "import_", "methods", "sample"]
 
+_MOST_PSI = 100.0  # far beyond every picture
+
 
 @command("ganvert fetch", "ganvert fetch --also stylizer")
 def fetch(
-    photos: Annotated[Path | None, typer.Option(help="Also put the sample photographs here.")] = None,
+    photos: Annotated[Path | None, typer.Option(help="Also put the sample photographs here."), Writes("folder")] = None,
     also: Annotated[
         list[str] | None, typer.Option(help="Also fetch this: stylizer (83 MB), for `ganvert stylise`.")
     ] = None,
@@ -106,6 +110,9 @@ def sample(
     from ganvert.images import contact_sheet, to_pil, to_png
     from ganvert.sampling import picture_of
 
+    if abs(psi) > _MOST_PSI:
+        raise ParamsError(f"--psi: wanted a number from -{_MOST_PSI:g} to {_MOST_PSI:g}, got {psi:g}")
+    check_sheet(count, px)
     model = load(options, resolve_device(options.device))
     seeds = range(seed, seed + count)
     pictures = []

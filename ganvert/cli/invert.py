@@ -13,7 +13,7 @@ import typer
 
 from ganvert.base.errors import InputError
 from ganvert.cli.app import command
-from ganvert.cli.common import assets_folder, generator_path, load, read_method
+from ganvert.cli.common import assets_folder, encoders_of, generator_path, load, read_method
 from ganvert.cli.options import EveryFace, ExtractOptions, Inputs, InversionOptions, InvertOptions
 from ganvert.cli.paths import Writes
 
@@ -96,7 +96,7 @@ def extract(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; if not given, as many as this machine can feed.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU cores of a process.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="CPU cores of a process.")] = 1,
     shard: Annotated[
         int | None, typer.Option(min=1, help="Photographs stored together; if not given, about 256 steps of work.")
     ] = None,
@@ -165,20 +165,17 @@ def _make_job(
     from ganvert.base.registry import lookup
     from ganvert.compute.device import resolve_device
     from ganvert.faces import RECIPES, AlignOptions
-    from ganvert.inversion.run import shipped_encoders
-    from ganvert.scoring.metrics import available, check_sizes
+    from ganvert.scoring.metrics import available
 
     preset = read_method(options)
     resolve_device(options.device)
     recipe = lookup(RECIPES, options.recipe, "alignment recipe")
     folder = assets_folder()
     generator = load(options, "cpu")
-    preset.check(generator)
     if metrics is None:  # at 256 px or the generator's own size; identity if the crops show aligned faces
         metrics = [f"{name}_{min(256, generator.resolution)}" for name in ("lpips_vgg", "mse", "psnr", "ssim")]
         if recipe.needs_face:
             metrics += available(["identity_dlib", "identity_mobilefacenet"], folder)
-    check_sizes(metrics, generator.resolution)
     return extraction.make_job(
         align=AlignOptions(
             recipe=options.recipe, resolution=generator.resolution, faces="all" if all_faces else "largest"
@@ -188,7 +185,7 @@ def _make_job(
             preset=dict(preset.raw),
             generator=str(generator_path(options)),
             label=options.label,
-            encoders=tuple(map(str, options.encoder or shipped_encoders(preset))) if preset.needs_encoder else (),
+            encoders=tuple(map(str, encoders_of(options, preset))),
             inputs=str(options.inputs),
             seed=options.seed,
             batch=batch or None,
@@ -198,6 +195,7 @@ def _make_job(
         assets_folder=folder,
         device=options.device,
         threads=threads,
+        generator=generator,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from ganvert.cli.paths import Reads
+from ganvert.cli.pictures import MOST_PX
 
 __all__ = [
     "PARTS_HELP",
@@ -39,7 +40,7 @@ EveryFace = Annotated[bool, typer.Option("--all-faces", help="Use every face of 
 Inputs = Annotated[
     list[Path], typer.Argument(help="Photographs, folders, .zip, .tar, .parquet, lists of paths (.txt, .csv, .jsonl).")
 ]
-SheetPx = Annotated[int, typer.Option(min=16, help="Side of a picture on the sheet in pixels.")]
+SheetPx = Annotated[int, typer.Option(min=16, max=MOST_PX, help="Side of a picture on the sheet in pixels.")]
 #: The end of the help of options that name a part of a code.
 PARTS_HELP = "all, own (padding or feature map) or detail (rows of ws)."
 

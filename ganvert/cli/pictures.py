@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ganvert.base.errors import ParamsError
 from ganvert.cli.video import MP4, write_video
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["ANIMATIONS", "write_picture", "write_series", "write_sheet"]
+__all__ = ["ANIMATIONS", "MOST_PX", "check_sheet", "write_picture", "write_series", "write_sheet"]
 
 #: How names of animations end.
 ANIMATIONS = (".gif", MP4)
 
+#: Largest side of a picture on a sheet.
+MOST_PX = 8192
+_MOST_PIXELS = 1 << 27  # of a sheet or an animation, whose pixels are in memory at once: 0.4 GB of them
 _FRAME_MS = 250  # time that a picture of an animation stays
+
+
+def check_sheet(cells: int, px: int) -> None:
+    """Raise ParamsError, before the pictures are drawn, for a sheet or animation that is too large to be written."""
+    if cells * px**2 > _MOST_PIXELS:
+        most = math.isqrt(_MOST_PIXELS // cells)
+        remedy = f"choose --px {most} or less" if most >= 16 else "draw fewer pictures"
+        raise ParamsError(f"--px: {cells} pictures of {px} px are too many for one file; {remedy}")
 
 
 def write_picture(path: Path, picture: Image.Image) -> None:

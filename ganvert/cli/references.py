@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ganvert.base.errors import InputError, ParamsError
+from ganvert.cli.amounts import MOST_CELLS
 from ganvert.cli.app import command
 from ganvert.cli.options import PARTS_HELP, CodesFile, InversionOptions, PartsOptions, SheetPx
 from ganvert.cli.paths import Writes, check_files
-from ganvert.cli.pictures import write_picture, write_series, write_sheet
+from ganvert.cli.pictures import check_sheet, write_picture, write_series, write_sheet
 from ganvert.cli.sources import codes_of
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ def interpolate(
     ],
     first: Annotated[str | None, typer.Option(help="image_id to start from; the table's first if not given.")] = None,
     second: Annotated[str | None, typer.Option(help="image_id to end at; the table's second if not given.")] = None,
-    count: Annotated[int, typer.Option(min=2, help="Pictures, both ends included.")] = 7,
-    px: Annotated[int, typer.Option(min=16, help="Side of a picture on the strip.")] = 256,
+    count: Annotated[int, typer.Option(min=2, max=MOST_CELLS, help="Pictures, both ends included.")] = 7,
+    px: SheetPx = 256,
     move: Annotated[str, typer.Option(help="What moves: " + PARTS_HELP)] = "all",
     from_mean: Annotated[
         bool, typer.Option("--from-mean", help="Start from the mean picture: w_avg, the generator's own padding.")
@@ -54,6 +55,7 @@ def interpolate(
 
     if from_mean and first is not None:
         raise ParamsError("--first: --from-mean starts from no image; --second names the one to end at")
+    check_sheet(count, px)
     names, table = [str(path) for path in given], None
     if given[0].suffix == ".parquet":
         if len(given) > 1:
@@ -124,6 +126,7 @@ def mix(
 
     mixing, contents = _mix_of(rows), len(given)
     check_amount(amount)
+    check_sheet((contents + 1) * (len(style) + 1), px)
     check_output(out, () if codes else [*given, *style])
     images, names = codes_of([*given, *style], mixing, codes, options)
     mark_output(out)
@@ -173,6 +176,7 @@ def blend(
 
     if len(given) < 2:
         raise InputError(f"wanted two photographs at least, got {len(given)}")
+    check_sheet(len(given) ** 2, px)
     check_output(out, () if codes else given)
     blending = EDITS["blend"]
     images, names = codes_of(given, blending, codes, options)
@@ -228,6 +232,9 @@ def transfer(
     follow, amounts = Transfer(part=part), amount or [1.0]
     for number in amounts:
         check_amount(number)
+    if len(set(amounts)) < len(amounts):
+        raise ParamsError(f"--amount: wanted different amounts, got {', '.join(f'{number:g}' for number in amounts)}")
+    check_sheet((len(amounts) + 1) * (len(targets) + 1), px)
     check_output(out, () if codes else [before, after, *targets])
     images, names = codes_of([before, after, *targets], follow, codes, options, same_crop)
     pair = images[:2]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganvert.base.errors import InputError, NoRegionError, ParamsError
-from ganvert.cli.common import assets_folder, load, read_method
+from ganvert.cli.common import assets_folder, encoders_of, load, read_method
 from ganvert.cli.options import InversionOptions
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Sources:
         from ganvert.codes import space_of
         from ganvert.compute.device import resolve_device
         from ganvert.faces import RECIPES
-        from ganvert.inversion.run import make_context, shipped_encoders
+        from ganvert.inversion.run import make_context
         from ganvert.spaces import make_space
 
         if not photos and codes is None:
@@ -127,14 +127,13 @@ class Sources:
         self.options, self.table, self.unusable = options, codes, list[str]()
         self.needs_face = lookup(RECIPES, options.recipe, "alignment recipe").needs_face
         device = resolve_device(options.device)
-        self._paths = list(photos)
+        self._paths, self._preset = list(photos), read_method(options)
         if codes is not None:
             self.generator = load(options, device)
             self.space = space_of(codes, self.generator)
             self._image_ids = chosen(codes, images)
             return
-        self._preset = read_method(options)
-        encoders = options.encoder or shipped_encoders(self._preset)
+        encoders = encoders_of(options, self._preset)
         self.generator = load(options, device)
         self._context = make_context(self._preset, self.generator, encoders, assets_folder(), options.inputs)
         self.space = make_space(self._preset.space, self.generator)
@@ -341,11 +340,11 @@ def codes_of(
     from ganvert.codes import codes_of_inversion, read_codes, space_of
     from ganvert.compute.device import resolve_device
     from ganvert.faces import RECIPES
-    from ganvert.inversion.run import invert_crops, make_context, shipped_encoders
+    from ganvert.inversion.run import invert_crops, make_context
     from ganvert.spaces import make_space
 
     lookup(RECIPES, options.recipe, "alignment recipe")
-    device = resolve_device(options.device)
+    device, preset = resolve_device(options.device), read_method(options)
     if table is not None:
         if same_crop:
             raise ParamsError("--same-crop: codes of a table are of crops that were made before")
@@ -356,14 +355,14 @@ def codes_of(
         ids = _ids_of(table, listed, given, known)
         files = file_names(known.get(image_id, image_id) for image_id in ids)
         return list(read_codes(table, generator, image_ids=ids)), files
-    preset, paths = read_method(options), [Path(name) for name in given]
+    paths, encoders = [Path(name) for name in given], encoders_of(options, preset)
     for path in paths:
         if not path.is_file():
             raise InputError(f"{path}: there is no such photograph")
     generator = load(options, device)
     edit.check_space(make_space(preset.space, generator), [])
     folder = assets_folder()
-    context = make_context(preset, generator, options.encoder or shipped_encoders(preset), folder, options.inputs)
+    context = make_context(preset, generator, encoders, folder, options.inputs)
     crops = crops_of(paths, options.recipe, generator.resolution, folder, same_crop)
     inversion = invert_crops(crops, preset, context, seed=options.seed)
     codes = codes_of_inversion(inversion, [crop.image_id for crop in crops], options.method, generator)

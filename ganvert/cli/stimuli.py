@@ -19,7 +19,7 @@ from ganvert.cli.common import assets_folder, directions_path
 from ganvert.cli.editing import DIRECTION_HELP, ImageIds, Moves, Photos
 from ganvert.cli.options import CodesFile, DirectionsFile, InversionOptions, SheetPx
 from ganvert.cli.paths import Writes
-from ganvert.cli.pictures import write_picture, write_sheet
+from ganvert.cli.pictures import MOST_PX, check_sheet, write_picture, write_sheet
 from ganvert.cli.sources import Source, Sources
 from ganvert.editing.amounts import Amount, Percentile, amount_text
 
@@ -98,7 +98,9 @@ def stimuli(
     directions: DirectionsFile = None,
     oval: Annotated[bool, typer.Option("--oval", help="Cover all but the inner face.")] = False,
     background: Annotated[str, typer.Option(help="Colour around the oval, such as grey or #808080.")] = "#808080",
-    size: Annotated[int | None, typer.Option(min=16, help="Side of a picture; the generator's if not given.")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=16, max=MOST_PX, help="Side of a picture; the generator's if not given.")
+    ] = None,
     px: SheetPx = 128,
     options: InversionOptions,
 ) -> None:
@@ -117,13 +119,17 @@ def stimuli(
     presentation = dataclasses.replace(presentation, size=size or sources.generator.resolution)
     series = [
         Series(
-            moves=Moves.of([text], sources, directions, "retract_once"), amounts=read_amounts(text)[1], solved=solved
+            moves=Moves.of([text], sources, directions, "retract_once", scores=solved),
+            amounts=read_amounts(text)[1],
+            solved=solved,
         )
         for texts, solved in ((direction, False), (target, True))
         for text in texts or []
     ]
     _check_series(series, sources.needs_face)
     sources.check(out)
+    people = min(len(sources), _ON_SHEET)
+    check_sheet(people * len(series) * max(len(item.amounts) for item in series), px)
     meter = Meter(assets_folder() if sources.needs_face else None)
     mark_output(out)
     facts = _facts(sources, directions_path(directions), options.recipe)

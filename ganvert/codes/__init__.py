@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from ganvert.codes.code import Code, Codes, codes_of_inversion
 from ganvert.codes.table import batches, read_codes, space_of, tuned_folder
-from ganvert.codes.write import code_rows, code_table, write_codes
+from ganvert.codes.write import check_skip, code_rows, code_table, write_codes
 
 __all__ = [
     "Code",
     "Codes",
     "batches",
+    "check_skip",
     "code_rows",
     "code_table",
     "codes_of_inversion",

@@ -56,12 +56,7 @@ def code_table(
     if dtype not in ("float32", "float16"):
         raise ParamsError(f"dtype of codes: wanted float32 or float16, got {dtype!r}")
     shapes = _shapes(preset, context.generator)
-    names = {"noise" if name.startswith(NOISE) else name for name in shapes}
-    if unknown := [name for name in skip if name not in names]:
-        raise ParamsError(
-            f"skip: codes of method {preset.name!r} have no variable {unknown[0]!r}; "
-            f"they have {', '.join(sorted(names))}"
-        )
+    check_skip(preset, context.generator, skip)
     kept = {
         name: list(shape)
         for name, shape in shapes.items()
@@ -77,6 +72,16 @@ def code_table(
     if skip:
         facts["skipped"] = ",".join(sorted(set(skip)))
     return tables.codes_table(kept, dtype), facts
+
+
+def check_skip(preset: Preset, generator: Generator, skip: Sequence[str]) -> None:
+    """Raise ParamsError for a variable to leave out that the codes of a method do not have."""
+    names = {"noise" if name.startswith(NOISE) else name for name in _shapes(preset, generator)}
+    if unknown := [name for name in skip if name not in names]:
+        raise ParamsError(
+            f"skip: codes of method {preset.name!r} have no variable {unknown[0]!r}; "
+            f"they have {', '.join(sorted(names))}"
+        )
 
 
 def code_rows(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -19,7 +18,10 @@ from ganvert.inversion.contract import Context
 from ganvert.inversion.inverter import Preset
 from ganvert.spaces import Space
 
-__all__ = ["Edit", "EditInputs", "Needs", "check_amount"]
+__all__ = ["MOST_AMOUNT", "Edit", "EditInputs", "Needs", "check_amount"]
+
+#: Pictures fall apart far below; beyond, the numbers of a network overflow.
+MOST_AMOUNT = 1000.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -165,6 +167,6 @@ class Edit(ABC):
 
 
 def check_amount(amount: float) -> None:
-    """Raise ParamsError unless the amount is finite."""
-    if not math.isfinite(amount):
-        raise ParamsError(f"amount: wanted a number, got {amount}")
+    """Raise ParamsError unless the amount is a number of at most :data:`MOST_AMOUNT` on either side of 0."""
+    if not abs(amount) <= MOST_AMOUNT:  # false for nan
+        raise ParamsError(f"amount: wanted a number from -{MOST_AMOUNT:g} to {MOST_AMOUNT:g}, got {amount:g}")

@@ -14,7 +14,7 @@ from torch import Tensor
 from ganvert.base import params
 from ganvert.base.errors import CheckpointError, GanvertError
 from ganvert.checkpoints.tensors import finite
-from ganvert.checkpoints.weights import read_weights
+from ganvert.checkpoints.weights import read_metadata, read_weights
 from ganvert.encoders.backbones import BACKBONES
 from ganvert.encoders.base import Encoder, EncoderSpec
 from ganvert.encoders.heads import HEADS, Prediction
@@ -22,7 +22,16 @@ from ganvert.encoders.joint import JointEncoder
 from ganvert.generators.base import Generator, check_owner
 from ganvert.networks.blank import Blank
 
-__all__ = ["BACKBONES", "HEADS", "Encoder", "EncoderSpec", "JointEncoder", "Prediction", "load_encoder"]
+__all__ = [
+    "BACKBONES",
+    "HEADS",
+    "Encoder",
+    "EncoderSpec",
+    "JointEncoder",
+    "Prediction",
+    "check_encoder",
+    "load_encoder",
+]
 
 
 def load_encoder(path: Path, generator: Generator, folder: Path | None = None) -> Encoder:
@@ -32,15 +41,8 @@ def load_encoder(path: Path, generator: Generator, folder: Path | None = None) -
         CheckpointError: missing, damaged, not an encoder, or made for another generator.
     """
     state, metadata = read_weights(Path(path))
-    if metadata.get("kind") != "encoder":
-        raise CheckpointError(f"{path}: a safetensors file, but not an encoder of ganvert")
-    remedy = (
-        "train one for it (stage train_encoder, with the generator's own file in train_encoder.encoders), or choose a "
-        "method that starts without an encoder"
-    )
-    check_owner(generator, metadata.get("generator"), f"{path}: an encoder", remedy, CheckpointError)
+    spec = _spec_of(path, metadata, generator)
     try:
-        spec = params.build(EncoderSpec, json.loads(metadata.get("encoder", "")), f"{path}: encoder")
         _check_sizes(spec, state)
         with Blank():
             encoder = Encoder(spec, generator, folder)
@@ -54,6 +56,30 @@ def load_encoder(path: Path, generator: Generator, folder: Path | None = None) -
     if unexpected or set(missing) - {"w_avg"}:
         raise CheckpointError(f"{path}: tensors do not fit its encoder: missing {missing}, unexpected {unexpected}")
     return encoder.to(generator.w_avg.device).eval().requires_grad_(False)
+
+
+def check_encoder(path: Path, generator: Generator) -> None:
+    """Refuse a file that is no encoder of the generator by what its header says, without reading its weights.
+
+    Raises:
+        CheckpointError: as :func:`load_encoder`.
+    """
+    _spec_of(path, read_metadata(Path(path)), generator)
+
+
+def _spec_of(path: Path, metadata: Mapping[str, str], generator: Generator) -> EncoderSpec:
+    """Return the architecture that a file's metadata describe; CheckpointError unless it is the generator's encoder."""
+    if metadata.get("kind") != "encoder":
+        raise CheckpointError(f"{path}: a safetensors file, but not an encoder of ganvert")
+    remedy = (
+        "train one for it (stage train_encoder, with the generator's own file in train_encoder.encoders), or choose a "
+        "method that starts without an encoder"
+    )
+    check_owner(generator, metadata.get("generator"), f"{path}: an encoder", remedy, CheckpointError)
+    try:
+        return params.build(EncoderSpec, json.loads(metadata.get("encoder", "")), f"{path}: encoder")
+    except (ValueError, RecursionError, GanvertError) as error:
+        raise CheckpointError(f"{path}: not an encoder that can be built: {error}") from error
 
 
 def _check_sizes(spec: EncoderSpec, state: Mapping[str, Tensor]) -> None:

@@ -130,6 +130,11 @@ class Encoder(nn.Module):
         """Number of rows of ws, from row 0 on, that have values of their own; the others repeat row 0 (e4e)."""
         return min(head.distinct_rows for head in self.heads.values() if isinstance(head, Head))
 
+    @property
+    def parts(self) -> set[str]:
+        """Names of the parts of a code that it predicts."""
+        return {part for head in self.heads.values() if isinstance(head, Head) for part in head.parts}
+
     def features(self, images: Tensor) -> dict[int, Tensor]:
         """Return feature maps and descriptor, side -> [N, c, side, side], of images [N, 3 or 6, input_px, input_px]."""
         maps = self.backbone(area_resize(images, self.backbone.px))

@@ -31,6 +31,11 @@ class JointEncoder:
         self.input_px = max(member.input_px for member in members)
         self._rows_member: Encoder | None = None
 
+    @property
+    def parts(self) -> set[str]:
+        """Names of the parts of a code that any of the members predicts."""
+        return set[str]().union(*(member.parts for member in self.members))
+
     def encode(self, images: Tensor) -> Prediction:
         """Return the prediction of square RGB images of any size in [-1, 1], resized for each member."""
         prediction: Prediction = {}

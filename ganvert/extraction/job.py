@@ -15,15 +15,18 @@ from ganvert.base import params
 from ganvert.base.errors import AssetError, ParamsError
 from ganvert.base.files import sha256_of
 from ganvert.base.provenance import PLUMBING, closure_digest
+from ganvert.codes import check_skip
 from ganvert.compute.device import resolve_device
 from ganvert.compute.precision import Speed, speed_here
+from ganvert.encoders import check_encoder
 from ganvert.faces.detect import LANDMARKS_FILE
 from ganvert.faces.mtcnn import MTCNN_FILE
 from ganvert.faces.parsing import PARSER_FILE
 from ganvert.faces.pipeline import RECIPES, AlignOptions
+from ganvert.generators import Generator
 from ganvert.inversion.inputs import check_inputs, is_region
 from ganvert.inversion.presets import Preset, read_preset
-from ganvert.scoring.metrics import check_metric_name
+from ganvert.scoring.metrics import check_metric_name, check_sizes
 
 __all__ = ["Invert", "Job", "Keep", "make_job"]
 
@@ -165,6 +168,7 @@ def make_job(
     assets_folder: Path,
     device: str = "auto",
     threads: int | None = None,
+    generator: Generator | None = None,
 ) -> Job:
     """Return a job with absolute paths and the digests of its files.
 
@@ -176,10 +180,13 @@ def make_job(
         assets_folder: folder of the models.
         device: see :class:`Job`.
         threads: see :class:`Job`.
+        generator: that of the method, loaded. Everything that has to go with it is checked; without it the first worker
+            finds out.
 
     Raises:
-        ParamsError: a value is wrong, or values do not go together.
+        ParamsError, UnsupportedError: a value is wrong, or values do not go together.
         AssetError: a model file is missing.
+        CheckpointError: an encoder cannot be read, or is another generator's.
         InputError: a mask or picture that the method names is missing.
     """
     files: list[Path] = []
@@ -205,6 +212,8 @@ def make_job(
     for file in files:
         if not file.is_file():
             raise AssetError(f"{file}: there is no such model file; correct the path, or make it: `dvc repro` does")
+    if invert is not None and generator is not None:
+        _check_for(generator, invert, tuple(metrics), keep or Keep())
     return Job(
         align=align,
         invert=invert,
@@ -215,6 +224,16 @@ def make_job(
         threads=threads,
         digests={_absolute(file): sha256_of(file) for file in files},
     )
+
+
+def _check_for(generator: Generator, invert: Invert, metrics: Sequence[str], keep: Keep) -> None:
+    """Refuse a method, encoders, metrics or variables to skip that do not go with a generator."""
+    preset = invert.read()
+    preset.check(generator)
+    check_sizes(metrics, generator.resolution)
+    check_skip(preset, generator, keep.skip)
+    for path in invert.encoders:
+        check_encoder(Path(path), generator)
 
 
 def _code_of_rows() -> list[str]:

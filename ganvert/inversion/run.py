@@ -23,6 +23,7 @@ from ganvert.generators import Generator
 from ganvert.images import area_resize, as_drawn, from_pil
 from ganvert.inversion.inputs import check_inputs, input_files, is_region, masks_of
 from ganvert.inversion.presets import Batch, Context, Inversion, Preset
+from ganvert.spaces import make_space
 
 __all__ = ["Crop", "check_crops", "invert_crops", "make_context", "seeds_for", "shipped_encoders", "targets_of"]
 
@@ -109,7 +110,14 @@ def _load_encoders(
     paths = [encoders] if isinstance(encoders, Path) else list(encoders or ())
     if not preset.needs_encoder or not paths:
         return None
-    return JointEncoder([load_encoder(path, generator, folder) for path in paths])
+    encoder = JointEncoder([load_encoder(path, generator, folder) for path in paths])
+    space = make_space(preset.stages[0].space, generator)
+    if not encoder.parts & set(space.takes):
+        raise UnsupportedError(
+            f"method {preset.name!r}: {', '.join(map(str, paths))} predicts {', '.join(sorted(encoder.parts))}; "
+            f"space {space.name!r} needs {' or '.join(space.takes)}"
+        )
+    return encoder
 
 
 def _load_judge(preset: Preset, generator: Generator) -> Discriminator | None:

@@ -35,6 +35,11 @@ class Head(nn.Module, ABC):
         """Map side -> [N, c, side, side] to a prediction; "ws" are offsets from w_avg, other parts absolute."""
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of what it predicts: rows of ws by default."""
+        return ("ws",)
+
+    @property
     def distinct_rows(self) -> int:
         """Number of rows of ws that have values of their own; fewer than all in heads that grow."""
         return self.num_ws

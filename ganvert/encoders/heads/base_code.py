@@ -34,5 +34,9 @@ class BaseCodeHead(Head):
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]
         self.layers = nn.Sequential(conv_bn(taps[self.side], width), last)
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return (f"f{self.size}",)
+
     def forward(self, taps: dict[int, Tensor]) -> Prediction:
         return {f"f{self.size}": self.layers(resized(taps[self.side], self.size))}

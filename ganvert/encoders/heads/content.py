@@ -34,5 +34,9 @@ class ContentHead(Head):
             nn.BatchNorm2d(channels),
         )
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return (f"f{self.size}",)
+
     def forward(self, taps: dict[int, Tensor]) -> Prediction:
         return {f"f{self.size}": self.layers(resized(taps[self.side], 2 * self.size))}

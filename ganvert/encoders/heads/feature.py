@@ -32,5 +32,9 @@ class FeatureHead(Head):
             nn.Conv2d(width, point_of_size(generator, size).shape[0], 3, padding=1),
         )
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return (f"f{self.size}",)
+
     def forward(self, taps: dict[int, Tensor]) -> Prediction:
         return {f"f{self.size}": self.layers(resized(taps[self.side], self.size))}

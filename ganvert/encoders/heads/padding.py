@@ -79,6 +79,10 @@ class PaddingHead(Head):
         mean = generator.w_avg.expand(1, generator.num_ws, -1)
         self.register_buffer("own", space.from_ws(mean)["const"].detach().clone(), persistent=False)
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return ("const", *(f"pad.{conv.name}" for conv in self.convs))
+
     def forward(self, taps: dict[int, Tensor]) -> Prediction:
         whole = resized(self.units(taps[self.side]), self.size)
         # As in the release: bicubic, with aligned corners, so that the outermost pixels remain outermost.

@@ -8,6 +8,7 @@ resolution. A new metric is one file and one line here. The package may import `
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -41,11 +42,11 @@ METRICS: dict[str, Metric] = {
         load_moved=partial(mobilefacenet_measure, moved=True),
         optional=MOBILEFACENET_FILE,
     ),
-    "lpips_alex": Metric(partial(lpips_measure, "alex"), higher_is_better=False),
-    "lpips_vgg": Metric(partial(lpips_measure, "vgg"), higher_is_better=False),
+    "lpips_alex": Metric(partial(lpips_measure, "alex"), higher_is_better=False, least=31),
+    "lpips_vgg": Metric(partial(lpips_measure, "vgg"), higher_is_better=False, least=16),
     "mse": Metric(without_weights(mse), higher_is_better=False),
     "psnr": Metric(without_weights(psnr), higher_is_better=True),
-    "ssim": Metric(without_weights(ssim), higher_is_better=True),
+    "ssim": Metric(without_weights(ssim), higher_is_better=True, least=6),
 }
 
 
@@ -56,7 +57,7 @@ def check_metric_name(name: str) -> tuple[Metric, int | None]:
         name: ``<entry of METRICS>_<resolution>``, or the entry's name alone where it has no resolution.
 
     Raises:
-        UnknownNameError: no such entry, a resolution where none belongs, or none where one does.
+        UnknownNameError: no such entry, a resolution where none belongs, none where one does, or one that is too small.
 
     >>> check_metric_name("mse_1024")[1]
     1024
@@ -65,14 +66,16 @@ def check_metric_name(name: str) -> tuple[Metric, int | None]:
     base, resolution = (base, int(tail)) if base and tail.isdecimal() else (name, None)
     entry = lookup(METRICS, base, "metric")
     # A table of `lpips` without net and size could not be compared with anything: both belong to the name.
-    if entry.resized != (resolution is not None) or resolution == 0:
-        wanted = f"{base}_256 (or another resolution)" if entry.resized else base
+    if entry.resized != (resolution is not None) or (resolution is not None and resolution < entry.least):
+        wanted = f"{base}_256 (or another resolution of at least {entry.least} px)" if entry.resized else base
         raise UnknownNameError(f"unknown metric {name!r}; write {wanted}")
     return entry, resolution
 
 
 def check_sizes(names: Sequence[str], resolution: int) -> None:
-    """Raise ParamsError when a metric compares at more pixels than the generator draws."""
+    """Raise ParamsError when a metric is named twice, or compares at more pixels than the generator draws."""
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ParamsError(f"metric {twice[0]!r}: named twice; wanted every metric once")
     for name in names:
         _, wanted = check_metric_name(name)
         if wanted is not None and wanted > resolution:

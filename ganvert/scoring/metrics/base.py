@@ -31,6 +31,7 @@ class Metric:
         missing: status of a pair whose value is nan.
         load_moved: as `load`, of the measure for pictures whose subject may have moved (edits); None where that is
             the same one.
+        least: the smallest resolution that it can compare at.
         optional: the asset without which a run leaves the metric out, because not every machine can fetch it.
     """
 
@@ -39,6 +40,7 @@ class Metric:
     resized: bool = True
     missing: str = "failed"
     load_moved: Callable[[Path], Measure] | None = None
+    least: int = 1
     optional: str | None = None
 
 

@@ -12,14 +12,16 @@ from typing import Any
 import pytest
 import yaml
 
+from ganvert import tables
 from ganvert.base import params
-from ganvert.base.errors import GanvertError, ParamsError, UnknownNameError
+from ganvert.base.errors import GanvertError, InputError, ParamsError, UnknownNameError
 from ganvert.base.preset_files import ENCODERS, METHODS, Presets
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.inversion.presets import read_preset
 from ganvert.training import TrainOptions
+from stages import inputs
 from stages.sections import SECTIONS
-from stages.settings import check_for, read_settings
+from stages.settings import check_files, check_for, check_references, read_settings
 
 ROOT = Path(__file__).parents[3]
 RAW = params.load(ROOT / "params.yaml")
@@ -196,3 +198,68 @@ def test_numbers_are_those_of_dvc(tmp_path: Path) -> None:
 def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="cannot be read"):
         params.load(tmp_path)
+
+
+def adapted(**sections: Any) -> dict[str, Any]:
+    """Return params.yaml for the small generator, with some keys replaced."""
+    raw = copy.deepcopy(RAW)
+    for section in ("evaluate", "extract"):
+        raw[section]["metrics"] = []
+    raw["discover"]["methods"] = {"random": {"count": 1}}
+    raw["edit"]["edits"] = {}
+    for name, values in sections.items():
+        raw[name] = {**raw[name], **values}
+    return raw
+
+
+def test_what_does_not_go_with_the_generator_is_found_before_any_stage(
+    tiny_generator: MobileStyleGAN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    check_for(tiny_generator, read_settings(adapted()))
+    shipped = "ganvert/weights/wplus_ffhq.safetensors"  # the FFHQ generator's
+    methods = {"encoder_wplus": RAW["invert"]["methods"]["encoder_wplus"]}
+    masked = {"extends": "wplus", "objective": [{"loss": "mse", "mask": "no-such.png"}]}
+    mistakes: dict[str, dict[str, Any]] = {
+        "invert.methods.encoder: .*an encoder of generator": {"invert": {"methods": {**methods, "encoder": shipped}}},
+        "invert.methods.mine: .*no-such.png": {
+            "invert": {"methods": {**methods, "mine": RAW["generator"]["path"]}, "options": {"mine": masked}}
+        },
+    }
+    for says, sections in mistakes.items():
+        with pytest.raises(GanvertError, match=says):
+            check_for(tiny_generator, read_settings(adapted(**sections)))
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "says"),
+    [
+        ("invert", {"methods": {"encoder_wplus": "no/such"}}, "invert.methods.encoder_wplus: no/such: there is no"),
+        ("train_encoder", {"encoders": {"wplus": "no/such"}}, "train_encoder.encoders.wplus: no/such: there is no"),
+        ("train_encoder", {"photos": "no/such"}, "train_encoder.photos: no/such: there is no"),
+        ("sample", {"known": "no/such"}, "sample.known: no/such: there is no"),
+        ("sample", {"tables": ["no/such"]}, r"sample.tables\[0\]: no/such: there is no"),
+    ],
+)
+def test_files_that_are_not_there_are_found_before_any_stage(
+    section: str, values: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    check_files(read_settings(RAW))
+    with pytest.raises(InputError, match=says):
+        check_files(read_settings(adapted(**{section: values})))
+
+
+def test_photographs_that_are_none_of_the_runs_are_found_before_any_inversion(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(ROOT)
+    settings = read_settings(adapted(edit={"edits": {"mine": {"edit": "interpolate", "references": ["a.jpg"]}}}))
+    monkeypatch.setattr(inputs, "ALIGNED", tmp_path / "aligned.parquet")
+    row = dict.fromkeys(tables.ALIGNED.schema().names, "x") | {"face": 0, "resolution": 8, "crop": b""}
+    row |= {"quad": [0.0] * 8, "landmarks": None}
+    tables.write(inputs.ALIGNED, tables.ALIGNED, [{**row, "image_id": "b-0", "path": "photos/b.jpg"}])
+    with pytest.raises(InputError, match=r"edit.edits.mine.references: .*there is no 'a.jpg'. Did you mean 'b.jpg'"):
+        check_references(settings)
+    tables.write(inputs.ALIGNED, tables.ALIGNED, [{**row, "image_id": "a-0", "path": "photos/a.jpg"}])
+    check_references(settings)
