@@ -120,7 +120,7 @@ class Composer:
         from ganvert.images import from_png
 
         align = AlignOptions(recipe=self.options.recipe, resolution=self.generator.resolution)
-        detector = FaceDetector(assets_folder()) if self.needs_face else None
+        detector = FaceDetector(assets_folder(), second_look=True) if self.needs_face else None
         faces = []
         for name, path in zip(file_names(path.stem for path in paths), paths, strict=True):
             rows, found = align_photos([path], Path(), align, detector)

@@ -1,7 +1,7 @@
 """Where the parts of a feature map go when a code moves, and what a code has beyond its rows carried along.
 
 The parts are found again by what they are made of: a soft search over the neighbourhood for the most similar vector of
-channels, in both of two feature maps that the generator itself makes. At 16 px this takes a millisecond.
+channels, in both of two feature maps that the generator itself makes. At 16 px this takes milliseconds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor
 
 __all__ = ["carry", "displacement"]
 
-#: Chosen on four portraits of a validation set, by looks, for smile, age and yaw at two standard deviations.
+#: Chosen on portraits of a validation set, by looks, for yaw, smile and age at two standard deviations.
 SHARPNESS = 20.0  # of the search: factor of the cosine between two vectors
 REACH = 1.5  # cells; standard deviation of where a part may come from
 
