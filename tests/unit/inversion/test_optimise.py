@@ -39,13 +39,17 @@ class MeanEncoder(Encoder):
         self.register_buffer("w_avg", generator.w_avg.clone())
         self._generator = [generator]
         self.offset = nn.Parameter(0.1 * normal([3], (generator.num_ws, generator.w_dim))[0], requires_grad=False)
-        self.parts: Prediction = parts or {"ws": self.w_avg + self.offset}
+        self.prediction: Prediction = parts or {"ws": self.w_avg + self.offset}
         for name, value in parts.items():
             self.register_buffer(f"part_{name}", value)
 
+    @property
+    def parts(self) -> set[str]:
+        return set(self.prediction)
+
     def forward(self, images: Tensor) -> Prediction:
         assert images.shape[1:] == (3, 32, 32)
-        return {name: value.expand(len(images), *value.shape) for name, value in self.parts.items()}
+        return {name: value.expand(len(images), *value.shape) for name, value in self.prediction.items()}
 
 
 @pytest.fixture(scope="module")

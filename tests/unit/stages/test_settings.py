@@ -32,6 +32,16 @@ ODD: list[Any] = [
     *([], {}, [[]], [None], [{}], ["x"], [NAN], {"a": 1}, {1: 2}, {None: None}, {"x": []}, {"x": {"x": {}}}),
     *({"a\nb": 1}, datetime.date(2001, 1, 1), {datetime.date(2001, 1, 1): NAN}, {10**5000: 1}),
 ]
+# A method whose encoder the run trains itself; others of params.yaml start from weights of the FFHQ generator.
+ONE_METHOD: dict[str, Any] = {
+    "methods": {"encoder_wplus": "data/encoders/wplus.safetensors"},
+    "first": {},
+    "options": {},
+}
+    "methods": {"encoder_wplus": "data/encoders/wplus.safetensors"},
+    "first": {},
+    "options": {},
+}
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -127,7 +137,8 @@ def test_a_mistyped_direction_stops_before_any_inversion(
     for section in ("evaluate", "extract"):
         raw[section]["metrics"] = []
     raw["discover"]["methods"] = {"interfacegan": {"attributes": {"smile": {}}, "spaces": ["w"]}}
-    raw["edit"]["edits"] = {"mine": {"direction": "smile"}}
+    raw["invert"] |= ONE_METHOD
+    raw["edit"] = {"method": "encoder_wplus", "edits": {"mine": {"direction": "smile"}}}
     check_for(tiny_generator, read_settings(raw))
     raw["edit"]["edits"] = {"mine": {"direction": "smiel"}}
     with pytest.raises(UnknownNameError, match=r"direction in w \(edit.edits.mine.direction\) 'smiel'.*'smile'"):
@@ -206,7 +217,8 @@ def adapted(**sections: Any) -> dict[str, Any]:
     for section in ("evaluate", "extract"):
         raw[section]["metrics"] = []
     raw["discover"]["methods"] = {"random": {"count": 1}}
-    raw["edit"]["edits"] = {}
+    raw["invert"] |= ONE_METHOD
+    raw["edit"] |= {"method": "encoder_wplus", "edits": {}}
     for name, values in sections.items():
         raw[name] = {**raw[name], **values}
     return raw
@@ -218,7 +230,7 @@ def test_what_does_not_go_with_the_generator_is_found_before_any_stage(
     monkeypatch.chdir(ROOT)
     check_for(tiny_generator, read_settings(adapted()))
     shipped = "ganvert/weights/wplus_ffhq.safetensors"  # the FFHQ generator's
-    methods = {"encoder_wplus": RAW["invert"]["methods"]["encoder_wplus"]}
+    methods = ONE_METHOD["methods"]
     masked = {"extends": "wplus", "objective": [{"loss": "mse", "mask": "no-such.png"}]}
     mistakes: dict[str, dict[str, Any]] = {
         "invert.methods.encoder: .*an encoder of generator": {"invert": {"methods": {**methods, "encoder": shipped}}},
