@@ -314,8 +314,14 @@ class _Controls:
 
 def _slider(label: str) -> gr.Slider:
     return gr.Slider(
-        -LIMIT, LIMIT, 0, step=0.1, label=label, info="Standard deviations; beyond 3 faces leave the population.",
-    )  # fmt: skip
+        -LIMIT,
+        LIMIT,
+        0,
+        step=0.1,
+        label=label,
+        info="Standard deviations; beyond 3 faces leave the population.",
+        buttons=[],  # Gradio's own button to reset one draws no picture
+    )
 
 
 def _connect(

@@ -61,7 +61,7 @@ class Pictures:
         shown.save(buffer, "JPEG", quality=90)
         return self.add("image/jpeg", buffer.getvalue())
 
-    def has(self, name: str | None) -> bool:
+    def has(self, name: str) -> bool:
         """Return whether there is a picture of that name; it then counts as the newest one."""
         with self._lock:
             if name is not None and name in self._kept:
