@@ -38,10 +38,6 @@ ONE_METHOD: dict[str, Any] = {
     "first": {},
     "options": {},
 }
-    "methods": {"encoder_wplus": "data/encoders/wplus.safetensors"},
-    "first": {},
-    "options": {},
-}
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
