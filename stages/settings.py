@@ -135,13 +135,14 @@ def check_for(generator: Generator, settings: Settings) -> None:
 
 def _check_method(generator: Generator, settings: Settings, method: str) -> None:
     """Refuse a method that does not go with the generator: by its options, its masks and pictures, or its encoder."""
-    preset, weights = settings.invert.preset(method), Path(settings.invert.methods[method])
+    preset = settings.invert.preset(method)
     try:
         preset.check(generator)
         check_inputs(preset.inputs, INPUTS)
         # Weights that this run trains are those of its generator, whatever lies there now.
-        if preset.needs_encoder and weights not in _trained(settings) and weights.exists():
-            check_encoder(weights, generator)
+        for weights in settings.invert.starts(method) if preset.needs_encoder else ():
+            if weights not in _trained(settings) and weights.exists():
+                check_encoder(weights, generator)
     except (CheckpointError, InputError, UnsupportedError) as error:
         raise type(error)(f"invert.methods.{method}: {error}") from error
 
@@ -158,7 +159,11 @@ def check_files(settings: Settings) -> None:
         InputError: the first one.
     """
     written = _trained(settings) | {Path(settings.generator.path), Path("data/aligned.parquet")}
-    named = {f"invert.methods.{name}": path for name, path in settings.invert.methods.items()}
+    named = {
+        f"invert.methods.{name}" + f"[{i}]" * (i > 0): str(path)
+        for name in settings.invert.methods
+        for i, path in enumerate(settings.invert.starts(name))
+    }
     named |= {f"train_encoder.encoders.{name}": path for name, path in settings.train_encoder.encoders.items()}
     named["train_encoder.photos"] = settings.train_encoder.photos
     if settings.sample.known is not None:
