@@ -222,7 +222,8 @@ def _tables() -> dict[str, pa.Table]:
     row |= {"steps": 1, "best_step": 0, "seed": 0, "tuned": None, "trace": [1.0], "status": "ok"}
     rows = [{**row, "image_id": f"{i}-0", "ws": [0.1 * i] * generator.num_ws * 8} for i in range(3)]
     png = to_png(to_pil(torch.zeros(1, 3, 16, 16))[0])
-    edit = dict.fromkeys(schemas.EDITS.schema().names, "x") | {"amount": 1.0, "crop": png, "pasted": None}
+    plain = {pa.string(): "x", pa.float64(): 1.0, pa.int32(): 1, pa.binary(): png}
+    edit = {field.name: None if field.nullable else plain[field.type] for field in schemas.EDITS.columns}
     return {
         "directions": directions,
         "codes": pa.Table.from_pylist(rows, codes.schema(facts)),

@@ -159,12 +159,12 @@ def check_files(settings: Settings) -> None:
         InputError: the first one.
     """
     written = _trained(settings) | {Path(settings.generator.path), Path("data/aligned.parquet")}
-    starts = [
-        (f"invert.methods.{name}", path) for name in settings.invert.methods for path in settings.invert.starts(name)
-    ]
-    named: dict[str, str | Path] = {
-        f"train_encoder.encoders.{name}": path for name, path in settings.train_encoder.encoders.items()
+    named = {
+        f"invert.methods.{name}" + f"[{i}]" * (i > 0): str(path)
+        for name in settings.invert.methods
+        for i, path in enumerate(settings.invert.starts(name))
     }
+    named |= {f"train_encoder.encoders.{name}": path for name, path in settings.train_encoder.encoders.items()}
     named["train_encoder.photos"] = settings.train_encoder.photos
     if settings.sample.known is not None:
         named["sample.known"] = settings.sample.known
@@ -172,7 +172,7 @@ def check_files(settings: Settings) -> None:
     for name, options in settings.discover.options().items():
         if table := getattr(options, "directions", None):
             named[f"discover.methods.{name}.directions"] = table
-    for key, path in [*starts, *named.items()]:
+    for key, path in named.items():
         if Path(path) not in written and not Path(path).is_file():
             raise InputError(f"{key}: {path}: there is no such file")
 

@@ -16,4 +16,4 @@ def test_odd_files_are_read_or_refused(kind: str, count: int) -> None:
     outcomes = [(name, outcome_of(read)) for name, read in islice(CASES[kind](0), count)]
     assert not [found for found in outcomes if found[1].is_finding]
     for outcome in ("read", "refused"):
-        assert sum(found == outcome for _, found in outcomes) > 5
+        assert sum(found == outcome for _, found in outcomes) > 2
