@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import yaml
 
@@ -123,13 +123,13 @@ class History:
         return self.go(self.place + 1)
 
 
-def params_block(changes: Changes, method: str, start: str, region: str = "square") -> str:
+def params_block(changes: Changes, method: str, starts: Sequence[str], region: str = "square") -> str:
     """Return the changes as YAML for params.yaml, with which `dvc repro` renders them for all photographs.
 
     Args:
         changes: at least one that acts.
         method: the preset that finds the codes.
-        start: the weights file that the method starts from, as a project names it.
+        starts: the files that the method starts from, as a project names them.
         region: what is pasted back.
 
     Raises:
@@ -144,7 +144,7 @@ def params_block(changes: Changes, method: str, start: str, region: str = "squar
         edit = {"direction": name, "amounts": [amount], "pasted": [amount]}
     paste = {"mode": "difference", "feather": 0.1, "colour_match": False, "region": region}
     sections: Mapping[str, object] = {
-        "invert": {"methods": {method: start}},
+        "invert": {"methods": {method: starts[0] if len(starts) == 1 else list(starts)}},
         "edit": {"method": method, "paste": paste, "edits": {"studio": edit}},
     }
     return yaml.safe_dump(sections, sort_keys=False, default_flow_style=None, width=110)

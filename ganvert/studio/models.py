@@ -129,6 +129,15 @@ class Models:
             self._contexts[method] = preset, make_context(preset, self.generator, encoders, self.assets)
         return self._contexts[method]
 
+    def starts(self, method: str) -> list[str]:
+        """Return the files that a method starts from, as params.yaml names them in `invert.methods`."""
+        preset, _ = self.context_of(method)
+        if not preset.needs_encoder:
+            return ["data/assets/mobile_stylegan.safetensors"]
+        if self.encoders:
+            return [str(path) for path in self.encoders]
+        return [f"ganvert/weights/{path.name}" for path in shipped_encoders(preset)]
+
     def open(self, data: bytes, name: str) -> Opened:
         """Read a photograph and cut its faces.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.resources
+import itertools
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -45,9 +46,11 @@ class _Handlers:
 
     def __init__(self, sessions: Sessions, samples: Mapping[str, Path], sliders: list[str]) -> None:
         self.sessions, self.samples, self.sliders = sessions, samples, sliders
+        self.numbers = itertools.count()
 
     def view(self, session: Session, **more: Any) -> View:
-        return view_of(session, samples=list(self.samples), **more)
+        # Numbered, so that an answer which changes nothing is an answer too.
+        return {"number": next(self.numbers), **view_of(session, samples=list(self.samples), **more)}
 
     def guarded(self, token: Any, work: Callable[[Session], Mapping[str, Any] | None]) -> View:
         """Do something for a session; return its view, with a sentence where it failed."""
@@ -86,6 +89,8 @@ class _Handlers:
 
     def _done(self, session: Session, asked: Mapping[str, Any], method: str) -> Mapping[str, Any] | None:
         what, history, direction = asked.get("what"), session.history, str(asked.get("direction", ""))
+        if what == "look":
+            return None
         if what in ("open", "sample"):
             name = str(asked.get("name", "photograph"))
             if what == "sample":
@@ -328,6 +333,7 @@ def _connect(
     handlers: _Handlers, controls: _Controls, stage: gr.HTML, token: gr.BrowserState, view: gr.JSON, timer: gr.Timer
 ) -> None:
     """Say what each control does. What computes takes turns; a look at what runs does not wait for it."""
+    # A slider that is let go twice in a row counts the second time, and two clicks on Undo are two.
     turn: dict[str, Any] = {"concurrency_id": "compute", "concurrency_limit": 1, "show_progress": "hidden"}
     free: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
     measures: dict[str, Any] = {"concurrency_id": "measure", "concurrency_limit": 1, "show_progress": "hidden"}
@@ -336,6 +342,7 @@ def _connect(
         handlers.act,
         [token, controls.method, controls.other],
         [view, *sliders, controls.amount, timer],
+        trigger_mode="multiple",
         **turn,
     )
     timer.tick(handlers.tick, token, [view, timer], **free)
@@ -344,11 +351,13 @@ def _connect(
     for name, slider in controls.sliders.items():
         moved = functools.partial(handlers.preview, name)
         slider.input(moved, [token, slider], view, trigger_mode="always_last", **turn)
-        drawn = slider.release(functools.partial(handlers.release, name), [token, slider], view, **turn)
+        release = functools.partial(handlers.release, name)
+        drawn = slider.release(release, [token, slider], view, trigger_mode="always_last", **turn)
         drawn.then(handlers.check, token, view, **measures)
     other = [controls.other, token, controls.amount]
     controls.amount.input(handlers.preview, other, view, trigger_mode="always_last", **turn)
-    controls.amount.release(handlers.release, other, view, **turn).then(handlers.check, token, view, **measures)
+    drawn = controls.amount.release(handlers.release, other, view, trigger_mode="always_last", **turn)
+    drawn.then(handlers.check, token, view, **measures)
     controls.other.input(
         lambda name, key: handlers.sessions.of(key).history.now.amount_of(name),
         [controls.other, token],

@@ -1,10 +1,17 @@
 // The parts of the page that Gradio has no component for: they show one object, the view, which Python sends as a whole.
 // Texts are set as text, never as HTML: names of photographs are written by strangers.
 window.ganvert = (() => {
-  let view = {}, act = () => {}, split = 50, side = "edited";
+  let view = {}, ask = () => {}, overdue, split = 50, side = "edited";
   const slots = new Map();
   let known;  // resolves once Python has said whose page this is
   const ready = new Promise((resolve) => { known = resolve; });
+
+  // Gradio's stream can lose an answer. What was done is done: the page looks again until it has heard.
+  const act = (data) => {
+    clearTimeout(overdue);
+    overdue = setTimeout(() => act({ what: "look" }), 10000);
+    ask(data);
+  };
 
   const el = (tag, attributes = {}, ...children) => {
     const node = document.createElement(tag);
@@ -198,9 +205,10 @@ window.ganvert = (() => {
       for (const root of element.querySelectorAll("[data-slot]")) slots.set(root.dataset.slot, root);
       render();
     },
-    start(element, trigger) { act = trigger; this.mount(element); },
+    start(element, trigger) { ask = trigger; this.mount(element); },
     show(next) {
       if (!next) return;
+      if (!next.preview && !next.partial) clearTimeout(overdue);
       const kept = next.preview || next.partial ? view : {};
       view = { ...kept, ...next };
       if (view.token) known();

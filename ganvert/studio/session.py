@@ -371,11 +371,7 @@ class Session:
 
     def params(self, region: str) -> str:
         """Return the edit as a block for params.yaml."""
-        preset, _ = self.models.context_of(self.method)
-        start = "ganvert/weights/wplus_ffhq.safetensors"
-        if not preset.needs_encoder:
-            start = "data/assets/mobile_stylegan.safetensors"
-        return params_block(self.history.now, self.method, start, region)
+        return params_block(self.history.now, self.method, self.models.starts(self.method), region)
 
 
 def _heard(changes: Changes) -> Changes:

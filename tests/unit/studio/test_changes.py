@@ -62,14 +62,17 @@ def test_the_history_is_bounded() -> None:
 )
 def test_the_block_is_an_edit_of_params_yaml(amounts: dict[str, float], shares: dict[str, float]) -> None:
     changes = Changes(tuple(Change(direction=name, amount=amount) for name, amount in amounts.items()))
-    block = yaml.safe_load(params_block(changes.with_amount("yaw", 1).toggled("yaw"), "encoder_wplus", "w.safetensors"))
+    heard = changes.with_amount("yaw", 1).toggled("yaw")
+    block = yaml.safe_load(params_block(heard, "encoder_wplus", ["w.safetensors"]))
     spec = params.build(EditSpec, block["edit"]["edits"]["studio"], "edit.edits.studio")
     assert spec.shares == shares
     assert {name: share * spec.amounts[0] for name, share in spec.shares.items()} == amounts
     assert block["edit"]["method"] == "encoder_wplus" and spec.pasted == spec.amounts
     assert block["invert"]["methods"] == {"encoder_wplus": "w.safetensors"}
+    block = yaml.safe_load(params_block(heard, "balanced", ["w.safetensors", "base.safetensors"]))
+    assert block["invert"]["methods"] == {"balanced": ["w.safetensors", "base.safetensors"]}
 
 
 def test_there_is_no_block_without_an_edit() -> None:
     with pytest.raises(ParamsError, match="no edit yet"):
-        params_block(Changes().with_amount("smile", 1).toggled("smile"), "encoder_wplus", "w.safetensors")
+        params_block(Changes().with_amount("smile", 1).toggled("smile"), "encoder_wplus", ["w.safetensors"])
