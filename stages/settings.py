@@ -61,7 +61,7 @@ def read_settings(raw: Mapping[str, Any]) -> Settings:
             f"params: unknown sections {sorted(map(brief, unknown))}; known: device, {', '.join(SECTIONS)}"
         )
     if not isinstance(raw.get("device"), str):
-        raise ParamsError(f"params: device: wanted auto, cpu or cuda[:N], got {raw.get('device')!r}")
+        raise ParamsError(f"params: device: wanted auto, cpu or cuda[:N], got {brief(raw.get('device'))}")
     sections: dict[str, Any] = {
         name: params.build(kind, params.section(raw, name), name) for name, kind in SECTIONS.items()
     }

@@ -21,6 +21,7 @@ from ganvert.base import params
 from ganvert.base.errors import ParamsError
 from ganvert.base.project import in_project
 from ganvert.base.registry import lookup
+from ganvert.base.texts import brief
 
 __all__ = ["ENCODERS", "METHODS", "PresetKind", "Presets", "ResolvedPreset", "preset_folders"]
 
@@ -157,7 +158,7 @@ class Presets:
         options, sources = self._expand(source, ())
         description = source.raw.get("description", "")
         if not isinstance(description, str) or "\n" in description:
-            raise ParamsError(f"{source.where}.description: wanted one line of text, got {description!r}")
+            raise ParamsError(f"{source.where}.description: wanted one line of text, got {brief(description)}")
         return ResolvedPreset(name, options, description, tuple(dict.fromkeys(sources)))
 
     def _file(self, name: str, heirs: tuple[str, ...], first: int) -> _Source:
@@ -189,7 +190,7 @@ class Presets:
         if source.where in heirs:
             raise ParamsError(f"presets extend each other in a circle: {' -> '.join((*heirs, source.where))}")
         if not isinstance(source.raw, Mapping):
-            raise ParamsError(f"{source.where}: wanted a mapping of options, got {source.raw!r}")
+            raise ParamsError(f"{source.where}: wanted a mapping of options, got {brief(source.raw)}")
         heirs = (*heirs, source.where)
         options: dict[str, Any] = {}
         sources = [source.where]
@@ -221,7 +222,9 @@ def _parents(source: _Source) -> list[str]:
     parents = source.raw.get("extends", [])
     parents = [parents] if isinstance(parents, str) else parents
     if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
-        raise ParamsError(f"{source.where}.extends: wanted the name of a preset or a list of names, got {parents!r}")
+        raise ParamsError(
+            f"{source.where}.extends: wanted the name of a preset or a list of names, got {brief(parents)}"
+        )
     return parents
 
 

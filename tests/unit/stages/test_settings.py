@@ -112,6 +112,8 @@ def test_any_replaced_value_of_an_encoder_is_read_or_refused() -> None:
         (("invert", "options", "mine"), {"extends": {}}, "invert.options.mine.extends: wanted the name"),
         (("invert", "options", "mine"), {"inverter": ["adam"]}, r"unknown inverter in invert.options.mine \['adam'\]"),
         ((7,), {}, "unknown sections"),
+        (("device",), {10**5000: 1}, "device: wanted auto, cpu .*a number of 16610 bits"),
+        (("invert", "options", "mine"), {"extends": [0] * 2000}, r"mine.extends: wanted the name .*\.\.\.\]$"),
     ],
 )
 def test_messages(where: tuple[Any, ...], value: Any, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
