@@ -99,7 +99,7 @@ def test_a_cancelled_inversion_keeps_the_best_so_far(session: Session, monkeypat
     job = session.refinement
     assert job is not None and within(lambda: job.forming)
     begun = job.done
-    assert within(lambda: job.done > 3 * begun)  # the first steps may not be better than the start
+    assert within(lambda: job.done > begun + 3e-6)  # of a million steps; the first may not be better than the start
     session.end()
     assert job.state == "cancelled" and session.method == "long" and 0 < job.done < 1
     target = np.asarray(session.face.aligned.crop, dtype=float)
