@@ -1,6 +1,6 @@
 """Presets on aligned photographs: errors at 256 px and seconds, as ratios to the first preset, and a sheet of images.
 
-    python benchmarks/methods.py OUT PRESET [PRESET ...] [--count 4] [--params params.yaml] [--threads 1]
+    python benchmarks/methods.py OUT PRESET [PRESET ...] [--count 4] [--threads 1]
 
 Reads data/aligned.parquet, data/assets and the presets. Every pair of preset and photograph has a folder
 under OUT and is not computed again. Prints means over photographs with 95 % bootstrap intervals, and the mean ratio to
@@ -64,12 +64,11 @@ def main() -> None:
     parser.add_argument("presets", nargs="+")
     parser.add_argument("--count", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--threads", type=int, default=None)
     options = parser.parse_args()
     strict_math(threads=options.threads)
     keep_freed_memory()
-    presets = Presets.of_project(METHODS, options.params)
+    presets = Presets.of_project(METHODS)
     rows = tables.read(Path("data/aligned.parquet"), tables.ALIGNED).to_pylist()[: options.count]
     crops = [Crop(row["image_id"], from_png(row["crop"])) for row in rows]
     results = {}

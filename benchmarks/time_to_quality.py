@@ -1,7 +1,7 @@
 """Time to quality: LPIPS against core-seconds, for presets at several lengths of their schedules.
 
     python -m benchmarks.time_to_quality OUT PRESET[@SCALE] ... [--aligned data/aligned.parquet] [--count 8]
-                                         [--assets data/assets] [--params params.yaml] [--quality 0.1]
+                                         [--assets data/assets] [--quality 0.1]
 
 `encoder_wplus@2` is the preset with twice its steps, in every stage and on the preview alike: each length has the whole
 of its schedule, so that a point of the curve is what a user with that much time gets. A photograph, preset and length
@@ -110,7 +110,6 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=8)
     parser.add_argument("--first", type=int, default=0, help="photographs to skip")
     parser.add_argument("--assets", type=Path, default=Path("data/assets"))
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="its invert.options are presets too")
     parser.add_argument("--quality", type=float, default=0.1)
     options = parser.parse_intermixed_args()
     strict_math(threads=1)
@@ -119,7 +118,7 @@ def main() -> None:
     results = options.out / "results.csv"
     if not results.exists():
         results.write_text(",".join(COLUMNS) + "\n")
-    presets = Presets.of_project(METHODS, options.params)
+    presets = Presets.of_project(METHODS)
     rows = tables.read(options.aligned, tables.ALIGNED).to_pylist()[options.first : options.first + options.count]
     crops = [Crop(row["image_id"], from_png(row["crop"])) for row in rows]
     generator = load_generator(options.assets / "mobile_stylegan.safetensors")
