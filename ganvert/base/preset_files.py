@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -165,7 +166,7 @@ class Presets:
         """Read the file of a preset from the first folder, counted from `first`, that has one."""
         for rank, folder in enumerate(self.folders[first:], first):
             path = folder / f"{name}.yaml"
-            if path.is_file():
+            if os.path.isfile(path):  # noqa: PTH113 (false also for names that no file can have)
                 if path not in self._read:
                     self._read[path] = params.load(path)
                 return _Source(name, str(path), rank, self._read[path])
@@ -173,7 +174,7 @@ class Presets:
         close = difflib.get_close_matches(name, map(str, known), n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ParamsError(
-            f"{' -> '.join(heirs)}: extends {name!r}, and there is no {name}.yaml in "
+            f"{' -> '.join(heirs)}: extends {brief(name)}, and there is no {brief(name)[1:-1]}.yaml in "
             f"{' or '.join(map(str, self.folders[first:])) or 'any folder behind it'}{hint}"
         )
 

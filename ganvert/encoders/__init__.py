@@ -48,6 +48,7 @@ def load_encoder(path: Path, generator: Generator, folder: Path | None = None) -
             encoder = Encoder(spec, generator, folder)
         # Assigned, not copied: a large file should be in memory once. Files may have half the precision.
         state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+        _check_types(encoder, state)
         missing, unexpected = encoder.load_state_dict(state, strict=False, assign=True)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, GanvertError) as error:
         raise CheckpointError(f"{path}: not an encoder that can be built: {error}") from error
@@ -80,6 +81,13 @@ def _spec_of(path: Path, metadata: Mapping[str, str], generator: Generator) -> E
         return params.build(EncoderSpec, json.loads(metadata.get("encoder", "")), f"{path}: encoder")
     except (ValueError, RecursionError, GanvertError) as error:
         raise CheckpointError(f"{path}: not an encoder that can be built: {error}") from error
+
+
+def _check_types(encoder: Encoder, state: Mapping[str, Tensor]) -> None:
+    """Refuse integers in place of floats, and floats in place of integers: assigned tensors keep their type."""
+    for name, value in encoder.state_dict().items():
+        if name in state and state[name].is_floating_point() != value.is_floating_point():
+            raise CheckpointError(f"{name}: wanted {value.dtype}, got {state[name].dtype}")
 
 
 def _check_sizes(spec: EncoderSpec, state: Mapping[str, Tensor]) -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ganvert.base.errors import CheckpointError, ParamsError, UnsupportedError
+from ganvert.checkpoints.weights import read_weights
 from ganvert.compute.random import normal
 from ganvert.encoders import BACKBONES, HEADS, Encoder, EncoderSpec, Prediction, load_encoder
 from ganvert.generators import Generator, load_generator
@@ -348,3 +349,18 @@ def test_encoders_that_are_not_finite_are_refused(tiny_generator: MobileStyleGAN
     encoder.save(tmp_path / "e.safetensors", "a test")
     with pytest.raises(CheckpointError, match="wanted finite numbers"):
         load_encoder(tmp_path / "e.safetensors", tiny_generator)
+
+
+def test_encoders_whose_weights_are_integers_are_refused(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    encoder = Encoder(EncoderSpec(backbone="ir18", heads={"last": {"width": 8}}, input_px=32), tiny_generator)
+    path = tmp_path / "e.safetensors"
+    encoder.save(path, "a test")
+    state, metadata = read_weights(path)
+    name = next(name for name in state if name.endswith("running_mean"))
+    save_file({**state, name: state[name].long()}, path, metadata)
+    with pytest.raises(CheckpointError, match=r"running_mean: wanted torch.float32, got torch.int64"):
+        load_encoder(path, tiny_generator)
+
+
+def test_parts_are_what_is_predicted(encoder: Encoder) -> None:
+    assert encoder.parts == set(encoder.encode(pictures(encoder, 1)))

@@ -113,6 +113,7 @@ def test_any_replaced_value_of_an_encoder_is_read_or_refused() -> None:
         (("invert", "options", "mine"), {"inverter": ["adam"]}, r"unknown inverter in invert.options.mine \['adam'\]"),
         ((7,), {}, "unknown sections"),
         (("device",), {10**5000: 1}, "device: wanted auto, cpu .*a number of 16610 bits"),
+        (("invert", "options", "mine"), {"extends": "x" * 9999}, "mine: extends .*xxx"),
         (("invert", "options", "mine"), {"extends": [0] * 2000}, r"mine.extends: wanted the name .*\.\.\.\]$"),
     ],
 )
