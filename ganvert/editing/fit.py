@@ -47,7 +47,7 @@ class Fit:
             return ""
         return (
             f"the reconstruction is not close to the photograph ({'; '.join(reasons)}): ears and hair may show double "
-            "where the edit is pasted back; invert with a stronger method (encoder_wplus) or more steps"
+            "where the edit is pasted back; invert with a stronger method (best) or more steps"
         )
 
 
