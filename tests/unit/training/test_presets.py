@@ -15,7 +15,7 @@ from ganvert.base import params
 from ganvert.base.preset_files import ENCODERS, Presets
 from ganvert.encoders import Encoder, load_encoder
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
-from ganvert.training import Photos, TrainOptions, train
+from ganvert.training import Photos, TrainOptions, setup, train
 from ganvert.training.adversary import Adversary
 from ganvert.training.loop import train_step
 from ganvert.training.optimisers import decayed_learning_rate
@@ -97,7 +97,15 @@ def test_every_preset_is_tried() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
-def test_presets(name: str, tiny_generator: MobileStyleGAN, assets: Path, tmp_path: Path, waves: Waves) -> None:
+def test_presets(
+    name: str,
+    tiny_generator: MobileStyleGAN,
+    assets: Path,
+    tmp_path: Path,
+    waves: Waves,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(setup, "_DRAFT_SEEN", 16)  # eight samples twice, for drafts that compare descriptors
     training = params.build(TrainOptions, shrunk(PRESETS[name]), name)
     before = Encoder(training.encoder, tiny_generator, assets, training.seed).fingerprint()
     trained = train(tiny_generator, training, tmp_path, photos=waves(6), folder=assets)
