@@ -195,7 +195,7 @@ def _project(folder: Path) -> None:
     params["align"] |= {"recipe": "center", "photos": ["data/photos"]}
     params["sample"] |= {"count": 8, "px": 64, "attributes": [], "known": None, "sheet": 2}
     params["train_encoder"] |= {"encoders": {}}
-    params["invert"] |= {"methods": {"few": "tiny.safetensors"}, "options": {"few": few}, "shard": 1}
+    params["invert"] |= {"methods": {"few": "tiny.safetensors"}, "first": {}, "options": {"few": few}, "shard": 1}
     params["discover"] = {"methods": {"ganspace": {"components": 2}}}
     edit = {"direction": "ganspace_0", "amounts": [1], "pasted": [1]}
     params["edit"] |= {"method": "few", "edits": {"it": edit}}

@@ -208,6 +208,8 @@ window.ganvert = (() => {
     start(element, trigger) { ask = trigger; this.mount(element); },
     show(next) {
       if (!next) return;
+      // A preview that was overtaken by its full picture comes too late.
+      if (next.preview && !view.preview && next.title === view.title) return;
       if (!next.preview && !next.partial) clearTimeout(overdue);
       const kept = next.preview || next.partial ? view : {};
       view = { ...kept, ...next };

@@ -35,7 +35,7 @@ def test_what_differs_away_from_the_border_does_not_count() -> None:
         (Fit(7.6), []),
         (Fit(13.2, 0.69), ["identity distance 0.69"]),
         (Fit(23.6, 0.45), ["border 24 grey levels"]),
-        (Fit(17.6, 0.76), ["identity distance 0.76", "border 18 grey levels", "encoder_wplus"]),
+        (Fit(17.6, 0.76), ["identity distance 0.76", "border 18 grey levels", "best"]),
     ],
 )
 def test_the_warning_has_figures_and_a_remedy(fit: Fit, words: list[str]) -> None:
