@@ -1,7 +1,7 @@
 """StyleSpace: single channels of S that change one thing (Wu, Lischinski and Shechtman 2021, arXiv 2011.12799).
 
 S is what the affine layers make of w, a number for each channel of each layer. An edit moves one channel by its
-standard deviation over the samples. Which channel belongs to an attribute is told from pictures that have it (their
+standard deviation over the samples. Which channel belongs to an attribute is found from pictures that have it (their
 section 5): the channels whose values lie far from the mean of all samples, and near each other. Where a channel acts
 is found by gradients (their section 4): its share of the squared derivatives of the picture within each part of the
 face. Colour channels (toRGB) are left out, as in the paper.
