@@ -44,7 +44,7 @@ def summary(run: Run) -> SummaryView:
 
     def cell(method: str, metric: MetricLabel) -> Cell:
         of_cell = summaries.get((method, metric.name))
-        return Cell(metric, of_cell, best=of_cell is not None and of_cell.mean == best[metric.name])
+        return Cell(metric, of_cell, best=of_cell is not None and of_cell is best[metric.name])
 
     rows = tuple(MethodRow(method, tuple(cell(method, metric) for metric in run.metrics)) for method in run.methods)
     return SummaryView(run.metrics, rows, run.inputs.aligned.num_rows)
@@ -59,9 +59,14 @@ def _summaries(run: Run) -> dict[tuple[str, str], statistics.Summary]:
     return {key: statistics.summarise(numbers) for key, numbers in values.items()}
 
 
-def _best(metric: MetricLabel, summaries: dict[tuple[str, str], statistics.Summary]) -> float | None:
-    """Return the best mean of a metric; None with fewer than two methods, or where nobody knows what is better."""
-    means = [of_cell.mean for (_, name), of_cell in summaries.items() if name == metric.name]
-    if len(means) < 2 or not metric.better:
+def _best(metric: MetricLabel, summaries: dict[tuple[str, str], statistics.Summary]) -> statistics.Summary | None:
+    """Return the best of a metric among the methods that measured the most faces.
+
+    None with fewer than two of them, whose means alone can be compared, or where nobody knows what is better.
+    """
+    measured = [of_cell for (_, name), of_cell in summaries.items() if name == metric.name]
+    most = max((of_cell.count for of_cell in measured), default=0)
+    compared = [of_cell for of_cell in measured if of_cell.count == most]
+    if len(compared) < 2 or not metric.better:
         return None
-    return min(means) if metric.better == "lower" else max(means)
+    return (min if metric.better == "lower" else max)(compared, key=lambda of_cell: of_cell.mean)

@@ -22,10 +22,11 @@ from ganvert import tables
 from ganvert.base.errors import ParamsError, TableError
 from ganvert.images import to_png
 from ganvert.report import ReportInputs, ReportOptions, build_report, plots
-from ganvert.report.labels import target_attribute
+from ganvert.report.labels import metric_labels, target_attribute
 from ganvert.report.run import Run
 from ganvert.report.views.curves import _change
 from ganvert.report.views.edits import edits_by_face
+from ganvert.report.views.summary import _best
 from ganvert.scoring import statistics
 
 HOSTILE = 'data/photos/<script>alert("x")</script> & $\\frac{1}{$ http.jpg'
@@ -189,12 +190,22 @@ def test_what_is_missing_is_said_with_its_reason(parsed: Balanced) -> None:
         assert words in text, words
 
 
+@pytest.mark.parametrize(("metric", "best"), [("lpips_vgg_256", "b"), ("psnr_256", "a"), ("own", None)])
+def test_the_best_method_is_one_that_measured_as_many_faces_as_any(metric: str, best: str | None) -> None:
+    values = {"a": [0.3, 0.5], "b": [0.2, 0.4], "one_face": [0.1]}
+    summaries = {(method, metric): statistics.summarise(numbers) for method, numbers in values.items()}
+    (label,) = metric_labels([{"metric": metric, "value": 0.1}])
+    expected = None if best is None else summaries[best, metric]
+    assert _best(label, summaries) is expected
+    del summaries["b", metric]
+    assert _best(label, summaries) is None  # nothing to compare it with
+
+
 def test_figures_are_those_of_the_tables(page: str) -> None:
     expected = statistics.summarise([0.3, 0.32])
     assert f"<b>{expected.mean:.3f}</b><small>{expected.low:.3f} to {expected.high:.3f}</small>" in page
-    assert '<td class="number best"><b>0.200</b>' in page and "1 of 2 faces" in page  # lower is better
-    assert '<td class="number best"><b>18.0</b>' in page  # higher is better
-    assert '<td class="number best"><b>1.00</b>' not in page  # nobody knows what is better of "own"
+    assert '<td class="number"><b>0.200</b>' in page and "1 of 2 faces" in page
+    assert '<td class="number best">' not in page  # the other method was measured on both faces
     assert "0.9125" in page and "cos age" in page and "0123456789ab<" in page
 
 
