@@ -117,15 +117,7 @@ def stimuli(
     presentation = Presentation(oval=oval, background=background)
     sources = Sources(photos or [], codes, image or [], options)
     presentation = dataclasses.replace(presentation, size=size or sources.generator.resolution)
-    series = [
-        Series(
-            moves=Moves.of([text], sources, directions, "retract_once", scores=solved),
-            amounts=read_amounts(text)[1],
-            solved=solved,
-        )
-        for texts, solved in ((direction, False), (target, True))
-        for text in texts or []
-    ]
+    series = _all_series(direction or [], target or [], sources, directions)
     _check_series(series, sources.needs_face)
     sources.check(out)
     people = min(len(sources), _ON_SHEET)
@@ -150,6 +142,19 @@ def stimuli(
         _write_sheet(out / "sheet.png", sheet, px)
         print(f"{len(rows)} pictures, stimuli.csv, methods.txt and sheet.png are in {out}")  # noqa: T201
     sources.finish()
+
+
+def _all_series(direction: list[str], target: list[str], sources: Sources, directions: Path | None) -> list[Series]:
+    """Return the series of --direction and --target, in that order."""
+    return [
+        Series(
+            moves=Moves.of([text], sources, directions, "retract_once", scores=solved),
+            amounts=read_amounts(text)[1],
+            solved=solved,
+        )
+        for texts, solved in ((direction, False), (target, True))
+        for text in texts
+    ]
 
 
 def _check_series(series: list[Series], needs_face: bool) -> None:

@@ -201,14 +201,7 @@ def make_job(
         check_inputs(names, None if invert.inputs is None else Path(invert.inputs))
         if any(map(is_region, names)):
             files.append(assets.path(PARSER_FILE, assets_folder))
-        invert = dataclasses.replace(
-            invert,
-            generator=_absolute(invert.generator),
-            encoders=tuple(map(_absolute, invert.encoders)),
-            inputs=None if invert.inputs is None else _absolute(invert.inputs),
-            # Decided before the key is made of it: workers use what the machine that plans has chosen.
-            speed=speed_here(invert.speed, resolve_device(device)),
-        )
+        invert = _settled(invert, device)
     for file in files:
         if not file.is_file():
             raise AssetError(f"{file}: there is no such model file; correct the path, or make it: `dvc repro` does")
@@ -223,6 +216,18 @@ def make_job(
         device=device,
         threads=threads,
         digests={_absolute(file): sha256_of(file) for file in files},
+    )
+
+
+def _settled(invert: Invert, device: str) -> Invert:
+    """Return the inversion part with absolute paths and the speed that this machine chooses."""
+    return dataclasses.replace(
+        invert,
+        generator=_absolute(invert.generator),
+        encoders=tuple(map(_absolute, invert.encoders)),
+        inputs=None if invert.inputs is None else _absolute(invert.inputs),
+        # Decided before the key is made of it: workers use what the machine that plans has chosen.
+        speed=speed_here(invert.speed, resolve_device(device)),
     )
 
 
