@@ -97,9 +97,9 @@ def import_directions(
 def export_direction(
     *,
     name: Annotated[str, typer.Argument(help="The direction.")],
-    kind: Annotated[str, typer.Option("--as", help="npy (InterFaceGAN) or pt (e4e, BDInvert).")],
+    kind: Annotated[str, typer.Option("--as", help="npy (InterFaceGAN), pt (e4e, StyleCLIP), channels (StyleSpace).")],
     out: Annotated[Path, typer.Option(help="The file to write."), Writes("file")],
-    space: Annotated[str, typer.Option(help="z or w.")] = "w",
+    space: Annotated[str, typer.Option(help="z, w or s.")] = "w",
     directions: DirectionsFile = None,
     options: GeneratorOptions,
 ) -> None:
@@ -114,7 +114,7 @@ def export_direction(
     _check_space(space)
     generator = load(options, resolve_device(options.device))
     direction = choose(load_directions(directions_path(directions), generator), name, space)
-    write(direction, generator.num_ws, kind, out)
+    write(direction, generator, kind, out)
     print(out)  # noqa: T201
 
 
@@ -187,9 +187,9 @@ def _unit(text: str) -> Any:
 
 
 def _check_space(name: str | None) -> None:
-    """Raise ParamsError for a space that is none of z and w."""
-    if name not in (None, "z", "w", "zplus", "wplus"):
-        raise ParamsError(f"--space: wanted z or w, got {name!r}")
+    """Raise ParamsError for a space that has no directions."""
+    if name not in (None, "z", "w", "zplus", "wplus", "s"):
+        raise ParamsError(f"--space: wanted z, w or s, got {name!r}")
 
 
 def _rows(text: str) -> tuple[int, int]:

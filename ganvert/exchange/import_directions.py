@@ -18,7 +18,7 @@ from ganvert.exchange.style_directions import Styles, deviation, of_channels, of
 from ganvert.generators.base import Generator
 from ganvert.sampling import codes_of
 
-__all__ = ["SAMPLES", "Unit", "import_directions"]
+__all__ = ["SAMPLES", "Unit", "import_directions", "samples_of"]
 
 #: Samples that a unit is measured on: a standard deviation of 10,000 is good to 0.7 %.
 SAMPLES = 10_000
@@ -60,7 +60,7 @@ def import_directions(
     """
     kind, found = read_foreign_directions(path)
     _check_unit(unit)
-    made, samples = [], _samples_of(generator)
+    made, samples = [], samples_of(generator)
     source = {"source": path.name, "sha256": sha256_of(path)}
     for one in found:
         label = "-".join(part for part in (name or (path.stem if not one.name else ""), one.name) if part)
@@ -84,7 +84,7 @@ def import_directions(
     return made
 
 
-def _samples_of(generator: Generator) -> Callable[[str], np.ndarray]:
+def samples_of(generator: Generator) -> Callable[[str], np.ndarray]:
     """Return the function from "z" or "w" to samples [N, d], which are drawn once, when they are needed."""
 
     @cache

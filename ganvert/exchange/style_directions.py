@@ -18,16 +18,29 @@ import torch
 
 from ganvert.base.errors import ParamsError, ShapeError, TableError
 from ganvert.base.texts import brief
+from ganvert.directions import Direction
 from ganvert.generators.base import Generator, StyleSlot
 from ganvert.spaces import slots_of
 
-__all__ = ["Channel", "Styles", "deviation", "is_channels", "of_channels", "of_vectors", "read_channels", "within_rows"]
+__all__ = [
+    "Channel",
+    "Styles",
+    "deviation",
+    "is_channels",
+    "of_channels",
+    "of_vectors",
+    "read_channels",
+    "to_channels",
+    "to_vectors",
+    "within_rows",
+]
 
 #: The layer, by its number in StyleGAN2's order or by the name of its style; the channel; its share.
 Channel = tuple[int | str, int, float]
 #: The name of a style to a vector [width].
 Styles = dict[str, np.ndarray]
 MOST_BYTES = 1 << 20  # of a list of channels
+MOST_CHANNELS = 100  # of a direction that is written as a list; the deviation of each is measured
 _CHUNK = 500  # samples whose styles are computed at once
 
 
@@ -144,3 +157,35 @@ def within_rows(styles: Styles, generator: Generator) -> tuple[np.ndarray, tuple
     rows = min(moved), max(moved) + 1
     parts = [styles.get(slot.name, np.zeros(slot.width)) for slot in slots_of(generator, rows)]
     return np.concatenate(parts), rows
+
+
+def to_vectors(step: np.ndarray, direction: Direction, generator: Generator) -> list[np.ndarray]:
+    """Return a step [d] of a direction of S as a vector for each style of the generator, zeros where it moves none."""
+    moved = slots_of(generator, (direction.first_row, direction.last_row))
+    parts = np.split(step, np.cumsum([slot.width for slot in moved])[:-1])
+    styles = {slot.name: part for slot, part in zip(moved, parts, strict=True)}
+    return [styles.get(slot.name, np.zeros(slot.width, step.dtype)) for slot in generator.style_layout]
+
+
+def to_channels(direction: Direction, generator: Generator, w: np.ndarray) -> list[Channel]:
+    """Return amount 1 of a direction of S as channels: shares of their standard deviation over samples w [N, w_dim].
+
+    Layers have numbers on a StyleGAN2, whose order StyleSpace counts in, and the names of their styles otherwise.
+
+    Raises:
+        ParamsError: more channels move than such a list is for.
+    """
+    step = direction.vector * direction.unit
+    if (count := np.count_nonzero(step)) > MOST_CHANNELS:
+        raise ParamsError(
+            f"{direction.name}: {count} channels move; a list of channels has at most {MOST_CHANNELS}; write npy or pt"
+        )
+    made: list[Channel] = []
+    for i, (slot, vector) in enumerate(
+        zip(generator.style_layout, to_vectors(step, direction, generator), strict=True)
+    ):
+        for channel in np.flatnonzero(vector):
+            one = {slot.name: np.eye(1, slot.width, int(channel))[0]}
+            share = float(vector[channel]) / deviation(one, generator, w)
+            made.append((i if generator.architecture == "stylegan2" else slot.name, int(channel), share))
+    return made

@@ -134,7 +134,7 @@ OWN = {
         (("--as", "npz", "--out", "a.png/x"), "a.png is a file"),
     ],
     "directions import": [
-        (("--space", "s"), "--space: wanted z or w"),
+        (("--space", "x"), "--space: wanted z, w or s"),
         (("--unit", "nan"), "--unit: wanted a positive number"),
         (("--rows", "4"), "--rows: wanted first:end"),
         (("--name", "a=b"), "--name: wanted a name without ="),
@@ -143,7 +143,7 @@ OWN = {
     ],
     "directions export": [
         (("--as", "npx"), "did you mean 'npy'"),
-        (("--space", "s"), "--space: wanted z or w"),
+        (("--space", "x"), "--space: wanted z, w or s"),
         (("--space", "z"), "unknown direction in z 'smile'; known: none"),
         (("--directions", "others.parquet"), "directions of generator"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ganvert.exchange import import_directions as importing
 from ganvert.exchange.directions_from import read_foreign_directions
 from ganvert.exchange.directions_to import DIRECTION_EXPORTS, export_direction
 from ganvert.exchange.import_directions import import_directions
+from ganvert.exchange.style_directions import to_vectors
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.sampling import codes_of
 from ganvert.spaces import make_space
@@ -131,16 +133,48 @@ def test_a_vector_per_row_of_z(tiny_generator: MobileStyleGAN) -> None:
     torch.testing.assert_close(whole.ws, single.ws, atol=0, rtol=0)
 
 
-@pytest.mark.parametrize("kind", sorted(DIRECTION_EXPORTS))
+@pytest.mark.parametrize("kind", ["npy", "pt"])
 @pytest.mark.parametrize("rows", [(0, 8), (2, 5)])
 def test_exports_come_back(kind: str, rows: Any, tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", np.random.default_rng(0).standard_normal((1, 16)))
     direction = one(tmp_path / "v.npy", tiny_generator, tmp_path, space="w", rows=rows)
-    export_direction(direction, 8, kind, tmp_path / f"again.{kind}")
+    export_direction(direction, tiny_generator, kind, tmp_path / f"again.{kind}")
     again = one(tmp_path / f"again.{kind}", tiny_generator, tmp_path, space="w", unit="own")
     step = np.zeros((8, 16), "f4")
     step[rows[0] : rows[1]] = direction.step(1)
     np.testing.assert_allclose(np.broadcast_to(again.step(1), (8, 16)), step, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", sorted(DIRECTION_EXPORTS))
+def test_exports_of_s_come_back(kind: str, tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    layout = tiny_generator.style_layout
+    (tmp_path / "v.json").write_text(json.dumps({"v": [[layout[2].name, 3, 0.5], [layout[5].name, 1, -2]]}))
+    direction = one(tmp_path / "v.json", tiny_generator, tmp_path)
+    export_direction(direction, tiny_generator, kind, tmp_path / "again")
+    again = one(tmp_path / "again", tiny_generator, tmp_path, name="again", space="s", unit="own")
+    steps = [np.concatenate(to_vectors(each.step(1), each, tiny_generator)) for each in (direction, again)]
+    assert np.count_nonzero(steps[0]) == 2
+    np.testing.assert_allclose(steps[1], steps[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("space", "kind", "rows", "words"),
+    [("w", "channels", (0, 8), "channels are those of s"), ("z", "npy", (2, 5), "these tools move whole z")],
+)
+def test_what_a_kind_has_no_place_for(
+    space: Any, kind: str, rows: Any, words: str, tiny_generator: MobileStyleGAN, tmp_path: Path
+) -> None:
+    direction = Direction("v", space, "mine", np.eye(1, 16)[0], 1.0, *rows)
+    with pytest.raises(ParamsError, match=words):
+        export_direction(direction, tiny_generator, kind, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_list_of_channels_is_short(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    width = sum(slot.width for slot in tiny_generator.style_layout)
+    direction = Direction("v", "s", "mine", np.full(width, width**-0.5), 1.0, 0, 8)
+    with pytest.raises(ParamsError, match=f"{width} channels move; a list of channels has at most 100"):
+        export_direction(direction, tiny_generator, "channels", tmp_path / "out")
 
 
 @pytest.mark.parametrize(
