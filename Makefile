@@ -4,6 +4,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# A stage is a process of its own, and compiling torch anew would cost each of them three seconds.
+unexport PYTHONDONTWRITEBYTECODE
 READY := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
 .PHONY: repro full ui studio check test clean scm unlocked

@@ -217,8 +217,10 @@ def main() -> None:
             subject.prepare()
             print(f"undisturbed: {subject.seconds:.0f} s, {len(subject.expected)} tables", flush=True)
             while kills < arguments.kills:
-                wanted = min(IN_A_ROW, arguments.kills - kills)
-                kills += sum(subject.disturb(chance) for _ in range(wanted))
+                for _ in range(min(IN_A_ROW, arguments.kills - kills)):
+                    if not subject.disturb(chance):
+                        break  # it came to its end first, and has no work left that a kill could hit
+                    kills += 1
                 wrong = subject.check()
                 bad += bool(wrong)
                 print(f"{kills} kills: {', '.join(wrong) or 'all tables are the same'}", flush=True)
