@@ -76,7 +76,9 @@ class Subject:
         if lock.is_file() and not lock.stat().st_size:
             lock.unlink()
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        own = {"PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"}
+        assets = os.environ.get("GANVERT_ASSETS", str(ROOT / "data/assets"))  # the folder has none of its own
+        own = {"PATH": path, "PYTHONPATH": str(ROOT), "GANVERT_ASSETS": assets}
+        own |= {"OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"}
         with (self.folder / "log").open("ab") as log:
             process = subprocess.Popen(
                 self.command,

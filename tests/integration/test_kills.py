@@ -13,7 +13,10 @@ from benchmarks.kills import Subject, extraction, pipeline
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [extraction, lambda folder: pipeline(folder, "align")], ids=["extract", "pipeline"])
-def test_tables_after_kills_are_those_of_a_quiet_run(make: Callable[[Path], Subject], tmp_path: Path) -> None:
+def test_tables_after_kills_are_those_of_a_quiet_run(
+    make: Callable[[Path], Subject], assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GANVERT_ASSETS", str(assets))
     subject, chance = make(tmp_path), random.Random(0)
     try:
         subject.prepare()
