@@ -6,6 +6,7 @@ The package may import `networks` and what lies below.
 from __future__ import annotations
 
 from ganvert.checkpoints import (
+    alae,
     ganvert_file,
     genforce_stylegan1,
     genforce_stylegan2,
@@ -19,9 +20,14 @@ from ganvert.checkpoints import (
     tensorflow_stylegan1,
     tensorflow_stylegan2,
 )
-from ganvert.checkpoints.base import Checkpoint, Content, Format, Instance
+from ganvert.checkpoints.base import Checkpoint, Content, Format, Instance, Refused
 
-__all__ = ["FORMATS", "Checkpoint", "Content", "Format", "Instance"]
+__all__ = ["FORMATS", "REFUSED", "Checkpoint", "Content", "Format", "Instance", "Refused"]
+
+#: name -> files that are known and not read, and why; they are refused before a format takes them for its own
+REFUSED: dict[str, Refused] = {
+    "alae": Refused(alae.matches, alae.REASON),
+}
 
 #: name -> format; the first that matches a file's content reads it
 FORMATS: dict[str, Format] = {

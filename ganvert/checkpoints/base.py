@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-__all__ = ["Checkpoint", "Content", "Format", "Instance"]
+__all__ = ["Checkpoint", "Content", "Format", "Instance", "Refused"]
 
 
 class Instance:
@@ -81,3 +81,16 @@ class Format:
     matches: Callable[[Content], bool]
     read: Callable[[Content], Checkpoint]
     discriminator: Callable[[Content], Checkpoint | None] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Refused:
+    """Files that are known and not read.
+
+    Attributes:
+        matches: as in :class:`Format`.
+        reason: why they are not, and what to do, in words for users.
+    """
+
+    matches: Callable[[Content], bool]
+    reason: str

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ganvert.base.errors import CheckpointError, GanvertError
-from ganvert.checkpoints import FORMATS
+from ganvert.checkpoints import FORMATS, REFUSED
 from ganvert.checkpoints.base import Checkpoint, Content, Format, Instance
 from ganvert.checkpoints.containers import read_content
 from ganvert.checkpoints.unpickle import brief
@@ -48,6 +48,9 @@ def read_discriminator(path: Path | str) -> Checkpoint | None:
 def _read(path: Path | str, what: str, read: Callable[[Format, Content], T], content: Content | None = None) -> T:
     """Apply `read` to a file with the first format that matches."""
     content = content or read_content(path)
+    for refused in REFUSED.values():
+        if refused.matches(content):
+            raise CheckpointError(f"{path}: {refused.reason}")
     try:
         for format_ in FORMATS.values():
             if format_.matches(content):

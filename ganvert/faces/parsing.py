@@ -23,11 +23,13 @@ from ganvert.networks.bisenet import BiSeNet
 
 __all__ = [
     "CLASSES",
+    "MERGED",
     "PARSER_FILE",
     "PARSER_PX",
     "REGIONS",
     "FaceParser",
     "find_region",
+    "find_segments",
     "has_face",
     "load_parser",
     "normalised",
@@ -78,6 +80,9 @@ REGIONS: dict[str, tuple[str, ...]] = {
     "person": CLASSES[1:],
     "skin": ("skin", "nose", "l_ear", "r_ear", "neck"),
 }
+#: Classes that are one segment together: what the generator draws as one thing. SAM (Parmar et al. 2022) merges these;
+#: each of the others is a segment of its own.
+MERGED = (*(name for name in _FACE if name != "glasses"), "l_ear", "r_ear", "neck")
 LEAST = 1e-4  # share of the crop; a single eye has about 1e-3
 LEAST_FACE = 0.03  # share of the crop; an aligned face has about 0.3
 _REMEMBERED = 64  # images whose labels are cached, a quarter of a megabyte each
@@ -157,6 +162,24 @@ def find_region(labels: np.ndarray, name: str) -> np.ndarray:
     """
     classes = lookup(REGIONS, name, "region of a face")
     return np.isin(labels, [CLASSES.index(label) for label in classes])
+
+
+def find_segments(labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the segments of a picture, name to bool of the labels' shape; every pixel belongs to one of them.
+
+    The face is one segment (:data:`MERGED`), every other class that occurs another. A picture without a face is one.
+
+    Args:
+        labels: indices into :data:`CLASSES`.
+    """
+    if not has_face(labels):
+        return {"picture": np.ones_like(labels, dtype=bool)}
+    merged = [CLASSES.index(name) for name in MERGED]
+    segments = {"face": np.isin(labels, merged)}
+    for number in np.unique(labels).tolist():
+        if number not in merged:
+            segments[CLASSES[number]] = labels == number
+    return segments
 
 
 def has_face(labels: np.ndarray) -> bool:

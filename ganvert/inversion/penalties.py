@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 
+import torch
 from torch import Tensor
 
 from ganvert.base.errors import UnsupportedError
@@ -12,6 +13,7 @@ from ganvert.generators.base import SynthesisInput
 from ganvert.images import area_resize, as_rgb
 from ganvert.inversion.contract import Context
 from ganvert.spaces import Space
+from ganvert.spaces.masked import Masked
 from ganvert.spaces.prior import prior
 
 __all__ = ["PENALTIES", "Penalised"]
@@ -105,12 +107,25 @@ def _base(code: Penalised) -> Tensor:
     return (code.variables["f"] - code.start["f"]).square().mean(dim=(1, 2, 3))
 
 
+def _differences(code: Penalised) -> Tensor:
+    """Return the size of the masked differences of feature maps (SAM, Parmar et al. 2022): what editing cannot reach.
+
+    The mean square of each map, summed over the maps.
+    """
+    if not isinstance(code.space, Masked):
+        raise UnsupportedError(
+            f"the penalty 'differences' is for masked feature maps, which space {code.space.name!r} has none of"
+        )
+    return torch.stack([code.variables[name].square().mean(dim=(1, 2, 3)) for name in code.space.differences]).sum(0)
+
+
 #: name -> penalty of a code, [N]
 PENALTIES: Mapping[str, Callable[[Penalised], Tensor]] = {
     "w_norm": _w_norm,
     "delta": _delta,
     "pn": _pn,
     "base": _base,
+    "differences": _differences,
     "encoder": _encoder,
     "encoder_start": _encoder_start,
 }

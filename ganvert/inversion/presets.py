@@ -12,6 +12,7 @@ from ganvert.base.registry import lookup
 from ganvert.base.texts import brief
 from ganvert.inversion.contract import Batch, Context, Inversion, OnStep, fingerprint_of, join
 from ganvert.inversion.inverter import Inverter, Preset
+from ganvert.inversion.methods.assign import AssignOptions, assign
 from ganvert.inversion.methods.chain import ChainOptions, chain
 from ganvert.inversion.methods.feed_forward import FeedForwardOptions, feed_forward
 from ganvert.inversion.methods.optimise import optimise
@@ -37,6 +38,7 @@ INVERTERS: dict[str, Inverter] = {
     "optimise": Inverter(optimise, OptimiseOptions, OptimiseOptions.check),
     "chain": Inverter(chain, ChainOptions, ChainOptions.check),
     "tune": Inverter(tune, TuneOptions, TuneOptions.check),
+    "assign": Inverter(assign, AssignOptions, AssignOptions.check),
     "feed_forward": Inverter(feed_forward, FeedForwardOptions, FeedForwardOptions.check),
 }
 

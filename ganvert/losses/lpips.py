@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -162,6 +163,18 @@ class Lpips(nn.Module):
                 # The mean over positions comes first: the head is linear, and then has one number for each channel.
                 layers.append(((_unit(x.float()) - target).square().mean(dim=(2, 3)) * head).sum(dim=1))
         return torch.stack(layers).sum(dim=0)
+
+    def maps(self, images: Tensor, features: Sequence[Tensor]) -> Tensor:
+        """Return where images [N, 3, h, w] differ from others of which these are the :meth:`features`: [N, 1, h, w].
+
+        Equation 1 without its mean over positions: the maps of all layers, each enlarged bilinearly, added up.
+        """
+        total = images.new_zeros(len(images), 1, *images.shape[2:])
+        for x, target, head in zip(self.taps(images), features, self.model.lins, strict=True):
+            weights = head.model[-1].weight.flatten()
+            layer = torch.einsum("nchw,c->nhw", (_unit(x.float()) - target).square(), weights)[:, None]
+            total = total + F.interpolate(layer, size=images.shape[2:], mode="bilinear", align_corners=False)
+        return total
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Return LPIPS [N] of images [N, 3, h, w] against others of the same shape; lower is closer."""

@@ -12,6 +12,7 @@ from ganvert.base.registry import lookup
 from ganvert.generators.base import Generator
 from ganvert.spaces.base import DetailInit, Motion, Move, Space, Variables, slots_of, to_device
 from ganvert.spaces.feature import Feature, FeatureStyle
+from ganvert.spaces.masked import Masked
 from ganvert.spaces.pad import Pad
 from ganvert.spaces.pn import PN, PNPlus
 from ganvert.spaces.styles import S
@@ -49,18 +50,18 @@ SPACES: dict[str, type[Space]] = {
 
 
 def _split(name: str) -> tuple[str, type[Space]]:
-    """Return the prefix of a composed space ("pad", "f16", "fs16", or "" for a plain one), and the detail space."""
+    """Return the prefix of a composed space ("pad", "f16", "fs16", "m16-128", "" for a plain one), and the detail."""
     prefix, _, detail = name.rpartition("/")
-    if not re.fullmatch(r"(fs?[1-9]\d{0,3}|pad)?", prefix) or name.startswith("/"):
+    if not re.fullmatch(r"(fs?[1-9]\d{0,3}|m[1-9]\d{0,3}-[1-9]\d{0,3}|pad)?", prefix) or name.startswith("/"):
         raise ParamsError(
             f"space {name!r}: wanted fSIZE/DETAIL or fsSIZE/DETAIL such as f16/zplus, SIZE the pixels of the feature "
-            "map, or pad/DETAIL"
+            "map, mSIZE-SIZE/DETAIL such as m16-128/wplus, or pad/DETAIL"
         )
     return prefix, lookup(SPACES, detail, "space")
 
 
 def check_space(name: str) -> None:
-    """Raise UnknownNameError or ParamsError unless `name` is a space or fSIZE/SPACE, fsSIZE/SPACE or pad/SPACE."""
+    """Raise UnknownNameError or ParamsError unless `name` is a space, or one of these behind a prefix."""
     _split(name)
 
 
@@ -69,8 +70,8 @@ def make_space(name: str, generator: Generator) -> Space:
 
     Args:
         name: a name in :data:`SPACES`, such as ``wplus``; ``f16/zplus`` for a 16 px feature map over Z+; ``fs16/wplus``
-            for a feature map that directions move (:class:`ganvert.spaces.feature.FeatureStyle`); ``pad/wplus`` for
-            padding.
+            for a feature map that directions move (:class:`ganvert.spaces.feature.FeatureStyle`); ``m16-128/wplus``
+            for masked differences of the maps of 16 to 128 px; ``pad/wplus`` for padding.
         generator: the generator whose codes the space describes.
 
     Raises:
@@ -82,5 +83,8 @@ def make_space(name: str, generator: Generator) -> Space:
         return detail(generator)
     if prefix == "pad":
         return Pad(generator, detail)
+    if prefix.startswith("m"):
+        smallest, largest = map(int, prefix.removeprefix("m").split("-"))
+        return Masked(generator, smallest, largest, detail)
     kind = FeatureStyle if prefix.startswith("fs") else Feature
     return kind(generator, int(prefix.removeprefix(kind.prefix)), detail)

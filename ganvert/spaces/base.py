@@ -59,6 +59,11 @@ class Space(ABC):
         return self.first_row
 
     @property
+    def constants(self) -> tuple[str, ...]:
+        """Names of the variables that an optimisation leaves as they are (default: none)."""
+        return ()
+
+    @property
     @abstractmethod
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every variable for one image."""

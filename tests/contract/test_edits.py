@@ -24,7 +24,7 @@ from ganvert.images import to_pil
 from ganvert.inversion.presets import Context, read_preset
 from ganvert.spaces import make_space
 
-NAMES = ["z", "zplus", "zplusplus", "zplus_psi", "wplus", "s", "f16/zplus", "f16/wplus", "pad/zplus"]
+NAMES = ["z", "zplus", "zplusplus", "zplus_psi", "wplus", "s", "f16/zplus", "f16/wplus", "pad/zplus", "m16-32/wplus"]
 SHIFTS = ["shift", "geodesic", "stepped"]
 STEP = {"inverter": "optimise", "steps": 1, "lr": 0.3, "objective": [{"loss": "mse", "resolution": 64}]}
 
@@ -38,7 +38,7 @@ def code_in(name: str, generator: Generator, seed: int = 1, noise: bool = False)
     space = make_space(name, generator)
     maps = [normal([seed], (1, *shape)) for shape in generator.noise_shapes] if noise else []
     variables = {key: value.clone() for key, value in space.from_random([seed]).items()}
-    for key in set(variables) & {"const", "f"}:  # the generator's own padding is the same for all
+    for key in set(variables) & {"const", "f", "d16", "d32", "m32"}:  # what is the generator's own is the same for all
         variables[key] += 0.3 * normal([seed + 50], tuple(variables[key].shape[1:]))
     return Code(image_id=f"{seed}", method="mine", bind=lambda: space, variables=variables, noise=maps)
 

@@ -71,17 +71,20 @@ class Local(Shift):
         generator = code.space.generator
         still, moved = code.synthesis_input(), super().apply(inputs, amount)
         soft = self._soft(mask)
-        deltas, masks = dict[str, Tensor](), dict[str, Tensor]()
+        deltas, masks = dict(still.deltas or {}), dict(still.masks or {})  # the code's own, in spaces that have them
         for point in self._points(generator, still):
             # The code's own network and the moved one continue from the same blended map.
             before, after = (_feature(generator, drawn, point) for drawn in (still, moved))
             change = after - before
             if not change.any():
                 continue
-            deltas[point.name] = change
-            masks[point.name] = F.interpolate(soft, size=point.shape[1:], mode="bilinear", antialias=True).to(change)
-            blended = {point.name: before + masks[point.name] * change}
-            still, moved = (dataclasses.replace(drawn, features=blended) for drawn in (still, moved))
+            here = F.interpolate(soft, size=point.shape[1:], mode="bilinear", antialias=True).to(change)
+            still, moved = (_continued(drawn, point, before + here * change) for drawn in (still, moved))
+            if point.name in deltas:
+                own = deltas[point.name] * masks[point.name]
+                deltas[point.name], masks[point.name] = own + here * change, torch.ones_like(here)
+            else:
+                deltas[point.name], masks[point.name] = change, here
         # Deltas, not the last blended map in the place of its activation: that would leave out what coarser layers add
         # to the picture beside the chain of convolutions.
         return dataclasses.replace(code.synthesis_input(), deltas=deltas, masks=masks)
@@ -107,6 +110,13 @@ class Local(Shift):
 
 def _sizes(generator: Generator) -> list[int]:
     return [point.shape[1] for point in generator.feature_points if point.first_row]
+
+
+def _continued(drawn: SynthesisInput, point: FeaturePoint, feature: Tensor) -> SynthesisInput:
+    """Return what goes on from a map at a point, which has the code's own difference there already."""
+    deltas = {name: delta for name, delta in (drawn.deltas or {}).items() if name != point.name}
+    masks = {name: mask for name, mask in (drawn.masks or {}).items() if name != point.name}
+    return dataclasses.replace(drawn, features={point.name: feature}, deltas=deltas, masks=masks)
 
 
 @torch.no_grad()

@@ -39,15 +39,18 @@ class AdversarialLoss:
         self._local: Tensor | None = None
         self._global: tuple[Tensor, Tensor] | None = None
 
-    def local(self, image: Tensor) -> Tensor:
-        """Return the generator's loss at the image [1, C, h, h] of the pivot, a number."""
+    def local(self, image: Tensor) -> Tensor | float:
+        """Return the generator's loss at the image [1, C, h, h] of the pivot, a number; 0 where it has no weight."""
+        self._local = None
+        if not self._options.local:  # without the loss, the discriminator does not see the photograph either
+            return 0.0
         self._local = image.detach()
         return self._options.local * self._generator_loss(image).mean()
 
     def everywhere(self, step: int) -> Tensor | float:
         """Return the generator's loss at images of random codes, a number; 0 in the steps where it does not act."""
         self._global = None
-        if step % self._options.every:
+        if not self._options.everywhere or step % self._options.every:
             return 0.0
         old, new = self._tuned.old, self._tuned.new
         seeds = [item_seed(self._pivot.seed, "everywhere", step, i) for i in range(self._options.samples)]

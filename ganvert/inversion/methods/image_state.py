@@ -55,7 +55,8 @@ class ImageState:
         # f0 and the first rows: what penalties such as equation 3 of the F/Z+ paper hold the code to.
         self.start = {name: value.detach().clone() for name, value in self.variables.items()}
         self.noise = _initial_noise(batch, context.generator, options)
-        self.leaves = [*(self.variables.values() if options.code == "optimise" else ())]
+        moves = set(self.variables) - set(space.constants) if options.code == "optimise" else set()
+        self.leaves = [value for name, value in self.variables.items() if name in moves]
         self.leaves += self.noise if options.noise == "optimise" else []
         for leaf in self.leaves:
             leaf.requires_grad_()

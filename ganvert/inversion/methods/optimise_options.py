@@ -43,7 +43,8 @@ class OptimiseOptions:
 
     Attributes:
         space: latent space (``ganvert.spaces.SPACES``), or ``fSIZE/SPACE`` for a feature map of SIZE px over one,
-            ``fsSIZE/SPACE`` for one that directions move, ``pad/SPACE`` for padding.
+            ``fsSIZE/SPACE`` for one that directions move, ``mSIZE-SIZE/SPACE`` for masked differences of such maps,
+            ``pad/SPACE`` for padding.
         init: ``mean`` (w_avg), ``random`` (the prior, by the image's seed), ``encoder`` (what it predicts of the code;
             :meth:`ganvert.spaces.base.Space.adopt`), or ``previous``: the code of the stage before
             (``inverter: chain``).
@@ -109,8 +110,10 @@ class OptimiseOptions:
             raise ParamsError(f"detail_init is for spaces with a feature map (fSIZE/SPACE), not for {self.space}")
         if "base" in self.regularise and not self.space.startswith("f"):
             raise ParamsError(f"regularise: base is for spaces with a feature map (fSIZE/SPACE), not for {self.space}")
+        if "differences" in self.regularise and not self.space.startswith("m"):
+            raise ParamsError(f"regularise: differences is for spaces mSIZE-SIZE/SPACE, not for {self.space}")
         # S and Z++ feed styles to the layers directly: there is no ws to penalise or to compare with an encoder's.
-        if set(self.regularise) - {"base"} and self.space.rpartition("/")[2] in ("s", "zplusplus"):
+        if set(self.regularise) - {"base", "differences"} and self.space.rpartition("/")[2] in ("s", "zplusplus"):
             raise ParamsError(f"regularise: {', '.join(self.regularise)} use ws, which {self.space} has none of")
         # The preview is fitted to the image with the maps as they are, and freezes those behind its feature.
         if self.preview_steps and self.noise == "optimise":

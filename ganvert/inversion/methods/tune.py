@@ -19,7 +19,7 @@ from ganvert.base.errors import ParamsError
 from ganvert.inversion.contract import Batch, Context, Inversion, OnStep, join, part_of
 from ganvert.inversion.methods.adversarial import AdversarialLoss
 from ganvert.inversion.methods.locality import LocalityLoss
-from ganvert.inversion.methods.pivot import Pivot, TunedCopy
+from ganvert.inversion.methods.pivot import Pivot, TunedCopy, descend
 from ganvert.inversion.methods.tune_options import TuneOptions
 from ganvert.inversion.schedule import scheduled_rate
 
@@ -80,15 +80,17 @@ def _tune(parts: Sequence[Batch], context: Context, options: TuneOptions, on_ste
     reason = ""
     if ending == "diverged":
         reason = "the objective stopped being finite; the best weights before that are kept"
-    elif not all(value.isfinite().all() for value in tuned.parameters.values()):
+    elif not all(value.isfinite().all() for value in _learned(tuned, photographs)):
         reason = "the weights stopped being finite"
-    weights = tuned.differences("best" if reason else options.keep)
+    keep = "best" if reason else options.keep
+    weights = tuned.differences(keep)
     inversions = []
-    for i, part in enumerate(parts):
+    for i, (part, losses) in enumerate(zip(parts, photographs, strict=True)):
         start = part.require_start()
         inversions.append(
             dataclasses.replace(
                 start,
+                variables={**start.variables, **losses.pivot.learned(keep)},
                 trace=trace[i : i + 1],
                 best_step=torch.tensor([tuned.best_step]),
                 status=["diverged"] if reason else list(start.status),
@@ -97,6 +99,22 @@ def _tune(parts: Sequence[Batch], context: Context, options: TuneOptions, on_ste
             )
         )
     return inversions
+
+
+def _learned(tuned: TunedCopy, photographs: Sequence[_Losses]) -> list[torch.Tensor]:
+    """Return all that has learned, as it is after the last step."""
+    return [*tuned.parameters.values(), *(d for one in photographs for d in one.pivot.learned("last").values())]
+
+
+def _optimisers(
+    losses: _Losses, tuned: TunedCopy, step: int, options: TuneOptions
+) -> list[tuple[torch.optim.Adam, float]]:
+    """Return what learns in a step, each with its rate."""
+    rate, differences = scheduled_rate(step, options), options.differences
+    if differences is None or losses.pivot.adam is None:
+        return [(tuned.adam, rate)]
+    weights = [(tuned.adam, rate)] if step < differences.weight_steps else []
+    return [*weights, (losses.pivot.adam, rate / options.lr * differences.lr)]
 
 
 class _Losses:
@@ -120,6 +138,8 @@ def _step(losses: _Losses, tuned: TunedCopy, step: int, options: TuneOptions, *,
         weights are those that the step began with.
     """
     pivot, adversarial = losses.pivot, losses.adversarial
+    if options.differences and step == options.differences.weight_steps:
+        tuned.freeze()
     loss, value = torch.zeros((), device=pivot.targets.device), math.nan
     acts = next(pivot.gate)
     if acts:
@@ -131,8 +151,9 @@ def _step(losses: _Losses, tuned: TunedCopy, step: int, options: TuneOptions, *,
         # Before the step: weights that are good enough already are left alone.
         if pivot.near_enough(image):
             return value, "near enough"
-        if alone:  # of several photographs, no weights belong to all objectives of a step: the loop records them
-            tuned.record(step, value)
+        # Of several photographs, no weights belong to all objectives of a step: the loop records them.
+        if alone and tuned.record(step, value):
+            pivot.record()
         if adversarial:
             loss = loss + adversarial.local(image)
     if losses.locality:
@@ -140,7 +161,7 @@ def _step(losses: _Losses, tuned: TunedCopy, step: int, options: TuneOptions, *,
     if adversarial:
         loss = loss + adversarial.everywhere(step)
     if loss.requires_grad:  # in a step where nothing acts there is nothing to learn
-        tuned.descend(loss, scheduled_rate(step, options))
+        descend(loss, _optimisers(losses, tuned, step, options))
         if adversarial:
             adversarial.learn(step, acts)
     return value, "running"

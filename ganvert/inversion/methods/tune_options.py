@@ -9,7 +9,7 @@ from ganvert.base.errors import ParamsError
 from ganvert.generators.base import Generator
 from ganvert.inversion.objective import Term
 
-__all__ = ["Adversarial", "Locality", "StopAt", "TuneOptions"]
+__all__ = ["Adversarial", "Differences", "Locality", "StopAt", "TuneOptions"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,6 +86,23 @@ class Adversarial:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Differences:
+    """The code's masked feature differences learn beside the weights (DHR, Cao et al. 2023, arXiv 2301.12141).
+
+    Attributes:
+        lr: Adam's rate for them at full height; it rises and falls as that of the weights.
+        weight_steps: how many of the first steps the weights take part in.
+    """
+
+    lr: float
+    weight_steps: int
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0 or self.weight_steps < 0:
+            raise ParamsError("differences: lr must be above 0 and weight_steps not negative")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class TuneOptions:
     """params.yaml: invert.options.NAME with ``inverter: tune`` (a stage behind another one).
 
@@ -101,6 +118,7 @@ class TuneOptions:
         stop: when to stop early.
         locality: see :class:`Locality`.
         adversarial: see :class:`Adversarial`.
+        differences: see :class:`Differences`; for codes of spaces mSIZE-SIZE/SPACE.
         noise: maps of the ``previous`` stage, if it found any, or the generator's own, ``const``.
         together: tune one generator for all photographs, which take turns in every step, instead of one for each.
         keep: the ``last`` weights, or the ``best`` by the objective.
@@ -118,6 +136,7 @@ class TuneOptions:
     stop: StopAt | None = None
     locality: Locality | None = None
     adversarial: Adversarial | None = None
+    differences: Differences | None = None
     noise: Literal["previous", "const"] = "previous"
     together: bool = False
     keep: Literal["last", "best"] = "last"
@@ -130,9 +149,10 @@ class TuneOptions:
             raise ParamsError(f"share must be above 0 and at most 1, got {self.share}")
         if self.share < 1 and self.adversarial is None:
             raise ParamsError("share below 1 leaves steps without any loss unless there is an adversarial one")
-        # One photograph near enough must not stop the others, and there is one discriminator for each.
-        if self.together and (self.stop or self.adversarial):
-            raise ParamsError("together: stop and adversarial are for single photographs")
+        # One photograph near enough must not stop the others, and there is one discriminator for each; the best weights
+        # of all are not the best of one, which its differences belong to.
+        if self.together and (self.stop or self.adversarial or self.differences):
+            raise ParamsError("together: stop, adversarial and differences are for single photographs")
 
     @property
     def needs_discriminator(self) -> bool:

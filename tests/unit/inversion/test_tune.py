@@ -237,3 +237,54 @@ def test_tuning_comes_last(context: Context) -> None:
     with pytest.raises(ParamsError, match="tuning comes last"):
         preset.inverter.run(again, context, preset.options)
     assert math.isfinite(float(done.trace.sum()))
+
+
+def masked(batch: Batch, generator: Generator) -> Batch:
+    """The same codes with a mask over the left half of the map of 32 px."""
+    space = make_space("m32-32/wplus", generator)
+    variables = space.from_ws(batch.require_start().variables["ws"])
+    variables["m32"][..., :16] = 1.0
+    return dataclasses.replace(
+        batch, start=dataclasses.replace(batch.require_start(), space=space.name, variables=variables)
+    )
+
+
+@pytest.mark.slow
+def test_differences_learn_beside_the_weights(context: Context) -> None:
+    """The weights as without them, as long as they take part alone; then they stay and the differences learn on."""
+    batch = masked(batch_of(context.generator), context.generator)
+    first = tune(batch, context, steps=4)
+    both = tune(batch, context, steps=4, differences={"lr": 0.05, "weight_steps": 0})
+    assert not any(value.any() for weights in both.weights for value in weights.values())
+    outside = both.variables["m32"] == 0
+    assert both.variables["d32"].any()
+    assert not both.variables["d32"].masked_select(outside).any()  # no picture depends on them there
+    assert torch.equal(both.variables["m32"], batch.require_start().variables["m32"])
+    assert not first.variables["d32"].any()
+    together = tune(batch, context, steps=4, differences={"lr": 0.05, "weight_steps": 2})
+    assert any(value.any() for value in together.weights[0].values())
+    rows = (both.trace[:, -1] < both.trace[:, 0]).all() and (together.trace[:, -1] < both.trace[:, -1]).all()
+    assert rows
+    alone = tune(batch.select(1), context, steps=4, differences={"lr": 0.05, "weight_steps": 2})
+    assert torch.equal(alone.variables["d32"][0], together.variables["d32"][1])
+
+
+def test_differences_that_a_code_lacks_are_refused(context: Context) -> None:
+    options = {"differences": {"lr": 0.05, "weight_steps": 2}}
+    with pytest.raises(UnsupportedError, match="codes of space 'wplus' have none"):
+        tune(batch_of(context.generator), context, **options)
+    with pytest.raises(ParamsError, match="differences are for single photographs"):
+        tune(batch_of(context.generator), context, together=True, **options)
+
+
+@pytest.mark.parametrize("part", ["local", "everywhere"])
+def test_an_adversarial_loss_without_weight_does_not_act(part: str, context: Context) -> None:
+    """Neither in the generator nor in what the discriminator learns: without both, nothing remains of the game."""
+    batch = batch_of(context.generator).select(0)
+    small = {"samples": 1, "resolution": 16, "channels": 8, "lr": 0.01, "local": 0.1, "everywhere": 0.1}
+    without = {**small, part: 0.0}
+    plain = tune(batch, context, steps=3)
+    none = tune(batch, context, steps=3, adversarial={**small, "local": 0.0, "everywhere": 0.0})
+    assert all(torch.equal(plain.weights[0][name], value) for name, value in none.weights[0].items())
+    one = tune(batch, context, steps=3, adversarial=without)
+    assert any(not torch.equal(plain.weights[0][name], value) for name, value in one.weights[0].items())
