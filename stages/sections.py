@@ -15,6 +15,7 @@ from ganvert.base.preset_files import ENCODERS, METHODS, Presets
 from ganvert.base.registry import lookup
 from ganvert.compute.precision import Speed
 from ganvert.directions import DIRECTIONS
+from ganvert.editing.experiment import StimuliSpec
 from ganvert.editing.paste import PasteOptions
 from ganvert.editing.spec import EditSpec
 from ganvert.extraction.job import Invert, Keep
@@ -37,6 +38,7 @@ __all__ = [
     "GeneratorParams",
     "InvertParams",
     "Settings",
+    "StimuliParams",
     "TrainParams",
 ]
 
@@ -231,6 +233,20 @@ class EditParams:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class StimuliParams:
+    """Section `stimuli`.
+
+    Attributes:
+        sets: a name for each set of stimuli, and what it is; they show the faces of `edit.method`.
+    """
+
+    sets: dict[str, StimuliSpec] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_names(self.sets, "sets")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluateParams:
     """Section `evaluate`.
 
@@ -285,6 +301,7 @@ class Settings:
     extract: ExtractParams
     discover: DiscoverParams
     edit: EditParams
+    stimuli: StimuliParams
     evaluate: EvaluateParams
     report: ReportOptions
 

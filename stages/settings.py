@@ -131,6 +131,10 @@ def check_for(generator: Generator, settings: Settings) -> None:
             check_inputs([spec.mask] if spec.mask else [], INPUTS)
         except (InputError, ParamsError, UnsupportedError) as error:
             raise type(error)(f"edit.edits.{name}: {error}") from error
+    for name, stimuli in settings.stimuli.sets.items():
+        if (known := _direction_names(settings, space.direction_space)) is not None:
+            for direction in (*stimuli.directions, *stimuli.targets):
+                lookup(known, direction, f"direction in {space.direction_space} (stimuli.sets.{name})")
 
 
 def _check_method(generator: Generator, settings: Settings, method: str) -> None:

@@ -134,7 +134,7 @@ def _direction(
     vector = project_out(final[0], final[1:])
     unit = step_length(codes, vector)
     scores = {other: samples.scores[other] for other in attribute.condition_on}
-    quality = figures(chosen, along, samples.scores[score], scores, unit)
+    quality = {"score": score, **figures(chosen, along, samples.scores[score], scores, unit)}
     accuracy, correlation = quality["validation_accuracy"], quality["correlation"]
     log.info("interfacegan %s in %s: validation accuracy %.3f, correlation %.3f", name, space, accuracy, correlation)
     return Direction(name, space, "interfacegan", vector, unit, first, last, quality)

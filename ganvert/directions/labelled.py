@@ -144,7 +144,7 @@ def find_labelled(
     unit = step_length(flat, vector)
     along = judged(flat, boundaries, lambda fitted, _: fitted)
     conditions = {name: scores[name] for name in options.condition_on}
-    quality = figures(boundaries, along, scores[options.trait], conditions, unit)
+    quality = {"score": options.trait, **figures(boundaries, along, scores[options.trait], conditions, unit)}
     quality["photographs"] = int((~np.isnan(scores[options.trait])).sum())
     vector = vector.reshape(last - first, -1) if options.vectors == "rows" else vector
     return Direction(options.name or options.trait, space, "labelled", vector, unit, first, last, quality)

@@ -8,18 +8,51 @@ changes it, since directions in which samples do not vary outweigh all others th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from ganvert.editing.fit import SAME_PERSON
 from ganvert.editing.stimuli import LIMIT
 
-__all__ = ["LEAST_COSINE", "LEAST_MOVE", "failures"]
+__all__ = ["LEAST_COSINE", "LEAST_MOVE", "attribute_of", "failures"]
 
 #: MobileFaceNet's cosine between strangers is at most 0.45 (820 pairs), between photographs of one man 0.8 (3).
 LEAST_COSINE = 0.45
 #: Share of what the score changes along the direction in the samples, by regression.
 LEAST_MOVE = 0.2
 _IDENTITIES = ("identity_mobilefacenet", "identity_dlib")
+
+
+def attribute_of(
+    direction: str, quality: Mapping[str, Any], measured: Collection[str]
+) -> tuple[str | None, float | None]:
+    """Return the attribute that tells whether an edit did what its direction is for.
+
+    It is the score that the direction was fitted on (``score`` of its quality). Where that was not measured, or nothing
+    was fitted, it is the one that the direction is named after: the same name, or the first one that is a word of it.
+
+    Args:
+        direction: its name.
+        quality: figures of its fit.
+        measured: the attributes that pictures were scored by.
+
+    Returns:
+        The attribute, None if there is none; and by how much amount 1 changes it in the samples, None where that is
+        known of another score only.
+
+    >>> attribute_of("smile", {"score": "smile_expression", "change_per_unit": 7.0}, ["smile", "smile_expression"])
+    ('smile_expression', 7.0)
+    >>> attribute_of("smile", {"score": "smile_expression", "change_per_unit": 7.0}, ["smile"])
+    ('smile', None)
+    >>> attribute_of("age-without-yaw", {"change_per_unit": 12.0}, ["yaw", "age"])
+    ('age', 12.0)
+    """
+    fitted, change = quality.get("score"), quality.get("change_per_unit")
+    words = [fitted, direction, *re.split(r"[^0-9A-Za-z]+", direction)]
+    attribute = next((word for word in words if word in measured), None)
+    known = isinstance(change, int | float) and math.isfinite(change) and fitted in (None, attribute)
+    return attribute, change if known else None
 
 
 def failures(
@@ -38,8 +71,8 @@ def failures(
             ``identity_dlib`` or ``identity_mobilefacenet`` to the reconstruction.
         unedited: the same of the reconstruction.
         amount: in standard deviations.
-        attribute: the one that the direction is named after.
-        change_per_unit: by how much amount 1 changes it in the samples (`quality` of the direction).
+        attribute: the one that the direction is to change (:func:`attribute_of`).
+        change_per_unit: by how much amount 1 changes it in the samples; None where that is not known.
         sigmas: how far the code lies from the samples' mean along the direction.
     """
     if not amount:

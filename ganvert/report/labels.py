@@ -18,7 +18,6 @@ __all__ = [
     "metric_label",
     "metric_labels",
     "score_text",
-    "target_attribute",
     "unique",
 ]
 
@@ -76,18 +75,6 @@ def metric_label(name: str) -> str:
     """Return a metric's name for readers: 'lpips_vgg_256' becomes 'LPIPS vgg 256'."""
     family, _, rest = name.partition("_")
     return " ".join([_FAMILIES[family][0] if family in _FAMILIES else family, *rest.split("_")]).strip()
-
-
-def target_attribute(direction: str, attributes: Sequence[str]) -> str | None:
-    """Return the attribute that a direction is named after: the same name, or the first one that is a word of it.
-
-    >>> target_attribute("smile", ["age", "smile"]), target_attribute("age-without-yaw", ["yaw", "age"])
-    ('smile', 'age')
-    >>> target_attribute("component_3", ["age"]) is None
-    True
-    """
-    words = [direction, *re.split(r"[^0-9A-Za-z]+", direction)]
-    return next((word for word in words if word in attributes), None)
 
 
 def attributes_among(metrics: Iterable[str]) -> list[str]:

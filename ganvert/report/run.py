@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 from PIL import Image
 
+from ganvert.editing.check import attribute_of
 from ganvert.images import from_png
 from ganvert.report.inline import InlineImage, inline_jpeg
 from ganvert.report.inputs import SHOWN_OF_CODES, ReportInputs, ReportOptions, check_same_run
-from ganvert.report.labels import MetricLabel, metric_labels, unique
+from ganvert.report.labels import MetricLabel, attributes_among, metric_labels, unique
 
 __all__ = ["Row", "Run", "rows_of"]
 
@@ -33,6 +36,7 @@ class Run:
         codes: rows of all tables `codes`, with :data:`SHOWN_OF_CODES`.
         scores: rows of `scores`.
         edit_scores: rows of `edit_scores`.
+        directions: name to row of `directions` without its vector, `quality` parsed.
     """
 
     inputs: ReportInputs
@@ -44,6 +48,7 @@ class Run:
     codes: tuple[Row, ...]
     scores: tuple[Row, ...]
     edit_scores: tuple[Row, ...]
+    directions: Mapping[str, Row]
 
     @classmethod
     def of(cls, inputs: ReportInputs, options: ReportOptions) -> Run:
@@ -56,6 +61,7 @@ class Run:
         photos = {row["photo_id"]: row for row in inputs.photos.to_pylist()}
         scores = inputs.scores.to_pylist()
         codes = [row for table in inputs.codes for row in table.select(SHOWN_OF_CODES).to_pylist()]
+        found = inputs.directions.drop_columns(["vector"]).to_pylist()
         return cls(
             inputs=inputs,
             options=options,
@@ -67,6 +73,8 @@ class Run:
             codes=tuple(codes),
             scores=tuple(scores),
             edit_scores=tuple(inputs.edit_scores.to_pylist()),
+            # Of several by one name the first counts.
+            directions={row["name"]: {**row, "quality": json.loads(row["quality"] or "{}")} for row in found[::-1]},
         )
 
     def image(self, picture: Image.Image | bytes) -> InlineImage:
@@ -90,6 +98,23 @@ class Run:
         references = ", ".join(self.names.get(name, name) for name in filter(None, row["reference"].split(",")))
         detail = ", ".join(filter(None, [row["direction"], references]))
         return str(row["edit"]) if detail in ("", row["edit"]) else f"{row['edit']} ({detail})"
+
+    def edit_title(self, row: Row) -> str:
+        """Return the label of an edit, with its method where several methods' codes are edited."""
+        return f"{self.edit_label(row)} ({row['method']})" if self._several_methods else self.edit_label(row)
+
+    def attribute_of(self, row: Row) -> tuple[str | None, float | None]:
+        """Return the attribute that an edit is to change; see :func:`ganvert.editing.check.attribute_of`."""
+        quality = self.directions.get(row["direction"], {}).get("quality", {})
+        return attribute_of(row["direction"] or row["edit"], quality, self._attributes)
+
+    @cached_property
+    def _several_methods(self) -> bool:
+        return len({row["method"] for row in self.edit_scores}) > 1
+
+    @cached_property
+    def _attributes(self) -> list[str]:
+        return attributes_among(row["metric"] for row in self.edit_scores)
 
 
 def rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:

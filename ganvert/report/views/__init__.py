@@ -13,6 +13,7 @@ from typing import Any
 from ganvert.report.run import Run
 from ganvert.report.views.curves import curves
 from ganvert.report.views.directions import directions
+from ganvert.report.views.edits import edits
 from ganvert.report.views.encoders import encoders
 from ganvert.report.views.notices import notices
 from ganvert.report.views.photographs import photographs
@@ -42,6 +43,7 @@ class Section:
 SECTIONS = (
     Section("summary", "Summary", "Summary", summary),
     Section("photographs", "Photographs", "Photographs", photographs),
+    Section("edits", "Edits", "Edits", edits),
     Section("curves", "Curves", "Curves", curves),
     Section("directions", "Directions", "Directions", directions),
     Section("encoders", "Encoders", "Encoders", encoders),

@@ -1,28 +1,22 @@
-"""The edits of a face as strips: one per edit, its pictures in order of amount, the unedited one (0) among them."""
+"""The edits, a card each: the faces as strips in order of amount, curves of identity and score, failed checks."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ganvert.editing.check import failures
 from ganvert.editing.fit import Fit, seam_error
 from ganvert.images import from_png
+from ganvert.report.edit_curves import EditCurves
 from ganvert.report.inline import InlineImage
-from ganvert.report.labels import (
-    attributes_among,
-    decimals_for,
-    is_number,
-    metric_label,
-    score_text,
-    target_attribute,
-)
+from ganvert.report.labels import decimals_for, is_number, metric_label, score_text
 from ganvert.report.run import Row, Run, rows_of
 from ganvert.tables import EDITS
 
-__all__ = ["EditCell", "MethodEdits", "Strip", "edits_by_face"]
+__all__ = ["EditCard", "EditCell", "EditsView", "FaceEdits", "edits"]
 
 
 _FEATHER = 0.1  # of the border that warnings are about; the default of `edit.paste`
@@ -40,32 +34,97 @@ class EditCell:
 
 
 @dataclass(frozen=True)
-class Strip:
-    """The pictures of one edit (its label) by amount."""
+class FaceEdits:
+    """One face in an edit.
 
-    label: str
-    cells: tuple[EditCell, ...]
-
-
-@dataclass(frozen=True)
-class MethodEdits:
-    """A face's edits that start from one inversion: strips of crops, and of photographs with the face pasted back.
-
-    The warning says that the pasted ones may show ghosts, and why.
+    Attributes:
+        name: for alternative texts.
+        file: the photograph's file name (and the face's number).
+        crops: by amount.
+        pasted: photographs with the face pasted back, by amount.
+        warning: that the pasted ones may show ghosts, and why; empty where none are to be expected.
     """
 
-    method: str
-    crops: tuple[Strip, ...]
-    pasted: tuple[Strip, ...]
+    name: str
+    file: str
+    crops: tuple[EditCell, ...]
+    pasted: tuple[EditCell, ...]
     warning: str = ""
 
 
-#: Method and label of the edit to their cells by amount; edits are in the order of the table.
-Cells = dict[tuple[str, str], dict[float, EditCell]]
+@dataclass(frozen=True)
+class EditCard:
+    """One edit.
+
+    Attributes:
+        anchor: its id.
+        title: what it is called.
+        method: whose codes it starts from.
+        direction: row of `directions`; None for edits without one, or along several.
+        attribute: the score by which its pictures are checked; None where none was measured.
+        faces: in the order of `edits`.
+        panels: curves over the amount (SVG).
+        pictures: how many there are, without unedited ones.
+        failed: how many of these failed a check.
+    """
+
+    anchor: str
+    title: str
+    method: str
+    direction: Row | None
+    attribute: str | None
+    faces: tuple[FaceEdits, ...]
+    panels: tuple[str, ...]
+    pictures: int
+    failed: int
 
 
-def edits_by_face(run: Run) -> dict[str, tuple[MethodEdits, ...]]:
-    """Return image id to its edits, one entry per method."""
+@dataclass(frozen=True)
+class EditsView:
+    """All edits in the order of the table."""
+
+    edits: tuple[EditCard, ...]
+
+
+#: Amount to the cell.
+Cells = dict[float, EditCell]
+
+
+def edits(run: Run) -> EditsView:
+    """Return one card per edit."""
+    curves = EditCurves(run, "edit-curve")
+    warnings = _warnings(run, set(run.inputs.edits.column("method").to_pylist()))
+    cards = []
+    for number, (title, (row, crops, pasted)) in enumerate(_cells(run).items(), start=1):
+        shown = tuple(
+            FaceEdits(
+                name=run.names[image_id],
+                file=Path(run.names[image_id]).name,
+                crops=_sorted(cells),
+                pasted=_sorted(pasted.get(image_id, {})),
+                warning=warnings.get((image_id, row["method"]), ""),
+            )
+            for image_id, cells in crops.items()
+        )
+        made = [cell for face in shown for cell in face.crops if cell.amount]
+        cards.append(
+            EditCard(
+                anchor=f"edit-{number}",
+                title=title,
+                method=row["method"],
+                direction=run.directions.get(row["direction"]),
+                attribute=run.attribute_of(row)[0] if row["direction"] else None,
+                faces=shown,
+                panels=curves.of_edit(title),
+                pictures=len(made),
+                failed=sum(bool(cell.failures) for cell in made),
+            )
+        )
+    return EditsView(tuple(cards))
+
+
+def _cells(run: Run) -> dict[str, tuple[Row, dict[str, Cells], dict[str, Cells]]]:
+    """Return the title of each edit to a row of it, and by image its cells of crops and of pasted photographs."""
     figures = _Figures(run)
     edited = set(run.inputs.edits.column("method").to_pylist())
     unedited = {
@@ -74,14 +133,15 @@ def edits_by_face(run: Run) -> dict[str, tuple[MethodEdits, ...]]:
         for row in rows_of(table)
         if row["method"] in edited
     }
-    faces = run.inputs.aligned.select(["image_id", "photo_id"]).to_pylist()
-    photo_of = {face["image_id"]: face["photo_id"] for face in faces}
-    warnings = _warnings(run, edited)
-    crops: dict[str, Cells] = {}
-    pasted: dict[str, Cells] = {}
+    photo_of = {
+        row["image_id"]: row["photo_id"] for row in run.inputs.aligned.select(["image_id", "photo_id"]).to_pylist()
+    }
+    found: dict[str, tuple[Row, dict[str, Cells], dict[str, Cells]]] = {}
     for row in rows_of(run.inputs.edits):
-        image_id, place = row["image_id"], (row["method"], run.edit_label(row))
-        cells = crops.setdefault(image_id, {}).setdefault(place, {})
+        image_id = row["image_id"]
+        facts = {name: row[name] for name in EDITS.key}
+        _, crops, pasted = found.setdefault(run.edit_title(row), (facts, {}, {}))
+        cells = crops.setdefault(image_id, {})
         label = figures.label(row)
         cells[row["amount"]] = EditCell(
             row["amount"], run.image(row["crop"]), figures.of(row), label, figures.failures(row)
@@ -89,22 +149,15 @@ def edits_by_face(run: Run) -> dict[str, tuple[MethodEdits, ...]]:
         if 0 not in cells and (reconstruction := unedited.get((image_id, row["method"]))) is not None:
             cells[0] = EditCell(0, reconstruction, figures.of({**row, "amount": 0.0}))
         if row["pasted"] is not None:
-            cells = pasted.setdefault(image_id, {}).setdefault(place, {})
+            cells = pasted.setdefault(image_id, {})
             cells[row["amount"]] = EditCell(row["amount"], run.photograph(row["pasted"]), label=label)
             if 0 not in cells and (original := run.inputs.originals.get(photo_of[image_id])) is not None:
                 cells[0] = EditCell(0, run.photograph(original))
-    return {
-        image_id: tuple(
-            MethodEdits(
-                method,
-                _strips(cells, method),
-                _strips(pasted.get(image_id, {}), method),
-                warnings.get((image_id, method), ""),
-            )
-            for method in dict.fromkeys(method for method, _ in cells)
-        )
-        for image_id, cells in crops.items()
-    }
+    return found
+
+
+def _sorted(cells: Cells) -> tuple[EditCell, ...]:
+    return tuple(cells[amount] for amount in sorted(cells))
 
 
 def _warnings(run: Run, methods: Collection[str]) -> dict[tuple[str, str], str]:
@@ -124,26 +177,16 @@ def _warnings(run: Run, methods: Collection[str]) -> dict[tuple[str, str], str]:
     return warnings
 
 
-def _strips(cells: Cells, method: str) -> tuple[Strip, ...]:
-    return tuple(
-        Strip(label, tuple(of_edit[amount] for amount in sorted(of_edit)))
-        for (of_method, label), of_edit in cells.items()
-        if of_method == method
-    )
-
-
 class _Figures:
     """What stands below an edited picture: identity, the attribute that its direction is named after, failed checks."""
 
     def __init__(self, run: Run) -> None:
         self._scores: dict[tuple[Any, ...], dict[str, Row]] = {}
         values: dict[str, list[float]] = {}
-        facts = run.inputs.directions.select(["name", "quality"]).to_pylist()
-        self._qualities = {row["name"]: json.loads(row["quality"] or "{}") for row in reversed(facts)}
+        self._run = run
         for row in run.edit_scores:
             self._scores.setdefault(self._key(row), {})[row["metric"]] = row
             values.setdefault(row["metric"], []).extend([row["value"]] if is_number(row["value"]) else [])
-        self._attributes = attributes_among(values)
         self._decimals = {name: decimals_for(numbers) for name, numbers in values.items()}
 
     @staticmethod
@@ -153,8 +196,7 @@ class _Figures:
     def of(self, edit: Row) -> tuple[tuple[str, str], ...]:
         """Return (label, text) of every figure of an edited picture."""
         scores = self._scores.get(self._key(edit), {})
-        target = target_attribute(edit["direction"] or edit["edit"], self._attributes)
-        names = ("identity_dlib", "identity_mobilefacenet", target)
+        names = ("identity_dlib", "identity_mobilefacenet", self._run.attribute_of(edit)[0])
         return tuple(
             (metric_label(name), score_text(scores[name], self._decimals[name])) for name in names if name in scores
         )
@@ -172,14 +214,15 @@ class _Figures:
             {name: row["value"] for name, row in self._scores.get(self._key(key), {}).items()}
             for key in (edit, {**edit, "amount": 0.0})
         )
-        change = self._qualities.get(edit["direction"], {}).get("change_per_unit")
+        # Of an edit without a direction only its name says what it might change.
+        attribute, change = self._run.attribute_of(edit) if edit["direction"] else (None, None)
         return tuple(
             failures(
                 edited,
                 unedited,
                 edit["amount"],
-                attribute=target_attribute(edit["direction"], self._attributes),
-                change_per_unit=change if is_number(change) else None,
+                attribute=attribute,
+                change_per_unit=change,
                 sigmas=edit["sigmas"],
             )
         )

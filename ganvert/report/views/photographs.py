@@ -10,7 +10,6 @@ import numpy as np
 from ganvert.report.inline import InlineImage
 from ganvert.report.labels import MetricLabel, is_number, score_text
 from ganvert.report.run import Row, Run, rows_of
-from ganvert.report.views.edits import MethodEdits, edits_by_face
 
 __all__ = ["Face", "PhotographsView", "Reconstruction", "Score", "photographs"]
 
@@ -49,7 +48,6 @@ class Face:
         resolution: of the crop, pixels.
         recipe: of the alignment.
         reconstructions: one per method.
-        edits: one per edited method.
     """
 
     anchor: str
@@ -63,7 +61,6 @@ class Face:
     resolution: int
     recipe: str
     reconstructions: tuple[Reconstruction, ...]
-    edits: tuple[MethodEdits, ...]
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,6 @@ def photographs(run: Run) -> PhotographsView:
         for row in rows_of(table)
     }
     scores = {(row["image_id"], row["method"], row["metric"]): row for row in run.scores}
-    edits = edits_by_face(run)
 
     def reconstruction(image_id: str, method: str) -> Reconstruction:
         rows = [(metric, scores.get((image_id, method, metric.name))) for metric in run.metrics]
@@ -105,7 +101,6 @@ def photographs(run: Run) -> PhotographsView:
                 resolution=row["resolution"],
                 recipe=row["recipe"],
                 reconstructions=tuple(reconstruction(image_id, method) for method in run.methods),
-                edits=edits.get(image_id, ()),
             )
         )
     return PhotographsView(tuple(faces))

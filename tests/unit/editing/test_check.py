@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ganvert.editing.check import failures
+from ganvert.editing.check import attribute_of, failures
 
 BEFORE = {"identity_mobilefacenet": 1.0, "smile": 1.0}
 GOOD = {"identity_mobilefacenet": 0.8, "smile": 1.3}
@@ -43,3 +43,22 @@ def test_failures(edited: dict[str, Any], amount: float, facts: dict[str, Any], 
 def test_a_picture_that_never_had_a_face_has_not_lost_it() -> None:
     assert failures({"smile": None}, {"smile": None}, 2.0, attribute="smile") == []
     assert len(failures({**GOOD, "smile": None, "identity_mobilefacenet": 0.1}, BEFORE, 2.0, sigmas=9.0)) == 3
+
+
+@pytest.mark.parametrize(
+    ("direction", "quality", "attribute", "change"),
+    [
+        ("smile", {}, "smile", None),
+        ("mouth_open", {"change_per_unit": 0.05}, "mouth_open", 0.05),
+        ("age-not-yaw", {}, "age", None),
+        ("component_1", {"change_per_unit": 1.0}, None, 1.0),
+        ("smile", {"score": "age", "change_per_unit": 7}, "age", 7),
+        ("grin", {"score": "smile_expression", "change_per_unit": 7.0}, None, None),
+        ("smile", {"score": "smile_expression", "change_per_unit": 7.0}, "smile", None),  # of another score
+        ("smile", {"change_per_unit": float("nan")}, "smile", None),
+    ],
+)
+def test_the_attribute_is_the_fitted_score_or_the_one_of_the_name(
+    direction: str, quality: dict[str, Any], attribute: str | None, change: float | None
+) -> None:
+    assert attribute_of(direction, quality, ["yaw", "age", "smile", "mouth_open"]) == (attribute, change)

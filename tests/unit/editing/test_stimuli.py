@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ganvert.base.errors import ParamsError
+from ganvert.base import params
+from ganvert.base.errors import GanvertError, ParamsError
+from ganvert.directions import Direction
+from ganvert.editing.amounts import Percentile
+from ganvert.editing.experiment import StimuliSpec, check_series
 from ganvert.editing.stimuli import Presentation, methods_text, solve_amount
 
 
@@ -89,3 +94,32 @@ def test_the_paragraph_has_what_was_measured() -> None:
     text = methods_text(solved, facts, Presentation())
     assert "2 of 4 targets were reached" in text
     assert "at target 1.2 (n = 4)" in text
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        ({}, "sets.mine: directions: wanted one or more"),
+        ({"directions": {"smile": [1, 1]}}, "smile: wanted different numbers"),
+        ({"directions": {"smile": []}}, "smile: wanted different numbers"),
+        ({"directions": {"smile": ["p101"]}}, "wanted a percentile from p0 to p100"),
+        ({"directions": {"smile": [1e9]}}, "wanted a number from -1000 to 1000"),
+        ({"targets": {"ganspace_1": [1]}}, "unknown score in targets 'ganspace_1'"),
+        ({"targets": {"smile": ["p90"]}}, "targets"),
+        ({"directions": {"smile": [1]}, "size": 0}, "size: wanted 1 or more"),
+    ],
+)
+def test_sets_that_cannot_be_made_are_refused(raw: dict[str, Any], says: str) -> None:
+    with pytest.raises(GanvertError, match=says):
+        params.build(StimuliSpec, raw, "sets.mine")
+
+
+def test_a_set_gives_its_directions_and_then_its_targets() -> None:
+    smile = Direction("smile", "w", "test", np.eye(4)[0], 1.0, 0, 2)
+    spec = params.build(StimuliSpec, {"directions": {"smile": [-1, "p90"]}, "targets": {"smile": [1.5]}}, "sets.mine")
+    first, second = spec.series({"smile": smile})
+    assert (first.amounts, first.solved, first.percentiles) == ([-1, Percentile(90)], False, True)
+    assert (second.amounts, second.solved, second.file("ann", 1.5)) == ([1.5], True, "ann_smile_to_1.5.png")
+    with pytest.raises(ParamsError, match="wanted a recipe that aligns"):
+        check_series([second], measured=False)
+    check_series([first, second], measured=True)

@@ -22,10 +22,10 @@ from ganvert import tables
 from ganvert.base.errors import ParamsError, TableError
 from ganvert.images import to_png
 from ganvert.report import ReportInputs, ReportOptions, build_report, plots
-from ganvert.report.labels import metric_labels, target_attribute
+from ganvert.report.edit_curves import change_of
+from ganvert.report.labels import metric_labels
 from ganvert.report.run import Run
-from ganvert.report.views.curves import _change
-from ganvert.report.views.edits import edits_by_face
+from ganvert.report.views.edits import edits
 from ganvert.report.views.summary import _best
 from ganvert.scoring import statistics
 
@@ -287,14 +287,6 @@ def test_options_out_of_range_are_refused(change: dict[str, int]) -> None:
         ReportOptions(**change)
 
 
-@pytest.mark.parametrize(
-    ("direction", "target"),
-    [("smile", "smile"), ("mouth_open", "mouth_open"), ("age-not-yaw", "age"), ("component_1", None)],
-)
-def test_target_attribute(direction: str, target: str | None) -> None:
-    assert target_attribute(direction, ["yaw", "age", "smile", "mouth_open"]) == target
-
-
 def test_mean_line_of_an_edit_plot_leaves_out_what_was_not_measured() -> None:
     lines = {"a": {-1.0: 1.0, 1.0: 3.0}, "b": {-1.0: 2.0}}
     axes = plots.edit_curve_figure({"smile": lines}, "value").axes[0]
@@ -330,35 +322,51 @@ def unscored_zero(inputs: ReportInputs) -> ReportInputs:
 def test_strips_hold_the_unedited_picture_in_its_place(inputs: ReportInputs) -> None:
     run = Run.of(unscored_zero(inputs), OPTIONS)
     face, other = inputs.aligned.column("image_id").to_pylist()
-    (edits,) = edits_by_face(run)[face]
     (reconstruction,) = (row["png"] for row in inputs.reconstructions[0].to_pylist() if row["image_id"] == face)
-    for strip in edits.crops:
-        assert [cell.amount for cell in strip.cells] == [-1, 0, 1]
-        assert strip.cells[1].picture == run.image(reconstruction)
-        assert dict(strip.cells[1].figures)["Identity dlib"] == "0.000"
-    for strip in edits.pasted:
-        assert [cell.amount for cell in strip.cells] == [-1, 0, 1]
-        assert strip.cells[1].picture == run.photograph(inputs.originals["a" * 64])
-    (edits,) = edits_by_face(run)[other]  # its photograph is gone
-    assert [[cell.amount for cell in strip.cells] for strip in edits.pasted] == [[-1, 1]] * 2
+    cards = edits(run).edits
+    assert [card.title for card in cards] == list(DIRECTIONS)
+    for card in cards:
+        first, second = card.faces
+        assert (first.name, second.name) == (run.names[face], run.names[other])
+        assert [cell.amount for cell in first.crops] == [-1, 0, 1]
+        assert first.crops[1].picture == run.image(reconstruction)
+        assert dict(first.crops[1].figures)["Identity dlib"] == "0.000"
+        assert [cell.amount for cell in first.pasted] == [-1, 0, 1]
+        assert first.pasted[1].picture == run.photograph(inputs.originals["a" * 64])
+        assert [cell.amount for cell in second.pasted] == [-1, 1]  # its photograph is gone
 
 
 def test_pasted_pictures_warn_of_ghosts(inputs: ReportInputs, page: str) -> None:
-    (edits,) = edits_by_face(Run.of(inputs, OPTIONS))[inputs.aligned.column("image_id")[0].as_py()]
-    assert "border" in edits.warning and "identity" not in edits.warning  # noise against other noise, no identity
-    assert edits.warning in page
+    face = edits(Run.of(inputs, OPTIONS)).edits[0].faces[0]
+    assert "border" in face.warning and "identity" not in face.warning  # noise against other noise, no identity
+    assert face.warning in page
     crops = {row["image_id"]: row["crop"] for row in inputs.aligned.to_pylist()}
     table = inputs.reconstructions[0]
     exact = pa.array([crops[name] for name in table.column("image_id").to_pylist()], table.schema.field("png").type)
     good = table.set_column(table.column_names.index("png"), table.schema.field("png"), exact)
     run = Run.of(dataclasses.replace(inputs, reconstructions=[good]), OPTIONS)
-    assert {edits.warning for of_face in edits_by_face(run).values() for edits in of_face} == {""}
+    assert {face.warning for card in edits(run).edits for face in card.faces} == {""}
+
+
+def test_an_edit_is_judged_by_the_score_that_its_direction_was_fitted_on(inputs: ReportInputs, page: str) -> None:
+    """`smile` follows the amount from -1 to 1 in every picture, `age` too; the first face's +1 was not measured."""
+    smile, age = edits(Run.of(inputs, OPTIONS)).edits
+    assert (smile.attribute, age.attribute) == ("smile", "age")
+    assert (smile.pictures, smile.failed) == (4, 2)  # the codes of amount 1 are too far away
+    assert page.count('<figure class="bad">') == 4 and "2 of them failed a check" in page
+    assert len(smile.panels) == 2 and "age against the strength of older_age" in page
+    rows = inputs.directions.to_pylist()
+    rows[0]["quality"] = '{"score": "age", "change_per_unit": 9.0}'  # the pictures' age moves by 1 alone
+    fitted = dataclasses.replace(inputs, directions=pa.Table.from_pylist(rows, inputs.directions.schema))
+    smile, _ = edits(Run.of(fitted, OPTIONS)).edits
+    assert (smile.attribute, smile.failed) == ("age", 4)
+    assert smile.faces[1].crops[0].failures == ("age did not follow: 30 became 29",)
 
 
 def test_changes_are_from_the_unedited_reconstruction_alone() -> None:
     """Not from the amount nearest zero, which is no origin."""
-    assert _change({-3.0: 0.1, 0.0: 0.5, 1.5: 0.75}) == {-3.0: -0.4, 0.0: 0.0, 1.5: 0.25}
-    assert _change({-1.5: 0.25, 1.5: 0.75}) == {}
+    assert change_of({-3.0: 0.1, 0.0: 0.5, 1.5: 0.75}) == {-3.0: -0.4, 0.0: 0.0, 1.5: 0.25}
+    assert change_of({-1.5: 0.25, 1.5: 0.75}) == {}
 
 
 def test_png_plots_have_the_same_bytes_twice(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from ganvert import tables
 from ganvert.base.errors import InputError, NoRegionError, UnsupportedError
 from ganvert.codes import read_codes
 from ganvert.compute.random import normal
-from ganvert.directions import Direction, save_directions
+from ganvert.directions import Direction, load_directions, save_directions
 from ganvert.editing.compose import box_mask, crossover, diffusion, inpainting, invert_composed
 from ganvert.editing.contract import Edit, EditInputs, Needs
 from ganvert.editing.edits import EDITS, make_edit
@@ -27,7 +28,7 @@ from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.images import from_png, to_pil
 from ganvert.inversion.presets import read_preset
 from ganvert.inversion.run import make_context
-from stages import align, edit, evaluate, invert, presets, report
+from stages import align, edit, evaluate, invert, presets, report, stimuli
 from stages.inputs import crops_of, find_images, mask_of
 from stages.settings import check_for, load_settings
 
@@ -55,7 +56,7 @@ def project(
     save_directions(Path("data/directions.parquet"), [direction], {"generator": tiny_generator.fingerprint()})
     path = str(tiny_generator_file)
 
-    def write(edits: dict[str, Any], space: str = "pad/wplus", first: int = 3) -> None:
+    def write(edits: dict[str, Any], space: str = "pad/wplus", first: int = 3, **stimuli: Any) -> None:
         write_params(
             generator={"path": path, "label": None},
             device="cpu",
@@ -63,6 +64,7 @@ def project(
             invert={"methods": {"mine": path}, "first": {"mine": first}, "options": {"mine": {**PAD, "space": space}}},
             discover={"methods": {"ganspace": {"components": 2}}},
             edit={"method": "mine", "edits": edits},
+            stimuli={"sets": stimuli},
             evaluate={"metrics": ["mse_64"], "attributes": []},
         )
 
@@ -324,3 +326,29 @@ def test_amounts_and_masks_that_do_not_fit_stop_the_stage(project: Any, spec: di
     Path("data/inputs").mkdir(parents=True, exist_ok=True)
     with pytest.raises(SystemExit, match=message):
         edit.main()
+
+
+def test_stimuli_of_the_run_are_a_folder_for_each_set(
+    project: Any, tiny_generator_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = {"near": {"directions": {"ganspace_1": [-1, "p90"]}, "size": 48}, "far": {"directions": {"ganspace_1": [3]}}}
+    project({}, **sets)
+    monkeypatch.setattr(sys, "argv", ["stimuli", "near"])
+    stimuli.main()
+    assert [path.name for path in stimuli.OUT.iterdir()] == ["near"]
+    with (stimuli.OUT / "near/stimuli.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == [f"{name}_ganspace_1_{how}.png" for name in "abc" for how in ("-1", "p90")]
+    codes = {
+        code.image_id: code for code in read_codes(Path("data/codes/mine.parquet"), load_generator(tiny_generator_file))
+    }
+    direction = load_directions(edit.DIRECTIONS)["ganspace_1", "w"]
+    for row in rows:
+        inputs = EditInputs(code=codes[row["image_id"]], directions=[(direction, 1.0)])
+        drawn = draw_edit(make_edit("shift"), inputs, float(row["amount"])).resize((48, 48), Image.Resampling.LANCZOS)
+        with Image.open(stimuli.OUT / "near" / row["file"]) as picture:
+            assert np.abs(np.asarray(picture, int) - np.asarray(drawn, int)).max() <= 1  # the amount is rounded there
+    assert all((stimuli.OUT / "near" / name).is_file() for name in ("methods.txt", "sheet.png"))
+    project({}, near=sets["far"], far={"directions": {"ganspace_9": [1]}})
+    with pytest.raises(SystemExit, match=r"unknown direction in w \(stimuli.sets.far\) 'ganspace_9'"):
+        stimuli.main()
