@@ -24,6 +24,7 @@ from ganvert.inversion.run import shipped_encoders
 from ganvert.report import ReportOptions
 from ganvert.sampling import SampleOptions
 from ganvert.scoring.metrics import check_metric_name
+from ganvert.study import StudyOptions
 from ganvert.training import TrainOptions
 
 __all__ = [
@@ -286,6 +287,7 @@ class Settings:
     discover: DiscoverParams
     edit: EditParams
     evaluate: EvaluateParams
+    study: StudyOptions
     report: ReportOptions
 
 
