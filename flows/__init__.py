@@ -2,6 +2,7 @@
 
     reproduce   a flow: one task per DVC stage, in DVC's order; knows DVC, not the stages' code
     extract     a flow: photographs to codes, one task per shard; knows stages.extract and nothing else
+    study       a flow: the study of params.yaml, its inversions by the runners of `extract`
     runners     where shards are computed: child processes, a Dask cluster, a Ray cluster
     progress    progress of an extraction, as a live artifact
     serve       registers both flows so that they can be started and scheduled from the Prefect UI

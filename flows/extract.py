@@ -145,7 +145,7 @@ def photographs_to_codes(
             if todo.shards_left:
                 with RUNNERS[runner](job, todo.work, workers, address) as started:
                     try:
-                        failed = _map(todo, started, retries, progress)
+                        failed = map_shards(todo, started, retries, progress)
                     except BaseException:  # Ctrl-C, a cancelled run, SIGTERM
                         started.ending.set()
                         raise
@@ -169,7 +169,7 @@ extract = flow(
 )(photographs_to_codes)
 
 
-def _map(todo: Plan, runner: Runner, retries: int, progress: Progress) -> dict[str, str]:
+def map_shards(todo: Plan, runner: Runner, retries: int, progress: Progress) -> dict[str, str]:
     """Have every unfinished shard done; returns the reasons of those that failed, by key.
 
     No more are submitted to Prefect at a time than there are workers: there may be tens of thousands.

@@ -25,6 +25,7 @@ from ganvert.inversion.run import shipped_encoders
 from ganvert.report import ReportOptions
 from ganvert.sampling import SampleOptions
 from ganvert.scoring.metrics import check_metric_name
+from ganvert.study import StudyOptions
 from ganvert.training import TrainOptions
 
 __all__ = [
@@ -303,6 +304,7 @@ class Settings:
     edit: EditParams
     stimuli: StimuliParams
     evaluate: EvaluateParams
+    study: StudyOptions
     report: ReportOptions
 
 

@@ -84,6 +84,8 @@ def _check(settings: Settings) -> None:
                 f"{generator} (generator.path), got {brief(weights if isinstance(weights, str) else list(weights))}"
             )
     lookup(settings.invert.methods, settings.edit.method, "method in invert.methods (edit.method)")
+    for method in settings.study.methods if settings.study.photos else ():
+        settings.invert.preset(method)
 
 
 def read_generator(settings: Settings) -> Generator:
@@ -105,7 +107,9 @@ def check_for(generator: Generator, settings: Settings) -> None:
         raise ParamsError(f"generator.label: {path} is conditional: choose a class, 0 to {generator.label_dim - 1}")
     if generator.image_channels not in (1, 3):
         raise UnsupportedError(f"{path} draws {generator.image_channels} channels: wanted RGB (3) or grey (1)")
-    for section, metrics in (("evaluate", settings.evaluate.metrics), ("extract", settings.extract.metrics)):
+    compared = settings.study.metrics if settings.study.photos else ()
+    named = {"evaluate": settings.evaluate.metrics, "extract": settings.extract.metrics, "study": compared}
+    for section, metrics in named.items():
         try:
             check_sizes(metrics, generator.resolution)
         except ParamsError as error:

@@ -32,7 +32,9 @@ def main() -> None:
     try:
         raw = params.load(PARAMS)
         photographs = _texts(raw, "align", "photos")
+        compared = _texts(raw, "study", "photos")
         write_json(OUT / "photographs.json", {path: digest(entries(path)) for path in photographs})
+        write_json(OUT / "study.json", {path: digest(entries(path)) for path in compared})
         tables = [*_texts(raw, "sample", "known"), *_texts(raw, "sample", "tables")]
         scorers = [_code_of(name) for name in _texts(raw, "sample", "callables")]
         starts = sorted({path for path in _starts(raw) if not path.startswith(MADE)})

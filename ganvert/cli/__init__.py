@@ -16,6 +16,7 @@ from ganvert.cli import (
     references,
     stimuli,
     studio,
+    study,
     stylise,
 )
 from ganvert.cli.app import app, main
@@ -33,5 +34,6 @@ __all__ = [
     "references",
     "stimuli",
     "studio",
+    "study",
     "stylise",
 ]

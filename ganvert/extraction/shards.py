@@ -1,7 +1,7 @@
 """The work store: finished shards by the key of their content, and the plan of what is left to do.
 
     WORK/catalogues/...          the pictures of some inputs (:mod:`ganvert.extraction.catalogue`)
-    WORK/JOB/shards/SHARD/       a finished shard: one Parquet file a table, and their sums; renamed into place whole
+    WORK/JOB/shards/SHARD/       a finished shard: one Parquet file a table, their sums, its core-seconds; renamed whole
     WORK/JOB/outputs/            sums of the final tables, by their paths
     WORK/JOB/locks/SHARD         held (flock) by the process that works on a shard; the kernel frees it
     WORK/JOB/tuned/              weights of tuned generators, by content
@@ -45,6 +45,8 @@ PICTURES = "pictures"
 THUMBS = "thumbs"
 #: A shard's file of sums: table to the CRC-32 of its file.
 _SUMS = "sums.json"
+#: A shard's file of what it took, which is no part of the result.
+_COST = "cost.json"
 _STEPS = 256  # of one shard: few enough to lose little, many enough that storing them costs nothing
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -120,8 +122,13 @@ class Store:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def put(self, shard: str, tables: Mapping[str, pa.Table]) -> None:
+    def put(self, shard: str, tables: Mapping[str, pa.Table], core_seconds: float | None = None) -> None:
         """Store all tables of a claimed shard, or nothing.
+
+        Args:
+            shard: its key.
+            tables: name to table.
+            core_seconds: what it took; see :meth:`core_seconds`.
 
         Raises:
             StorageError: the disk is full, or the store cannot be written to.
@@ -136,6 +143,8 @@ class Store:
                     pq.write_table(table, files[name], compression="lz4", use_dictionary=False)
                     sync(files[name])
                 write_json(part / _SUMS, {name: crc_of(file) for name, file in files.items()})
+                if core_seconds is not None:
+                    write_json(part / _COST, {"core_seconds": core_seconds})
                 sync(part)
                 # Within a file system this is atomic: readers see the whole shard or none.
                 part.rename(self.path(shard))
@@ -162,6 +171,13 @@ class Store:
             raise DamagedShardError(
                 f"{self.path(shard)}: damaged and set aside; run again to compute it again"
             ) from error
+
+    def core_seconds(self, shard: str) -> float | None:
+        """Return the processor time that a finished shard took, models loaded before; None where it is not known."""
+        try:
+            return float(json.loads((self.path(shard) / _COST).read_text())["core_seconds"])
+        except (OSError, ValueError, TypeError, LookupError):
+            return None
 
     def _set_aside(self, shard: str, reason: Exception) -> None:
         """Delete a shard whose files are damaged, so that it is computed again."""

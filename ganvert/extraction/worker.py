@@ -68,8 +68,10 @@ def run_shard(job: Job, shard: Shard, work: Path, on_progress: OnProgress = lamb
                 _session[1].reader.close()
             _session = None  # frees its memory before the next one is loaded
             _session = name, Session(job)
+        # Of all threads of this process, which does one shard at a time; waiting for a busy machine does not count.
+        before = time.process_time()
         tables = _session[1].run(shard.members, store.tuned, on_progress)
-        store.put(shard.key, tables)
+        store.put(shard.key, tables, time.process_time() - before)
     good = tables["codes" if "codes" in tables else "photos"].column("status").to_pylist().count("ok")
     return ShardResult(shard.key, len(shard.members), good, time.monotonic() - start)
 

@@ -1,6 +1,6 @@
 """The report: one self-contained HTML page made of the pipeline's tables.
 
-The package may import `extraction` and what lies below.
+The package may import `study` and what lies below.
 """
 
 from __future__ import annotations

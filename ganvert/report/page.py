@@ -9,13 +9,14 @@ from __future__ import annotations
 import base64
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from ganvert.report.inputs import ReportInputs, ReportOptions
 from ganvert.report.run import Run
 from ganvert.report.views import SECTIONS
 from ganvert.report.views.facts import facts
 
-__all__ = ["build_report"]
+__all__ = ["build_report", "render"]
 
 
 def build_report(inputs: ReportInputs, options: ReportOptions) -> str:
@@ -31,6 +32,18 @@ def build_report(inputs: ReportInputs, options: ReportOptions) -> str:
     Raises:
         TableError: the tables are of different runs.
     """
+    run = Run.of(inputs, options)
+    shown = [(section, view) for section in SECTIONS if (view := section.view(run)) is not None]
+    return render("page.html.j2", title=options.title, facts=facts(run), sections=shown)
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a page made of a template of this folder, with the script that enlarges pictures in `script`.
+
+    Args:
+        template: its file name.
+        values: what it shows; every text is escaped.
+    """
     import jinja2
     import markupsafe
 
@@ -42,15 +55,9 @@ def build_report(inputs: ReportInputs, options: ReportOptions) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    run = Run.of(inputs, options)
-    shown = [(section, view) for section in SECTIONS if (view := section.view(run)) is not None]
     # The page's policy names the script by its hash, so that the browser runs no other, whatever stands in a table.
     script = (folder / "lightbox.js").read_text()
     script_hash = "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("page.html.j2").render(
-        title=options.title,
-        facts=facts(run),
-        sections=shown,
-        script=markupsafe.Markup(script),
-        script_hash=script_hash,
+    return environment.get_template(template).render(
+        script=markupsafe.Markup(script), script_hash=script_hash, **values
     )

@@ -15,10 +15,11 @@ import numpy as np
 from ganvert.base.files import atomic_path
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Curve", "edit_curve_figure", "losses_figure", "save_png", "to_svg", "traces_figure"]
+__all__ = ["Curve", "edit_curve_figure", "losses_figure", "methods_figure", "save_png", "to_svg", "traces_figure"]
 
 #: One line of an edit plot: amount of the edit to the value measured there.
 Curve = Mapping[float, float]
@@ -26,6 +27,9 @@ Curve = Mapping[float, float]
 _INK = "#24292f"  # a colour used for nothing else: to_svg makes it the text colour of the page
 _LINE = "#3f7fd6"  # readable on white and on near black
 _MARK = "#d9663f"
+#: Lines of methods: told apart by colour-blind readers too, and by their dashes once the colours begin again.
+_COLOURS = ("#3f7fd6", "#d9663f", "#2a9d7c", "#b05fb8", "#b58a1b", "#4fa8c5", "#c9506f", "#7a7f87")
+_DASHES = ("-", "--", ":")
 _STYLE: dict[str, Any] = {
     "font.size": 9,
     "text.color": _INK,
@@ -120,6 +124,38 @@ def edit_curve_figure(
                     textcoords="offset points", color=_MARK, fontsize=8,
                 )  # fmt: skip
             axes.set(title=direction, xlabel="edit strength", ylabel=ylabel)
+    return figure
+
+
+def methods_figure(panels: Mapping[str, Mapping[str, Sequence[Curve]]], xlabel: str, ylabel: str) -> Figure:
+    """Draw a measure against an amount, a line for each method: light lines and their mean in front.
+
+    Args:
+        panels: title to method to its lines; a method has the same colour in all panels.
+        xlabel: of all panels.
+        ylabel: likewise.
+    """
+    methods = list(dict.fromkeys(method for lines in panels.values() for method in lines))
+    figure, axes_of = _panels(len(panels))
+    with _style():
+        for axes, (title, lines_of) in zip(axes_of, panels.items(), strict=False):
+            for method, lines in lines_of.items():
+                number = methods.index(method)
+                colour, dashes = _COLOURS[number % len(_COLOURS)], _DASHES[number // len(_COLOURS) % len(_DASHES)]
+                amounts = sorted({amount for line in lines for amount in line})
+                values = np.array([[line.get(amount, math.nan) for amount in amounts] for line in lines])
+                for row in values[:_LINES] if len(values) > 1 else ():
+                    axes.plot(amounts, row, color=colour, linestyle=dashes, alpha=0.25, linewidth=0.8)
+                if amounts:
+                    axes.plot(amounts, _mean(values), color=colour, linestyle=dashes, linewidth=1.8, label=method)
+            axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
+        drawn: dict[str, Artist] = {}
+        for axes in axes_of:
+            lines_here, labels = axes.get_legend_handles_labels()
+            drawn |= dict(zip(labels, lines_here, strict=True))
+        if drawn:
+            handles, ncols = list(drawn.values()), _PANELS_PER_ROW
+            figure.legend(handles, list(drawn), loc="outside lower center", ncols=ncols, fontsize=8, frameon=False)
     return figure
 
 

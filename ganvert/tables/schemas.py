@@ -21,6 +21,11 @@ __all__ = [
     "PHOTOS",
     "RECONSTRUCTIONS",
     "SCORES",
+    "STUDY_COMPARISONS",
+    "STUDY_ORDERS",
+    "STUDY_PICTURES",
+    "STUDY_SCORES",
+    "STUDY_SUMMARY",
     "Table",
     "check_schema",
     "codes_table",
@@ -165,6 +170,85 @@ EDIT_SCORES = Table(
         _field("metric", _S),
         _field("value", _F, null=True),
         _field("status", _S),
+    ),
+)
+STUDY_SCORES = Table(
+    "study_scores",
+    1,
+    ("section", "image_id", "method", "seed", "variant", "amount", "metric"),
+    (
+        _field("section", _S),  # reconstruction, strength, out_of_range, consistency
+        _field("image_id", _S),  # of the photograph's crop, also where a transformed one was inverted
+        _field("method", _S),
+        _field("seed", _I),  # 0 and on; methods without a random start have 0 alone
+        _field("variant", _S),  # the direction or the transform; empty where there is none
+        _field("amount", _F),  # along the direction; the change of the score for metrics that end in @change
+        _field("metric", _S),  # as in scores; `code` is 1 where there is a code, and null with the reason where not
+        _field("value", _F, null=True),
+        _field("status", _S),  # ok, unavailable, failed, diverged, not_detected, not_reached, no_direction, ...
+        _field("reason", _S),  # of rows of the metric `code`
+    ),
+)
+STUDY_PICTURES = Table(
+    "study_pictures",
+    1,
+    ("section", "image_id", "method", "seed", "variant", "amount"),
+    (
+        *(column for column in STUDY_SCORES.columns if column.name in STUDY_SCORES.key and column.name != "metric"),
+        _field("png", _B),  # 256 px; the method is empty for the crop itself
+    ),
+)
+STUDY_SUMMARY = Table(
+    "study_summary",
+    1,
+    ("section", "method", "variant", "amount", "metric"),
+    (
+        *(column for column in STUDY_SCORES.columns if column.name in ("section", "method", "variant", "amount")),
+        _field("metric", _S),
+        _field("count", _I),  # photographs with a value; of several seeds their mean is taken first
+        _field("missing", _I),  # photographs of the section without one
+        _field("mean", _F, null=True),
+        _field("low", _F, null=True),  # 95 % bootstrap interval
+        _field("high", _F, null=True),
+        _field("deviation", _F, null=True),  # standard deviation over the photographs; null below two
+    ),
+)
+STUDY_COMPARISONS = Table(
+    "study_comparisons",
+    1,
+    ("section", "method", "reference", "variant", "metric", "margin_kind"),
+    (
+        *(column for column in STUDY_SCORES.columns if column.name in ("section", "method")),
+        _field("reference", _S),
+        _field("variant", _S),
+        _field("metric", _S),
+        _field("margin_kind", _S),  # absolute (1e-8) or relative (2 % of the reference's mean)
+        _field("margin", _F),
+        _field("count", _I),  # photographs that both have
+        _field("difference", _F),  # mean of method minus reference
+        _field("low", _F),  # 95 % bootstrap interval of the paired differences
+        _field("high", _F),
+        _field("p_t", _F, null=True),  # small: not worse by the margin; null below two photographs
+        _field("p_wilcoxon", _F, null=True),
+    ),
+)
+STUDY_ORDERS = Table(
+    "study_orders",
+    1,
+    ("source", "column", "larger", "smaller"),
+    (
+        _field("source", _S),  # a table of ganvert/study/published.yaml
+        _field("column", _S),  # of that table
+        _field("larger", _S),  # method as the paper names it
+        _field("smaller", _S),
+        _field("larger_preset", _S),  # what stands for it; empty where the study has none
+        _field("smaller_preset", _S),
+        _field("metric", _S),
+        _field("count", _I),
+        _field("difference", _F, null=True),  # mean of larger minus smaller
+        _field("low", _F, null=True),
+        _field("high", _F, null=True),
+        _field("verdict", _S),  # yes, no, open (as printed or against), missing
     ),
 )
 #: Versions of the tables whose columns depend on the run; for the others the whole schema is compared too.

@@ -46,6 +46,7 @@ ORDER = [
     {"editing", "exchange"},
     {"training"},
     {"extraction"},
+    {"study"},
     {"report"},
     {"studio"},
     {"cli"},

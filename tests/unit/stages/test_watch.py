@@ -15,6 +15,7 @@ from stages import watch
 PARAMS = """
 align: {photos: [photos, set.zip, list.txt]}
 sample: {known: null, tables: [more.csv], callables: ["mine.scorers:score"]}
+study: {photos: [portraits]}
 invert: {methods: {a: mine.safetensors, b: [data/encoders/trained.safetensors, far/second.safetensors]}}
 """
 
@@ -23,7 +24,15 @@ invert: {methods: {a: mine.safetensors, b: [data/encoders/trained.safetensors, f
 def changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], set[str]]:
     """A folder with all kinds of inputs; a call runs the stage and returns the files that are not as before."""
     monkeypatch.chdir(tmp_path)
-    for name in ("photos/a.jpg", "photos/deep/b.jpg", "set.zip", "far/listed.jpg", "more.csv", "mine/scorers.py"):
+    for name in (
+        "photos/a.jpg",
+        "photos/deep/b.jpg",
+        "set.zip",
+        "far/listed.jpg",
+        "more.csv",
+        "mine/scorers.py",
+        "portraits/c.jpg",
+    ):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text("first")
     Path("list.txt").write_text("far/listed.jpg\n")
@@ -40,7 +49,7 @@ def changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], set
         written.update(found)
         return names
 
-    assert run() == {"photographs", "samples", "weights"}
+    assert run() == {"photographs", "samples", "study", "weights"}
     return run
 
 
@@ -53,6 +62,7 @@ def changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], set
         ("set.zip", {"photographs"}),
         ("far/listed.jpg", {"photographs"}),
         ("photos/gone.jpg", {"photographs"}),  # a file, and the link to it
+        ("portraits/c.jpg", {"study"}),
         ("more.csv", {"samples"}),
         ("mine/helpers.py", {"samples"}),
         ("mine.safetensors", {"weights"}),

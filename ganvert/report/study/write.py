@@ -1,0 +1,126 @@
+"""From the tables of a study to its page, figures, CSV and LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from ganvert.base.files import atomic_path, mark_output
+from ganvert.report.inline import InlineImage, inline_jpeg
+from ganvert.report.page import render
+from ganvert.report.plots import save_png, to_svg
+from ganvert.report.study.figures import curves, edit_strips, reconstruction_strip, transform_strips
+from ganvert.report.study.files import csv_text, latex_text
+from ganvert.report.study.inputs import StudyTables, read_study
+from ganvert.report.study.sheets import Sheet, sheets_of
+
+__all__ = ["study_page", "write_study"]
+
+_WIDEST = 2400  # px, of strips on the page
+_QUALITY = 85
+#: Section of the page to its heading, in order.
+_TITLES = {
+    "reconstruction": "Reconstruction",
+    "papers": "Beside the papers",
+    "strength": "Editing strength",
+    "out_of_range": "Out of range",
+    "consistency": "Codes and the way back",
+    "missing": "What is missing",
+}
+
+
+@dataclass(frozen=True)
+class _Plot:
+    title: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class _Strip:
+    title: str
+    picture: InlineImage
+
+
+@dataclass(frozen=True)
+class _PageSection:
+    name: str
+    title: str
+    sheets: list[Sheet]
+    plots: list[_Plot]
+    strips: list[_Strip]
+
+
+def write_study(paths: Mapping[str, Path], out: Path, title: str = "Study of inversion methods") -> Path:
+    """Write study.html, a CSV and a LaTeX file for each table, and the figures as PNG, into a folder.
+
+    Args:
+        paths: name of a table to its file, from :func:`ganvert.study.run_study`.
+        out: the folder.
+        title: of the page.
+
+    Returns:
+        The page.
+
+    Raises:
+        TableError: a table is missing or damaged.
+    """
+    study = read_study(paths)
+    mark_output(out)
+    for sheet in sheets_of(study):
+        for ending, text in (("csv", csv_text(sheet)), ("tex", latex_text(sheet))):
+            with atomic_path(out / f"{sheet.name}.{ending}") as temporary:
+                temporary.write_text(text, encoding="utf-8")
+    for name, picture in _strips(study):
+        with atomic_path(out / f"{name.replace(' ', '_')}.png") as temporary:
+            picture.save(temporary, "PNG")
+    for name, figure in curves(study).items():
+        save_png(figure, out / f"curves_{name}.png")
+    page = out / "study.html"
+    with atomic_path(page) as temporary:
+        temporary.write_text(study_page(study, title), encoding="utf-8")
+    return page
+
+
+def study_page(study: StudyTables, title: str) -> str:
+    """Return the page: HTML that needs no other file. Equal tables give equal bytes."""
+    sheets, strips = sheets_of(study), list(_strips(study))
+    plots = [
+        _Plot(f"{name.replace('_', ' ')} against the amount", to_svg(figure, name.replace("_", "-"), name))
+        for name, figure in curves(study).items()
+    ]
+    sections = []
+    for name, heading in _TITLES.items():
+        of_section = [sheet for sheet in sheets if sheet.section == name]
+        pictures = [
+            _Strip(label, inline_jpeg(picture, _WIDEST, _QUALITY))
+            for label, picture in strips
+            if label.startswith(f"strip {name}")
+        ]
+        if of_section or pictures:
+            sections.append(_PageSection(name, heading, of_section, plots if name == "strength" else [], pictures))
+    return render("study.html.j2", title=title, facts=_facts(study), sections=sections)
+
+
+def _facts(study: StudyTables) -> dict[str, int]:
+    skipped = sum(row["status"] != "ok" for row in study.photos)
+    codes = [row for row in study.scores if row["metric"] == "code"]
+    return {
+        "photographs": len(study.faces),
+        "skipped": skipped,
+        "methods": len(study.methods),
+        "cells": len(codes),
+        "cells without a code": sum(row["value"] is None for row in codes),
+    }
+
+
+def _strips(study: StudyTables) -> Iterator[tuple[str, Image.Image]]:
+    """Yield the name and picture of every strip; the name says which section of the page it belongs to."""
+    if (picture := reconstruction_strip(study)) is not None:
+        yield "strip reconstruction", picture
+    for direction, sheet in edit_strips(study).items():
+        yield f"strip strength {direction}", sheet
+    for transform, sheet in transform_strips(study).items():
+        yield f"strip out_of_range {transform}", sheet
