@@ -20,9 +20,12 @@ from ganvert.directions import choose
 from ganvert.editing.population import Population
 from ganvert.editing.spec import EditSpec
 from ganvert.images import from_png
+from ganvert.studio import jobs
+from ganvert.studio import pictures as kept
 from ganvert.studio import session as module
 from ganvert.studio.changes import Changes
-from ganvert.studio.session import Pictures, Session, Sessions
+from ganvert.studio.pictures import Pictures
+from ganvert.studio.session import Session, Sessions
 from ganvert.studio.view import view_of
 from stages.edit import PlannedEdit, edited
 
@@ -93,7 +96,7 @@ def test_a_refinement_takes_over_and_keeps_the_edits(session: Session) -> None:
 
 
 def test_a_cancelled_inversion_keeps_the_best_so_far(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_FORMING", 0.05)
+    monkeypatch.setattr(jobs, "FORMING", 0.05)
     rough = session.plain()
     session.refine("long")
     job = session.refinement
@@ -115,7 +118,7 @@ def test_an_inversion_ends_when_the_browser_is_gone(session: Session, monkeypatc
     session.refine("long")
     job = session.refinement
     assert job is not None and within(lambda: job.state == "running")
-    monkeypatch.setattr(module, "_AWAY", -1.0)
+    monkeypatch.setattr(jobs, "AWAY", -1.0)
     assert job.wait(60) and job.state == "cancelled"
 
 
@@ -195,7 +198,7 @@ def test_pictures_are_bounded_and_those_in_use_stay() -> None:
         pictures.add("image/png", b"more")
         assert pictures.has(first)
     assert pictures.get(first) == ("image/png", b"first")
-    assert len(pictures._kept) == module._MOST_PICTURES
+    assert len(pictures._kept) == kept.MOST_PICTURES
 
 
 def test_nothing_is_written_to_disk(session: Session, studio_project: Path) -> None:
