@@ -48,14 +48,15 @@ def make_page(sessions: Sessions, samples: Mapping[str, Path]) -> Page:
         token = gr.BrowserState("", storage_key="ganvert-studio", secret="ganvert-studio")
         answers = _Answers.place()
         timer = gr.Timer(_TICK, active=False)
-        with gr.Row():
+        with gr.Row(elem_id="g-main"):
             with gr.Column(scale=6, elem_id="g-left"):
                 stage = gr.HTML(
-                    '<div data-slot="message"></div><div data-slot="stage"></div>'
-                    '<div data-slot="state"></div><div data-slot="history"></div>',
+                    '<div data-slot="message"></div><div data-slot="stage"></div>',
                     js_on_load="ganvert.start(element, (data) => trigger('act', data))",
                 )
-            with gr.Column(scale=4), gr.Tabs():
+            with gr.Column(scale=6, elem_id="g-below"):
+                _slot("state", "history")
+            with gr.Column(scale=4, elem_id="g-right"), gr.Tabs():
                 controls = _Controls.place(sessions, named, numbered)
         _connect(handlers, controls, stage, token, answers, timer)
         outputs = [token, answers.done, *controls.sliders.values(), timer, controls.method]
@@ -128,6 +129,7 @@ class _Controls:
                     [*presets], value=None, label="Preset", info="Refine by any preset that suits this generator."
                 )
         with gr.Tab("Edit"):
+            gr.Markdown("In standard deviations of the generator's faces; beyond 3 faces leave the population.")
             placed["sliders"] = {name: _slider(name.replace("_", " ")) for name in named}
             with gr.Accordion("More directions", open=not named):
                 placed["other"] = gr.Dropdown(
@@ -136,13 +138,11 @@ class _Controls:
                 )  # fmt: skip
                 placed["amount"] = _slider("amount of this direction")
             _slot("changes", "amounts")
-        with gr.Tab("Effects"):
+        with gr.Tab("Compare"):
             gr.Markdown("What else an edit changed: every score of the edited picture against the unedited one.")
             placed["measure"] = gr.Button("Measure this edit")
-            _slot("effects")
-        with gr.Tab("Compare"):
-            _slot("compare")
-        with gr.Tab("Two people"):
+            _slot("effects", "compare")
+        with gr.Tab("People"):
             _slot("people")
         with gr.Tab("Keep"):
             placed["region"] = gr.Radio(
@@ -172,7 +172,6 @@ def _slider(label: str) -> gr.Slider:
         0,
         step=0.1,
         label=label,
-        info="Standard deviations; beyond 3 faces leave the population.",
         buttons=[],  # Gradio's own button to reset one draws no picture
     )
 

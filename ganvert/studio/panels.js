@@ -60,13 +60,12 @@
     region.addEventListener("change", () => act({ what: "region", region: region.value }));
     const direction = choice([]), amount = el("input", { type: "text", value: "p90", className: "g-input" });
     const target = number(1, -100, 200, "any");
-    root.append(
-      title("Where edits act"), labelled("Region", "The part of the face that alone changes.", region),
-      title("Exact amounts"), labelled("Direction", "", direction),
+    root.append(labelled("Region", "The part of the face that edits change; everything else stays.", region),
+      el("details", { className: "g-fold" }, el("summary", {}, "Percentiles and measured scores"), labelled("Direction", "", direction),
       labelled("Amount", "Standard deviations, or a percentile of the generator's faces such as p90.", amount),
       row(press("Set", "Move there", () => act({ what: "amount", direction: direction.value, amount: amount.value }))),
       labelled("Measured score", "The amount is sought at which the score of that name measures this.", target),
-      row(press("Match", "Seek the amount", () => act({ what: "match", direction: direction.value, target: target.value }))));
+      row(press("Match", "Seek the amount", () => act({ what: "match", direction: direction.value, target: target.value })))));
     return (view) => { fill(direction, view.directions); region.value = view.region; };
   });
 
