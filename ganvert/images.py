@@ -21,6 +21,7 @@ __all__ = [
     "as_drawn",
     "as_rgb",
     "contact_sheet",
+    "difference_map",
     "from_bytes",
     "from_pil",
     "from_png",
@@ -128,6 +129,20 @@ def on_white(image: Image.Image) -> Image.Image:
         return image.convert("RGB")
     image = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def difference_map(first: Image.Image, second: Image.Image, full: int = 64) -> Image.Image:
+    """Return where two pictures of one size differ: black where they are equal, over red and yellow to white.
+
+    Args:
+        first: a picture.
+        second: another one.
+        full: mean difference of a pixel's channels that is white [grey levels of 255].
+    """
+    pixels = [np.asarray(picture.convert("RGB"), dtype=np.float32) for picture in (first, second)]
+    share = np.abs(pixels[0] - pixels[1]).mean(axis=2) / full
+    ramp = np.clip(3 * share[..., None] - np.arange(3), 0, 1)
+    return Image.fromarray(np.round(255 * ramp).astype(np.uint8))
 
 
 def area_resize(images: Tensor, size: int) -> Tensor:

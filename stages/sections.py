@@ -15,9 +15,9 @@ from ganvert.base.preset_files import ENCODERS, METHODS, Presets
 from ganvert.base.registry import lookup
 from ganvert.compute.precision import Speed
 from ganvert.directions import DIRECTIONS
-from ganvert.editing.experiment import StimuliSpec
 from ganvert.editing.paste import PasteOptions
 from ganvert.editing.spec import EditSpec
+from ganvert.editing.stimulus_set import StimuliSpec
 from ganvert.extraction.job import Invert, Keep
 from ganvert.faces import ATTRIBUTES, AlignOptions
 from ganvert.inversion.presets import Preset, read_resolved

@@ -8,15 +8,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from ganvert import __version__, tables
+from ganvert import tables
 from ganvert.base.errors import GanvertError, InputError
-from ganvert.base.files import file_names, mark_output, sha256_of
+from ganvert.base.files import file_names, mark_output
 from ganvert.base.registry import lookup
 from ganvert.codes import batches, space_of
 from ganvert.directions import choose, load_directions
 from ganvert.editing.edits import make_edit
-from ganvert.editing.experiment import Meter, Person, check_series, make_stimuli
 from ganvert.editing.population import Population
+from ganvert.editing.stimulus_set import Meter, Person, check_series, facts_of, make_stimuli
 from ganvert.faces import RECIPES
 from ganvert.generators import Generator
 from ganvert.images import from_png
@@ -59,13 +59,7 @@ def main() -> None:
             meter=Meter(ASSETS if faces else None),
             population=population,
             presentation=dataclasses.replace(spec, size=spec.size or generator.resolution),
-            facts={
-                "method": settings.edit.method,
-                "recipe": settings.align.recipe,
-                "generator": generator.fingerprint(),
-                "directions": sha256_of(DIRECTIONS),
-                "ganvert": __version__,
-            },
+            facts=facts_of(settings.edit.method, settings.align.recipe, generator, DIRECTIONS),
         )
         log.info("%s: %d pictures", OUT / name, made)
 

@@ -13,7 +13,6 @@ from ganvert.cli.app import app, command, guarded
 from ganvert.cli.common import directions_path, load
 from ganvert.cli.options import DirectionsFile, GeneratorOptions
 from ganvert.cli.paths import Reads, Writes
-from ganvert.cli.sources import names_of_images
 
 __all__ = ["directions", "export_direction", "find_direction", "import_directions"]
 
@@ -144,7 +143,7 @@ def find_direction(
     options: GeneratorOptions,
 ) -> None:
     """Find a direction in rated photographs: codes of `ganvert invert` and ratings, several of an image averaged."""
-    from ganvert.codes import read_codes
+    from ganvert.codes import names_of_images, read_codes
     from ganvert.compute.device import resolve_device
     from ganvert.directions import LabelledOptions, add_directions, find_labelled, read_ratings
 

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ganvert.base.errors import ParamsError
-from ganvert.cli.amounts import cells_of, label, read_amounts
 from ganvert.cli.app import command
 from ganvert.cli.common import assets_folder, directions_path
 from ganvert.cli.options import CodesFile, DirectionsFile, InvertOptions, SheetPx
 from ganvert.cli.paths import Writes, is_picture_name
-from ganvert.cli.pictures import ANIMATIONS, check_sheet, write_picture, write_series, write_sheet
+from ganvert.cli.pictures import check_sheet, write_picture, write_series, write_sheet
 from ganvert.cli.rows import choose_rows
 from ganvert.cli.sources import Source, Sources
 from ganvert.editing.amounts import Amount, Percentile
+from ganvert.editing.animation import ANIMATIONS
+from ganvert.editing.requests import cells_of, label, read_amounts
 
 if TYPE_CHECKING:  # the commands import what they use, so that `ganvert --help` does not wait for torch
     from PIL import Image

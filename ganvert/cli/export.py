@@ -12,7 +12,6 @@ import typer
 from ganvert.base.errors import InputError, TableError
 from ganvert.cli.app import command
 from ganvert.cli.paths import Reads, Writes
-from ganvert.cli.sources import names_of_images
 
 if TYPE_CHECKING:
     from ganvert.tables import Table
@@ -68,6 +67,7 @@ def export(
     """
     from ganvert import tables
     from ganvert.base.files import atomic_path, file_names, mark_output
+    from ganvert.codes import names_of_images
     from ganvert.compute.progress import progress
 
     kind, table = _table(file)

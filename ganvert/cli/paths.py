@@ -15,7 +15,7 @@ from typer.models import OptionInfo
 
 from ganvert.base.errors import InputError, ParamsError
 from ganvert.base.files import check_writable
-from ganvert.cli.video import MP4, check_video
+from ganvert.editing.animation import MP4, check_video
 
 __all__ = ["Reads", "Writes", "check_files", "check_paths", "is_picture_name"]
 

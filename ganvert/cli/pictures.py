@@ -8,20 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganvert.base.errors import ParamsError
-from ganvert.cli.video import MP4, write_video
+from ganvert.editing.animation import ANIMATIONS
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["ANIMATIONS", "MOST_PX", "check_sheet", "write_picture", "write_series", "write_sheet"]
-
-#: How names of animations end.
-ANIMATIONS = (".gif", MP4)
+__all__ = ["MOST_PX", "check_sheet", "write_picture", "write_series", "write_sheet"]
 
 #: Largest side of a picture on a sheet.
 MOST_PX = 8192
 _MOST_PIXELS = 1 << 27  # of a sheet or an animation, whose pixels are in memory at once: 0.4 GB of them
-_FRAME_MS = 250  # time that a picture of an animation stays
 
 
 def check_sheet(cells: int, px: int) -> None:
@@ -60,16 +56,8 @@ def write_series(path: Path, pictures: Sequence[Image.Image], px: int, captions:
         write_sheet(path, pictures, len(pictures), px, captions)
         return
     from ganvert.base.files import atomic_path
-    from ganvert.images import on_white
+    from ganvert.editing.animation import animation
 
-    frames = []
-    for picture in pictures:
-        frame = on_white(picture)
-        frame.thumbnail((px, px))
-        frames.append(frame)
-    frames += frames[-2:0:-1]
-    if path.suffix.lower() == MP4:
-        write_video(path, frames, _FRAME_MS)
-        return
+    data = animation(pictures, px, path.suffix.lower())
     with atomic_path(path) as temporary:
-        frames[0].save(temporary, "GIF", save_all=True, append_images=frames[1:], duration=_FRAME_MS, loop=0)
+        temporary.write_bytes(data)

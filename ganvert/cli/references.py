@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ganvert.base.errors import InputError, ParamsError
-from ganvert.cli.amounts import MOST_CELLS
 from ganvert.cli.app import command
 from ganvert.cli.options import PARTS_HELP, CodesFile, InversionOptions, PartsOptions, SheetPx
 from ganvert.cli.paths import Writes, check_files
 from ganvert.cli.pictures import check_sheet, write_picture, write_series, write_sheet
 from ganvert.cli.sources import codes_of
+from ganvert.editing.requests import MOST_CELLS
 
 if TYPE_CHECKING:
     from ganvert.editing.edits.mix import Mix

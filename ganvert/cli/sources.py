@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ganvert.inversion.run import Crop
     from ganvert.scoring.metrics import NamedMetric
 
-__all__ = ["Source", "Sources", "chosen", "codes_of", "crops_of", "names_of_images"]
+__all__ = ["Source", "Sources", "chosen", "codes_of", "crops_of"]
 
 log = logging.getLogger(__name__)
 
@@ -251,7 +251,7 @@ class Sources:
     def _of_table(self) -> Iterator[Source]:
         """Yield the chosen images of the table, a few of them in memory."""
         from ganvert.base.files import file_names
-        from ganvert.codes import batches
+        from ganvert.codes import batches, names_of_images
 
         assert self.table is not None
         known = names_of_images(self.table)
@@ -270,25 +270,6 @@ class Sources:
         print(f"not used: {reason}", file=sys.stderr)  # noqa: T201
 
 
-def names_of_images(table: Path) -> dict[str, str]:
-    """Return image id to the name of its photograph, from the `photos.parquet` beside a table or in the folder above.
-
-    There is one beside what `ganvert invert` and `extract` write, and in `data/` of a project. Empty without one.
-    """
-    from ganvert import tables
-
-    for folder in (table.parent, table.parent.parent):
-        path = folder / "photos.parquet"
-        if path.is_file():
-            rows = tables.rows(path, tables.PHOTOS, ["photo_id", "path", "faces"], 4096)
-            return {
-                f"{row['photo_id'][:16]}-{face}": Path(row["path"]).stem + f" face {face + 1}" * (face > 0)
-                for row in rows
-                for face in range(row["faces"] or 1)
-            }
-    return {}
-
-
 def chosen(table: Path, images: Sequence[str]) -> list[str]:
     """Return the ids of the images that are named, by id or by photograph, or of all images of the table.
 
@@ -296,6 +277,7 @@ def chosen(table: Path, images: Sequence[str]) -> list[str]:
         InputError: the table has no such image, or none at all.
     """
     from ganvert import tables
+    from ganvert.codes import names_of_images
 
     ids = [row["image_id"] for row in tables.rows(table, "codes", ["image_id"], 4096)]
     if not ids:
@@ -337,7 +319,7 @@ def codes_of(
     from ganvert import tables
     from ganvert.base.files import file_names
     from ganvert.base.registry import lookup
-    from ganvert.codes import codes_of_inversion, read_codes, space_of
+    from ganvert.codes import codes_of_inversion, names_of_images, read_codes, space_of
     from ganvert.compute.device import resolve_device
     from ganvert.faces import RECIPES
     from ganvert.inversion.run import invert_crops, make_context

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ganvert.base.errors import ParamsError
-from ganvert.cli.amounts import read_amounts
 from ganvert.cli.app import command
 from ganvert.cli.common import assets_folder, directions_path
 from ganvert.cli.editing import DIRECTION_HELP, ImageIds, Moves, Photos
@@ -18,9 +17,10 @@ from ganvert.cli.options import CodesFile, DirectionsFile, InversionOptions, She
 from ganvert.cli.paths import Writes
 from ganvert.cli.pictures import MOST_PX, check_sheet
 from ganvert.cli.sources import Sources
+from ganvert.editing.requests import read_amounts
 
 if TYPE_CHECKING:
-    from ganvert.editing.experiment import Person, Series
+    from ganvert.editing.stimulus_set import Person, Series
 
 __all__ = ["stimuli"]
 
@@ -55,9 +55,9 @@ def stimuli(
     before and after, identity, fingerprints. methods.txt is a paragraph for a paper, sheet.png shows all pictures.
     """
     from ganvert.base.files import mark_output
-    from ganvert.editing.experiment import ON_SHEET, Meter, check_series, make_stimuli
     from ganvert.editing.population import Population
     from ganvert.editing.stimuli import Presentation
+    from ganvert.editing.stimulus_set import ON_SHEET, Meter, check_series, facts_of, make_stimuli
 
     if not direction and not target:
         raise ParamsError("wanted --direction smile=-2:2:5, or --target smile=1:1.4:5")
@@ -78,7 +78,7 @@ def stimuli(
         meter=meter,
         population=Population(sources.generator),
         presentation=presentation,
-        facts=_facts(sources, directions_path(directions), options.recipe),
+        facts=facts_of(sources.method, options.recipe, sources.generator, directions_path(directions)),
         px=px,
     )
     if made:
@@ -88,33 +88,26 @@ def stimuli(
 
 def _all_series(direction: list[str], target: list[str], sources: Sources, directions: Path | None) -> list[Series]:
     """Return the series of --direction and --target, in that order."""
-    from ganvert.editing.experiment import Series
+    from ganvert.editing.stimulus_set import Series
 
     found = []
     for texts, solved in ((direction, False), (target, True)):
         for text in texts:
             moves = Moves.of([text], sources, directions, "retract_once", scores=solved)
-            amounts = read_amounts(text)[1]
-            found.append(Series(name=moves.names[0], direction=moves.directions[0], amounts=amounts, solved=solved))
+            found.append(
+                Series(
+                    name=moves.names[0],
+                    direction=moves.directions[0],
+                    amounts=read_amounts(text)[1],
+                    solved=solved,
+                    shift=moves.shift,
+                )
+            )
     return found
 
 
 def _people(sources: Sources) -> Iterator[Person]:
-    from ganvert.editing.experiment import Person
+    from ganvert.editing.stimulus_set import Person
 
     for source in sources:
         yield Person(name=source.name, code=source.code, crop=source.crop)
-
-
-def _facts(sources: Sources, table: Path, recipe: str) -> dict[str, str]:
-    """Return what all rows share: how the codes were found and by what they were moved."""
-    from ganvert import __version__
-    from ganvert.base.files import sha256_of
-
-    return {
-        "method": sources.method,
-        "recipe": recipe,
-        "generator": sources.generator.fingerprint(),
-        "directions": sha256_of(table),
-        "ganvert": __version__,
-    }

@@ -42,6 +42,7 @@ def studio(
     """
     if importlib.util.find_spec("gradio") is None:
         raise UnsupportedError("the studio needs Gradio, which is not installed: pip install 'ganvert[studio]'")
+    from ganvert.base.files import user_cache
     from ganvert.compute.device import resolve_device
     from ganvert.studio.models import Models
     from ganvert.studio.page import make_page
@@ -53,7 +54,13 @@ def studio(
     listening = bind("127.0.0.1" if host == "localhost" else host, port)  # before networks are loaded: it may be taken
     folder = assets_folder()
     models = Models(
-        load(options, device), directions_path(directions), folder, recipe, encoders=encoder or (), first=first
+        load(options, device),
+        directions_path(directions),
+        folder,
+        recipe,
+        encoders=encoder or (),
+        first=first,
+        times=user_cache() / "studio_times.json",
     )
     samples = {path.stem: path for path in sorted((folder.parent / "sample_photos").glob("*.*")) if path.is_file()}
     sessions = Sessions(models)

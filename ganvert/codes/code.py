@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import overload
@@ -58,6 +59,14 @@ class Code:
     def with_noise(self, synthesis_input: SynthesisInput) -> SynthesisInput:
         """Return `synthesis_input` with the code's own noise maps if it has any."""
         return dataclasses.replace(synthesis_input, noise=list(self.noise)) if self.noise else synthesis_input
+
+    def fingerprint(self) -> str:
+        """Return the sha256 of what draws the image: variables by their names, noise maps, and the generator's."""
+        digest = hashlib.sha256(self.space.generator.fingerprint().encode())
+        named = [*sorted(self.variables.items()), *((f"noise{i}", value) for i, value in enumerate(self.noise))]
+        for name, value in named:
+            digest.update(f"\n{name} {list(value.shape)}\n".encode() + value.float().cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     @torch.no_grad()
     def draw(self) -> Tensor:

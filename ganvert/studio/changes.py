@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import yaml
 
@@ -38,9 +38,15 @@ class Change:
 
 @dataclasses.dataclass(frozen=True)
 class Changes:
-    """The changes of a picture in their order. They add up, so that the order is the user's own and changes nothing."""
+    """The changes of a picture in their order. They add up, so that the order is the user's own and changes nothing.
+
+    Attributes:
+        items: the changes.
+        region: the part of the face that alone changes, such as ``mouth``; empty for everything.
+    """
 
     items: tuple[Change, ...] = ()
+    region: str = ""
 
     @property
     def amounts(self) -> dict[str, float]:
@@ -50,7 +56,14 @@ class Changes:
     @property
     def title(self) -> str:
         """What a history calls it, such as ``smile +2, age -1``."""
-        return ", ".join(f"{name} {amount:+g}" for name, amount in self.amounts.items()) or "unedited"
+        moves = ", ".join(f"{name} {amount:+g}" for name, amount in self.amounts.items())
+        return f"{moves} ({self.region})" if moves and self.region else moves or "unedited"
+
+    @property
+    def heard(self) -> Changes:
+        """The changes without those that are muted, which draw nothing; none has no region either."""
+        heard = tuple(item for item in self.items if not item.muted)
+        return Changes(heard, self.region if heard else "")
 
     def amount_of(self, direction: str) -> float:
         """Return the amount of a direction, muted or not; 0 where it has none."""
@@ -62,20 +75,18 @@ class Changes:
         if not change.amount:
             return self.without(direction)
         if direction not in [item.direction for item in self.items]:
-            return Changes((*self.items, change))
-        return Changes(tuple(change if item.direction == direction else item for item in self.items))
+            return self._with((*self.items, change))
+        return self._with(change if item.direction == direction else item for item in self.items)
 
     def without(self, direction: str) -> Changes:
         """Return the changes without those of a direction."""
-        return Changes(tuple(item for item in self.items if item.direction != direction))
+        return self._with(item for item in self.items if item.direction != direction)
 
     def toggled(self, direction: str) -> Changes:
         """Return the changes with a direction muted, or heard again."""
-        return Changes(
-            tuple(
-                dataclasses.replace(item, muted=not item.muted) if item.direction == direction else item
-                for item in self.items
-            )
+        return self._with(
+            dataclasses.replace(item, muted=not item.muted) if item.direction == direction else item
+            for item in self.items
         )
 
     def moved_up(self, direction: str) -> Changes:
@@ -84,7 +95,14 @@ class Changes:
         place = next((i for i, item in enumerate(items) if item.direction == direction), 0)
         if place:
             items[place - 1 : place + 1] = [items[place], items[place - 1]]
-        return Changes(tuple(items))
+        return self._with(items)
+
+    def within(self, region: str) -> Changes:
+        """Return the changes with another part of the face that alone changes; empty for everything."""
+        return dataclasses.replace(self, region=region)
+
+    def _with(self, items: Iterable[Change]) -> Changes:
+        return dataclasses.replace(self, items=tuple(items))
 
 
 class History:
@@ -142,6 +160,8 @@ def params_block(changes: Changes, method: str, starts: Sequence[str], region: s
     if len(amounts) == 1:
         ((name, amount),) = amounts.items()
         edit = {"direction": name, "amounts": [amount], "pasted": [amount]}
+    if changes.region:
+        edit = {"edit": "local", "mask": changes.region, **edit}
     paste = {"mode": "difference", "feather": 0.1, "colour_match": False, "region": region}
     sections: Mapping[str, object] = {
         "invert": {"methods": {method: starts[0] if len(starts) == 1 else list(starts)}},

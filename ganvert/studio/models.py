@@ -8,23 +8,27 @@ import math
 import re
 import statistics
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from ganvert.assets.shipped import shipped
 from ganvert.base.errors import NoFaceError, ParamsError
 from ganvert.base.preset_files import METHODS, Presets
 from ganvert.base.registry import lookup
 from ganvert.codes import Code, codes_of_inversion
-from ganvert.directions import choose, load_directions
-from ganvert.editing.contract import EditInputs
+from ganvert.directions import Direction, choose, load_directions
+from ganvert.editing.contract import Edit, EditInputs
 from ganvert.editing.edits import EDITS
 from ganvert.editing.fit import Fit, seam_error
 from ganvert.editing.paste import Pasted, PasteOptions, paste_edit
+from ganvert.editing.population import Population
+from ganvert.editing.render import draw_edit
 from ganvert.faces import ATTRIBUTES, RECIPES, FaceDetector, Photo, align, open_photo
 from ganvert.faces.align import Aligned
 from ganvert.faces.attributes import AttributeScorer
@@ -32,17 +36,21 @@ from ganvert.generators import Generator
 from ganvert.generators.base import SynthesisInput
 from ganvert.images import from_pil, to_pil
 from ganvert.inversion.contract import Context, Inversion, Watch
+from ganvert.inversion.inputs import masks_of
 from ganvert.inversion.presets import Preset, read_resolved
 from ganvert.inversion.preview import Fitted, Preview
 from ganvert.inversion.run import Crop, invert_crops, make_context, shipped_encoders
 from ganvert.sampling.scores import read_score_table
-from ganvert.scoring.score import asset_metrics
+from ganvert.scoring.metrics import NamedMetric, available
+from ganvert.scoring.score import asset_metrics, score_reconstructions
 from ganvert.studio.changes import Changes
+from ganvert.studio.times import Times
 
-__all__ = ["PREVIEW_PX", "Face", "Models", "Opened"]
+__all__ = ["PREVIEW_PX", "Face", "Found", "Models", "Opened"]
 
 PREVIEW_PX = 256  # side of the pictures that are drawn while a slider moves
 _PIXELS = 100_000_000  # of a photograph at most
+_MASKS = 8  # of faces and regions that are kept
 _FAMILIES = re.compile(r"_\d+$")  # components of a decomposition are numbered, attributes have names
 log = logging.getLogger(__name__)
 
@@ -64,6 +72,14 @@ class Opened:
     faces: Sequence[Face]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Found:
+    """What a method found of a face: its code, and the inversion that a table of codes is written from."""
+
+    code: Code
+    inversion: Inversion
+
+
 class Models:
     """What all sessions share. Interactive work takes turns, and so do inversions: one photograph each at a time.
 
@@ -74,6 +90,7 @@ class Models:
         recipe: how faces are cut.
         encoders: weights that take the place of the shipped encoders.
         first: the method of the first picture, one pass of an encoder.
+        times: where the seconds of methods are kept; None for nowhere.
 
     Raises:
         GanvertError: something is missing or does not belong to the generator.
@@ -87,14 +104,18 @@ class Models:
         recipe: str = "ffhq",
         encoders: Sequence[Path] = (),
         first: str = "encoder",
+        times: Path | None = None,
     ) -> None:
         self.generator, self.assets, self.recipe, self.encoders = generator, assets, recipe, list(encoders)
         self.needs_face = lookup(RECIPES, recipe, "alignment recipe").needs_face
-        self.table = load_directions(directions, generator)
+        self.table, self.directions_path = load_directions(directions, generator), directions
         self.presets = Presets.of_project(METHODS)
-        self.first = first
+        self.first, self.population = first, Population(generator)
+        self.times = Times(times, generator.fingerprint(), torch.get_num_threads())
         self.drawing, self.inverting, self.measuring = threading.RLock(), threading.Lock(), threading.Lock()
+        self.working = threading.Lock()
         self._drafts: tuple[Code, Preview, Fitted] | None = None
+        self._masks: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
         self._contexts: dict[str, tuple[Preset, Context]] = {}
         self.context_of(first)
 
@@ -125,9 +146,13 @@ class Models:
         """Return a method and what it works with, loaded at its first use."""
         if method not in self._contexts:
             preset = read_resolved(self.presets.resolve(method))
-            encoders = self.encoders or shipped_encoders(preset)
+            encoders = self.encoders_of(preset)
             self._contexts[method] = preset, make_context(preset, self.generator, encoders, self.assets)
         return self._contexts[method]
+
+    def encoders_of(self, preset: Preset) -> list[Path]:
+        """Return the weights of the encoders that a method starts from."""
+        return (self.encoders or shipped_encoders(preset)) if preset.needs_encoder else []
 
     def starts(self, method: str) -> list[str]:
         """Return the files that a method starts from, as params.yaml names them in `invert.methods`."""
@@ -136,7 +161,7 @@ class Models:
             return ["data/assets/mobile_stylegan.safetensors"]
         if self.encoders:
             return [str(path) for path in self.encoders]
-        return [f"ganvert/weights/{path.name}" for path in shipped_encoders(preset)]
+        return [f"ganvert/weights/{path.name}" for path in self.encoders_of(preset)]
 
     def open(self, data: bytes, name: str) -> Opened:
         """Read a photograph and cut its faces.
@@ -163,26 +188,50 @@ class Models:
 
     def invert(
         self, face: Face, method: str, watch: Watch | None = None, on_images: Callable[[float], None] | None = None
-    ) -> Code:
-        """Return the code of a face by a method."""
+    ) -> Found:
+        """Return what a method finds of a face."""
         preset, context = self.context_of(method)
         if preset.together:
             raise ParamsError(f"{method}: tunes one generator for many photographs; choose another method here")
         crop = Crop(face.image_id, face.aligned.crop)
         context = dataclasses.replace(context, watch=watch)
         silent = on_images or (lambda images: None)
-        return self.code_of(invert_crops([crop], preset, context, seed=0, on_images=silent), face, method)
+        return self.found(invert_crops([crop], preset, context, seed=0, on_images=silent), face, method)
 
-    def code_of(self, inversion: Inversion, face: Face, method: str) -> Code:
-        """Return the code of an inversion of one face."""
-        return codes_of_inversion(inversion, [face.image_id], method, self.generator)[0]
+    def found(self, inversion: Inversion, face: Face, method: str) -> Found:
+        """Return what an inversion of one face has found."""
+        return Found(codes_of_inversion(inversion, [face.image_id], method, self.generator)[0], inversion)
 
-    def draw(self, code: Code, changes: Changes) -> Image.Image:
-        """Draw a code with changes, at full size."""
+    def mask(self, face: Face, region: str) -> Tensor | None:
+        """Return where a face alone changes; None for everywhere. NoRegionError where it does not show the region."""
+        return self.mask_of(face.image_id, face.aligned.crop, region)
+
+    def mask_of(self, image_id: str, crop: Image.Image, region: str) -> Tensor | None:
+        """Return the same of an aligned crop."""
+        if not region:
+            return None
+        with self.drawing:
+            if (image_id, region) not in self._masks:
+                self._masks[image_id, region] = masks_of(region, [crop], [image_id], None, self.assets)
+                while len(self._masks) > _MASKS:
+                    self._masks.popitem(last=False)
+            return self._masks[image_id, region]
+
+    def direction(self, name: str, code: Code) -> Direction:
+        """Return the direction of a name for the space of a code."""
+        return choose(self.table, name, code.space.direction_space)
+
+    def draw(self, code: Code, changes: Changes, mask: Tensor | None = None) -> Image.Image:
+        """Draw a code with changes, at full size; `mask` is where it may change."""
         with self.drawing, torch.no_grad():
-            return to_pil(code.space.generator.synthesize(self._moved(code, changes)))[0]
+            return to_pil(code.space.generator.synthesize(self._moved(code, changes, mask)))[0]
 
-    def draft(self, code: Code, changes: Changes) -> Image.Image:
+    def draw_edit(self, edit: Edit, inputs: EditInputs, amount: float) -> Image.Image:
+        """Draw an edit of several codes, at full size."""
+        with self.drawing:
+            return draw_edit(edit, inputs, amount)
+
+    def draft(self, code: Code, changes: Changes, mask: Tensor | None = None) -> Image.Image:
         """Draw a code with changes in a fifth of the time, of :data:`PREVIEW_PX` at most, and softer."""
         generator = code.space.generator
         with self.drawing, torch.no_grad():
@@ -194,15 +243,15 @@ class Models:
                 ]
                 self._drafts = code, preview, Fitted.join(fitted)
             _, preview, fit = self._drafts
-            return to_pil(preview.draw(self._moved(code, changes), fit))[0]
+            return to_pil(preview.draw(self._moved(code, changes, mask), fit))[0]
 
-    def _moved(self, code: Code, changes: Changes) -> SynthesisInput:
+    def _moved(self, code: Code, changes: Changes, mask: Tensor | None) -> SynthesisInput:
         """Return what the generator draws for a code with changes."""
-        edit, space = EDITS["shift"], code.space
-        moves = [(choose(self.table, name, space.direction_space), amount) for name, amount in changes.amounts.items()]
+        edit = EDITS["shift" if mask is None else "local"]
+        moves = [(self.direction(name, code), amount) for name, amount in changes.amounts.items()]
         if not moves:
             return code.synthesis_input()
-        inputs = EditInputs(code=code, directions=moves)
+        inputs = EditInputs(code=code, directions=moves, mask=mask)
         edit.check(inputs, 1.0)
         return edit.apply(inputs, 1.0)
 
@@ -227,8 +276,22 @@ class Models:
         return distance if math.isfinite(distance) else None
 
     @cached_property
-    def _identity(self) -> Callable[..., torch.Tensor]:
+    def _identity(self) -> Callable[..., Tensor]:
         return asset_metrics(["identity_dlib"], self.assets)[0]
+
+    @cached_property
+    def metrics(self) -> list[NamedMetric]:
+        """What pictures of one face are compared by."""
+        names = [f"{name}_{min(256, self.generator.resolution)}" for name in ("lpips_vgg", "mse")]
+        if self.needs_face:
+            names += available(["identity_dlib", "identity_mobilefacenet"], self.assets)
+        return asset_metrics(names, self.assets)
+
+    def compare(self, picture: Image.Image, other: Image.Image) -> Mapping[str, float | None]:
+        """Return every metric of a picture and another one, such as the photograph's crop; None for no face."""
+        with self.measuring:
+            rows = score_reconstructions([{}], [picture], [other], self.metrics, self.generator.image_channels)
+        return {row["metric"]: row["value"] for row in rows}
 
     def scores(self, picture: Image.Image) -> Mapping[str, float | None]:
         """Return every attribute of a picture; nothing where crops are no faces."""

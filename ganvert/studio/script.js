@@ -7,7 +7,7 @@ window.ganvert = (() => {
   const ready = new Promise((resolve) => { known = resolve; });
 
   // Gradio's stream can lose an answer. What was done is done: the page looks again until it has heard.
-  const act = (data) => {
+  const act = (data) => {  // `what` names the action, the rest is what it needs
     clearTimeout(overdue);
     overdue = setTimeout(() => act({ what: "look" }), 10000);
     ask(data);
@@ -30,19 +30,36 @@ window.ganvert = (() => {
   const signed = (number) => (number > 0 ? "+" : "") + Math.round(number * 100) / 100;
 
   // ---- the photograph on its way in ----
-  async function send(file) {
-    if (!file) return;
-    say(`Reading ${file.name} ...`);
+  async function post(file, place) {
     try {
       await ready;
       const answer = await fetch("studio/photo", {
-        method: "POST", body: file, headers: { "X-Studio": view.token || "", "Content-Type": "application/octet-stream" },
+        method: "POST", body: file,
+        headers: { "X-Studio": view.token || "", "X-Studio-Place": place, "X-Studio-Name": encodeURIComponent(file.name),
+                   "Content-Type": "application/octet-stream" },
       });
-      if (!answer.ok) return say(await answer.text(), true);
-      act({ what: "open", name: file.name });
+      if (answer.ok) return true;
+      say(`${file.name}: ${await answer.text()}`, true);
     } catch (error) {
       say(`${file.name}: it could not be sent; is the studio still running?`, true);
     }
+    return false;
+  }
+  async function send(file, place = "photo") {
+    if (!file) return;
+    say(`Reading ${file.name} ...`);
+    if (!await post(file, place)) return;
+    act(place === "photo" ? { what: "open", name: file.name } : { what: "meet", role: place, name: file.name });
+  }
+  async function sendFolder(files) {
+    let sent = 0;
+    for (const file of files) {
+      if (file.size > 64 << 20 || !/\.(jpe?g|png|tiff?|webp|bmp|gif|avif|heic|heif)$/i.test(file.name)) continue;
+      say(`Sending ${file.name} (${++sent} of ${files.length}) ...`);
+      if (!await post(file, "folder")) return;
+    }
+    say(sent ? `${sent} photographs are ready.` : "There is no photograph among these files.", !sent);
+    act({ what: "look" });
   }
   async function camera() {
     if (!navigator.mediaDevices) return say("This browser shows no camera to pages; choose a file instead.", true);
@@ -96,14 +113,17 @@ window.ganvert = (() => {
         frame.style.setProperty("--at", split + "%");
         root.replaceChildren(frame, el("div", { className: "g-row g-sides" }));
       }
-      const [before, after] = [frame.querySelector(".g-before"), frame.querySelector(".g-after")];
-      const left = side === "photograph" ? view.crop : view.before;
-      if (before.dataset.name !== left) { before.dataset.name = left; before.src = picture(left); }
-      if (after.dataset.name !== view.after) { after.dataset.name = view.after; after.src = picture(view.after); }
+      const own = { left: side === "photograph" ? [view.crop, "photograph"] : [view.before, "before"],
+                    right: [view.after, view.title + (view.preview ? " (preview)" : "")] };
+      const shown = (!view.preview && view.stage) || own;
+      for (const [at, kind] of [["left", "before"], ["right", "after"]]) {
+        const image = frame.querySelector(".g-" + kind), [name, title] = shown[at];
+        if (image.dataset.name !== name) { image.dataset.name = name; image.src = picture(name); }
+        frame.querySelector(".g-" + at).textContent = title;
+      }
       frame.classList.toggle("g-small", !!view.preview);
-      frame.querySelector(".g-left").textContent = side === "photograph" ? "photograph" : "before";
-      frame.querySelector(".g-right").textContent = view.title + (view.preview ? " (preview)" : "");
       root.querySelector(".g-sides").replaceChildren(
+        view.stage ? button("Back to the edit", "Show the edited picture again", "edit", { kind: "g-primary" }) : "",
         button("Undo", "Back to the picture before (Ctrl-Z)", "undo", { off: !view.can_undo }),
         button("Redo", "Forward again (Ctrl-Y)", "redo", { off: !view.can_redo }),
         el("button", { type: "button", className: "g-button", title: "What stands on the left of the divider",
@@ -126,6 +146,7 @@ window.ganvert = (() => {
             el("span", {}, "You can edit meanwhile; the better picture takes over when it is done."),
             button("Stop and keep this", "End the refinement and keep the best picture so far", "cancel"))));
       } else if (job && job.state === "failed") parts.push(el("p", { className: "g-error" }, job.reason));
+      if (view.task) parts.push(...taskBox(view.task));
       root.replaceChildren(...parts);
     },
     history(root) {
@@ -137,7 +158,10 @@ window.ganvert = (() => {
     changes(root) {
       const rows = (view.changes || []).map((change) =>
         el("li", { className: change.muted ? "g-muted" : "" },
-          el("span", {}, `${change.direction} ${signed(change.amount)}`),
+          el("span", {}, `${change.direction} ${signed(change.amount)}`,
+             change.place === null || change.place === undefined ? null
+               : el("small", { className: Math.abs(change.place) > 3 ? "g-far" : "", title: "Standard deviations from the mean of the generator's faces" },
+                    ` at ${signed(change.place)} of the population`)),
           button("↑", "One place up", "up", { direction: change.direction }),
           button(change.muted ? "Show" : "Mute", "Leave this edit out for now, or take it in again", "mute",
                  { direction: change.direction }),
@@ -173,6 +197,21 @@ window.ganvert = (() => {
         : el("p", { className: "g-help" }, "Edit the picture, then measure it."));
     },
   };
+  function taskBox(task) {
+    const line = task.command ? el("details", {}, el("summary", {}, "The same on the command line"), el("code", {}, task.command)) : null;
+    if (task.state === "running" || task.state === "waiting") {
+      const left = task.left === null ? "" : `, about ${Math.max(1, Math.round(task.left))} s left`;
+      const text = task.state === "waiting" ? "waits for other work" : `${Math.round(task.done * 100)} %${left}`;
+      return [el("div", { className: "g-job" }, el("div", {}, el("strong", {}, `${task.title}: ${text}`),
+        el("progress", { max: 1, value: task.done }), button("Stop", "End this work", "stop"), line))];
+    }
+    if (task.state === "failed") return [el("p", { className: "g-error" }, task.reason)];
+    if (task.state === "cancelled") return [el("p", { className: "g-said" }, `${task.title}: stopped.`)];
+    if (!task.download && !task.said) return [];
+    return [el("div", { className: "g-job" }, el("div", {}, el("strong", {}, task.said || `${task.title}: done`),
+      task.download ? el("a", { className: "g-button g-primary", href: picture(task.download.picture),
+                                download: task.download.name }, `Download ${task.download.name}`) : null, line))];
+  }
   function say(text, wrong = false) {
     for (const root of document.querySelectorAll("[data-slot=message]"))
       root.replaceChildren(text ? el("p", { className: wrong ? "g-error" : "g-said", role: "status" }, text) : "");
@@ -201,6 +240,8 @@ window.ganvert = (() => {
   document.addEventListener("paste", (event) => { if (event.clipboardData?.files.length) send(event.clipboardData.files[0]); });
 
   return {
+    shows, el, act, button, picture, signed, say, send, sendFolder,  // for panels.js
+    get view() { return view; },
     mount(element) {
       for (const root of element.querySelectorAll("[data-slot]")) slots.set(root.dataset.slot, root);
       render();
@@ -208,8 +249,9 @@ window.ganvert = (() => {
     start(element, trigger) { ask = trigger; this.mount(element); },
     show(next) {
       if (!next) return;
-      // A preview that was overtaken by its full picture comes too late.
-      if (next.preview && !view.preview && next.title === view.title) return;
+      // A preview that was overtaken by its full picture comes too late, and so does an answer by a later one.
+      if (next.preview && (!next.after || (!view.preview && next.title === view.title))) { if (next.message) say(next.message, next.wrong); return; }
+      if (next.number !== undefined && next.number < view.number) return;
       if (!next.preview && !next.partial) clearTimeout(overdue);
       const kept = next.preview || next.partial ? view : {};
       view = { ...kept, ...next };

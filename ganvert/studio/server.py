@@ -1,7 +1,7 @@
 """The studio's server: Gradio's application behind a fence, and the routes that photographs take in and pictures out.
 
 Gradio would keep uploads and pictures in files, and answers every page of every browser. Here photographs come in and
-pictures go out through routes of our own, in memory; the fence refuses Gradio's routes for files, any Host and Origin
+pictures go out through routes of our own; the fence refuses Gradio's routes for files, any Host and Origin
 but its own, and on an open network every request without the password.
 """
 
@@ -14,8 +14,10 @@ import secrets
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import unquote
 
 from ganvert.base.errors import InputError, UnsupportedError
+from ganvert.studio.people import ROLES
 from ganvert.studio.session import Sessions
 
 __all__ = ["MOST_BYTES", "Fence", "bind", "make_app", "new_password", "serve"]
@@ -118,7 +120,7 @@ def make_app(page: Any, sessions: Sessions, hosts: frozenset[str] | None, passwo
     import gradio
     from starlette.applications import Starlette
     from starlette.requests import Request
-    from starlette.responses import PlainTextResponse, Response
+    from starlette.responses import FileResponse, PlainTextResponse, Response
     from starlette.routing import Route
 
     async def photo(request: Request) -> Response:
@@ -129,14 +131,29 @@ def make_app(page: Any, sessions: Sessions, hosts: frozenset[str] | None, passwo
                 return PlainTextResponse(
                     f"The file is larger than {MOST_BYTES >> 20} MB: save a smaller copy of the photograph.", 413
                 )
-        sessions.of(request.headers.get("x-studio")).inbox = bytes(data)
+        session, place = sessions.of(request.headers.get("x-studio")), request.headers.get("x-studio-place", "photo")
+        if place != "folder":
+            if place not in ("photo", *ROLES):
+                return PlainTextResponse("there is no such place for a photograph", 404)
+            session.inbox[place] = bytes(data)
+            return PlainTextResponse("ok")
+        try:
+            session.folder.add(unquote(request.headers.get("x-studio-name", "photograph")), bytes(data))
+        except InputError as error:
+            return PlainTextResponse(str(error), 413)
         return PlainTextResponse("ok")
 
     async def picture(request: Request) -> Response:
         found = sessions.picture(request.path_params["name"])
         if found is None:
             return PlainTextResponse("there is no such picture any more", 404)
-        return Response(found[1], media_type=found[0], headers={"Cache-Control": "private, max-age=3600, immutable"})
+        kind, data = found
+        headers = {"Cache-Control": "private, max-age=3600, immutable"}
+        if isinstance(data, bytes):
+            return Response(data, media_type=kind, headers=headers)
+        if not data.is_file():
+            return PlainTextResponse("there is no such file any more", 404)
+        return FileResponse(data, media_type=kind, headers={"Cache-Control": "no-store"})
 
     app = Starlette(routes=[Route("/studio/photo", photo, methods=["POST"]), Route("/studio/picture/{name}", picture)])
     gradio.mount_gradio_app(app, page.blocks, "/", **page.looks)  # type: ignore[arg-type]

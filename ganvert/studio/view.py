@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from ganvert.editing.animation import can_write_video
+from ganvert.studio.amounts import places
 from ganvert.studio.changes import Changes
+from ganvert.studio.compare import compare_view
+from ganvert.studio.people import people_view
 from ganvert.studio.session import Session
+from ganvert.studio.stimuli import stimuli_view
 
-__all__ = ["refinement_of", "view_of"]
+__all__ = ["refinement_of", "task_of", "view_of"]
 
 _PHOTO_PX = 1280  # longest side of the photograph on the page
 _THUMB_PX = 96
@@ -23,11 +28,11 @@ def view_of(session: Session, message: str = "", wrong: bool = False, **more: An
         more: further parts, such as a picture to download.
     """
     view: dict[str, Any] = {"token": session.token, "message": message, "wrong": wrong, "changes": [], **more}
-    view["refinement"] = refinement_of(session)
+    view |= {"refinement": refinement_of(session), "task": task_of(session), "video": can_write_video()}
     opened = session.opened
-    if opened is None or not session.codes:
+    if opened is None or not session.found:
         return view
-    history = session.history
+    history, sigmas = session.history, places(session)
     return view | {
         "name": opened.name,
         "photograph": session.shown("photograph", opened, lambda: opened.photo.image, _PHOTO_PX),
@@ -39,10 +44,24 @@ def view_of(session: Session, message: str = "", wrong: bool = False, **more: An
         "after": session.shown_changes(history.now),
         "title": history.now.title,
         "method": session.method,
-        "methods": list(session.codes),
+        "methods": list(session.found),
         "changes": [
-            {"direction": item.direction, "amount": item.amount, "muted": item.muted} for item in history.now.items
+            {
+                "direction": item.direction,
+                "amount": item.amount,
+                "muted": item.muted,
+                "place": sigmas.get(item.direction),
+            }
+            for item in history.now.items
         ],
+        "region": history.now.region,
+        "directions": [name for names in session.models.directions for name in names],
+        "faces_found": session.models.needs_face,
+        "stage": {"left": list(session.stage.left), "right": list(session.stage.right)} if session.stage else None,
+        "compare": compare_view(session),
+        "people": people_view(session),
+        "folder": len(session.folder.files),
+        "stimuli": stimuli_view(session),
         "history": [
             {
                 "title": state.title,
@@ -71,6 +90,23 @@ def refinement_of(session: Session) -> dict[str, Any] | None:
         "left": job.left,
         "reason": job.reason,
         "forming": job.forming if job.active else None,
+    }
+
+
+def task_of(session: Session) -> dict[str, Any] | None:
+    """Return what the page shows of other work in the background; None where there was none."""
+    task = session.task
+    if task is None:
+        return None
+    return {
+        "title": task.title,
+        "state": task.state,
+        "done": round(task.done, 4),
+        "left": task.left,
+        "reason": task.reason,
+        "said": task.said,
+        "command": task.command,
+        "download": {"picture": task.download[0], "name": task.download[1]} if task.download else None,
     }
 
 

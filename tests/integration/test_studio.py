@@ -55,12 +55,13 @@ def project(tmp_path_factory: pytest.TempPathFactory, tiny_generator_file: Path)
 
 
 @pytest.fixture(scope="module")
-def studio(project: Path, assets: Path, tiny_generator_file: Path) -> Iterator[str]:
-    """The address of a running studio; it ends by Ctrl-C, without a traceback."""
+def server(project: Path, assets: Path, tiny_generator_file: Path) -> Iterator[tuple[str, int]]:
+    """The address and the process of a running studio; it ends by Ctrl-C, without a traceback."""
     options = ["--port", "0", "--recipe", "center", "--first", "first", "--device", "cpu"]
     options += ["--generator", str(tiny_generator_file), "--directions", "directions.parquet"]
     log = project / "studio.log"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "GANVERT_ASSETS": str(assets), "OMP_NUM_THREADS": "1"}
+    environment["HOME"] = str(project)  # where the seconds of methods are kept
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, "studio", *options],
@@ -74,13 +75,19 @@ def studio(project: Path, assets: Path, tiny_generator_file: Path) -> Iterator[s
         while not (found := re.search(r"http://\S+", log.read_text())):
             assert process.poll() is None and time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
-        yield found[0].rstrip("/")
+        yield found[0].rstrip("/"), process.pid
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0, log.read_text()
         assert "Traceback" not in log.read_text()
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="module")
+def studio(server: tuple[str, int]) -> str:
+    """The address of a running studio."""
+    return server[0]
 
 
 def until(chromium: Any, condition: str, seconds: float = 90) -> Any:
@@ -181,6 +188,88 @@ def test_a_cancelled_inversion_keeps_its_picture(studio: str, chromium: Any) -> 
     click(chromium, "Stop and keep this")
     until(chromium, "!document.querySelector('.g-job')")
     assert chromium.run(RIGHT) == "unedited"
+
+
+def test_what_is_compared_combined_and_kept(studio: str, chromium: Any) -> None:
+    chromium.open(studio + "/")
+    until(chromium, f"!!{SHOWN}")
+    drop(chromium, "me.png", waves())
+    until(chromium, f"ganvert.view.name === 'me.png' && {RIGHT} === 'unedited' && ganvert.view.methods.length === 2")
+    click(chromium, "Compare")
+    click(chromium, "Measure this edit")
+    panel = "[...document.querySelectorAll('[data-slot=compare] button')].find((b) => b.innerText === 'Compare')"
+    until(chromium, f"!!{panel}")
+    chromium.run(f"{panel}.click()")
+    until(chromium, f"{RIGHT} === 'balanced: unedited' && document.querySelectorAll('.g-better').length > 0")
+    click(chromium, "Back to the edit")
+    until(chromium, f"{RIGHT} === 'unedited'")
+    click(chromium, "People")
+    picture = base64.b64encode(waves(5)).decode()
+    chromium.run(
+        f"ganvert.send(new File([Uint8Array.from(atob({picture!r}), (c) => c.charCodeAt(0))], 'you.png'), 'second')"
+    )
+    until(chromium, "ganvert.view.people.known.second?.ready")
+    click(chromium, "Combine")
+    until(chromium, f"{RIGHT} === 'interpolate 0.5'")
+    click(chromium, "Keep")
+    click(chromium, "GIF")
+    until(chromium, "ganvert.view.task.download?.name === 'me_smile.gif'")
+    address = chromium.run("document.querySelector('a[download=\"me_smile.gif\"]').href")
+    assert httpx.get(address).content.startswith(b"GIF89a")
+    chromium.run("ganvert.sendFolder([1, 2].map((i) => new File([new Uint8Array(9)], i + '.png')))")
+    until(chromium, "ganvert.view.folder === 2")
+    click(chromium, "Stimuli")
+    click(chromium, "Make the set")
+    until(chromium, "document.querySelectorAll('.g-cell').length === 5")
+    chromium.run("document.querySelector('.g-cell').click()")
+    until(chromium, "document.querySelectorAll('.g-out').length === 1")
+    until(chromium, "ganvert.view.task.state === 'done'")
+    click(chromium, "Export")
+    until(chromium, "ganvert.view.download?.name === 'stimuli.zip'")
+    thrown = [event for event in chromium.events if event["method"] == "Runtime.exceptionThrown"]
+    assert not thrown, thrown
+
+
+MONKEY = """((random) => {
+    const pick = (list) => list[Math.floor(random * list.length) % list.length];
+    const seen = (e) => e.offsetParent !== null && !e.disabled;
+    const kinds = 'button, select, input[type=range], input[type=radio], input[type=checkbox]';
+    const e = pick([...document.querySelectorAll(kinds)].filter(seen).filter((e) => e.innerText !== 'Camera'));
+    if (e.tagName === 'SELECT') { e.value = pick([...e.options]).value; e.dispatchEvent(new Event('change')); }
+    else if (e.type === 'range') {
+      e.value = Number(e.min) + (e.max - e.min) * ((random * 7919) % 1);
+      e.dispatchEvent(new Event('input', {bubbles: true}));
+      e.dispatchEvent(new PointerEvent('pointerup', {bubbles: true}));
+    } else e.click();
+    return e.innerText || e.getAttribute('aria-label') || e.value || e.tagName;
+})"""
+
+
+def resident(process: int) -> int:
+    """Memory of a process [bytes]."""
+    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_fifty_random_interactions(server: tuple[str, int], chromium: Any) -> None:
+    studio, process = server
+    chromium.open(studio + "/")
+    until(chromium, f"!!{SHOWN}")
+    numbers, done, before = np.random.default_rng(0), list[str](), 0
+    for count in range(50):
+        number = chromium.run("ganvert.view.number")
+        done.append(chromium.run(f"{MONKEY}({numbers.random()})"))
+        deadline = time.monotonic() + 0.7  # many controls have no answer: a tab, a slider without a photograph
+        while chromium.run("ganvert.view.number") == number and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert "terminal says more" not in chromium.run("document.body.innerText"), done
+        if count == 24:
+            before = resident(process)
+    chromium.run("ganvert.act({what: 'stop'})")
+    chromium.run("ganvert.act({what: 'cancel'})")
+    until(chromium, "!ganvert.view.message?.includes('terminal') && !document.querySelector('.g-job progress')")
+    thrown = [event for event in chromium.events if event["method"] == "Runtime.exceptionThrown"]
+    assert not thrown, (done, thrown)
+    assert resident(process) - before < 100 << 20, done
 
 
 def test_another_user_sees_nothing_of_it(studio: str, chromium: Any) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 from ganvert.base.files import OUTPUT_MARK
 from ganvert.codes import Code
 from ganvert.directions import load_directions
-from ganvert.editing import experiment
+from ganvert.editing import stimulus_set
 from ganvert.editing.amounts import Percentile
 from ganvert.editing.contract import EditInputs
 from ganvert.editing.edits.shift import Shift
@@ -40,8 +40,8 @@ class Scorer:
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(experiment, "AttributeScorer", Scorer)
-    monkeypatch.setattr(experiment, "asset_metrics", lambda *_: [lambda images, _: torch.tensor([0.25])])
+    monkeypatch.setattr(stimulus_set, "AttributeScorer", Scorer)
+    monkeypatch.setattr(stimulus_set, "asset_metrics", lambda *_: [lambda images, _: torch.tensor([0.25])])
 
 
 def rows_of(folder: str) -> list[dict[str, Any]]:
@@ -115,7 +115,7 @@ def test_pictures_of_other_things_are_not_measured(tiny_run: Run, table: list[Co
 def test_mistakes_before_any_work(
     tiny_run: Run, directions: Path, arguments: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(experiment, "make_stimuli", lambda *_, **__: pytest.fail("drawn"))
+    monkeypatch.setattr(stimulus_set, "make_stimuli", lambda *_, **__: pytest.fail("drawn"))
     done = tiny_run("stimuli", "a.png", "--directions", directions, *arguments, "--out", "x")
     assert done.exit_code == 2, done.output
     assert says in " ".join(done.output.split())

@@ -14,8 +14,8 @@ from ganvert.base import params
 from ganvert.base.errors import GanvertError, ParamsError
 from ganvert.directions import Direction
 from ganvert.editing.amounts import Percentile
-from ganvert.editing.experiment import StimuliSpec, check_series
 from ganvert.editing.stimuli import Presentation, methods_text, solve_amount
+from ganvert.editing.stimulus_set import StimuliSpec, check_series
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import Result
 from PIL import Image
+from typer.testing import CliRunner
 
+from ganvert.cli import app
 from ganvert.directions import Direction, save_directions
 from ganvert.generators import load_generator
 from ganvert.studio.models import Models
@@ -75,3 +79,16 @@ def session(sessions: Sessions, photograph: Callable[..., bytes]) -> Session:
     session = sessions.of(None)
     session.open(photograph(), "waves.png")
     return session
+
+
+@pytest.fixture
+def tiny_run_in(monkeypatch: pytest.MonkeyPatch, assets: Path) -> Callable[..., Result]:
+    """Return a function that runs a command line of `ganvert` in a folder."""
+
+    def run(folder: Path, line: str) -> Result:
+        monkeypatch.chdir(folder)
+        name, *words = shlex.split(line)
+        assert name == "ganvert"
+        return CliRunner().invoke(app, [*words, "--device", "cpu"], env={"GANVERT_ASSETS": str(assets)})
+
+    return run

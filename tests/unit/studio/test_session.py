@@ -19,10 +19,15 @@ from ganvert.base.errors import InputError, PhotoError, UnknownNameError
 from ganvert.directions import choose
 from ganvert.editing.population import Population
 from ganvert.editing.spec import EditSpec
+from ganvert.generators import load_generator
 from ganvert.images import from_png
+from ganvert.studio import jobs
+from ganvert.studio import pictures as kept
 from ganvert.studio import session as module
 from ganvert.studio.changes import Changes
-from ganvert.studio.session import Pictures, Session, Sessions
+from ganvert.studio.models import Models
+from ganvert.studio.pictures import Pictures
+from ganvert.studio.session import Session, Sessions
 from ganvert.studio.view import view_of
 from stages.edit import PlannedEdit, edited
 
@@ -93,7 +98,7 @@ def test_a_refinement_takes_over_and_keeps_the_edits(session: Session) -> None:
 
 
 def test_a_cancelled_inversion_keeps_the_best_so_far(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_FORMING", 0.05)
+    monkeypatch.setattr(jobs, "FORMING", 0.05)
     rough = session.plain()
     session.refine("long")
     job = session.refinement
@@ -115,7 +120,7 @@ def test_an_inversion_ends_when_the_browser_is_gone(session: Session, monkeypatc
     session.refine("long")
     job = session.refinement
     assert job is not None and within(lambda: job.state == "running")
-    monkeypatch.setattr(module, "_AWAY", -1.0)
+    monkeypatch.setattr(jobs, "AWAY", -1.0)
     assert job.wait(60) and job.state == "cancelled"
 
 
@@ -151,6 +156,39 @@ def test_a_bad_photograph_is_a_sentence_and_the_work_stays(photograph: Photograp
         session.refine("balancd")
     with pytest.raises(InputError, match="face 3"):
         session.choose(2)
+
+
+def test_what_is_no_photograph_is_said(session: Session, tiny_generator_file: Path) -> None:
+    buffer = io.BytesIO()
+    Image.new("1", (20_000, 10_000)).save(buffer, "PNG")  # a file of 30 KB
+    video = b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41" + bytes(2000)
+    files = {"huge.png": buffer.getvalue(), "me.mp4": video, "model.png": tiny_generator_file.read_bytes()}
+    for name, data in files.items():
+        with pytest.raises(PhotoError, match=name.replace(".", r"\.")) as caught:
+            session.open(data, name)
+        assert name != "huge.png" or "more pixels" in str(caught.value)
+    assert session.opened is not None and session.opened.name == "waves.png"
+
+
+@pytest.mark.slow
+def test_each_of_ten_faces_can_be_chosen(
+    studio_project: Path, tiny_generator_file: Path, tiny_directions: Path, assets: Path
+) -> None:
+    with Image.open(assets.parent / "sample_photos" / "obama.jpg") as file:
+        face = file.convert("RGB")
+    face.thumbnail((260, 260))
+    crowd = Image.new("RGB", (5 * face.width, 2 * face.height))
+    for i in range(10):
+        crowd.paste(face, (i % 5 * face.width, i // 5 * face.height))
+    buffer = io.BytesIO()
+    crowd.save(buffer, "PNG")
+    models = Models(load_generator(tiny_generator_file), tiny_directions, assets, first="first")
+    session = Session(models)
+    session.open(buffer.getvalue(), "crowd.png")
+    view = view_of(session)
+    assert len(view["faces"]) == 10
+    session.choose(9)
+    assert session.face.image_id.endswith("-9") and view_of(session)["chosen"] == 9
 
 
 def test_a_png_says_where_it_came_from(session: Session) -> None:
@@ -195,7 +233,7 @@ def test_pictures_are_bounded_and_those_in_use_stay() -> None:
         pictures.add("image/png", b"more")
         assert pictures.has(first)
     assert pictures.get(first) == ("image/png", b"first")
-    assert len(pictures._kept) == module._MOST_PICTURES
+    assert len(pictures._kept) == kept.MOST_PICTURES
 
 
 def test_nothing_is_written_to_disk(session: Session, studio_project: Path) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 
 from PIL import Image
 
+from ganvert import __version__
 from ganvert.base.errors import ParamsError
-from ganvert.base.files import atomic_path
+from ganvert.base.files import atomic_path, sha256_of
 from ganvert.base.registry import lookup
 from ganvert.base.texts import brief
 from ganvert.codes import Code
@@ -26,11 +27,24 @@ from ganvert.editing.population import Population
 from ganvert.editing.render import draw_edit
 from ganvert.editing.stimuli import Presentation, methods_text, solve_amount
 from ganvert.faces import ATTRIBUTES, AttributeScorer
+from ganvert.generators import Generator
 from ganvert.images import contact_sheet, from_pil, to_png
 from ganvert.scoring.metrics import NamedMetric
 from ganvert.scoring.score import asset_metrics
 
-__all__ = ["ON_SHEET", "Meter", "Person", "Series", "StimuliSpec", "check_series", "make_stimuli"]
+__all__ = [
+    "ON_SHEET",
+    "Meter",
+    "Person",
+    "Series",
+    "StimuliSpec",
+    "cells",
+    "check_series",
+    "facts_of",
+    "make_stimuli",
+    "sheet_of",
+    "write_set",
+]
 
 ON_SHEET = 50  # people on the contact sheet
 
@@ -187,7 +201,7 @@ def make_stimuli(
         meter: measures pictures before they are shown.
         population: the generator's samples.
         presentation: how pictures are shown.
-        facts: columns that all rows share: ``method``, ``recipe``, ``generator``, ``directions``, ``ganvert``.
+        facts: of :func:`facts_of`.
         px: side of a picture on the sheet.
 
     Returns:
@@ -198,27 +212,23 @@ def make_stimuli(
     for number, person in enumerate(people):
         for item in series:
             line = []
-            for row, picture in _cells(person, item, meter, population):
+            for row, picture in cells(person, item, meter, population):
                 shown = presentation.show(picture)
                 _write_picture(out / row["file"], shown)
                 rows.append({**row, **facts})
                 line.append((shown, row["file"].removesuffix(".png")))
             if number < ON_SHEET:
                 sheet.append([(_small(picture, px), caption) for picture, caption in line])
-        _write_table(out, rows, series, presentation, facts)  # with every person, so that an early end leaves both
+        write_set(out, rows, series, presentation, facts)  # with every person, so that an early end leaves both
     if rows:
-        columns = max(map(len, sheet))
-        blank = (Image.new("RGB", (px, px), "white"), "")
-        cells = [cell for line in sheet for cell in [*line, *[blank] * (columns - len(line))]]
-        pictures, captions = zip(*cells, strict=True)
-        _write_picture(out / "sheet.png", contact_sheet(pictures, columns, px, captions))
+        _write_picture(out / "sheet.png", sheet_of(sheet, px))
     return len(rows)
 
 
-def _cells(
+def cells(
     person: Person, series: Series, meter: Meter, population: Population
 ) -> Iterator[tuple[dict[str, Any], Image.Image]]:
-    """Yield the pictures of one person and direction with their rows of stimuli.csv."""
+    """Yield the pictures of one person and direction with their rows of stimuli.csv, without the columns of facts."""
 
     @functools.lru_cache(maxsize=1)
     def draw(amount: float) -> Image.Image:
@@ -279,14 +289,33 @@ def _number(value: float | None) -> float | str:
     return "" if value is None else round(value, 6)
 
 
-def _write_table(
+def facts_of(method: str, recipe: str, generator: Generator, table: Path) -> dict[str, str]:
+    """Return what all rows share: how the codes were found and by what table of directions they were moved."""
+    return {
+        "method": method,
+        "recipe": recipe,
+        "generator": generator.fingerprint(),
+        "directions": sha256_of(table),
+        "ganvert": __version__,
+    }
+
+
+def write_set(
     out: Path,
     rows: Sequence[Mapping[str, Any]],
     series: Sequence[Series],
     presentation: Presentation,
     facts: Mapping[str, str],
 ) -> None:
-    """Write stimuli.csv and methods.txt."""
+    """Write stimuli.csv and methods.txt.
+
+    Args:
+        out: folder.
+        rows: one at least, facts included.
+        series: of all rows.
+        presentation: how pictures are shown.
+        facts: of :func:`facts_of`.
+    """
     with atomic_path(out / "stimuli.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, list(rows[0]))
         table.writeheader()
@@ -299,6 +328,14 @@ def _write_table(
     text = methods_text(rows, {**facts, "directions": words}, presentation)
     with atomic_path(out / "methods.txt") as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def sheet_of(lines: Sequence[Sequence[tuple[Image.Image, str]]], px: int) -> Image.Image:
+    """Return the contact sheet: a row of pictures with captions for every person and direction, `px` a side."""
+    columns = max(map(len, lines))
+    blank = (Image.new("RGB", (px, px), "white"), "")
+    placed = [cell for line in lines for cell in [*line, *[blank] * (columns - len(line))]]
+    return contact_sheet([picture for picture, _ in placed], columns, px, [caption for _, caption in placed])
 
 
 def _write_picture(path: Path, picture: Image.Image) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ganvert.base.errors import ParamsError
-from ganvert.cli.amounts import cells_of, label, read_amounts
+from ganvert.editing.requests import cells_of, label, read_amounts
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,204 @@
+"""Two people: the photograph in work and a second one, whose codes are mixed, or whose pictures are composed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ganvert.base.errors import InputError, ParamsError
+from ganvert.base.registry import lookup
+from ganvert.editing.animation import MP4, animation, check_video
+from ganvert.editing.compose import box_mask, diffusion, invert_composed, preset_for_parts
+from ganvert.editing.contract import EditInputs
+from ganvert.editing.edits import make_edit
+from ganvert.images import to_pil
+from ganvert.inversion.run import make_context
+from ganvert.studio.changes import Changes
+from ganvert.studio.commands import command
+from ganvert.studio.desk import Person, Stage
+from ganvert.studio.jobs import Task
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ganvert.codes import Code
+    from ganvert.editing.contract import Edit
+    from ganvert.studio.session import Session
+
+__all__ = ["COMBINATIONS", "ROLES", "animate", "combine", "diffuse", "meet", "people_view"]
+
+#: What further photographs are for.
+ROLES = {"second": "the second person", "after": "the second person with something changed"}
+_FRAMES, _FRAME_PX = 11, 512
+_DIFFUSION = "cpu_idinvert"  # as `ganvert diffuse`
+
+
+@dataclasses.dataclass(frozen=True)
+class _Combination:
+    """An edit with further photographs, as its command does it.
+
+    Attributes:
+        roles: whose codes it takes, in order.
+        options: names of the options that the page offers.
+    """
+
+    roles: tuple[str, ...]
+    options: tuple[str, ...] = ()
+
+
+#: Edit to what it takes.
+COMBINATIONS = {
+    "interpolate": _Combination(("second",), ("part",)),
+    "mix": _Combination(("second",), ("first_row", "last_row")),
+    "blend": _Combination(("second",)),
+    "transfer": _Combination(("second", "after"), ("part",)),
+}
+
+
+def meet(session: Session, role: str, data: bytes, name: str) -> None:
+    """Take a further photograph, and begin to invert it by the method in use.
+
+    Raises:
+        PhotoError: it cannot be used; what was there stays.
+    """
+    lookup(ROLES, role, "further photograph")
+    session.code  # noqa: B018 (raises without a photograph)
+    person = Person(session.models.open(data, name))
+    session.people.known[role] = person
+    session.people.result = None
+    method = session.method
+
+    def work(task: Task) -> None:
+        _code(session, role, method, task)
+
+    session.begin(f"{name} by {method}", work)
+
+
+def _code(session: Session, role: str, method: str, task: Task) -> Code:
+    """Return the code of a further photograph by a method; found at its first use."""
+    if role not in session.people.known:
+        raise InputError(f"there is no photograph of {ROLES[role]} yet: choose one")
+    person = session.people.known[role]
+    if method not in person.codes:
+        with task.taking(session.models.inverting):
+            found = session.models.invert(person.face, method, lambda so_far: task.over, task.report)
+        task.report(1.0)  # a cancelled inversion is no result
+        person.codes[method] = found.code
+    return person.codes[method]
+
+
+def _edit_of(session: Session, asked: Mapping[str, Any], task: Task) -> tuple[Edit, EditInputs, float]:
+    """Return the edit that is asked for, what it works on, and the amount."""
+    name = str(asked.get("edit"))
+    combination = lookup(COMBINATIONS, name, "combination of photographs")
+    options = {key: asked[key] for key in combination.options if asked.get(key) not in (None, "")}
+    edit, method = make_edit(name, options), session.method
+    references = [_code(session, role, method, task) for role in combination.roles]
+    return edit, EditInputs(code=session.code, references=references), float(asked.get("amount", 1.0))
+
+
+def combine(session: Session, asked: Mapping[str, Any]) -> None:
+    """Begin to combine both codes: interpolate, mix, blend or transfer."""
+    _refuse_missing(session, asked)
+
+    def work(task: Task) -> None:
+        edit, inputs, amount = _edit_of(session, asked, task)
+        picture = session.models.draw_edit(edit, inputs, amount)
+        title = f"{asked['edit']} {amount:g}"
+        with_whom = ", ".join(f"{reference.image_id} {reference.fingerprint()[:12]}" for reference in inputs.references)
+        _show(session, picture, title, f"{title} with {with_whom}: {edit}")
+
+    session.begin(f"{asked.get('edit')}", work)
+
+
+def _refuse_missing(session: Session, asked: Mapping[str, Any]) -> None:
+    """Refuse at once what could not be done: no such combination, a photograph that is missing, codes without parts."""
+    session.code  # noqa: B018 (raises without a photograph)
+    name = str(asked.get("edit"))
+    combination = lookup(COMBINATIONS, name, "combination of photographs")
+    for role in combination.roles:
+        if role not in session.people.known:
+            raise InputError(f"there is no photograph of {ROLES[role]} yet: choose one")
+    options = {key: asked[key] for key in combination.options if asked.get(key) not in (None, "")}
+    make_edit(name, options).check_space(session.code.space, [])
+
+
+def _show(session: Session, picture: Image.Image, title: str, edits: str) -> None:
+    """Put a result on the stage."""
+    session.people.result = picture, title, edits
+    before = session.shown_changes(Changes())
+    session.stage = Stage((before, "before"), (session.pictures.show(picture), title))
+
+
+def animate(session: Session, asked: Mapping[str, Any]) -> None:
+    """Begin an animation from one person to the other."""
+    suffix = str(asked.get("kind", ".gif"))
+    if suffix == MP4:
+        check_video("MP4")
+    asked = {**asked, "edit": "interpolate"}
+    _refuse_missing(session, asked)
+
+    def work(task: Task) -> None:
+        given = ["me.jpg", "you.jpg", "--count", str(_FRAMES), "--px", str(_FRAME_PX), "--out", f"between{suffix}"]
+        task.command = command("interpolate", given, session.models, session.method)
+        edit, inputs, _ = _edit_of(session, asked, task)
+        pictures = []
+        for number in range(_FRAMES):
+            pictures.append(session.models.draw_edit(edit, inputs, number / (_FRAMES - 1)))
+            pictures[-1].thumbnail((_FRAME_PX, _FRAME_PX))
+            task.report((number + 1) / _FRAMES)
+        kind = "video/mp4" if suffix == MP4 else "image/gif"
+        name = session.pictures.add(kind, animation(pictures, _FRAME_PX, suffix))
+        task.download = name, f"{session.stem}_between{suffix}"
+
+    session.begin(f"way to the second person as {suffix[1:].upper()}", work)
+
+
+def diffuse(session: Session, asked: Mapping[str, Any]) -> None:
+    """Begin to diffuse one face into the surroundings of the other."""
+    session.code  # noqa: B018 (raises without a photograph)
+    if "second" not in session.people.known:
+        raise InputError(f"there is no photograph of {ROLES['second']} yet: choose one")
+    models, faces = session.models, (session.face, session.people.known["second"].face)
+    target, context = faces if asked.get("onto", "second") == "second" else faces[::-1]
+    side, around = int(asked.get("crop", 110)), float(asked.get("around", 0.0))
+    method = str(asked.get("method") or _DIFFUSION)
+    if not 0 <= around <= 1:
+        raise ParamsError(f"around: wanted 0 to 1, got {around:g}")
+    mask = box_mask(models.generator.resolution, side)
+    preset = preset_for_parts(models.context_of(method)[0])
+    session.people.result = None
+
+    def work(task: Task) -> None:
+        given = ["me.jpg", "--onto", "you.jpg", "--crop", str(side), "--around", f"{around:g}", "--out", "diffused"]
+        task.command = command("diffuse", given, models, method)
+        composed = diffusion(target.aligned.crop, context.aligned.crop, mask, around)
+        loaded = make_context(preset, models.generator, models.encoders_of(preset), models.assets)
+        watched = dataclasses.replace(loaded, watch=lambda so_far: task.over)
+        with task.taking(models.inverting):
+            code = invert_composed(composed, f"{target.image_id}+{context.image_id}", preset, watched)
+        task.report(1.0)
+        with models.drawing:
+            (picture,) = to_pil(code.draw())
+        title = f"diffused, crop {side}"
+        _show(session, picture, title, f"{title}: {target.image_id} onto {context.image_id} by {method}")
+
+    session.begin("Diffusion", work)
+
+
+def people_view(session: Session) -> dict[str, Any]:
+    """Return what the page shows of it."""
+    return {
+        "roles": ROLES,
+        "known": {
+            role: {
+                "name": person.opened.name,
+                "picture": session.shown(f"person {role}", person.opened, lambda p=person: p.face.aligned.crop, 256),  # type: ignore[misc]
+                "ready": session.method in person.codes,
+            }
+            for role, person in session.people.known.items()
+        },
+        "rows": session.models.generator.num_ws,
+        "result": session.people.result[1] if session.people.result else None,
+    }
