@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from ganvert.base.errors import UnknownNameError
-from ganvert.base.texts import brief
+from ganvert.base.texts import brief, shortened
 
 __all__ = ["lookup"]
 
 T = TypeVar("T")
+_MOST = 80  # characters of a name in messages: some registries hold names that a user gave
 
 
 def lookup(registry: Mapping[str, T], name: str, kind: str) -> T:
@@ -32,5 +33,6 @@ def lookup(registry: Mapping[str, T], name: str, kind: str) -> T:
     if isinstance(name, str) and name in registry:  # from YAML any value may come, also an unhashable one
         return registry[name]
     close = difflib.get_close_matches(name[:80] if isinstance(name, str) else brief(name), registry, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise UnknownNameError(f"unknown {kind} {brief(name)}; known: {', '.join(sorted(registry)) or 'none'}.{hint}")
+    hint = f" Did you mean {brief(close[0])}?" if close else ""
+    known = ", ".join(shortened(entry, _MOST) for entry in sorted(registry)) or "none"
+    raise UnknownNameError(f"unknown {kind} {brief(name)}; known: {known}.{hint}")
