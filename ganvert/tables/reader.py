@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from ganvert.base.errors import TableError
 from ganvert.base.files import kind_of_file
+from ganvert.tables.facts import ColumnFacts
 from ganvert.tables.pages import plain_vectors
 from ganvert.tables.schemas import Table, check_schema, columns_text, group_rows
 
@@ -148,11 +149,12 @@ class Lookup:
 
 def _group(file: pq.ParquetFile, source: pa.NativeFile, number: int, columns: Sequence[str] | None) -> pa.Table:
     """Read some columns of a row group: vectors from their page where possible, the others through Arrow."""
-    schema, group = file.schema_arrow, file.metadata.row_group(number)
+    schema, rows = file.schema_arrow, file.metadata.row_group(number).num_rows
+    facts = ColumnFacts(file, source.size()).of(number)
     vectors: dict[str, pa.Array | None] = {}
     for name in schema.names if columns is None else columns:
         i = schema.get_field_index(name)  # every field is one column of the file, a list's numbers too
-        vectors[name] = plain_vectors(source, group.column(i), schema.field(i).type, group.num_rows)
+        vectors[name] = plain_vectors(source, facts[i], schema.field(i).type, rows)
     others = file.read_row_group(number, columns=[name for name, array in vectors.items() if array is None])
     others.validate(full=True)  # offsets and UTF-8, which Arrow believes of a file without looking
     arrays = [others.column(name) if array is None else array for name, array in vectors.items()]

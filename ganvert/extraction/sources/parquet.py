@@ -13,6 +13,7 @@ from ganvert import tables
 from ganvert.base.errors import InputError, PhotoError
 from ganvert.extraction.sources.base import MAX_NAME, Entry, Source, reason_of
 from ganvert.faces.listing import check_size
+from ganvert.tables.facts import ColumnFacts
 
 __all__ = ["AlignedTable", "Parquet"]
 
@@ -94,16 +95,13 @@ class Parquet(Source):
 
     def _check_names(self, file: pq.ParquetFile, column: str) -> None:
         """Raise InputError if a column cannot be one of names: pages are read whole, and may hold gigabytes."""
+        facts = ColumnFacts(file, Path(self.path).stat().st_size)
         for group in range(file.num_row_groups):
-            facts = file.metadata.row_group(group)
-            size = sum(
-                part.total_uncompressed_size
-                for part in map(facts.column, range(facts.num_columns))
-                if part.path_in_schema == column
-            )
-            if size > MAX_NAME * (facts.num_rows + 1):
+            rows = file.metadata.row_group(group).num_rows
+            size = sum(part.total_uncompressed_size for part in facts.of(group) if part.path_in_schema == column)
+            if size > MAX_NAME * (rows + 1):
                 raise InputError(
-                    f"{self.path}: wanted names in the column {column}, got {size} bytes in {facts.num_rows} rows; "
+                    f"{self.path}: wanted names in the column {column}, got {size} bytes in {rows} rows; "
                     "rename or shorten it"
                 )
 

@@ -104,7 +104,8 @@ def test_every_table_has_its_key_among_its_columns() -> None:
     codes = tables.codes_table({"ws": (16, 512), "noise_00": (1, 4, 4)})
     assert codes.schema().field("noise_00").type.list_size == 16
     fixed = [value for value in vars(schemas).values() if isinstance(value, tables.Table)]
-    assert len({table.name for table in fixed}) == len(fixed) == 7
+    assert fixed
+    assert len({table.name for table in fixed}) == len(fixed)
     for table in (*fixed, codes, tables.samples_table(2, 2, [])):
         names = [field.name for field in table.columns]
         assert len(set(names)) == len(names)
