@@ -70,7 +70,8 @@ class Zip(Source):
                 f"{self.path}: not a zip archive that can be read, or cut short ({reason_of(error)}); get it once more"
             ) from error
         for place, info in enumerate(infos):
-            name = None if info.is_dir() else picture_name(_name_of(info), self.skipped)
+            # Not `is_dir`, which fails for an empty name.
+            name = None if info.filename.endswith("/") else picture_name(_name_of(info), self.skipped)
             if name is not None and stat.S_ISLNK(info.external_attr >> 16):  # the upper half holds Unix modes
                 self.skipped["link"] += 1
             elif name is not None:

@@ -299,6 +299,14 @@ def test_zip_names_of_old_tools(tmp_path: Path) -> None:
         assert contents(SOURCES["zip"](str(path))) == {name: b"1"}
 
 
+def test_zip_member_without_a_name_is_no_picture(tmp_path: Path) -> None:
+    path = zipped(tmp_path, {"xx.jpg": b"1", "yy.jpg": b"2"})
+    path.write_bytes(path.read_bytes().replace(b"xx.jpg", b"\0x.jpg"))  # a name ends at a NUL
+    source = SOURCES["zip"](str(path))
+    assert contents(source) == {"yy.jpg": b"2"}
+    assert source.skipped.total() == 1
+
+
 def test_zip_members_of_equal_names_all_count(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive, pytest.warns(UserWarning, match="Duplicate name"):
         archive.writestr("a.jpg", b"first")
