@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ganvert.base.preset_files import METHODS, Presets
 from ganvert.report.labels import decimals_for, metric_label
 from ganvert.report.study.inputs import Row, StudyTables
 from ganvert.study.comparison import SIGNIFICANT
@@ -227,11 +228,12 @@ def _consistency(study: StudyTables) -> Sheet:
 
 
 def _coverage(study: StudyTables) -> Sheet:
-    rows = []
+    rows, existing = [], set(Presets.of_project(METHODS))
     for name, method in published().methods.items():
         preset = presets_of(name, study.methods)
         state = f"measured as {preset}" if preset else "not in this study"
-        why = method.reason or ("" if preset else f"name one of {', '.join(method.presets)}")
+        there = ", ".join(one for one in method.presets if one in existing)
+        why = method.reason or ("" if preset else f"name one of {there}" if there else "there is no such preset")
         rows.append((name, ", ".join(method.papers), state, why))
     header = ("method", "named by", "here", "remark")
     return Sheet("coverage", "missing", "Methods that the papers name", "", header, tuple(rows))
