@@ -15,8 +15,9 @@ from stages.settings import check_files
 
 OUT = Path("data/presets")
 ENCODERS = OUT / "encoders"
-#: The stage `report` depends on these folders of all trained encoders, which may be none.
-FOLDERS = (Path("data/encoders"), Path("reports/train_encoder"))
+STUDY = OUT / "study"
+#: Stages depend on these folders, which may have nothing else in them: of encoders, and of the methods of a study.
+FOLDERS = (Path("data/encoders"), Path("reports/train_encoder"), STUDY)
 log = logging.getLogger("presets")
 
 
@@ -27,9 +28,11 @@ def main() -> None:
         shutil.rmtree(OUT, ignore_errors=True)  # a preset that no longer runs leaves nothing behind
         OUT.mkdir(parents=True)
         invert, training = settings.invert, settings.train_encoder
+        compared = settings.study.methods if settings.study.photos else ()
         for folder, presets, names in (
             (OUT, invert.presets, invert.methods),
             (ENCODERS, training.presets, training.encoders),
+            (STUDY, invert.presets, compared),
         ):
             for name in names:
                 with atomic_path(folder / f"{name}.yaml") as temporary:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from ganvert.base.files import atomic_path
 from ganvert.compute.device import resolve_device
 from ganvert.extraction import Invert, Job
 from ganvert.faces import RECIPES
+from ganvert.inversion.presets import Preset, read_preset
 from ganvert.report.study import write_study
 from ganvert.study import Study, plan_cells, run_study
-from stages.common import generator_of, stage
+from stages.common import generator_of, resolved_options, stage
 from stages.sections import Settings
 from stages.settings import load_settings
 
@@ -27,6 +28,7 @@ __all__ = ["WORK", "cells", "finish", "study_of"]
 
 ASSETS = Path("data/assets")
 INPUTS = Path("data/inputs")
+PRESETS = Path("data/presets/study")
 DIRECTIONS = Path("data/directions.parquet")
 WORK = Path(".work/extraction")
 PIECES = Path(".work/study")
@@ -47,15 +49,19 @@ def main() -> None:
                     temporary.write_text(_OFF if path == PAGE else "")
             log.info("study.photos is empty: no study")
             return
-        page = write_study(run_study(study_of(settings)), OUT)
+        presets = {
+            name: read_preset(name, resolved_options(PRESETS / f"{name}.yaml")) for name in settings.study.methods
+        }
+        page = write_study(run_study(study_of(settings, presets)), OUT)
         log.info("%s: tables are in %s", page, TABLES)
 
 
-def study_of(settings: Settings, **overrides: Any) -> Study:
+def study_of(settings: Settings, presets: Mapping[str, Preset], **overrides: Any) -> Study:
     """Return the study that params.yaml describes.
 
     Args:
         settings: with the name of a device that is here.
+        presets: its methods by name.
         overrides: fields of :class:`ganvert.study.Study`, such as `threads` and `workers`.
     """
     generator, options = generator_of(settings), settings.align.options()
@@ -63,7 +69,7 @@ def study_of(settings: Settings, **overrides: Any) -> Study:
     return Study(
         **{
             "options": settings.study,
-            "inverts": [_invert(settings, method) for method in settings.study.methods],
+            "inverts": [_invert(settings, preset) for preset in presets.values()],
             "align": dataclasses.replace(options, resolution=options.resolution or generator.resolution),
             "generator": generator,
             "assets": ASSETS,
@@ -84,7 +90,7 @@ def cells(threads: int) -> Iterator[tuple[Job, Path]]:
     Args:
         threads: of a worker.
     """
-    yield from plan_cells(study_of(_settings(), threads=threads))
+    yield from plan_cells(_study(threads))
 
 
 def finish(threads: int) -> Path:
@@ -93,23 +99,28 @@ def finish(threads: int) -> Path:
     Args:
         threads: as for :func:`cells`.
     """
-    return write_study(run_study(study_of(_settings(), threads=threads)), OUT)
+    return write_study(run_study(_study(threads)), OUT)
 
 
-def _settings() -> Settings:
-    """Return params.yaml of the current folder with a device that is here; ParamsError where it has no study."""
+def _study(threads: int) -> Study:
+    """Return the study of the current folder's params.yaml; ParamsError where it has none.
+
+    Presets are read where they stand: outside of DVC's pipeline there is no stage that has written them.
+    """
     settings = load_settings()
     if not settings.study.photos:
         raise ParamsError("study.photos: wanted at least one folder or photograph, got none")
-    return dataclasses.replace(settings, device=str(resolve_device(settings.device)))
+    settings = dataclasses.replace(settings, device=str(resolve_device(settings.device)))
+    presets = {name: settings.invert.preset(name) for name in settings.study.methods}
+    return study_of(settings, presets, threads=threads)
 
 
-def _invert(settings: Settings, method: str) -> Invert | tuple[str, str]:
+def _invert(settings: Settings, preset: Preset) -> Invert | tuple[str, str]:
     """Return how a method inverts, or its name and why it cannot here."""
     try:
-        return settings.invert.job(settings.invert.preset(method), settings.generator, INPUTS)
+        return settings.invert.job(preset, settings.generator, INPUTS)
     except GanvertError as error:
-        return method, str(error)
+        return preset.name, str(error)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 from ganvert.base import params
 from ganvert.base.errors import ParamsError
 from ganvert.base.registry import lookup
+from ganvert.scoring.code_metrics import code_metric
 from ganvert.scoring.metrics import check_metric_name
 from ganvert.study.sections import SECTIONS
 from ganvert.study.sections.base import SectionOptions
@@ -53,6 +54,7 @@ class StudyOptions:
             presets' own, which share their codes with the pipeline.
         seeds: how often methods that start from a random draw are run (3 in the F/Z+ paper's protocol).
         metrics: of reconstructions.
+        code_metrics: of codes alone, such as ``frechet_vgg16_64``: what the rest of a tuned generator has lost.
         shown: photographs whose pictures are kept for the page, the first ones.
         protocol: name of a check of the photographs: "celebahq2824" wants as many crops; None for none.
         sections: what is measured: a name of :data:`ganvert.study.sections.SECTIONS`, and its options.
@@ -64,6 +66,7 @@ class StudyOptions:
     steps: int | None = None
     seeds: int = 3
     metrics: tuple[str, ...] = METRICS
+    code_metrics: tuple[str, ...] = ()
     shown: int = 4
     protocol: str | None = None
     sections: dict[str, Any] = field(default_factory=lambda: {"reconstruction": {}})
@@ -84,6 +87,8 @@ class StudyOptions:
             raise ParamsError(f"sections: wanted at least one of {', '.join(SECTIONS)}")
         for name in self.metrics:
             check_metric_name(name)
+        for name in self.code_metrics:
+            code_metric(name)
         self.section_options()
 
     def section_options(self) -> dict[str, SectionOptions]:

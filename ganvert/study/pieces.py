@@ -61,7 +61,15 @@ class PieceStore:
             for key, direction in tools.directions.items()
             if section.directions
         )
-        facts = [name, measured, tools.metrics, tools.attributes, tools.generator.fingerprint(), directions]
+        facts = [
+            name,
+            measured,
+            tools.metrics,
+            tools.code_metrics,
+            tools.attributes,
+            tools.generator.fingerprint(),
+            directions,
+        ]
         code = closure_digest(section.measure.__module__, without=(*PLUMBING, *_NOT_MEASURED))
         self._facts = json.dumps([facts, code])
 

@@ -94,6 +94,7 @@ class Study:
             generator=self.generator,
             assets=self.assets,
             metrics=self.options.metrics,
+            code_metrics=self.options.code_metrics,
             attributes=self.attributes,
             directions=find_directions(self.generator, strength, self.directions) if moves else {},
         )

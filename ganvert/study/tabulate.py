@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import pairwise
 
 import numpy as np
 
 from ganvert.base.errors import UnknownNameError
+from ganvert.scoring.code_metrics import code_metric
 from ganvert.scoring.metrics import check_metric_name
 from ganvert.scoring.statistics import summarise
 from ganvert.study.comparison import ABSOLUTE_MARGIN, RELATIVE_MARGIN, check_order, compare
 from ganvert.study.published import presets_of, published
 from ganvert.study.sections.base import Row
 
-__all__ = ["by_photograph", "comparisons", "higher_is_better", "orders", "summaries"]
+__all__ = ["by_photograph", "comparisons", "higher_is_better", "nearest", "orders", "summaries"]
 
 #: Section, method, variant, amount, metric.
 Group = tuple[str, str, str, float, str]
@@ -103,11 +105,12 @@ def orders(rows: Sequence[Row]) -> list[Row]:
     """Return rows of `study_orders`: neighbours of every chain that a paper prints, on the photographs of the study."""
     groups = _present(rows)
     methods = list(dict.fromkeys(row["method"] for row in rows))
+    known = {row["metric"] for row in rows if row["section"] == "reconstruction"}
     made = []
     for source, column, larger, smaller in _chains():
-        metric = published().tables[source].metrics[column]
+        metric = nearest(published().tables[source].metrics[column], known)
         presets = [presets_of(method, methods) or "" for method in (larger, smaller)]
-        values = [groups.get(("reconstruction", preset, "", 0.0, _nearest(metric, rows)), {}) for preset in presets]
+        values = [groups.get(("reconstruction", preset, "", 0.0, metric), {}) for preset in presets]
         result = check_order(*values)
         made.append(
             {
@@ -117,7 +120,7 @@ def orders(rows: Sequence[Row]) -> list[Row]:
                 "smaller": smaller,
                 "larger_preset": presets[0],
                 "smaller_preset": presets[1],
-                "metric": _nearest(metric, rows),
+                "metric": metric,
                 "count": result.count,
                 "difference": _number(result.difference),
                 "low": _number(result.low),
@@ -132,10 +135,10 @@ def higher_is_better(metric: str) -> bool | None:
     """Return which way a metric points; None where neither way is better, or nobody knows."""
     if metric == "core_seconds":
         return False
-    try:
-        return check_metric_name(metric)[0].higher_is_better
-    except UnknownNameError:
-        return None
+    for known in (lambda name: check_metric_name(name)[0], code_metric):
+        with suppress(UnknownNameError):
+            return bool(known(metric).higher_is_better)
+    return None
 
 
 def _chains() -> Iterator[tuple[str, str, str, str]]:
@@ -147,12 +150,11 @@ def _chains() -> Iterator[tuple[str, str, str, str]]:
                     yield source, column, larger, smaller
 
 
-def _nearest(metric: str, rows: Sequence[Row]) -> str:
-    """Return the metric itself if the study has it, else the same one at the size that is nearest below."""
-    known = {row["metric"] for row in rows if row["section"] == "reconstruction"}
-    base = metric.rpartition("_")[0]
-    same = [name for name in known if name.rpartition("_")[0] == base and name.rpartition("_")[2].isdecimal()]
-    return metric if metric in known or not same else max(same, key=lambda name: int(name.rpartition("_")[2]))
+def nearest(metric: str, known: Iterable[str]) -> str:
+    """Return the metric itself if it is among those known, else the same one at the largest size that is."""
+    known, base = set(known), metric.rpartition("_")[0]
+    sizes = [name for name in known if name.rpartition("_")[0] == base and name.rpartition("_")[2].isdecimal()]
+    return metric if metric in known or not sizes else max(sizes, key=lambda name: int(name.rpartition("_")[2]))
 
 
 def _present(rows: Sequence[Row]) -> dict[Group, dict[str, float]]:

@@ -57,6 +57,7 @@ def study(tiny_generator_file: Path, tmp_path_factory: pytest.TempPathFactory) -
             methods=(*presets, "gone"),
             seeds=2,
             metrics=("mse_64", "psnr_64"),
+            code_metrics=("frechet_vgg16_2",),
             shown=1,
             sections=SMALL,
         ),
@@ -155,6 +156,7 @@ def test_failures_are_rows_and_the_rest_goes_on(rows: list[dict], study: Study, 
     assert [summary["masked", "mse_64"][name] for name in ("count", "missing")] == [2, 1]
     assert [summary["w", "mse_64"][name] for name in ("count", "missing")] == [3, 0]
     assert summary["gone", "code"]["missing"] == 3
+    assert summary["w", "frechet_vgg16_2"]["mean"] == 0.0  # its generator is as it was
     photos = tables.read(paths["photos"], tables.PHOTOS).to_pylist()
     assert [row["status"] for row in photos].count("unreadable") == 1
 

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ganvert.base.preset_files import METHODS, Presets
 from ganvert.report.labels import decimals_for, metric_label
 from ganvert.report.study.inputs import Row, StudyTables
 from ganvert.study.comparison import SIGNIFICANT
 from ganvert.study.published import Printed, presets_of, published
 from ganvert.study.sections.strength import AT_CHANGE
-from ganvert.study.tabulate import higher_is_better
+from ganvert.study.tabulate import higher_is_better, nearest
 
 __all__ = ["Sheet", "sheets_of"]
 
@@ -126,9 +127,9 @@ def _orders(study: StudyTables) -> Sheet:
 def _printed(study: StudyTables, name: str, table: Printed) -> Sheet:
     """Return a paper's table with what stands for its rows; theirs and ours in columns apart."""
     summary = study.summary_of("strength" if table.metrics.get("identity") else "reconstruction")
-    header, rows = ["method"], []
+    header, rows, known = ["method"], [], {key[3] for key in summary}
     header += [f"{column}, printed" for column in table.metrics]
-    header += ["preset here", *(f"{_label(_nearest(metric, summary))}, here" for metric in table.metrics.values())]
+    header += ["preset here", *(f"{_label(nearest(metric, known))}, here" for metric in table.metrics.values())]
     for row in table.rows:
         preset = presets_of(row.method, study.methods)
         cells = [row.method]
@@ -136,7 +137,7 @@ def _printed(study: StudyTables, name: str, table: Printed) -> Sheet:
             cells.append(_printed_cell(row.values.get(column), row.deviations.get(column)))
         cells.append(preset or "")
         for metric in table.metrics.values():
-            cells.append(_mean_over_variants(summary, preset or "", _nearest(metric, summary)))
+            cells.append(_mean_over_variants(summary, preset or "", nearest(metric, known)))
         if preset:
             rows.append(tuple(cells))
     note = (
@@ -227,11 +228,12 @@ def _consistency(study: StudyTables) -> Sheet:
 
 
 def _coverage(study: StudyTables) -> Sheet:
-    rows = []
+    rows, existing = [], set(Presets.of_project(METHODS))
     for name, method in published().methods.items():
         preset = presets_of(name, study.methods)
         state = f"measured as {preset}" if preset else "not in this study"
-        why = method.reason or ("" if preset else f"name one of {', '.join(method.presets)}")
+        there = ", ".join(one for one in method.presets if one in existing)
+        why = method.reason or ("" if preset else f"name one of {there}" if there else "there is no such preset")
         rows.append((name, ", ".join(method.papers), state, why))
     header = ("method", "named by", "here", "remark")
     return Sheet("coverage", "missing", "Methods that the papers name", "", header, tuple(rows))
@@ -289,14 +291,6 @@ def _mean(rows: Sequence[Row]) -> str:
 def _mean_over_variants(summary: dict[tuple[str, str, float, str], Row], method: str, metric: str) -> str:
     found = [row for key, row in summary.items() if (key[0], key[3]) == (method, metric)]
     return _cell(found[0], _values(summary, metric)) if len(found) == 1 else _mean(found)
-
-
-def _nearest(metric: str, summary: dict[tuple[str, str, float, str], Row]) -> str:
-    """Return the metric, or the same one at another size if only that is there."""
-    known = dict.fromkeys(key[3] for key in summary)
-    base = metric.rpartition("_")[0]
-    same = [name for name in known if name.rpartition("_")[0] == base and name.rpartition("_")[2].isdecimal()]
-    return metric if metric in known or not same else max(same, key=lambda name: int(name.rpartition("_")[2]))
 
 
 def _printed_cell(value: float | Sequence[float] | None, deviation: float | None) -> str:

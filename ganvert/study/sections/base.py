@@ -17,6 +17,7 @@ from ganvert.faces import AttributeScorer
 from ganvert.generators import Generator
 from ganvert.inversion.contract import Context
 from ganvert.inversion.run import make_context
+from ganvert.scoring.code_metrics import NamedCodeMetric, code_metric
 from ganvert.scoring.metrics import NamedMetric, available, metric
 from ganvert.study.cells import Cell
 
@@ -86,6 +87,7 @@ class Tools:
         generator: on its device.
         assets: folder of the models.
         metrics: full names, of reconstructions.
+        code_metrics: full names, of codes alone.
         attributes: names of the attributes that are scored on edited faces.
         directions: (name, space) to direction.
     """
@@ -93,6 +95,7 @@ class Tools:
     generator: Generator
     assets: Path
     metrics: tuple[str, ...]
+    code_metrics: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
     directions: Mapping[tuple[str, str], Direction] = dataclasses.field(default_factory=dict)
 
@@ -100,6 +103,11 @@ class Tools:
     def measures(self) -> list[NamedMetric]:
         """The metrics of reconstructions, without optional ones whose network is missing."""
         return [metric(name, self.assets) for name in available(self.metrics, self.assets)]
+
+    @cached_property
+    def measures_of_codes(self) -> list[NamedCodeMetric]:
+        """The metrics of codes alone."""
+        return [code_metric(name, self.assets) for name in self.code_metrics]
 
     @cached_property
     def identities(self) -> list[NamedMetric]:

@@ -87,7 +87,7 @@ def test_params_of_another_form_are_left_to_the_stages_that_read_them(
     changed: Callable[[], set[str]], params: str
 ) -> None:
     Path("params.yaml").write_text(params)
-    assert changed() == {"photographs", "samples", "weights"}
+    assert changed() == {"photographs", "samples", "study", "weights"}
 
 
 def test_the_stage_imports_nothing_that_takes_time() -> None:
