@@ -16,7 +16,7 @@ from ganvert.studio.jobs import Task
 if TYPE_CHECKING:
     from ganvert.studio.session import Session
 
-__all__ = ["match", "places", "set_amount", "set_region"]
+__all__ = ["match", "set_amount", "set_region"]
 
 _TRIES = 16  # pictures that a search takes at most, about
 
@@ -71,14 +71,3 @@ def match(session: Session, asked: Mapping[str, Any]) -> None:
         task.said = f"{name} measures {solved.score:.3g} at {solved.amount:+.2f}{where}"
 
     session.begin(f"{name} to {target:g}", work)
-
-
-def places(session: Session) -> dict[str, float]:
-    """Return how many standard deviations the edited code lies from the samples' mean, by direction."""
-    models, found = session.models, {}
-    for name, amount in session.history.now.amounts.items():
-        with models.drawing:
-            sigmas = models.population.sigmas(models.direction(name, session.code), session.code, amount)
-        if sigmas is not None:
-            found[name] = round(sigmas, 2)
-    return found

@@ -174,8 +174,12 @@ class Handlers:
         """Look whether the person is lost, and whether pasting back will show ghosts."""
         session = self.sessions.of(token)
         try:
-            badge = session.check().badge if session.found and session.history.now.amounts else ""
-            return {"partial": True, "badge": badge}
+            measured = session.check() if session.found and session.history.now.amounts else None
+            return {
+                "partial": True,
+                "badge": measured.badge if measured else "",
+                "places": measured.places if measured else {},
+            }
         except GanvertError as error:
             return {"partial": True, "message": str(error), "wrong": True}
 

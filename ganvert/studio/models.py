@@ -255,6 +255,15 @@ class Models:
         edit.check(inputs, 1.0)
         return edit.apply(inputs, 1.0)
 
+    def places(self, code: Code, changes: Changes) -> Mapping[str, float]:
+        """Return how many standard deviations an edited code lies from the samples' mean, by direction."""
+        with self.drawing:
+            found = {
+                name: self.population.sigmas(self.direction(name, code), code, amount)
+                for name, amount in changes.amounts.items()
+            }
+        return {name: round(sigmas, 2) for name, sigmas in found.items() if sigmas is not None}
+
     def paste(self, opened: Opened, face: Face, edited: Image.Image, plain: Image.Image, region: str) -> Pasted:
         """Return the photograph with an edited face in it."""
         options = PasteOptions(region=region)  # type: ignore[arg-type]

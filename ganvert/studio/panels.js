@@ -72,7 +72,7 @@
   panel("compare", (root) => {
     const left = choice([]), right = choice([]), result = el("div");
     root.append(
-      note("Two methods, or two edits, of this photograph: the divider goes between them."),
+      title("Two pictures"), note("Two methods, or two edits, of this photograph: the divider goes between them."),
       labelled("Left", "", left), labelled("Right", "", right),
       row(press("Compare", "Draw and measure both", () => act({ what: "compare", left: left.value, right: right.value }), "g-primary")),
       result);
@@ -188,7 +188,7 @@
           el("button", { type: "button", className: "g-cell" + (cell.kept ? "" : " g-out"), ariaPressed: String(cell.kept),
                          title: `${cell.person}: ${cell.direction} ${signed(cell.amount)}${cell.check ? "; " + cell.check : ""}`,
                          onclick: () => act({ what: "tick", cell: i }) },
-            el("img", { src: picture(cell.thumb), alt: "" }), el("span", {}, `${cell.direction} ${signed(cell.amount)}`)))));
+            cell.thumb ? el("img", { src: picture(cell.thumb), alt: "" }) : null, el("span", {}, `${cell.direction} ${signed(cell.amount)}`)))));
     };
   });
 })();

@@ -13,7 +13,7 @@ from PIL import Image
 __all__ = ["MOST_BYTES", "MOST_PICTURES", "Pictures"]
 
 #: Of a session.
-MOST_PICTURES, MOST_BYTES = 300, 256 << 20
+MOST_PICTURES, MOST_BYTES = 1000, 256 << 20
 
 
 class Pictures:

@@ -27,6 +27,11 @@ window.ganvert = (() => {
   const button = (text, help, what, more = {}) =>
     el("button", { type: "button", title: help, disabled: !!more.off, className: "g-button " + (more.kind || ""),
                    onclick: () => act({ what, ...more }) }, text);
+  const placeOf = (direction) => {
+    const place = view.places?.[direction];
+    return place === undefined ? null : el("small", { className: Math.abs(place) > 3 ? "g-far" : "",
+      title: "Standard deviations from the mean of the generator's faces" }, ` at ${signed(place)} of the population`);
+  };
   const signed = (number) => (number > 0 ? "+" : "") + Math.round(number * 100) / 100;
 
   // ---- the photograph on its way in ----
@@ -159,9 +164,7 @@ window.ganvert = (() => {
       const rows = (view.changes || []).map((change) =>
         el("li", { className: change.muted ? "g-muted" : "" },
           el("span", {}, `${change.direction} ${signed(change.amount)}`,
-             change.place === null || change.place === undefined ? null
-               : el("small", { className: Math.abs(change.place) > 3 ? "g-far" : "", title: "Standard deviations from the mean of the generator's faces" },
-                    ` at ${signed(change.place)} of the population`)),
+             placeOf(change.direction)),
           button("↑", "One place up", "up", { direction: change.direction }),
           button(change.muted ? "Show" : "Mute", "Leave this edit out for now, or take it in again", "mute",
                  { direction: change.direction }),

@@ -44,12 +44,14 @@ class Measured:
     Attributes:
         identity: distance of both faces' descriptors; None where no face was found.
         warning: why pasting back will show ghosts; empty where it will not.
+        places: direction to how many standard deviations the code lies from the mean of the generator's faces.
         before: attribute to its value on the unedited picture, None where no face was found; empty before it is asked.
         after: the same on the edited one.
     """
 
     identity: float | None
     warning: str
+    places: Mapping[str, float] = dataclasses.field(default_factory=dict)
     before: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
     after: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
 
@@ -141,7 +143,7 @@ class Session:
         with self._lock:
             self.chosen, self.history = face, History()
             self.found, self.method = {self.models.first: found}, self.models.first
-            self.stage = self.compared = self.pasted_name = None
+            self.stage = self.compared = self.pasted_name = self.people.result = None
             self._forget()
 
     def refine(self, method: str) -> None:
@@ -246,7 +248,8 @@ class Session:
         if key not in self._measured:
             plain, edited = self.plain(), self.picture()
             distance = self.models.identity(edited, plain)
-            self._measured[key] = Measured(distance, self.models.fit(self.face, plain).warning)
+            places = self.models.places(self.code, self.history.now)
+            self._measured[key] = Measured(distance, self.models.fit(self.face, plain).warning, places)
         return self._measured[key]
 
     def measure(self) -> Measured:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ganvert.base.errors import InputError, ParamsError
 from ganvert.base.files import file_names
 from ganvert.codes import names_of_images, read_codes
-from ganvert.editing.requests import MOST_CELLS, read_amounts
+from ganvert.editing.requests import read_amounts
 from ganvert.editing.stimuli import Presentation
 from ganvert.editing.stimulus_set import Meter, Person, Series, cells, check_series, facts_of, sheet_of, write_set
 from ganvert.images import from_png, to_png
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["export", "make", "stimuli_view", "tick"]
 
 _THUMB_PX, _SHEET_PX = 128, 128
+_MOST_CELLS = 400  # whose small pictures are kept together
 
 
 def make(session: Session, asked: Mapping[str, Any]) -> None:
@@ -52,8 +53,10 @@ def make(session: Session, asked: Mapping[str, Any]) -> None:
     if not people:
         raise InputError("there are no photographs yet: choose a folder or several files first")
     total = people * sum(len(item.amounts) for item in series)
-    if total > MOST_CELLS:
-        raise ParamsError(f"{total} pictures are too many for a page, wanted {MOST_CELLS}: `ganvert stimuli` makes any")
+    if total > _MOST_CELLS:
+        raise ParamsError(
+            f"{total} pictures are too many for a page, wanted {_MOST_CELLS}; `ganvert stimuli` makes more"
+        )
     presentation = Presentation(oval=bool(asked.get("oval")), size=models.generator.resolution)
     given = ["--codes", "codes.parquet", *(word for text in texts for word in ("--direction", text))]
     given += ["--oval"] if presentation.oval else []
@@ -173,7 +176,7 @@ def stimuli_view(session: Session) -> dict[str, Any]:
                     "person": cell.row["person"],
                     "direction": cell.row["direction"],
                     "amount": cell.row["amount"],
-                    "thumb": cell.thumb,
+                    "thumb": cell.thumb if session.pictures.has(cell.thumb) else None,
                     "kept": cell.kept,
                     "check": cell.row["check"],
                 }

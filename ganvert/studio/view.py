@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ganvert.editing.animation import can_write_video
-from ganvert.studio.amounts import places
 from ganvert.studio.changes import Changes
 from ganvert.studio.compare import compare_view
 from ganvert.studio.people import people_view
@@ -32,7 +31,7 @@ def view_of(session: Session, message: str = "", wrong: bool = False, **more: An
     opened = session.opened
     if opened is None or not session.found:
         return view
-    history, sigmas = session.history, places(session)
+    history = session.history
     return view | {
         "name": opened.name,
         "photograph": session.shown("photograph", opened, lambda: opened.photo.image, _PHOTO_PX),
@@ -50,14 +49,13 @@ def view_of(session: Session, message: str = "", wrong: bool = False, **more: An
                 "direction": item.direction,
                 "amount": item.amount,
                 "muted": item.muted,
-                "place": sigmas.get(item.direction),
             }
             for item in history.now.items
         ],
         "region": history.now.region,
         "directions": [name for names in session.models.directions for name in names],
         "faces_found": session.models.needs_face,
-        "stage": {"left": list(session.stage.left), "right": list(session.stage.right)} if session.stage else None,
+        "stage": _stage(session),
         "compare": compare_view(session),
         "people": people_view(session),
         "folder": len(session.folder.files),
@@ -73,6 +71,7 @@ def view_of(session: Session, message: str = "", wrong: bool = False, **more: An
         "can_undo": history.place > 0,
         "can_redo": history.place + 1 < len(history.states),
         "badge": session.measured.badge if session.measured else "",
+        "places": session.measured.places if session.measured else {},
         "effects": _effects(session),
         "pasted": session.pasted_name,
     }
@@ -108,6 +107,14 @@ def task_of(session: Session) -> dict[str, Any] | None:
         "command": task.command,
         "download": {"picture": task.download[0], "name": task.download[1]} if task.download else None,
     }
+
+
+def _stage(session: Session) -> dict[str, Any] | None:
+    """Return what stands on the stage in place of the edit, while its pictures are kept."""
+    stage = session.stage
+    if stage is None or not all(session.pictures.has(name) for name, _ in (stage.left, stage.right)):
+        return None
+    return {"left": list(stage.left), "right": list(stage.right)}
 
 
 def _effects(session: Session) -> list[dict[str, Any]]:

@@ -256,7 +256,8 @@ def test_percentiles_are_amounts(session: Session) -> None:
     (amount,) = session.history.now.amounts.values()
     direction = session.models.direction("smile", session.code)
     sigmas = session.models.population.sigmas(direction, session.code, amount)
-    assert view_of(session)["changes"][0]["place"] == pytest.approx(sigmas, abs=0.01)
+    session.check()
+    assert view_of(session)["places"]["smile"] == pytest.approx(sigmas, abs=0.01)
     for wrong in ("p101", "much", "nan", "9"):
         with pytest.raises(ParamsError):
             ask(session, "amount", direction="smile", amount=wrong)
