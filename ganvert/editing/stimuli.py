@@ -134,8 +134,8 @@ def methods_text(rows: Sequence[Mapping[str, object]], facts: Mapping[str, str],
         f"Stimuli were made with ganvert {facts['ganvert']} from photographs of {people} people. Faces were aligned "
         f"by the recipe {facts['recipe']} and inverted by the method {facts['method']} into the latent space of the "
         f"generator {facts['generator'][:12]}. The codes were moved along {facts['directions']}; an amount of 1 is one "
-        "standard deviation of the generator's samples along a direction where nothing else is said, and an amount of 0 "
-        "the unedited reconstruction."
+        "standard deviation of the generator's samples along a direction where nothing else is said, and an amount of "
+        "0 is the unedited reconstruction."
     ]
     solved = [row for row in rows if row["target"] != ""]
     if solved:
