@@ -94,7 +94,8 @@ class Direction:
         vector: float64 [d], or [last_row - first_row, d] with a vector per row; in s the styles of its rows one after
             the other (:func:`ganvert.spaces.slots_of`). Unit length as a whole.
         unit: length of one step (amount 1) in the space's own units: one standard deviation of the samples' codes
-            along the vector. Amounts therefore compare across attributes, methods and spaces: 2 is two sigmas.
+            along the vector, so that amounts compare across methods and spaces. Where a score was fitted, pictures may
+            change less than it says, and a step may be longer (``step`` of its quality).
         first_row: first row of ws (or of Z+) that it moves.
         last_row: one past the last.
         quality: figures of the fit, JSON numbers or mappings of them.

@@ -26,6 +26,8 @@ __all__ = ["FITS", "AttributeOptions", "InterfaceganOptions", "figures", "find_i
 
 log = logging.getLogger(__name__)
 
+_LONGEST = 10.0  # step
+
 FITS: dict[str, Fit] = {"ridge": fit_ridge, "svm": fit_svm}
 
 
@@ -40,6 +42,8 @@ class AttributeOptions:
         last_row: one past the last; None for all.
         share: svm: in place of the one for all attributes; below the share of samples that have it, for what few have
             (glasses, hats): the others all score the same.
+        step: amount 1 in standard deviations of the samples along the direction. The regression of scores on codes says
+            what goes with a step, and pictures that are moved may change less; a longer step makes up for it.
     """
 
     score: str | None = None
@@ -47,6 +51,7 @@ class AttributeOptions:
     first_row: int = 0
     last_row: int | None = None
     share: float | None = None
+    step: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +75,10 @@ class InterfaceganOptions(FitOptions):
         for name, attribute in self.attributes.items():
             if attribute.share is not None and attribute.share <= 0:
                 raise ParamsError(f"attributes.{name}.share: wanted a positive number, got {attribute.share}")
+            if not 0 < attribute.step <= _LONGEST:
+                raise ParamsError(
+                    f"attributes.{name}.step: wanted more than 0, at most {_LONGEST:g}, got {attribute.step:g}"
+                )
             if (attribute.score or name) in attribute.condition_on:
                 raise ParamsError(f"attributes.{name}: cannot be conditioned on itself")
 
@@ -132,9 +141,9 @@ def _direction(
     # The attribute comes first and its conditions after it: only the first normal is projected.
     final = carry(np.stack([boundary.normal for boundary in chosen]), np.full(len(codes), True))
     vector = project_out(final[0], final[1:])
-    unit = step_length(codes, vector)
+    unit = attribute.step * step_length(codes, vector)
     scores = {other: samples.scores[other] for other in attribute.condition_on}
-    quality = {"score": score, **figures(chosen, along, samples.scores[score], scores, unit)}
+    quality = {"score": score, "step": attribute.step, **figures(chosen, along, samples.scores[score], scores, unit)}
     accuracy, correlation = quality["validation_accuracy"], quality["correlation"]
     log.info("interfacegan %s in %s: validation accuracy %.3f, correlation %.3f", name, space, accuracy, correlation)
     return Direction(name, space, "interfacegan", vector, unit, first, last, quality)

@@ -13,7 +13,7 @@ from ganvert.scoring.statistics import summarise
 
 __all__ = ["LIMIT", "Presentation", "Solved", "methods_text", "solve_amount"]
 
-#: Largest amount that a target is sought with: beyond four standard deviations pictures fall apart.
+#: Largest amount that a target is sought with: beyond it pictures fall apart.
 LIMIT = 4.0
 _TOLERANCE = 0.01  # of what the score changes between the largest amounts
 _HALVINGS = 12  # of an amount: 4 / 2^12 is a thousandth of a standard deviation
@@ -133,16 +133,16 @@ def methods_text(rows: Sequence[Mapping[str, object]], facts: Mapping[str, str],
     text = [
         f"Stimuli were made with ganvert {facts['ganvert']} from photographs of {people} people. Faces were aligned "
         f"by the recipe {facts['recipe']} and inverted by the method {facts['method']} into the latent space of the "
-        f"generator {facts['generator'][:12]}. The codes were moved along {facts['directions']}; amounts are in "
-        "standard deviations of the generator's samples along a direction, and an amount of 0 is the unedited "
-        "reconstruction."
+        f"generator {facts['generator'][:12]}. The codes were moved along {facts['directions']}; an amount of 1 is one "
+        "standard deviation of the generator's samples along a direction where nothing else is said, and an amount of "
+        "0 is the unedited reconstruction."
     ]
     solved = [row for row in rows if row["target"] != ""]
     if solved:
         reached = sum(bool(row["reached"]) for row in solved)
         text.append(
             "Where a target is given, the amount was found for every person by bisection on the measured score, to 1 % "
-            f"of the score's range within {LIMIT:g} standard deviations on either side; {reached} of {len(solved)} "
+            f"of the score's range between amounts of -{LIMIT:g} and {LIMIT:g}; {reached} of {len(solved)} "
             "targets were reached."
         )
     shown = f"Pictures are {presentation.size} px wide" if presentation.size else "Pictures are whole crops"

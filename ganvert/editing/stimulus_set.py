@@ -322,7 +322,7 @@ def write_set(
         table.writerows(rows)
     known = {item.name: item.direction for item in series}
     words = " and ".join(
-        f"{name} ({move.method} in {move.space.upper()}, rows {move.first_row} to {move.last_row - 1})"
+        f"{name} ({move.method} in {move.space.upper()}, rows {move.first_row} to {move.last_row - 1}{_step(move)})"
         for name, move in known.items()
     )
     text = methods_text(rows, {**facts, "directions": words}, presentation)
@@ -336,6 +336,12 @@ def sheet_of(lines: Sequence[Sequence[tuple[Image.Image, str]]], px: int) -> Ima
     blank = (Image.new("RGB", (px, px), "white"), "")
     placed = [cell for line in lines for cell in [*line, *[blank] * (columns - len(line))]]
     return contact_sheet([picture for picture, _ in placed], columns, px, [caption for _, caption in placed])
+
+
+def _step(direction: Direction) -> str:
+    """Return what amount 1 is, where that is not one standard deviation."""
+    step = direction.quality.get("step", 1.0)
+    return "" if step == 1 else f", an amount of 1 being {step:g} standard deviations"
 
 
 def _write_picture(path: Path, picture: Image.Image) -> None:

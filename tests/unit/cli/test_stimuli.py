@@ -134,7 +134,7 @@ def test_percentiles_and_checks_stand_in_the_table(
     smile = load_directions(directions)["smile", "w"]
     wanted = Population(table[0].space.generator).amount(Percentile(90), smile, table[0])
     assert float(first["amount"]) == pytest.approx(wanted, abs=1e-5)
-    assert float(far["sigmas"]) > 4 and "standard deviations from the samples" in far["check"]
+    assert float(far["sigmas"]) > 6 and "standard deviations from the samples" in far["check"]
     assert "at percentile 90 (n = 1)" in Path("out/stimuli/methods.txt").read_text()
     done = tiny_run("stimuli", *options, "--target", "smile=p90")
     assert done.exit_code == 2 and "wanted scores, got a percentile" in " ".join(done.output.split())

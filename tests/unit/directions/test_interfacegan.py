@@ -51,6 +51,21 @@ def test_recovers_the_known_normal_with_its_sign_and_unit() -> None:
         assert (direction.first_row, direction.last_row) == (0, 6)
 
 
+def test_a_longer_step_is_a_larger_unit_of_the_same_direction() -> None:
+    samples, _ = linear_samples(200)
+    near, far = (
+        find_interfacegan(
+            FinderInputs(samples=samples),
+            options(fit="ridge", spaces=("w",), attributes={"a": AttributeOptions(step=step)}),
+        )[0]
+        for step in (1.0, 2.5)
+    )
+    assert np.array_equal(far.vector, near.vector) and far.unit == pytest.approx(2.5 * near.unit)
+    assert far.quality["change_per_unit"] == pytest.approx(2.5 * near.quality["change_per_unit"])
+    assert far.quality["correlation"] == near.quality["correlation"]
+    assert (far.quality["score"], far.quality["step"]) == ("a", 2.5)
+
+
 def test_agrees_with_the_other_linear_svm_of_scikit_learn() -> None:
     from sklearn.svm import LinearSVC
 
@@ -195,3 +210,9 @@ def test_options_out_of_range_are_refused(bad: dict[str, object]) -> None:
         options(**bad)
     with pytest.raises(ParamsError, match="itself"):
         options(attributes={"a": AttributeOptions(condition_on=("a",))})
+
+
+@pytest.mark.parametrize("step", [0.0, -1.0, 11.0, float("nan")])
+def test_a_step_out_of_range_is_refused(step: float) -> None:
+    with pytest.raises(ParamsError, match=r"attributes\.a\.step: wanted more than 0, at most 10"):
+        options(attributes={"a": AttributeOptions(step=step)})

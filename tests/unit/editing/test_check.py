@@ -28,7 +28,7 @@ ASKED: dict[str, Any] = {"attribute": "smile", "change_per_unit": 0.13, "sigmas"
         ({"smile": 1.001}, 2, {"change_per_unit": None}, None),
         ({"smile": 1.0}, 2, {"change_per_unit": None}, "smile did not follow"),
         ({"smile": 0.7}, 2, {"attribute": None}, None),
-        ({}, 2, {"sigmas": -4.2}, "the code lies -4.2 standard deviations from the samples, wanted 4 or less"),
+        ({}, 2, {"sigmas": -6.2}, "the code lies -6.2 standard deviations from the samples, wanted 6 or less"),
         ({}, 2, {"sigmas": None}, None),
         ({"smile": 0.2, "identity_mobilefacenet": 0.1}, 0, {"sigmas": 9.0}, None),  # nothing was edited
     ],

@@ -94,7 +94,7 @@ def make(folder: Path, **changes: Any) -> ReportInputs:
                     | {
                         "kind": "shift",
                         "percentile": None,
-                        "sigmas": 5.0 if amount == 1.0 else None,
+                        "sigmas": 9.0 if amount == 1.0 else None,
                         "crop": to_png(noise(3)),
                         "pasted": to_png(noise(4, 60, 40)),
                     }
@@ -186,7 +186,7 @@ def test_what_is_missing_is_said_with_its_reason(parsed: Balanced) -> None:
     text = " ".join(" ".join(parsed.text).split())
     for words in ("no <i>face</i>", "not finite at <step 3>", "diverged", "not detected", "no reconstruction",
                   "The photograph is no longer at", "older_age at 1", "data/photos/none.jpg",
-                  "no face is found any more", "the code lies +5.0 standard deviations from the samples"):  # fmt: skip
+                  "no face is found any more", "the code lies +9.0 standard deviations from the samples"):  # fmt: skip
         assert words in text, words
 
 
