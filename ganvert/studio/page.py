@@ -190,13 +190,14 @@ def _connect(
     free: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
     measures: dict[str, Any] = {"concurrency_id": "measure", "concurrency_limit": 1, "show_progress": "hidden"}
     sliders, view = list(controls.sliders.values()), answers.done
-    stage.act(
+    acted = stage.act(
         handlers.act,
         [token, controls.method, controls.other],
         [view, *sliders, controls.amount, timer],
         trigger_mode="multiple",
         **turn,
     )
+    acted.then(handlers.check, token, answers.checked, **measures)
     timer.tick(handlers.tick, token, [answers.ticked, timer, controls.method, *sliders], **free)
     for chooser in (controls.method, controls.every):
         chooser.input(handlers.refine, [token, chooser], [view, timer], **turn)

@@ -183,7 +183,7 @@
       measure();
       if (!done) { grid.replaceChildren(); list.clear(); return; }
       const line = el("details", { open: true }, el("summary", {}, "The same on the command line"), el("code", {}, done.command));
-      grid.replaceChildren(note(`${done.cells.length} of ${done.total} pictures, ${done.kept} are exported. A click takes one out, or in again.`), line,
+      grid.replaceChildren(note(`${done.cells.length} of ${done.total} pictures; an export holds ${done.kept}. A click takes one out, or in again.`), line,
         el("div", { className: "g-cells" }, ...done.cells.map((cell, i) =>
           el("button", { type: "button", className: "g-cell" + (cell.kept ? "" : " g-out"), ariaPressed: String(cell.kept),
                          title: `${cell.person}: ${cell.direction} ${signed(cell.amount)}${cell.check ? "; " + cell.check : ""}`,

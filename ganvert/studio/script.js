@@ -2,7 +2,7 @@
 // Texts are set as text, never as HTML: names of photographs are written by strangers.
 window.ganvert = (() => {
   let view = {}, ask = () => {}, overdue, split = 50, side = "edited";
-  const slots = new Map();
+  const slots = new Map(), saved = [];
   let known;  // resolves once Python has said whose page this is
   const ready = new Promise((resolve) => { known = resolve; });
 
@@ -215,6 +215,15 @@ window.ganvert = (() => {
       task.download ? el("a", { className: "g-button g-primary", href: picture(task.download.picture),
                                 download: task.download.name }, `Download ${task.download.name}`) : null, line))];
   }
+  function save(file) {
+    if (saved.includes(file.picture)) return;  // an answer that is shown twice is one file
+    saved.push(file.picture);
+    const link = el("a", { href: picture(file.picture), download: file.name });
+    document.body.append(link);
+    link.click();
+    link.remove();
+    document.body.dataset.saved = file.name;
+  }
   function say(text, wrong = false) {
     for (const root of document.querySelectorAll("[data-slot=message]"))
       root.replaceChildren(text ? el("p", { className: wrong ? "g-error" : "g-said", role: "status" }, text) : "");
@@ -254,19 +263,14 @@ window.ganvert = (() => {
       if (!next) return;
       // A preview that was overtaken by its full picture comes too late, and so does an answer by a later one.
       if (next.preview && (!next.after || (!view.preview && next.title === view.title))) { if (next.message) say(next.message, next.wrong); return; }
-      if (next.number !== undefined && next.number < view.number) return;
+      if (next.download) save(next.download);
+      if (next.number !== undefined && next.number < view.number) { if (next.message) say(next.message, next.wrong); return; }
       if (!next.preview && !next.partial) clearTimeout(overdue);
       const kept = next.preview || next.partial ? view : {};
       view = { ...kept, ...next };
       if (view.token) known();
       if (view.message !== undefined) say(view.message, view.wrong);
       render();
-      if (next.download) {
-        const link = el("a", { href: picture(next.download.picture), download: next.download.name });
-        document.body.append(link);
-        link.click();
-        link.remove();
-      }
     },
   };
 })();

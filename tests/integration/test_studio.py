@@ -225,7 +225,7 @@ def test_what_is_compared_combined_and_kept(studio: str, chromium: Any) -> None:
     until(chromium, "document.querySelectorAll('.g-out').length === 1")
     until(chromium, "ganvert.view.task.state === 'done'")
     click(chromium, "Export")
-    until(chromium, "ganvert.view.download?.name === 'stimuli.zip'")
+    until(chromium, "document.body.dataset.saved === 'stimuli.zip'")
     thrown = [event for event in chromium.events if event["method"] == "Runtime.exceptionThrown"]
     assert not thrown, thrown
 
