@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +22,68 @@ if TYPE_CHECKING:
 __all__ = ["study"]
 
 _WORK = ".work"  # folder of finished shards and pieces inside OUT
-_METHODS = "cpu_z,cpu_zplus,cpu_w,cpu_wplus,cpu_wplus_pn,cpu_fz,cpu_fzplus,cpu_fwplus_pn,encoder,balanced"
+_METHODS = (
+    "cpu_z",
+    "cpu_zplus",
+    "cpu_w",
+    "cpu_wplus",
+    "cpu_wplus_pn",
+    "cpu_fz",
+    "cpu_fzplus",
+    "cpu_fwplus_pn",
+    "encoder",
+    "balanced",
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StudyFlags:
+    """What is compared, and how; what is not given comes from the file of options, or else from the defaults."""
+
+    methods: Annotated[
+        str | None, typer.Option(help="Presets with commas between; the spaces of the F/Z+ paper if none are given.")
+    ] = None
+    reference: Annotated[str | None, typer.Option(help="Method that the others are compared with.")] = None
+    sections: Annotated[
+        str | None,
+        typer.Option(
+            help="What is measured, with commas between: reconstruction (if none are given), strength, out_of_range, "
+            "consistency."
+        ),
+    ] = None
+    options: Annotated[
+        Path | None,
+        typer.Option(help="YAML file of options, as params.yaml has them under `study`; those given here go first."),
+        Reads(),
+    ] = None
+    steps: Annotated[int | None, typer.Option(min=1, help="Most steps of a method, in place of the presets' own.")] = (
+        None
+    )
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Runs of methods that start from a random draw; 3 if not given.")
+    ] = None
+
+    def read(self, photos: Sequence[Path], resolution: int) -> StudyOptions:
+        """Return the options of a study.
+
+        Args:
+            photos: of the command line.
+            resolution: of the generator, for the usual metrics.
+        """
+        from ganvert.base import params
+        from ganvert.study import StudyOptions, metrics_for
+
+        usual = {"methods": _METHODS, "sections": {"reconstruction": {}}, "metrics": metrics_for(resolution)}
+        file = {} if self.options is None else params.load(self.options)
+        given = {
+            "methods": None if self.methods is None else self.methods.split(","),
+            "sections": None if self.sections is None else dict.fromkeys(self.sections.split(",")),
+            "steps": self.steps,
+            "seeds": self.seeds,
+            "reference": self.reference,
+        }
+        own = {name: value for name, value in given.items() if value is not None}
+        return params.build(StudyOptions, {**usual, **file, **own, "photos": list(map(str, photos))}, "study")
 
 
 @command(
@@ -31,20 +94,7 @@ def study(
     *,
     photos: Inputs,
     out: Annotated[Path, typer.Option(help="Folder for the page, the tables, CSV and LaTeX."), Writes("folder")],
-    methods: Annotated[str, typer.Option(help="Presets with commas between; the first is compared with.")] = _METHODS,
-    reference: Annotated[str | None, typer.Option(help="Method that the others are compared with.")] = None,
-    sections: Annotated[
-        str, typer.Option(help="What is measured, with commas: reconstruction, strength, out_of_range, consistency.")
-    ] = "reconstruction",
-    options: Annotated[
-        Path | None,
-        typer.Option(help="YAML file of options, as params.yaml has them under `study`; those given here go first."),
-        Reads(),
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Most steps of a method, in place of the presets' own.")
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of methods that start from a random draw.")] = 3,
+    asked: StudyFlags,
     recipe: Annotated[str, typer.Option(help="How photographs are cropped: ffhq, celebahq, center.")] = "ffhq",
     directions: DirectionsFile = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that invert side by side.")] = 1,
@@ -61,17 +111,15 @@ def study(
     from ganvert.faces import RECIPES, AlignOptions
     from ganvert.faces.listing import check_output
     from ganvert.report.study import write_study
-    from ganvert.study import Study, metrics_for, run_study
+    from ganvert.study import Study, run_study
 
     check_output(out, photos)
-    names = tuple(filter(None, methods.split(",")))
-    chosen = tuple(filter(None, sections.split(",")))
     generator = load(where, resolve_device(where.device))
-    asked = _options(options, photos, names, reference, chosen, steps, seeds, metrics_for(generator.resolution))
+    options = asked.read(photos, generator.resolution)
     needs_face = RECIPES[recipe].needs_face if recipe in RECIPES else False
     made = Study(
-        options=asked,
-        inverts=[_invert(name, where, seed) for name in asked.methods],
+        options=options,
+        inverts=[_invert(name, where, seed) for name in options.methods],
         align=AlignOptions(recipe=recipe, resolution=generator.resolution),
         generator=generator,
         assets=assets_folder(),
@@ -87,26 +135,6 @@ def study(
     paths = run_study(made)
     page = write_study(paths, out)
     print(f"{page}: the page; tables are in {out / 'tables'}, CSV and LaTeX in {out}")  # noqa: T201
-
-
-def _options(
-    file: Path | None,
-    photos: list[Path],
-    methods: tuple[str, ...],
-    reference: str | None,
-    sections: tuple[str, ...],
-    steps: int | None,
-    seeds: int,
-    metrics: tuple[str, ...],
-) -> StudyOptions:
-    """Return the options of the command line over those of a file."""
-    from ganvert.base import params
-    from ganvert.study import StudyOptions
-
-    raw = {} if file is None else params.load(file)
-    given = {"photos": list(map(str, photos)), "steps": steps, "reference": reference}
-    raw = {"methods": list(methods), "seeds": seeds, "sections": dict.fromkeys(sections), "metrics": metrics, **raw}
-    return params.build(StudyOptions, {**raw, **{k: v for k, v in given.items() if v is not None}}, "study")
 
 
 def _invert(name: str, where: GeneratorOptions, seed: int) -> Invert | tuple[str, str]:

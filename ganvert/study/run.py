@@ -14,7 +14,7 @@ from ganvert.base.errors import InputError
 from ganvert.codes import read_codes
 from ganvert.compute.progress import progress
 from ganvert.extraction import Invert, Job, extract, make_job
-from ganvert.faces import ATTRIBUTES, AlignOptions
+from ganvert.faces import AlignOptions
 from ganvert.generators import Generator
 from ganvert.images import from_png, to_png
 from ganvert.scoring.metrics import check_sizes
@@ -30,6 +30,9 @@ from ganvert.study.tabulate import comparisons, orders, summaries
 __all__ = ["CODE", "Study", "plan_cells", "run_study"]
 
 log = logging.getLogger(__name__)
+#: Attributes of edited faces: those that every face has. Others, such as glasses, hardly vary among most photographs,
+#: and a change in their deviations would be any number.
+ATTRIBUTES = ("yaw", "pitch", "roll", "smile", "mouth_open", "eyes_open", "age", "gender")
 #: The metric that says whether a cell has a code for a photograph.
 CODE = "code"
 
@@ -60,7 +63,7 @@ class Study:
     generator: Generator
     assets: Path
     directions: Path | None = None
-    attributes: tuple[str, ...] = tuple(ATTRIBUTES)
+    attributes: tuple[str, ...] = ATTRIBUTES
     device: str = "auto"
     threads: int | None = None
     workers: int = 1

@@ -19,6 +19,8 @@ from ganvert.study.sections.base import Row
 
 __all__ = ["by_photograph", "comparisons", "higher_is_better", "nearest", "orders", "summaries"]
 
+#: The metric of what an inversion took.
+SECONDS = "core_seconds"
 #: Section, method, variant, amount, metric.
 Group = tuple[str, str, str, float, str]
 #: Sections whose methods are compared with the reference.
@@ -79,6 +81,8 @@ def comparisons(rows: Sequence[Row], reference: str) -> list[Row]:
         better = higher_is_better(metric)
         if section not in _COMPARED or method == reference or not other or not values or better is None:
             continue
+        if metric == SECONDS:  # of a whole shard, the same for all of its photographs
+            continue
         relative = RELATIVE_MARGIN * abs(float(np.mean(list(other.values()))))
         for kind, margin in (("absolute", ABSOLUTE_MARGIN), ("relative", relative)):
             result = compare(values, other, margin, higher_is_better=better)
@@ -133,7 +137,7 @@ def orders(rows: Sequence[Row]) -> list[Row]:
 
 def higher_is_better(metric: str) -> bool | None:
     """Return which way a metric points; None where neither way is better, or nobody knows."""
-    if metric == "core_seconds":
+    if metric == SECONDS:
         return False
     for known in (lambda name: check_metric_name(name)[0], code_metric):
         with suppress(UnknownNameError):

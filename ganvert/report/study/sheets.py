@@ -186,7 +186,8 @@ def _at_change(study: StudyTables) -> Sheet:
         "Read off where the direction's own score has changed by the same number for every method: half of the median "
         "of what the largest amount changes. Of random directions and components, which have no score, it is the "
         "picture that has changed equally much (MSE at 256 px). Off target: what the other attributes change, in "
-        "standard deviations of the unedited pictures. Codes whose score never changes so much are missing."
+        "standard deviations of the unedited pictures, which takes more than a few of them. Codes whose score never "
+        "changes so much are missing."
     )
     return Sheet("equal_change", "strength", "At equal change of the score", note, ("method", *header), tuple(rows))
 

@@ -127,7 +127,7 @@ def test_an_encoder_makes_the_stages_that_run_it_stale() -> None:
     assert not {"align", "sample", "evaluate", "report"} & stages_of("ganvert/encoders/base.py")
     assert "invert" in stages_of("ganvert/discriminators/stylegan2.py")
     assert stages_of("ganvert/training/loop.py") == {"train_encoder"}
-    assert stages_of("ganvert/report/page.py") == {"report"}
+    assert stages_of("ganvert/report/page.py") == {"report", "study"}
     assert stages_of("ganvert/cli/app.py") == set()
 
 
