@@ -81,7 +81,7 @@ def test_any_replaced_value_of_a_section_is_read_or_refused(name: str) -> None:
     assert count > len(ODD) // 2
 
 
-@pytest.mark.parametrize("name", ["cpu_near_perfect", "barbershop"])
+@pytest.mark.parametrize("name", ["cpu_near_perfect", "barbershop", "cpu_dhr"])
 def test_any_replaced_value_of_a_method_is_read_or_refused(name: str) -> None:
     raw = Presets(METHODS, folders=FOLDERS).resolve(name).options
     assert sum(
