@@ -299,3 +299,15 @@ def test_identity_of_faces(assets: Path) -> None:
 def test_identity_without_its_network_names_it_and_the_command(tmp_path: Path) -> None:
     with pytest.raises(AssetError, match=r"dlib_descriptor\.safetensors is missing; run `ganvert fetch`"):
         IdentityDlib(tmp_path, CPU)
+
+
+def test_maps_of_lpips_are_where_pictures_differ(assets: Path) -> None:
+    """Their mean is LPIPS itself, because a bilinear enlargement by a whole factor keeps the mean."""
+    network = load_lpips("vgg", assets, CPU)
+    pictures = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    changed = pictures.clone()
+    changed[1, :, :, 40:] *= -1
+    maps = network.maps(changed, network.features(pictures))
+    assert maps.shape == (2, 1, 64, 64) and not maps[0].any()
+    torch.testing.assert_close(maps.mean(dim=(1, 2, 3)), network(changed, pictures), rtol=1e-4, atol=1e-6)
+    assert maps[1, ..., 44:].mean() > 2 * maps[1, ..., :20].mean()
