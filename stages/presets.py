@@ -11,7 +11,6 @@ from pathlib import Path
 
 from ganvert.base.files import atomic_path
 from stages.common import stage
-from stages.settings import check_files
 
 OUT = Path("data/presets")
 ENCODERS = OUT / "encoders"
@@ -24,7 +23,6 @@ log = logging.getLogger("presets")
 def main() -> None:
     """Run the stage."""
     with stage("presets") as settings:
-        check_files(settings)  # runs first of what a change of the methods makes stale, whoever calls DVC
         shutil.rmtree(OUT, ignore_errors=True)  # a preset that no longer runs leaves nothing behind
         OUT.mkdir(parents=True)
         invert, training = settings.invert, settings.train_encoder
