@@ -367,7 +367,7 @@ def test_few_shards_are_in_hand_at_a_time_and_lost_ones_are_tried_again(server: 
 
     @flow(task_runner=module.extract.task_runner)
     def mapped(prefix: str) -> dict[str, str]:
-        return module._map(Todo(prefix), Runner(lambda: 3, run), 2, Watched(60, 0))  # type: ignore[arg-type]
+        return module.map_shards(Todo(prefix), Runner(lambda: 3, run), 2, Watched(60, 0))  # type: ignore[arg-type]
 
     failed = mapped("")
     assert failed.keys() == {"7", "9"} and "7 is lost" in failed["7"] and failed["9"] == "9 is wrong"
