@@ -18,6 +18,7 @@ __all__ = ["Page", "make_page"]
 
 _TICK = 0.8  # seconds between two looks at what runs in the background
 _SHOW = "(view) => { ganvert.show(view); }"
+_ASKS = ["g-asks"]  # Gradio's controls whose answer is a view: the script asks again where it gets lost
 _REGIONS = ("square", "face", "head")
 
 
@@ -140,7 +141,7 @@ class _Controls:
             _slot("changes", "amounts")
         with gr.Tab("Compare"):
             gr.Markdown("What else an edit changed: every score of the edited picture against the unedited one.")
-            placed["measure"] = gr.Button("Measure this edit")
+            placed["measure"] = gr.Button("Measure this edit", elem_classes=_ASKS)
             _slot("effects", "compare")
         with gr.Tab("People"):
             _slot("people")
@@ -152,12 +153,12 @@ class _Controls:
                 elem_id="g-region",
                 info="What is put back: the square crop, the face, or the head.",
             )
-            placed["paste"] = gr.Button("Paste into the photograph")
+            placed["paste"] = gr.Button("Paste into the photograph", elem_classes=_ASKS)
             _slot("pasted")
             gr.Markdown("PNG files say in their metadata how they were made: generator, method, edits, version.")
-            placed["save_crop"] = gr.Button("Download the edited face")
-            placed["save_whole"] = gr.Button("Download the whole photograph")
-            placed["block"] = gr.Button("Show the edit as a block for params.yaml")
+            placed["save_crop"] = gr.Button("Download the edited face", elem_classes=_ASKS)
+            placed["save_whole"] = gr.Button("Download the whole photograph", elem_classes=_ASKS)
+            placed["block"] = gr.Button("Show the edit as a block for params.yaml", elem_classes=_ASKS)
             placed["code"] = gr.Code(label="params.yaml", language="yaml", interactive=False)
             _slot("keep")
         with gr.Tab("Stimuli"):
@@ -173,6 +174,7 @@ def _slider(label: str) -> gr.Slider:
         step=0.1,
         label=label,
         buttons=[],  # Gradio's own button to reset one draws no picture
+        elem_classes=_ASKS,
     )
 
 
@@ -185,7 +187,9 @@ def _connect(
     timer: gr.Timer,
 ) -> None:
     """Say what each control does. What computes takes turns; a look at what runs does not wait for it."""
-    # A slider that is let go twice in a row counts the second time, and two clicks on Undo are two.
+    # A slider that is let go twice in a row counts the second time, and two clicks on Undo are two. What lost its answer
+    # is pending for good, and in any other mode Gradio would ignore the next ones.
+    again: dict[str, Any] = {"trigger_mode": "multiple"}
     turn: dict[str, Any] = {"concurrency_id": "compute", "concurrency_limit": 1, "show_progress": "hidden"}
     free: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
     measures: dict[str, Any] = {"concurrency_id": "measure", "concurrency_limit": 1, "show_progress": "hidden"}
@@ -194,7 +198,7 @@ def _connect(
         handlers.act,
         [token, controls.method, controls.other],
         [view, *sliders, controls.amount, timer],
-        trigger_mode="multiple",
+        **again,
         **turn,
     )
     acted.then(handlers.check, token, answers.checked, **measures)
@@ -205,11 +209,11 @@ def _connect(
         moved = functools.partial(handlers.preview, name)
         slider.input(moved, [token, slider], answers.draft, trigger_mode="always_last", **turn)
         release = functools.partial(handlers.release, name)
-        drawn = slider.release(release, [token, slider], view, trigger_mode="always_last", **turn)
+        drawn = slider.release(release, [token, slider], view, **again, **turn)
         drawn.then(handlers.check, token, answers.checked, **measures)
     other = [controls.other, token, controls.amount]
     controls.amount.input(handlers.preview, other, answers.draft, trigger_mode="always_last", **turn)
-    drawn = controls.amount.release(handlers.release, other, view, trigger_mode="always_last", **turn)
+    drawn = controls.amount.release(handlers.release, other, view, **again, **turn)
     drawn.then(handlers.check, token, answers.checked, **measures)
     controls.other.input(
         lambda name, key: handlers.sessions.of(key).history.now.amount_of(name),
@@ -217,11 +221,11 @@ def _connect(
         controls.amount,
         **free,
     )
-    controls.measure.click(handlers.measure, token, view, **measures)
-    controls.paste.click(handlers.paste, [token, controls.region], view, **turn)
-    controls.save_crop.click(functools.partial(handlers.save, False), [token, controls.region], view, **turn)
-    controls.save_whole.click(functools.partial(handlers.save, True), [token, controls.region], view, **turn)
-    controls.block.click(handlers.block, [token, controls.region], [view, controls.code], **turn)
+    controls.measure.click(handlers.measure, token, view, **again, **measures)
+    controls.paste.click(handlers.paste, [token, controls.region], view, **again, **turn)
+    controls.save_crop.click(functools.partial(handlers.save, False), [token, controls.region], view, **again, **turn)
+    controls.save_whole.click(functools.partial(handlers.save, True), [token, controls.region], view, **again, **turn)
+    controls.block.click(handlers.block, [token, controls.region], [view, controls.code], **again, **turn)
 
 
 def _looks() -> dict[str, Any]:

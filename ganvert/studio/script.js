@@ -7,11 +7,21 @@ window.ganvert = (() => {
   const ready = new Promise((resolve) => { known = resolve; });
 
   // Gradio's stream can lose an answer. What was done is done: the page looks again until it has heard.
-  const act = (data) => {  // `what` names the action, the rest is what it needs
+  const expect = (again = () => act({ what: "look" })) => {
     clearTimeout(overdue);
-    overdue = setTimeout(() => act({ what: "look" }), 10000);
+    overdue = setTimeout(again, 10000);
+  };
+  const act = (data) => {  // `what` names the action, the rest is what it needs
+    expect();
     ask(data);
   };
+  // Gradio's own controls. Its buttons bring more than a view, and what they do can be done twice.
+  document.addEventListener("click", ({ target }) => {
+    const asked = target.closest?.("button.g-asks");
+    if (asked) expect(() => asked.click());
+  }, true);
+  for (const event of ["pointerup", "change"])
+    document.addEventListener(event, ({ target }) => { if (target.closest?.(".g-asks input[type=range]")) expect(); }, true);
 
   const el = (tag, attributes = {}, ...children) => {
     const node = document.createElement(tag);
