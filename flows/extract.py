@@ -12,7 +12,6 @@ import argparse
 import contextlib
 import itertools
 import queue
-import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -33,8 +32,9 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows import publish
+from flows.once import run_once
 from flows.progress import UPDATE, Progress
-from flows.runners import RUNNERS, OnProgress, Runner, RunnerName
+from flows.runners import RUNNERS, OnProgress, Runner, RunnerName, add_worker_options
 from stages.extract import (
     WORK,
     GanvertError,
@@ -144,11 +144,7 @@ def photographs_to_codes(
             progress, failed = Progress(todo.total, todo.finished), dict[str, str]()
             if todo.shards_left:
                 with RUNNERS[runner](job, todo.work, workers, address) as started:
-                    try:
-                        failed = map_shards(todo, started, retries, progress)
-                    except BaseException:  # Ctrl-C, a cancelled run, SIGTERM
-                        started.ending.set()
-                        raise
+                    failed = map_shards(todo, started, retries, progress)
             progress.draw(now=True)
             todo = todo.update()
             if failed:
@@ -172,8 +168,18 @@ extract = flow(
 def map_shards(todo: Plan, runner: Runner, retries: int, progress: Progress) -> dict[str, str]:
     """Have every unfinished shard done; returns the reasons of those that failed, by key.
 
-    No more are submitted to Prefect at a time than there are workers: there may be tens of thousands.
+    No more are submitted to Prefect at a time than there are workers: there may be tens of thousands. An early end
+    (Ctrl-C, a cancelled run, SIGTERM) is made known to the runner: workers lost from then on were ended on purpose.
     """
+    try:
+        return _map_all(todo, runner, retries, progress)
+    except BaseException:
+        runner.ending.set()
+        raise
+
+
+def _map_all(todo: Plan, runner: Runner, retries: int, progress: Progress) -> dict[str, str]:
+    """Submit shards as workers become free, and wait for all of them."""
     named = do_shard.with_options(retries=retries)
     shards, running = todo.shards(), dict[PrefectFuture[Any], Shard]()
     ended: queue.SimpleQueue[PrefectFuture[Any]] = queue.SimpleQueue()
@@ -238,23 +244,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("photos", nargs="+", help="folders, pictures, .zip, .tar, .parquet, lists of paths")
     parser.add_argument("--method", required=True, help="a preset; `ganvert methods` lists them")
     parser.add_argument("--out", required=True, type=Path, help="folder for the tables")
-    parser.add_argument("--runner", choices=list(RUNNERS), default="threads", help="default: threads")
-    parser.add_argument("--workers", type=int, help="shards in parallel; default: what the machine or cluster has")
-    parser.add_argument("--address", help="of a running cluster, e.g. tcp://HOST:8786 (dask), HOST:6379 (ray)")
+    add_worker_options(parser)
     parser.add_argument("--shard", type=int, help="photographs per shard; default: params.yaml")
-    parser.add_argument("--retries", type=int, default=2, help="tries of a shard after its worker was lost; default: 2")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N; default: params.yaml")
-    parser.add_argument("--threads", type=int, default=1, help="CPU cores per worker; default: 1")
     parser.add_argument("--work", type=Path, default=WORK, help=f"where finished shards are kept; default: {WORK}")
-    parser.add_argument("--root", type=Path, default=Path(), help="folder with params.yaml (default: here)")
     arguments = parser.parse_args(argv)
-    # Prefect re-raises SIGTERM once the flow has ended; the default handler would leave our own server running.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        state = extract(**vars(arguments), return_state=True)
-    except KeyboardInterrupt:
-        return 130
-    return 0 if state.is_completed() else 1
+    return run_once(lambda: extract(**vars(arguments), return_state=True))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ One task run per DVC stage, in DVC's order, with DVC's decision about what is st
 
 import argparse
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -33,6 +32,7 @@ from prefect.states import Completed, Crashed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows import command, pipeline, publish
+from flows.once import run_once
 
 CACHED, RESTORED, RAN = "Cached", "Restored", "Completed"
 
@@ -168,13 +168,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, default=Path(), help="a folder of the DVC project (default: here)")
     parser.add_argument("--force", action="store_true", help="run every one of these stages, changed or not")
     arguments = parser.parse_args(argv)
-    # Prefect re-raises SIGTERM once the flow has ended; the default handler would leave our own server running.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        state = reproduce(arguments.root, arguments.targets or None, arguments.force, return_state=True)
-    except KeyboardInterrupt:
-        return 130
-    return 0 if state.is_completed() else 1
+    return run_once(lambda: reproduce(arguments.root, arguments.targets or None, arguments.force, return_state=True))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ worker would have to reach Prefect's server, and Prefect cannot retry a task who
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dataclasses
 import importlib
@@ -195,3 +196,13 @@ def _import_engine(name: str) -> ModuleType:
         raise UnsupportedError(
             f"this runner needs {name}: pip install -c constraints.txt 'ganvert[cluster]', or use the runner threads"
         ) from error
+
+
+def add_worker_options(parser: argparse.ArgumentParser) -> None:
+    """Add what says where shards are computed, and in which project."""
+    parser.add_argument("--runner", choices=list(RUNNERS), default="threads", help="default: threads")
+    parser.add_argument("--workers", type=int, help="shards in parallel; default: what the machine or cluster has")
+    parser.add_argument("--address", help="of a running cluster, e.g. tcp://HOST:8786 (dask), HOST:6379 (ray)")
+    parser.add_argument("--retries", type=int, default=2, help="tries of a shard after its worker was lost; default: 2")
+    parser.add_argument("--threads", type=int, default=1, help="CPU cores per worker; default: 1")
+    parser.add_argument("--root", type=Path, default=Path(), help="folder with params.yaml (default: here)")

@@ -9,7 +9,6 @@ shards and measurements stay finished, so resuming is running again.
 
 import argparse
 import contextlib
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -26,8 +25,9 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.extract import MOST_SLOTS, Positive, map_shards
+from flows.once import run_once
 from flows.progress import Progress
-from flows.runners import RUNNERS, RunnerName
+from flows.runners import RUNNERS, RunnerName, add_worker_options
 from stages.extract import GanvertError, plan
 from stages.study import WORK, cells, finish
 
@@ -60,11 +60,7 @@ def methods_on_photographs(
                     continue
                 progress = Progress(todo.total, todo.finished)
                 with RUNNERS[runner](job, todo.work, workers, address) as started:
-                    try:
-                        failed = map_shards(todo, started, retries, progress)
-                    except BaseException:  # Ctrl-C, a cancelled run, SIGTERM
-                        started.ending.set()
-                        raise
+                    failed = map_shards(todo, started, retries, progress)
                 progress.draw(now=True)
                 for key, reason in failed.items():  # a row of the study says so too
                     logger.warning("shard %.8s: %s", key, reason)
@@ -90,20 +86,9 @@ def main(argv: list[str] | None = None) -> int:
         "Run it again to resume.",
         epilog="example: python -m flows.study --runner dask --workers 4",
     )
-    parser.add_argument("--runner", choices=list(RUNNERS), default="threads", help="default: threads")
-    parser.add_argument("--workers", type=int, help="shards in parallel; default: what the machine or cluster has")
-    parser.add_argument("--address", help="of a running cluster, e.g. tcp://HOST:8786 (dask), HOST:6379 (ray)")
-    parser.add_argument("--retries", type=int, default=2, help="tries of a shard after its worker was lost; default: 2")
-    parser.add_argument("--threads", type=int, default=1, help="CPU cores per worker; default: 1")
-    parser.add_argument("--root", type=Path, default=Path(), help="folder with params.yaml (default: here)")
+    add_worker_options(parser)
     arguments = parser.parse_args(argv)
-    # Prefect re-raises SIGTERM once the flow has ended; the default handler would leave our own server running.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        state = study(**vars(arguments), return_state=True)
-    except KeyboardInterrupt:
-        return 130
-    return 0 if state.is_completed() else 1
+    return run_once(lambda: study(**vars(arguments), return_state=True))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any
 from ganvert.editing.animation import can_write_video
 from ganvert.studio.changes import Changes
 from ganvert.studio.compare import compare_view
+from ganvert.studio.jobs import Job
 from ganvert.studio.people import people_view
 from ganvert.studio.session import Session
 from ganvert.studio.stimuli import stimuli_view
@@ -83,13 +84,15 @@ def refinement_of(session: Session) -> dict[str, Any] | None:
     if job is None:
         return None
     return {
+        **_progress_of(job),
         "method": job.method,
-        "state": job.state,
-        "done": round(job.done, 4),
-        "left": job.left,
-        "reason": job.reason,
         "forming": job.forming if job.active else None,
     }
+
+
+def _progress_of(job: Job) -> dict[str, Any]:
+    """Return how far work in the background is, and why it ended early if it did."""
+    return {"state": job.state, "done": round(job.done, 4), "left": job.left, "reason": job.reason}
 
 
 def task_of(session: Session) -> dict[str, Any] | None:
@@ -98,11 +101,8 @@ def task_of(session: Session) -> dict[str, Any] | None:
     if task is None:
         return None
     return {
+        **_progress_of(task),
         "title": task.title,
-        "state": task.state,
-        "done": round(task.done, 4),
-        "left": task.left,
-        "reason": task.reason,
         "said": task.said,
         "command": task.command,
         "download": {"picture": task.download[0], "name": task.download[1]} if task.download else None,

@@ -36,7 +36,8 @@ def read(path: Path, table: Table | str, columns: Sequence[str] | None = None) -
     """
     with open_table(path, table, columns) as (file, source):
         try:
-            groups = [_group(file, source, i, columns) for i in range(file.num_row_groups)]
+            facts = ColumnFacts(file, source.size())
+            groups = [_group(file, source, facts.of(i), i, columns) for i in range(file.num_row_groups)]
             return pa.concat_tables(groups) if groups else file.read(columns=columns and list(columns))
         except UNREADABLE as error:
             raise _damaged(path, error) from error
@@ -75,8 +76,9 @@ def batches(
             if max(sizes, default=0) > group_rows(file.schema_arrow):
                 yield from file.iter_batches(batch, columns=columns and list(columns))
                 return
+            facts = ColumnFacts(file, source.size())
             for number in range(file.num_row_groups):
-                yield from _group(file, source, number, columns).to_batches(batch)
+                yield from _group(file, source, facts.of(number), number, columns).to_batches(batch)
         except UNREADABLE as error:
             raise _damaged(path, error) from error
 
@@ -147,10 +149,15 @@ class Lookup:
         return dict(self._last[1].slice(row, 1).to_pylist()[0])
 
 
-def _group(file: pq.ParquetFile, source: pa.NativeFile, number: int, columns: Sequence[str] | None) -> pa.Table:
+def _group(
+    file: pq.ParquetFile,
+    source: pa.NativeFile,
+    facts: Sequence[pq.ColumnChunkMetaData],
+    number: int,
+    columns: Sequence[str] | None,
+) -> pa.Table:
     """Read some columns of a row group: vectors from their page where possible, the others through Arrow."""
     schema, rows = file.schema_arrow, file.metadata.row_group(number).num_rows
-    facts = ColumnFacts(file, source.size()).of(number)
     vectors: dict[str, pa.Array | None] = {}
     for name in schema.names if columns is None else columns:
         i = schema.get_field_index(name)  # every field is one column of the file, a list's numbers too
