@@ -187,8 +187,8 @@ def _connect(
     timer: gr.Timer,
 ) -> None:
     """Say what each control does. What computes takes turns; a look at what runs does not wait for it."""
-    # A slider that is let go twice in a row counts the second time, and two clicks on Undo are two. What lost its answer
-    # is pending for good, and in any other mode Gradio would ignore the next ones.
+    # A slider that is let go twice in a row counts the second time, and two clicks on Undo are two. What lost its
+    # answer is pending for good, and in any other mode Gradio would ignore the next ones.
     again: dict[str, Any] = {"trigger_mode": "multiple"}
     turn: dict[str, Any] = {"concurrency_id": "compute", "concurrency_limit": 1, "show_progress": "hidden"}
     free: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
