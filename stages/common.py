@@ -13,12 +13,16 @@ from typing import Any
 
 from ganvert.base import params
 from ganvert.base.errors import GanvertError, InputError
+from ganvert.base.files import sweep
 from ganvert.compute.device import resolve_device, strict_math
 from ganvert.compute.memory import keep_freed_memory
 from ganvert.compute.progress import log_to_stderr
 from ganvert.generators import Generator
 from stages.sections import Settings
 from stages.settings import load_settings, read_generator
+
+#: What stages write lies in these folders, or one below.
+FOLDERS = (Path("data"), Path("reports"))
 
 
 @contextmanager
@@ -34,6 +38,8 @@ def stage(name: str) -> Iterator[Settings]:
     start = time.monotonic()
     try:
         settings = load_settings()
+        for folder in (*FOLDERS, *(inner for outer in FOLDERS for inner in outer.glob("*/"))):
+            sweep(folder)
         yield dataclasses.replace(settings, device=str(resolve_device(settings.device)))
     except GanvertError as error:
         sys.exit(f"stage {name}: {error}")

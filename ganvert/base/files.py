@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from ganvert.base.errors import InputError, StorageError
 from ganvert.base.texts import shortened
@@ -31,6 +33,7 @@ __all__ = [
     "mark_output",
     "open_memmap",
     "sha256_of",
+    "sweep",
     "sync",
     "user_cache",
     "write_json",
@@ -50,6 +53,7 @@ _KINDS = {
 }
 
 OUTPUT_MARK = ".ganvert-output"  # a file in every folder of results
+_PARTIAL = re.compile(r"\.(?P<machine>[0-9a-f]{8})-(?P<process>\d{1,10})-[0-9a-f]{8}\.part(\.[^.]*)?$")
 _NAME_BYTES = 80  # two names and a few words stay below the 255 bytes that file systems allow
 _MARK_TEXT = "ganvert made the pictures here and takes none of them for photographs. Delete this file to let it.\n"
 
@@ -71,9 +75,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: image and table writers choose their format by it. A long name leaves no room for more.
-    temporary = path.with_name(
-        f".{shortened(path.stem, 160, lambda text: len(os.fsencode(text)))}.{uuid.uuid4().hex[:8]}.part{path.suffix}"
-    )
+    stem = shortened(path.stem, 160, lambda text: len(os.fsencode(text)))
+    temporary = path.with_name(f".{stem}.{_owner()}-{uuid.uuid4().hex[:8]}.part{path.suffix}")
     try:
         yield temporary
         sync(temporary)
@@ -87,7 +90,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a new sibling folder to write to; it becomes `path`, which must not exist, only if the block succeeds."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    temporary = path.with_name(f".{path.name}.{_owner()}-{uuid.uuid4().hex[:8]}.part")
     temporary.mkdir()
     try:
         yield temporary
@@ -97,6 +100,27 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _owner() -> str:
+    """Return the mark of this process in the names of what it writes: its machine and its number."""
+    return f"{_machine()}-{os.getpid()}"
+
+
+def _machine() -> str:
+    return f"{zlib.crc32(os.fsencode(platform.node())):08x}"
+
+
+def sweep(folder: Path) -> None:
+    """Delete what killed processes of this machine left half written in a folder; running ones keep theirs."""
+    for entry in folder.glob(".*.part*"):
+        mark = _PARTIAL.search(entry.name)
+        if mark is None or mark["machine"] != _machine() or psutil.pid_exists(int(mark["process"])):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
 
 
 def check_writable(path: Path, *, folder: bool, what: str) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from ganvert.base.files import atomic_path, file_names, sha256_of
+from ganvert.base.files import atomic_folder, atomic_path, file_names, sha256_of, sweep
 
 
 def test_success_replaces_the_file(tmp_path: Path) -> None:
@@ -30,6 +32,30 @@ def test_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, stop: type
         raise stop
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_only_what_killed_processes_left_is_swept(tmp_path: Path) -> None:
+    killed = """
+import os, signal, sys
+from pathlib import Path
+from ganvert.base.files import atomic_folder, atomic_path
+with atomic_path(Path("table.parquet")) as file, atomic_folder(Path("folder")) as folder:
+    file.write_text("half")
+    (folder / "inside").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", killed], cwd=tmp_path)
+    left = set(tmp_path.iterdir())
+    assert len(left) == 2
+    elsewhere = tmp_path / ".table.00000000-1-0123abcd.part.parquet"  # of another machine that shares the folder
+    elsewhere.touch()
+    (tmp_path / ".name.part.txt").touch()  # a user's own
+    with atomic_path(tmp_path / "b.txt") as mine, atomic_folder(tmp_path / "c") as folder:
+        mine.touch()
+        sweep(tmp_path)
+        assert mine.exists()
+        assert folder.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {elsewhere.name, ".name.part.txt", "b.txt", "c"}
 
 
 def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
