@@ -165,7 +165,9 @@ def edit(
     direction: Annotated[list[str], typer.Option(help=DIRECTION_HELP)],
     out: Annotated[
         Path,
-        typer.Option(help="A folder; or for one photograph a picture (.png; a strip of several), or .gif or .mp4."),
+        typer.Option(
+            help="A folder; or for one photograph a picture (.png; several are a strip of faces), .gif or .mp4."
+        ),
         Writes("pictures"),
     ],
     codes: CodesFile = None,
@@ -209,9 +211,12 @@ def edit(
         pictures: list[Image.Image] = []
         for cell in moves.cells:
             picture = moves.draw(source, cell)
-            pictures.append(source.pasted(picture, reconstruction, pasting) if paste else picture)
+            if paste:
+                picture = source.pasted(picture, reconstruction, pasting)
             if not single:  # one by one: a run that ends early leaves what it has drawn
-                write_picture(out / f"{source.name}_{moves.label(cell)}.png", pictures[-1])
+                write_picture(out / f"{source.name}_{moves.label(cell)}.png", picture)
+            # Of several, whole photographs would fill the memory, and faces in them be too small to compare.
+            pictures.append(source.close(picture, px) if paste and len(moves.cells) > 1 else picture)
         if single:
             _write_single(out, pictures, moves, px)
         elif len(pictures) > 1:
@@ -219,11 +224,8 @@ def edit(
         if paste and (warning := source.fit(reconstruction, identity).warning):
             print(f"{source.face and source.face['path']}: {warning}", file=sys.stderr)  # noqa: T201
         written, count = written + len(pictures), count + 1
-    if single or not count:
-        sources.finish()
-        print(out)  # noqa: T201
-        return
-    print(f"{written} pictures of {count} photographs are in {out}")  # noqa: T201
+    folder = count and not single
+    print(f"{written} pictures of {count} photographs are in {out}" if folder else out)  # noqa: T201
     sources.finish()
 
 

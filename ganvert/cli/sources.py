@@ -83,6 +83,15 @@ class Source:
         quad, photo = np.array(self.face["quad"]).reshape(4, 2), open_photo(Path(self.face["path"]))
         return paste_edit(photo, picture, reconstruction, quad, options, assets_folder()).image
 
+    def close(self, photo: Image.Image, px: int) -> Image.Image:
+        """Return the face in the photograph that :meth:`pasted` returns, cut where the crop was, `px` a side."""
+        import numpy as np
+
+        from ganvert.faces.align import cut_quad
+
+        assert self.face is not None
+        return cut_quad(photo, np.array(self.face["quad"]).reshape(4, 2), px)
+
     def fit(self, reconstruction: Image.Image, identity: NamedMetric | None) -> Fit:
         """Return how well the code draws the photographed face; identity only with the metric for it."""
         from ganvert.editing.fit import Fit, seam_error

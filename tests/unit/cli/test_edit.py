@@ -22,6 +22,7 @@ from ganvert.editing.edits.local import Local
 from ganvert.editing.edits.shift import Shift
 from ganvert.editing.population import Population
 from ganvert.editing.render import draw_edit
+from ganvert.faces.align import align, cut_quad
 from ganvert.images import contact_sheet, to_pil
 
 Run = Callable[..., Result]
@@ -97,6 +98,12 @@ def test_photographs_are_pasted_and_named_after_the_files(tiny_run: Run, table: 
         assert path.read_bytes() == Path("known", path.name).read_bytes()
     assert same("new/a_smile+0.png", Image.open("a.png"))  # what the reconstruction lacks is in both pictures
     assert not same("new/a_smile+1.png", Image.open("a.png"))
+    # The sheet shows faces, however small they are in the photographs.
+    aligned = align(Image.open("a.png"), None, 64, "center")
+    steps = ["smile-1", "smile+0", "smile+1"]
+    faces = [cut_quad(Image.open(f"new/a_{step}.png"), aligned.quad, 256) for step in steps]
+    lead = [aligned.crop, to_pil(table[0].draw())[0]]
+    assert same("new/a_sheet.png", contact_sheet([*lead, *faces], 5, 256, ["photograph", "code", *steps]))
 
 
 def test_one_photograph_into_one_file(tiny_run: Run, table: list[Code], directions: Path) -> None:
