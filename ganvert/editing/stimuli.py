@@ -131,7 +131,7 @@ def methods_text(rows: Sequence[Mapping[str, object]], facts: Mapping[str, str],
     """
     people = len({row["person"] for row in rows})
     text = [
-        f"Stimuli were made with ganvert {facts['ganvert']} from photographs of {people} people. Faces were aligned "
+        f"Stimuli were made with ganvert {facts['ganvert']} from photographs of {people} {'person' if people == 1 else 'people'}. Faces were aligned "
         f"by the recipe {facts['recipe']} and inverted by the method {facts['method']} into the latent space of the "
         f"generator {facts['generator'][:12]}. The codes were moved along {facts['directions']}; an amount of 1 is one "
         "standard deviation of the generator's samples along a direction where nothing else is said, and an amount of "
