@@ -129,9 +129,10 @@ def methods_text(rows: Sequence[Mapping[str, object]], facts: Mapping[str, str],
         facts: ``ganvert`` (its version), ``method``, ``generator``, ``recipe``, ``directions`` (in words).
         presentation: how they are shown.
     """
-    people = len({row["person"] for row in rows})
+    count = len({row["person"] for row in rows})
+    people = f"{count} {'person' if count == 1 else 'people'}"
     text = [
-        f"Stimuli were made with ganvert {facts['ganvert']} from photographs of {people} {'person' if people == 1 else 'people'}. Faces were aligned "
+        f"Stimuli were made with ganvert {facts['ganvert']} from photographs of {people}. Faces were aligned "
         f"by the recipe {facts['recipe']} and inverted by the method {facts['method']} into the latent space of the "
         f"generator {facts['generator'][:12]}. The codes were moved along {facts['directions']}; an amount of 1 is one "
         "standard deviation of the generator's samples along a direction where nothing else is said, and an amount of "
