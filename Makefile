@@ -8,14 +8,14 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 READY := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: repro full ui studio check test clean scm unlocked
+.PHONY: repro full ui studio check test clean scm mended
 
-repro: $(READY) scm unlocked  ## install what is needed and run what is stale of the pipeline; ends in reports/report.html
+repro: $(READY) scm mended  ## install what is needed and run what is stale of the pipeline; ends in reports/report.html
 	@$(BIN)/python -m stages.settings
 	$(BIN)/dvc repro
 	@echo "open reports/report.html"
 
-full: $(READY) scm unlocked  ## everything: all presets with their published step counts, samples drawn anew, encoders (days on a GPU)
+full: $(READY) scm mended  ## everything: all presets with their published step counts, samples drawn anew, encoders (days on a GPU)
 	$(BIN)/python -m stages.settings --apply params.full.yaml
 	$(BIN)/dvc repro
 	@echo "open reports/report.html; git checkout params.yaml goes back to the default"
@@ -39,9 +39,9 @@ test: $(READY)        ## lint, types and all tests
 scm: $(READY)
 	@test -e .git || grep -qs no_scm .dvc/config.local || $(BIN)/dvc config --local core.no_scm true
 
-# A kill of DVC may leave this file empty, and DVC refuses to run with it.
-unlocked:
-	@test -s .dvc/tmp/rwlock || rm -f .dvc/tmp/rwlock
+# A kill of DVC may cut its own files off, and DVC refuses to run with them.
+mended: $(READY)
+	@$(BIN)/python -m flows.mend
 
 $(READY): pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)

@@ -32,6 +32,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import save_file
 
+from flows.mend import mend
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 
 __all__ = ["Subject", "extraction", "pipeline"]
@@ -71,10 +72,7 @@ class Subject:
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start it in a process group of its own, its output into a file."""
-        # As `make repro` does: DVC empties this file before it writes it anew, and a kill may come in between.
-        lock = self.folder / ".dvc/tmp/rwlock"
-        if lock.is_file() and not lock.stat().st_size:
-            lock.unlink()
+        mend(self.folder)  # as `make repro` does
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         assets = os.environ.get("GANVERT_ASSETS", str(ROOT / "data/assets"))  # the folder has none of its own
         own = {"PATH": path, "PYTHONPATH": str(ROOT), "GANVERT_ASSETS": assets}

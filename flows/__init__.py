@@ -13,6 +13,7 @@
     pipeline    what DVC knows: stages, their dependencies, which are stale, their metrics and plots
     command     a child process whose lines are streamed and which never outlives the flow
     guard       the small parent process of such a child
+    mend        removes files of DVC's own that a kill cut off
     publish     metrics, pictures and the summary as Prefect artifacts
     settings    Prefect's environment, set before Prefect is imported
 

@@ -32,6 +32,7 @@ from prefect.states import Completed, Crashed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows import command, pipeline, publish
+from flows.mend import mend
 from flows.once import run_once
 
 CACHED, RESTORED, RAN = "Cached", "Restored", "Completed"
@@ -133,10 +134,8 @@ def _repro(stage: pipeline.Stage, root: Path, force: bool) -> str:
         logger.info("%s", line)
 
     flags = ["--force"] if force else []
-    # DVC empties this file before it writes it anew, and refuses to run for ever where a kill came in between.
-    lock = root / ".dvc/tmp/rwlock"
-    if lock.is_file() and not lock.stat().st_size:
-        lock.unlink(missing_ok=True)
+    for path in mend(root):
+        logger.warning("%s: cut off by a kill, and removed; DVC restores results from its cache", path)
     command.stream([*dvc, *flags, stage.name], root, on_line, slot=gpu_slot() if stage.gpu else None)
     return outcome
 
