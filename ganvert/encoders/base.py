@@ -29,6 +29,7 @@ __all__ = ["Encoder", "EncoderSpec", "write_encoder"]
 
 _MOST_PASSES = 100  # ReStyle takes 5
 _MOST_PX = 4096  # the largest backbones take 256
+_MOST_PIXELS = 64  # every one is an input of a dense layer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,7 @@ class EncoderSpec:
         neck: ``fpn`` for a feature pyramid between backbone and heads.
         heads: names in ``ganvert.encoders.heads.HEADS``, each with its options.
         descriptor: ``dlib`` for dlib's descriptor of the face beside the maps; for images that are aligned as FFHQ is.
+        pixels: side of a small picture beside the maps, for heads that read everything; 0 for none.
         input_px: side of the images that the backbone sees; None is its default.
         passes: number of passes. Above 1 the input is the photograph and the reconstruction of the pass before, and
             each pass corrects the rows of that one (ReStyle, Alaluf et al. 2021, arXiv 2104.02699, section 3).
@@ -51,6 +53,7 @@ class EncoderSpec:
     neck: Literal["none", "fpn"] = "none"
     heads: dict[str, dict[str, Any]]
     descriptor: Literal["none", "dlib"] = "none"
+    pixels: int = 0
     input_px: int | None = None
     passes: int = 1
 
@@ -63,6 +66,8 @@ class EncoderSpec:
             raise ParamsError(f"an encoder needs a head, and passes of 1 to {_MOST_PASSES}")
         if self.descriptor == "none" and any(HEADS[name].reads == "descriptor" for name in self.heads):
             raise ParamsError(f"heads {', '.join(self.heads)}: one reads the descriptor of the face: descriptor: dlib")
+        if not 0 <= self.pixels <= _MOST_PIXELS:
+            raise ParamsError(f"pixels: wanted 0 to {_MOST_PIXELS}, got {self.pixels}")
         if self.input_px is not None and not 8 <= self.input_px <= _MOST_PX:
             raise ParamsError(f"input_px: wanted 8 to {_MOST_PX}, got {self.input_px}")
 
@@ -99,11 +104,14 @@ class Encoder(nn.Module):
             torch.manual_seed(seed)
             self.backbone = kind(channels=3 * images, px=px, folder=folder)
             self.neck = FPN(self.backbone.taps) if spec.neck == "fpn" else None
-            taps = {"maps": self.neck.taps if self.neck else self.backbone.taps}
-            if spec.descriptor == "dlib":
-                taps["descriptor"] = {1: DESCRIPTOR_SIZE * images}
-            #: Side [px] of every feature map to its channels, fine to coarse; the descriptor is a map of 1 px.
-            self.taps = self.backbone.taps | taps.get("descriptor", {})
+            described = DESCRIPTOR_SIZE * images if spec.descriptor == "dlib" else 0
+            #: Numbers beside the maps: the descriptor's, then those of the small picture.
+            self.numbers = (described, 3 * images * spec.pixels**2)
+            beside = {1: sum(self.numbers)} if any(self.numbers) else {}
+            #: Side [px] of every feature map to its channels, fine to coarse; the numbers are a map of 1 px.
+            self.taps = self.backbone.taps | beside
+            maps = self.neck.taps if self.neck else self.backbone.taps
+            taps = {"maps": maps, "descriptor": {1: described}, "all": maps | beside}
             self.heads = nn.ModuleDict()
             for name, options in sorted(spec.heads.items()):  # the order in params.yaml must not change the weights
                 try:
@@ -136,9 +144,12 @@ class Encoder(nn.Module):
         return {part for head in self.heads.values() if isinstance(head, Head) for part in head.parts}
 
     def features(self, images: Tensor) -> dict[int, Tensor]:
-        """Return feature maps and descriptor, side -> [N, c, side, side], of images [N, 3 or 6, input_px, input_px]."""
+        """Return feature maps and numbers, side -> [N, c, side, side], of images [N, 3 or 6, input_px, input_px]."""
         maps = self.backbone(area_resize(images, self.backbone.px))
-        return maps | {1: describe(images, self._folder)} if 1 in self.taps else maps
+        numbers = [describe(images, self._folder)] if self.spec.descriptor == "dlib" else []
+        if self.spec.pixels:
+            numbers.append(area_resize(images, self.spec.pixels).flatten(1)[:, :, None, None])
+        return maps | {1: torch.cat(numbers, dim=1)} if numbers else maps
 
     def predict_offsets(self, taps: dict[int, Tensor]) -> Prediction:
         """Return the heads' prediction; "ws" are offsets from w_avg, or from the rows of the pass before.
@@ -146,7 +157,10 @@ class Encoder(nn.Module):
         Offsets that several heads predict are added.
         """
         maps = {side: taps[side] for side in self.backbone.taps}
-        inputs = {"maps": self.neck(maps) if self.neck else maps, "descriptor": {1: taps[1]} if 1 in taps else {}}
+        maps = self.neck(maps) if self.neck else maps
+        inputs = {"maps": maps, "descriptor": {}, "all": maps}
+        if any(self.numbers):
+            inputs |= {"descriptor": {1: taps[1][:, : self.numbers[0]]}, "all": maps | {1: taps[1]}}
         prediction: Prediction = {}
         for head in self.heads.values():
             part = head(inputs[head.reads])  # type: ignore[index]

@@ -253,7 +253,7 @@ class _FeatureCache:
         self.data, self.kind, self.variants = data, kind, variants
         encoder = data.encoder
         self.taps = encoder.taps
-        seen = f"{encoder.spec.backbone} {encoder.backbone.px} {encoder.spec.descriptor}"
+        seen = f"{encoder.spec.backbone} {encoder.backbone.px} {encoder.spec.descriptor} {encoder.spec.pixels}"
         facts = f"{kind} {seen} {data.options.px} {data.seed} {variants} {facts}"
         stem = data.work / "features" / f"{kind}-{hashlib.sha256(facts.encode()).hexdigest()[:16]}-{count}"
         stem.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
 """Draft reconstructions: a small network draws an image from an early activation, to train encoders without a GPU.
 
 Nine tenths of a synthesis step at 1024 px are spent after the 64 px activation, in layers that add detail to what is
-already there. The draft network sees that activation and the mean of the rows of ws that act after it, and is trained
-on the generator's own images. It is used while an encoder is trained, never for a result.
+already there. The draft network sees that activation and the rows of ws that act after it, and is trained on the
+generator's own images. It is used while an encoder is trained, never for a result.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ from ganvert.losses import LOSSES
 
 __all__ = ["Draft"]
 
-#: Hidden channels; the work of the 3 x 3 convolution grows with their square.
-_WIDTH = 96
+#: Hidden channels; the work of the 3 x 3 convolutions grows with their square.
+_WIDTH = 128
+#: Numbers that the rows behind the feature become, to modulate by: all of them would be too many to learn from.
+_STYLE = 64
 
 
 class Draft(nn.Module):
@@ -48,24 +50,28 @@ class Draft(nn.Module):
         with torch.random.fork_rng(devices=[]):
             # Always the same: a draft is named by its generator and data alone, and kept between trainings.
             torch.manual_seed(0)
-            self.style = nn.Linear(generator.w_dim, self.point.shape[0])
-            self.squeeze = nn.Conv2d(self.point.shape[0], _WIDTH, 1)
-            self.shape = nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1)
+            channels = self.point.shape[0]
+            self.style = nn.Linear((generator.num_ws - (self.point.first_row or 0)) * generator.w_dim, _STYLE)
+            self.scales = nn.ModuleList(nn.Linear(_STYLE, c) for c in (channels, _WIDTH, _WIDTH, _WIDTH))
+            self.squeeze = nn.Conv2d(channels, _WIDTH, 1)
+            self.shapes = nn.ModuleList(nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1) for _ in range(2))
             self.out = nn.Conv2d(_WIDTH, 12, 3, padding=1)  # 3 colours of 2 x 2 px, see pixel_shuffle
         # Starts unmodulated: the scale in `forward` is 1 plus this.
-        nn.init.zeros_(self.style.weight)
-        nn.init.zeros_(self.style.bias)
+        for scale in self.scales:
+            nn.init.zeros_(scale.weight)
+            nn.init.zeros_(scale.bias)
         self.register_buffer("w_avg", generator.w_avg.detach().clone())
         self.to(generator.w_avg.device)
 
     def forward(self, feature: Tensor, ws: Tensor) -> Tensor:
         """Draw images [N, 3, resolution, resolution] of the activation [N, *point.shape] and ws [N, num_ws, w_dim]."""
         # Only rows that act after the feature: earlier ones are in it already. Centred, as most codes are near w_avg.
-        late = ws[:, self.point.first_row :].mean(dim=1) - self.w_avg
-        x = feature * (1 + self.style(late))[:, :, None, None]
-        x = F.leaky_relu(self.squeeze(x), 0.2)
-        x = x + F.leaky_relu(self.shape(x), 0.2)
-        return F.pixel_shuffle(self.out(x), 2)
+        late = self.style((ws[:, self.point.first_row :] - self.w_avg).flatten(1))
+        first, *inner, last = [1 + scale(late)[:, :, None, None] for scale in self.scales]
+        x = F.leaky_relu(self.squeeze(feature * first), 0.2)
+        for shape, scale in zip(self.shapes, inner, strict=True):
+            x = x + F.leaky_relu(shape(x * scale), 0.2)
+        return F.pixel_shuffle(self.out(x * last), 2)
 
     def draw(self, generator: Generator, synthesis_input: SynthesisInput) -> Tensor:
         """Return the drafts [N, 3, resolution, resolution] of what the generator would draw."""

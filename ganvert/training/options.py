@@ -75,7 +75,9 @@ class TrainOptions:
         regularise: weights of penalties of the prediction (``ganvert.training.penalties.PREDICTION_PENALTIES``).
         adversary: a discriminator of images or of rows, trained along with the encoder.
         picture: ``full`` reconstructs with the generator; ``draft`` with a stand-in that is trained first
-            (``ganvert.training.draft``), ten times cheaper.
+            (``ganvert.training.draft``), several times cheaper.
+        draft_photos: photographs for which the starting encoder's predictions are drawn once, so that the draft
+            network learns from them beside the samples.
         precision: of the encoder's forward pass; ``bf16`` is for GPUs.
         ema: decay of the running mean of the weights, which is what is saved; 0 saves the last weights.
         validate_every: steps between validations on the held-out photographs; 0 validates at the end only.
@@ -100,6 +102,7 @@ class TrainOptions:
     regularise: dict[str, float] = dataclasses.field(default_factory=dict)
     adversary: AdversaryOptions | None = None
     picture: Literal["full", "draft"] = "full"
+    draft_photos: int = 0
     precision: Literal["fp32", "bf16"] = "fp32"
     ema: float = 0.0
     validate_every: int = 0
@@ -121,8 +124,9 @@ class TrainOptions:
             lookup(PREDICTION_PENALTIES, name, "penalty of predictions")
         if min(self.steps, self.batch, self.checkpoint_every) < 1:
             raise ParamsError("steps, batch and checkpoint_every must be at least 1")
-        if min(self.clip, self.latent, self.feature, self.own_feature, self.fade, self.validate_every) < 0:
-            raise ParamsError("weights, clip, fade and validate_every must not be negative")
+        counts = self.fade, self.validate_every, self.draft_photos
+        if min(self.clip, self.latent, self.feature, self.own_feature, *counts) < 0:
+            raise ParamsError("weights, clip, fade, validate_every and draft_photos must not be negative")
         if not 0 <= self.ema < 1:
             raise ParamsError(f"ema is a decay, 0 (off) to below 1, got {self.ema}")
         if not (self.latent or self.feature or self.objective):

@@ -20,6 +20,7 @@ from ganvert.training.checkpoint import Checkpoint, TrainingState
 from ganvert.training.data import Data, Photos
 from ganvert.training.distributed import World, synchronised, world
 from ganvert.training.draft import Draft
+from ganvert.training.draft_data import DraftData
 from ganvert.training.ema import Ema
 from ganvert.training.losses import Losses
 from ganvert.training.optimisers import make_optimiser
@@ -30,9 +31,7 @@ __all__ = ["Setup", "prepare"]
 
 log = logging.getLogger(__name__)
 
-#: Samples that the draft network learns from, at most.
-_DRAFT_SAMPLES = 2900
-#: Samples that it sees at least, the same ones several times if need be.
+#: Images that the draft network sees at least, the same ones several times if need be.
 _DRAFT_SEEN = 1600
 #: Losses of an objective that its drafts are trained by too.
 _DRAFT_LOSSES = ("identity_dlib",)
@@ -73,7 +72,7 @@ def prepare(
         here.wait()
     data = Data(generator, encoder, options.data, photos, options.seed, work)
     data.prepare(range(options.first_step, options.first_step + options.steps), options.batch)
-    draft = _trained_draft(options, data, work, folder) if options.picture == "draft" else None
+    draft = _trained_draft(options, data, encoder, work, folder) if options.picture == "draft" else None
     if here.is_main:
         here.wait()
     adversary = Adversary(options.adversary, generator, discriminator, options.seed) if options.adversary else None
@@ -100,7 +99,9 @@ def _initial_encoder(generator: Generator, options: TrainOptions, start: Path | 
     given, wanted = load_encoder(start, generator, folder), options.encoder
     # Heads may be added, and the space grow with them: a base code on top of rows, for example. A frozen backbone may
     # be tuned from now on.
-    grown = dataclasses.replace(given.spec, space=wanted.space, heads=wanted.heads, descriptor=wanted.descriptor)
+    grown = dataclasses.replace(
+        given.spec, space=wanted.space, heads=wanted.heads, descriptor=wanted.descriptor, pixels=wanted.pixels
+    )
     tuned = dataclasses.replace(grown, backbone=wanted.backbone)
     same = grown == wanted or (tuned == wanted and encoder.backbone.frozen_as == given.spec.backbone)
     if not same or any(wanted.heads.get(name) != head for name, head in given.spec.heads.items()):
@@ -136,18 +137,19 @@ def _check_losses(encoder: Encoder, options: TrainOptions) -> None:
         raise UnsupportedError("an encoder without rows is compared on samples only: objective_on: samples")
 
 
-def _trained_draft(options: TrainOptions, data: Data, work: Path, folder: Path | None) -> Draft:
-    """Return the draft network of the data's samples, trained once and kept in the work folder."""
-    if data.store is None:
-        raise ParamsError("picture: draft learns from samples that are kept: give data.samples")
-    draft, count = Draft(data.generator), min(data.options.samples, _DRAFT_SAMPLES)
-    name = f"{generator_key(data.generator)}-{data.options.px}-{count}-{data.options.psi:g}-{data.options.cutoff}"
+def _trained_draft(options: TrainOptions, data: Data, encoder: Encoder, work: Path, folder: Path | None) -> Draft:
+    """Return the draft network of samples and predictions, trained once and kept in the work folder."""
+    pairs, draft = DraftData(data, encoder, options.draft_photos, work), Draft(data.generator)
+    name = f"{generator_key(data.generator)}-{data.options.px}-{pairs.samples}-{data.options.psi:g}-"
+    name += f"{data.options.cutoff}{pairs.name}"
     more = {term.loss: term.weight for term in options.objective if term.loss in _DRAFT_LOSSES}
     name += "".join(f"-{loss}-{weight:g}" for loss, weight in more.items())
     path = work / "drafts" / f"{name}.safetensors"
     if not path.exists():
-        data.store.fill(range(count))
-        epochs = max(2, math.ceil(_DRAFT_SEEN / count))
-        draft.train_(data.generator, data.ws_of, data.store.get, count, folder=folder, more=more, epochs=epochs)
+        pairs.draw()
+        epochs = max(2, math.ceil(_DRAFT_SEEN / pairs.count))
+        draft.train_(
+            data.generator, pairs.ws_of, pairs.pictures_of, pairs.count, folder=folder, more=more, epochs=epochs
+        )
         draft.save(path)
     return Draft.load(path, data.generator).eval().requires_grad_(False)

@@ -41,6 +41,7 @@ ON_ANY_HEAD: dict[str, dict[str, Any]] = {
     "content": {"space": "fs8/wplus", "neck": "fpn", "options": {"size": 8, "width": 8}},
     "dense": {"space": "wplus", "backbone": "residual", "px": 32},
     "feature": {"space": "f16/zplus", "neck": "fpn", "options": {"size": 16, "width": 8}},
+    "fused": {"space": "wplus", "pixels": 4, "options": {"code": 8, "narrow": 4}},
     "grid": {"space": "wplus", "options": {"code": 8}},
     "identity": {
         "space": "wplus",
@@ -80,6 +81,7 @@ SPECS: dict[str, EncoderSpec] = {
             backbone=case.get("backbone", "ir18"),
             neck=case.get("neck", "none"),
             descriptor=case.get("descriptor", "none"),
+            pixels=case.get("pixels", 0),
             heads={name: case.get("options", {})},
             input_px=case.get("px", 64),
         )
@@ -279,7 +281,8 @@ def any_generator(request: pytest.FixtureRequest) -> Generator:
 @pytest.mark.parametrize("name", HEADS)
 def test_heads_are_sized_by_the_generator(name: str, any_generator: Generator) -> None:
     case = ON_ANY_HEAD[name]
-    taps = {1: 6} if HEADS[name].reads == "descriptor" else {16: 6, 8: 5, 4: 4}
+    kinds: dict[str, dict[int, int]] = {"maps": {16: 6, 8: 5, 4: 4}, "descriptor": {1: 6}}
+    taps = (kinds | {"all": kinds["maps"] | kinds["descriptor"]})[HEADS[name].reads]
     space = case["space"].replace("zplus", "wplus")
     try:
         make_space(space, any_generator)

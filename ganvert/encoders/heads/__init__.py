@@ -11,6 +11,7 @@ from ganvert.encoders.heads.compact import CompactHead
 from ganvert.encoders.heads.content import ContentHead
 from ganvert.encoders.heads.dense import DenseHead
 from ganvert.encoders.heads.feature import FeatureHead
+from ganvert.encoders.heads.fused import FusedHead
 from ganvert.encoders.heads.grid import GridHead
 from ganvert.encoders.heads.identity import IdentityHead
 from ganvert.encoders.heads.last import LastHead
@@ -29,6 +30,7 @@ HEADS: dict[str, type[Head]] = {
     "content": ContentHead,
     "dense": DenseHead,
     "feature": FeatureHead,
+    "fused": FusedHead,
     "grid": GridHead,
     "identity": IdentityHead,
     "last": LastHead,

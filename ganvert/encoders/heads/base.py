@@ -9,20 +9,22 @@ from torch import Tensor, nn
 
 from ganvert.generators.base import Generator
 
-__all__ = ["Head", "Prediction"]
+__all__ = ["Head", "Prediction", "Reads"]
 
 #: "ws" [N, num_ws, w_dim]; "fSIZE" [N, c, SIZE, SIZE]; "const" and "pad.CONV" are named as in the space ``pad/...``.
 Prediction = dict[str, Tensor]
+Reads = Literal["maps", "descriptor", "all"]
 
 
 class Head(nn.Module, ABC):
     """Predicts a part of a code. Subclasses take their options as keyword arguments after `generator` and `taps`.
 
     Attributes:
-        reads: the feature maps of the backbone, or the descriptor of the face, a map of one pixel.
+        reads: the feature maps of the backbone; the descriptor of the face, a map of one pixel; or all of them, with
+            the descriptor and the small picture as one map of one pixel.
     """
 
-    reads: ClassVar[Literal["maps", "descriptor"]] = "maps"
+    reads: ClassVar[Reads] = "maps"
 
     def __init__(self, generator: Generator, taps: dict[int, int]) -> None:
         """Take sizes from `generator` and `taps`: side [px] of every feature map to its channels, fine to coarse."""

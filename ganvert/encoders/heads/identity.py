@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganvert.encoders.heads.base import Head, Prediction
+from ganvert.encoders.heads.base import Head, Prediction, Reads
 from ganvert.generators.base import Generator
 
 __all__ = ["IdentityHead"]
@@ -20,7 +20,7 @@ class IdentityHead(Head):
     It needs ``descriptor: dlib``. Its offsets are added to those of another head of rows, and start at zero.
     """
 
-    reads: ClassVar[Literal["maps", "descriptor"]] = "descriptor"
+    reads: ClassVar[Reads] = "descriptor"
 
     def __init__(self, generator: Generator, taps: dict[int, int], *, code: int = 320, narrow: int = 64) -> None:
         """Build it with `code` hidden numbers and `narrow` for the rows' differences."""

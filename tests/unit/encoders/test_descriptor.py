@@ -15,6 +15,7 @@ from ganvert.encoders.descriptor import describe
 from ganvert.faces.chips import DLIB, DLIB_POINTS_FFHQ, place_points
 from ganvert.faces.identity import load_dlib
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
+from ganvert.images import area_resize
 
 HEADS = {"compact": {"width": 8, "code": 16, "drop": 0.0}, "identity": {"code": 8, "narrow": 4}}
 
@@ -52,3 +53,29 @@ def test_offsets_of_two_heads_are_added(tiny_generator: MobileStyleGAN, assets: 
 def test_a_head_that_reads_it_needs_it() -> None:
     with pytest.raises(ParamsError, match="descriptor: dlib"):
         EncoderSpec(backbone="vgg", heads=HEADS)
+
+
+def test_numbers_of_heads(tiny_generator: MobileStyleGAN, assets: Path) -> None:
+    """The descriptor comes first, then the colours of a small picture; heads that read everything see both."""
+    heads = {"identity": {"code": 8, "narrow": 4}, "fused": {"code": 8, "narrow": 4, "drop": 0.0}}
+    encoder = Encoder(
+        EncoderSpec(backbone="vgg", descriptor="dlib", pixels=4, heads=heads, input_px=64), tiny_generator, assets
+    ).eval()
+    image = normal([5], (3, 256, 256)).mul(0.3).clamp(-1, 1)
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.add_(0.02 * normal([3], parameter.shape)[0])
+        taps = encoder.features(image)
+        numbers = torch.cat([describe(image, assets), area_resize(image, 4).reshape(1, 48, 1, 1)], dim=1)
+        torch.testing.assert_close(taps[1], numbers)
+        identity = encoder.heads["identity"]({1: numbers[:, :128]})["ws"]
+        fused = encoder.heads["fused"](taps)["ws"]
+        torch.testing.assert_close(encoder.predict_offsets(taps)["ws"], identity + fused)
+        darker = encoder.heads["fused"]({**taps, 1: torch.cat([numbers[:, :128], numbers[:, 128:] - 1], dim=1)})["ws"]
+    assert (darker - fused).abs().max() > 1e-3
+
+
+def test_sizes_of_the_small_picture() -> None:
+    for pixels in (-1, 65):
+        with pytest.raises(ParamsError, match="pixels: wanted 0 to 64"):
+            EncoderSpec(backbone="vgg", heads={"compact": {}}, pixels=pixels)

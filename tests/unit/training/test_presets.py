@@ -33,6 +33,7 @@ PARTS = {
     "cpu_wplus_pictures": {"latent", "picture"},
     "cpu_basecode": {"feature f16", "picture"},
     "cpu_padinv": {"latent", "picture", "w_norm"},
+    "cpu_wplus_fused": {"picture"},
     "cpu_wplus_identity": {"picture", "w_norm"},
     "parsing_codes": {"latent"},
     "parsing_pictures": {"latent", "picture"},
@@ -69,6 +70,7 @@ def shrunk(preset: dict[str, Any]) -> dict[str, Any]:
         "padding": {"width": 16, "units": 1},
         "content": {"width": 8},
         "feature": {"width": 8},
+        "fused": {"code": 8, "narrow": 4},
         "base_code": {"width": 8},
         "identity": {"code": 8, "narrow": 4},
     }
