@@ -52,12 +52,13 @@ class Draft(nn.Module):
             torch.manual_seed(0)
             channels = self.point.shape[0]
             self.style = nn.Linear((generator.num_ws - (self.point.first_row or 0)) * generator.w_dim, _STYLE)
-            self.scales = nn.ModuleList(nn.Linear(_STYLE, c) for c in (channels, _WIDTH, _WIDTH, _WIDTH))
+            scales = [nn.Linear(_STYLE, c) for c in (channels, _WIDTH, _WIDTH, _WIDTH)]
+            self.scales = nn.ModuleList(scales)
             self.squeeze = nn.Conv2d(channels, _WIDTH, 1)
             self.shapes = nn.ModuleList(nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1) for _ in range(2))
             self.out = nn.Conv2d(_WIDTH, 12, 3, padding=1)  # 3 colours of 2 x 2 px, see pixel_shuffle
         # Starts unmodulated: the scale in `forward` is 1 plus this.
-        for scale in self.scales:
+        for scale in scales:
             nn.init.zeros_(scale.weight)
             nn.init.zeros_(scale.bias)
         self.register_buffer("w_avg", generator.w_avg.detach().clone())
