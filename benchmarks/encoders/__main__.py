@@ -10,6 +10,8 @@ COMMAND is one of
     basecode    steps that F/Z+ needs from the base code of an encoder until it is as near as the baseline is after all
                 its steps, which starts from the generator's own feature at w_avg or at the W+ encoder's code
     robust      crops that are moved, rotated and scaled (BDInvert, section 4); baseline: the same crops as they are
+    edits       codes of one pass moved along the shipped directions: changes of scores, MobileFaceNet's cosine between
+                edit and reconstruction; baseline: the reconstruction
     padding     w_avg with the padding of an encoder (PadInv): what moves, and which colours change; baselines: the
                 rows of the same encoder alone, and the photographs of other people
 
@@ -28,7 +30,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.encoders import basecode, padding, quality, robust, start, throughput
+from benchmarks.encoders import basecode, edits, padding, quality, robust, start, throughput
 from benchmarks.encoders.bench import Bench
 from ganvert.assets.shipped import shipped
 from ganvert.base.errors import GanvertError
@@ -41,6 +43,7 @@ COMMANDS = {
     "start": start,
     "basecode": basecode,
     "robust": robust,
+    "edits": edits,
     "padding": padding,
 }
 

@@ -10,7 +10,7 @@ from benchmarks.encoders.bench import Bench, Row, numbers, per_image, shortened
 from ganvert.inversion.presets import Context, Preset, read_preset
 from ganvert.scoring.statistics import summarise
 
-START = ("mse", "lpips_vgg", "lpips_alex", "identity_dlib")
+START = ("mse", "lpips_vgg", "lpips_alex", "identity_dlib", "identity_mobilefacenet")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

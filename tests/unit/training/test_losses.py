@@ -13,6 +13,7 @@ from torch import Tensor
 from ganvert.compute.random import normal
 from ganvert.generators.base import Generator, SynthesisInput
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
+from ganvert.images import area_resize
 from ganvert.spaces.feature import point_of_size
 from ganvert.training import TrainOptions, train
 from ganvert.training.batch import load_batch
@@ -69,6 +70,27 @@ def test_a_feature_fades_in(tiny_generator: MobileStyleGAN, tmp_path: Path, opti
         torch.testing.assert_close(drawn(number), mixed(share))
     far = (drawn(9) - alone).square().mean()
     assert (drawn(0) - alone).square().mean() < 0.1 * far
+
+
+def test_pictures_are_drawn_no_larger_than_they_are_compared(
+    tiny_generator: MobileStyleGAN, tmp_path: Path, options: Options
+) -> None:
+    half = tiny_generator.resolution // 2
+    training = options(objective=[{"loss": "mse"}], data={"samples": 4, "px": half})
+    judged = options(
+        objective=[{"loss": "mse"}],
+        data={"samples": 4, "px": half},
+        adversary={"kind": "picture", "weight": 0.1, "px": 16, "base": 64},
+    )
+    drawn = []
+    for wanted in (training, judged):
+        setup = setup_of(tiny_generator, wanted, tmp_path)
+        batch = load_batch(setup.data, wanted, 0, World())
+        drawn.append(setup.losses.reconstructor(batch, setup.state.encoder.encode(batch.seen)))
+    small, full = drawn
+    assert small.shape[-1] == half
+    assert full.shape[-1] == tiny_generator.resolution  # a discriminator may want more than the losses do
+    torch.testing.assert_close(small, area_resize(full, half))
 
 
 def test_a_second_space_is_compared_too(tiny_generator: MobileStyleGAN, tmp_path: Path, options: Options) -> None:
