@@ -60,7 +60,7 @@ AXES = {
 }
 #: Encoder to the presets that it is trained by, one after the other.
 PHASES = {
-    "wplus": ("cpu_wplus_codes", "cpu_wplus_pictures", "cpu_wplus_identity", "cpu_wplus_fused"),
+    "wplus": ("cpu_wplus_codes", "cpu_wplus_pictures", "cpu_wplus_identity", "cpu_wplus_fused", "cpu_wplus_drawn"),
     "basecode": ("cpu_basecode",),
     "padinv": ("cpu_wplus_codes", "cpu_padinv"),
     "parsing": ("parsing_codes", "parsing_pictures", "parsing_tuned"),

@@ -21,7 +21,7 @@ from ganvert.base.files import atomic_path
 from ganvert.base.preset_files import METHODS, Presets
 from ganvert.codes import codes_of_inversion
 from ganvert.compute.device import resolve_device
-from ganvert.encoders import JointEncoder
+from ganvert.encoders import load_encoder
 from ganvert.generators import Generator, load_generator
 from ganvert.images import contact_sheet, from_png, to_pil
 from ganvert.inversion.presets import Context, Inversion, Preset, read_preset
@@ -68,10 +68,9 @@ class Bench:
 
     def alone(self, encoders: Names) -> tuple[Preset, Context]:
         """Return the method that draws the prediction of encoders in the space of the last one, and its context."""
-        context = self.context(read_preset("alone", {"inverter": "feed_forward"}), encoders)
-        assert isinstance(context.encoder, JointEncoder)
-        space = context.encoder.members[-1].space
-        return read_preset("alone", {"inverter": "feed_forward", "space": space}), context
+        space = load_encoder(self.weights(encoders[-1]), self.generator, self.assets).space
+        preset = read_preset("alone", {"inverter": "feed_forward", "space": space})
+        return preset, self.context(preset, encoders)
 
     def key(self, crop: Crop, preset: Preset | None = None, context: Context | None = None, **more: Any) -> Row:
         """Return everything that the result of a photograph depends on."""

@@ -33,6 +33,7 @@ PARTS = {
     "cpu_wplus_pictures": {"latent", "picture"},
     "cpu_basecode": {"feature f16", "picture"},
     "cpu_padinv": {"latent", "picture", "w_norm"},
+    "cpu_wplus_drawn": {"picture"},
     "cpu_wplus_fused": {"picture"},
     "cpu_wplus_identity": {"picture", "w_norm"},
     "parsing_codes": {"latent"},
