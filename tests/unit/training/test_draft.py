@@ -70,9 +70,9 @@ def test_further_losses_count(tiny_generator: MobileStyleGAN, assets: Path) -> N
 @pytest.mark.slow
 def test_learns(tiny_generator: MobileStyleGAN, assets: Path) -> None:
     draft = Draft(tiny_generator)
-    losses = learning(draft, tiny_generator, assets, 16)
+    losses = learning(draft, tiny_generator, assets, 24)
     draft.eval()
-    assert len(losses) == 16 * 6
+    assert len(losses) == 24 * 6
     assert sum(losses[-6:]) < 0.1 * sum(losses[:6])
     for seeds, most in ((range(16), 0.4), (range(1000, 1016), 0.9)):  # it has not seen the latter
         ws = ws_of(tiny_generator, seeds)
