@@ -122,7 +122,7 @@ class Table:
     """The measured rows as changes in standard deviations of the samples."""
 
     def __init__(self, rows: Sequence[Row], samples: Samples) -> None:
-        self.images = [row["image"] for row in rows if not row["kind"]]
+        self.images = list(dict.fromkeys(row["image"] for row in rows if not row["kind"]))
         self._rows = {Judge._key(row): row for row in rows}
         self._deviations = {name: float(np.nanstd(samples.scores[name])) for name in MEASURED}
 
@@ -174,13 +174,26 @@ def print_leaks(
         "\nconditions' scores, mean absolute half difference: unconditional, conditional, difference; shares of the own"
     )
     for name in conditions:
-        leaks, shares = [], []
+        leaks, owns = [], []
         for kind in reversed(KINDS):
             moved = [np.abs(table.halves(score, kind, name, amounts)) for score in conditions[name]]
             leaks.append(np.mean(moved, axis=0))
-            shares.append(np.nanmean(leaks[-1]) / np.nanmean(table.halves(scores[name], kind, name, amounts)))
+            owns.append(table.halves(scores[name], kind, name, amounts))
         figures = "  ".join(map(text, (*leaks, leaks[1] - leaks[0])))
-        print(f"{name:12} {figures}  shares {shares[0]:.2f} {shares[1]:.2f}")
+        print(f"{name:12} {figures}  shares {text_of_shares(np.array(leaks), np.array(owns))}")
+
+
+def text_of_shares(leaks: np.ndarray, owns: np.ndarray) -> str:
+    """Return two ratios of means, [2, images] each, and their difference with its interval, paired by image."""
+
+    def shares(chosen: np.ndarray) -> np.ndarray:
+        return np.asarray(np.nanmean(leaks[:, chosen], axis=1) / np.nanmean(owns[:, chosen], axis=1))
+
+    rng, count = np.random.default_rng(0), leaks.shape[1]
+    drawn = [np.diff(shares(rng.integers(0, count, count)))[0] for _ in range(2000)]
+    before, after = shares(np.arange(count))
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return f"{before:.2f} {after:.2f}, difference {after - before:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def main() -> None:
