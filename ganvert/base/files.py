@@ -8,11 +8,12 @@ import os
 import platform
 import re
 import shutil
+import stat
 import tempfile
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ __all__ = [
     "open_memmap",
     "sha256_of",
     "sweep",
+    "sweep_temporary",
     "sync",
+    "temporary_prefix",
     "user_cache",
     "write_json",
 ]
@@ -53,7 +56,9 @@ _KINDS = {
 }
 
 OUTPUT_MARK = ".ganvert-output"  # a file in every folder of results
-_PARTIAL = re.compile(r"\.(?P<machine>[0-9a-f]{8})-(?P<process>\d{1,10})-[0-9a-f]{8}\.part(\.[^.]*)?$")
+#: Names of what processes write, and of their temporary folders: the machine and the process.
+_MARK = r"(?P<machine>[0-9a-f]{8})-(?P<process>\d{1,10})-"
+_PARTIAL, _TEMPORARY = re.compile(rf"\.{_MARK}[0-9a-f]{{8}}\.part(\.[^.]*)?$"), re.compile(rf"-{_MARK}[^-]*$")
 _NAME_BYTES = 80  # two names and a few words stay below the 255 bytes that file systems allow
 _MARK_TEXT = "ganvert made the pictures here and takes none of them for photographs. Delete this file to let it.\n"
 
@@ -113,14 +118,32 @@ def _machine() -> str:
 
 def sweep(folder: Path) -> None:
     """Delete what killed processes of this machine left half written in a folder; running ones keep theirs."""
-    for entry in folder.glob(".*.part*"):
-        mark = _PARTIAL.search(entry.name)
+    _sweep(folder, ".*.part*", _PARTIAL)
+
+
+def temporary_prefix(name: str) -> str:
+    """Return how temporary folders of this process begin, for :func:`sweep_temporary`."""
+    return f"{name}-{_owner()}-"
+
+
+def sweep_temporary(name: str) -> None:
+    """Delete temporary folders (:func:`temporary_prefix`) that killed processes of this user left on this machine."""
+    _sweep(Path(tempfile.gettempdir()), f"{name}-*", _TEMPORARY)
+
+
+def _sweep(folder: Path, names: str, marked: re.Pattern[str]) -> None:
+    for entry in folder.glob(names):
+        mark = marked.search(entry.name)
         if mark is None or mark["machine"] != _machine() or psutil.pid_exists(int(mark["process"])):
             continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry, ignore_errors=True)
-        else:
-            entry.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process sweeps too
+            facts = entry.lstat()
+            if facts.st_uid != os.getuid():
+                continue
+            if stat.S_ISDIR(facts.st_mode):
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink()
 
 
 def check_writable(path: Path, *, folder: bool, what: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from ganvert.base.errors import InputError
-from ganvert.base.files import file_names
+from ganvert.base.files import file_names, temporary_prefix
 from ganvert.codes import Code
 from ganvert.editing.stimuli import Presentation
 from ganvert.editing.stimulus_set import Series
@@ -92,7 +92,7 @@ class Folder:
     def place(self) -> Path:
         """The temporary folder, made when it is first asked for."""
         if self._place is None:
-            self._place = Path(tempfile.mkdtemp(prefix="ganvert-studio-"))
+            self._place = Path(tempfile.mkdtemp(prefix=temporary_prefix("ganvert-studio")))
         return self._place
 
     @property

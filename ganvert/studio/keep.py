@@ -13,7 +13,7 @@ import numpy as np
 
 from ganvert import tables
 from ganvert.base.errors import InputError, ParamsError
-from ganvert.base.files import file_names
+from ganvert.base.files import file_names, temporary_prefix
 from ganvert.codes import Code, read_codes, tuned_folder, write_codes
 from ganvert.editing.animation import ANIMATIONS, MP4, animation, check_video
 from ganvert.editing.paste import PasteOptions, paste_edit
@@ -82,7 +82,7 @@ def codes_file(session: Session) -> tuple[bytes, str]:
     preset, context = models.context_of(method)
     inversion = session.found[method].inversion
     seeds = seeds_for([Crop(face.image_id, face.aligned.crop)], method, 0)
-    with tempfile.TemporaryDirectory(prefix="ganvert-studio-") as folder:
+    with tempfile.TemporaryDirectory(prefix=temporary_prefix("ganvert-studio")) as folder:
         path = Path(folder, "codes.parquet")
         write_codes(path, preset, inversion, [face.image_id], seeds, context)
         if not any(tuned_folder(path).glob("*")):

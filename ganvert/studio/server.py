@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ganvert.base.errors import InputError, UnsupportedError
+from ganvert.base.files import sweep_temporary
 from ganvert.studio.people import ROLES
 from ganvert.studio.session import Sessions
 
@@ -187,6 +188,7 @@ def serve(page: Any, sessions: Sessions, listening: socket.socket, password: str
     """Serve a page on a socket until Ctrl-C, then end all inversions."""
     import uvicorn
 
+    sweep_temporary("ganvert-studio")  # photographs of a studio that was killed
     host, port = listening.getsockname()[:2]
     hosts = None if password is not None else frozenset({f"{host}:{port}", f"localhost:{port}"})
     config = uvicorn.Config(

@@ -5,11 +5,20 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from ganvert.base.files import atomic_folder, atomic_path, file_names, sha256_of, sweep
+from ganvert.base.files import (
+    atomic_folder,
+    atomic_path,
+    file_names,
+    sha256_of,
+    sweep,
+    sweep_temporary,
+    temporary_prefix,
+)
 
 
 def test_success_replaces_the_file(tmp_path: Path) -> None:
@@ -56,6 +65,30 @@ with atomic_path(Path("table.parquet")) as file, atomic_folder(Path("folder")) a
         assert mine.exists()
         assert folder.exists()
     assert {path.name for path in tmp_path.iterdir()} == {elsewhere.name, ".name.part.txt", "b.txt", "c"}
+
+
+def test_temporary_folders_of_killed_processes_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = """
+import os, signal, tempfile
+from ganvert.base.files import temporary_prefix
+folder = tempfile.mkdtemp(prefix=temporary_prefix("ganvert-x"), dir=".")
+open(os.path.join(folder, "photograph"), "w").close()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", killed], cwd=tmp_path)
+    (left,) = tmp_path.iterdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    mine = Path(tempfile.mkdtemp(prefix=temporary_prefix("ganvert-x")))
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").touch()
+    link = left.with_name(left.name + "x")  # nothing is followed
+    link.symlink_to(outside)
+    sweep_temporary("ganvert-y")
+    assert left.exists()
+    sweep_temporary("ganvert-x")
+    assert {path.name for path in tmp_path.iterdir()} == {mine.name, "outside"}
+    assert (outside / "kept").exists()
 
 
 def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
