@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # the commands import what they use, so that `ganvert --help`
 
     from ganvert.directions import Direction
     from ganvert.editing.edits.shift import Shift
+    from ganvert.editing.paste import PasteOptions
     from ganvert.editing.population import Population
 
 __all__ = ["Moves", "edit", "grid"]
@@ -208,15 +209,7 @@ def edit(
         if not sources.shows(source, moves.mask):
             continue
         (reconstruction,) = to_pil(source.code.draw())
-        pictures: list[Image.Image] = []
-        for cell in moves.cells:
-            picture = moves.draw(source, cell)
-            if paste:
-                picture = source.pasted(picture, reconstruction, pasting)
-            if not single:  # one by one: a run that ends early leaves what it has drawn
-                write_picture(out / f"{source.name}_{moves.label(cell)}.png", picture)
-            # Of several, whole photographs would fill the memory, and faces in them be too small to compare.
-            pictures.append(source.close(picture, px) if paste and len(moves.cells) > 1 else picture)
+        pictures = _drawn(source, reconstruction, moves, pasting if paste else None, None if single else out, px)
         if single:
             _write_single(out, pictures, moves, px)
         elif len(pictures) > 1:
@@ -227,6 +220,22 @@ def edit(
     folder = count and not single
     print(f"{written} pictures of {count} photographs are in {out}" if folder else out)  # noqa: T201
     sources.finish()
+
+
+def _drawn(
+    source: Source, reconstruction: Image.Image, moves: Moves, paste: PasteOptions | None, folder: Path | None, px: int
+) -> list[Image.Image]:
+    """Draw one photograph's pictures, write them into a folder if one is given, and return what a sheet shows."""
+    pictures: list[Image.Image] = []
+    for cell in moves.cells:
+        picture = moves.draw(source, cell)
+        if paste:
+            picture = source.pasted(picture, reconstruction, paste)
+        if folder:  # one by one: a run that ends early leaves what it has drawn
+            write_picture(folder / f"{source.name}_{moves.label(cell)}.png", picture)
+        # Of several, whole photographs would fill the memory, and faces in them be too small to compare.
+        pictures.append(source.close(picture, px) if paste and len(moves.cells) > 1 else picture)
+    return pictures
 
 
 def _write_single(out: Path, pictures: Sequence[Image.Image], moves: Moves, px: int) -> None:
