@@ -17,7 +17,10 @@ from dvc.lock import make_lock
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from voluptuous import Invalid
 
-__all__ = ["mend"]
+__all__ = ["MENDED", "mend"]
+
+#: What is said of a file that was removed.
+MENDED = "%s: cut off by a kill, and removed; DVC restores results from its cache"
 
 
 def mend(root: Path) -> list[Path]:
@@ -50,7 +53,8 @@ def _is_json(path: Path) -> bool:
 
 def _is_record(path: Path) -> bool:
     try:
-        COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(path.read_text(encoding="utf-8")))
+        # Of every stage's start: the loader in C takes a tenth of the time, and DVC's lock is held meanwhile.
+        COMPILED_LOCKFILE_SCHEMA(yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader))
     except (ValueError, yaml.YAMLError, Invalid):
         return False
     return True
@@ -60,7 +64,7 @@ def main() -> None:
     """Mend the project in the current folder."""
     try:
         for path in mend(Path()):
-            print(f"{path}: cut off by a kill, and removed; DVC restores results from its cache", file=sys.stderr)  # noqa: T201
+            print(MENDED % path, file=sys.stderr)  # noqa: T201
     except (DvcException, OSError) as error:
         sys.exit(f"flows.mend: {error}")
 

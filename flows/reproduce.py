@@ -32,7 +32,7 @@ from prefect.states import Completed, Crashed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows import command, pipeline, publish
-from flows.mend import mend
+from flows.mend import MENDED, mend
 from flows.once import run_once
 
 CACHED, RESTORED, RAN = "Cached", "Restored", "Completed"
@@ -135,7 +135,7 @@ def _repro(stage: pipeline.Stage, root: Path, force: bool) -> str:
 
     flags = ["--force"] if force else []
     for path in mend(root):
-        logger.warning("%s: cut off by a kill, and removed; DVC restores results from its cache", path)
+        logger.warning(MENDED, path)
     command.stream([*dvc, *flags, stage.name], root, on_line, slot=gpu_slot() if stage.gpu else None)
     return outcome
 
