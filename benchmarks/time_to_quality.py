@@ -37,7 +37,7 @@ from ganvert.inversion.presets import Preset, read_preset
 from ganvert.inversion.run import Crop, invert_crops, make_context, shipped_encoders
 from ganvert.scoring.metrics import metric
 
-METRICS = ("lpips_vgg_256", "mse_256", "identity_dlib")
+METRICS = ("lpips_vgg_256", "mse_256", "identity_dlib", "identity_mobilefacenet")
 COLUMNS = ("preset", "scale", "image_id", "core_seconds", *METRICS)
 
 

@@ -15,7 +15,7 @@ from ganvert.cli.app import command
 from ganvert.cli.common import assets_folder, encoders_of, load, read_method
 from ganvert.cli.options import InversionOptions, SheetPx
 from ganvert.cli.paths import Reads, Writes
-from ganvert.cli.pictures import write_picture, write_sheet
+from ganvert.cli.pictures import check_sheet, write_picture, write_sheet
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -204,6 +204,7 @@ def diffuse(
     middle = int(match[1]), int(match[2])
     for side in sides:
         box_mask(1, side, middle)
+    check_sheet((len(targets) + 1) * (len(onto) * len(sides) + 1), px)
     check_output(out, [*targets, *onto])
     composer = Composer(options)
     faces = composer.faces([*targets, *onto])
@@ -250,11 +251,14 @@ def crossover(
     The sheet has a row for every REST: the photograph, what was composed, and what is drawn.
     """
     from ganvert.base.files import mark_output
+    from ganvert.editing.compose import check_blur
     from ganvert.editing.compose import crossover as cross
     from ganvert.faces.listing import check_output
 
     if same_crop and len(rest) > 1:
         raise ParamsError(f"--same-crop: PART is a copy of one photograph, got {len(rest)} for REST")
+    check_blur(blur, "--blur")
+    check_sheet(3 * len(rest), px)
     check_output(out, [part, *rest])
     composer = Composer(options, mask)
     others = composer.faces(rest)
@@ -300,6 +304,7 @@ def inpaint(
 
     if not 0 <= feather <= 0.5:
         raise ParamsError(f"--feather: wanted 0 to 0.5 of the crop's side, got {feather:g}")
+    check_sheet(3 * len(photos), px)
     check_output(out, photos)
     composer = Composer(options, mask)
     faces = composer.faces(photos)

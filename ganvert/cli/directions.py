@@ -72,10 +72,7 @@ def import_directions(
     from ganvert.compute.device import resolve_device
     from ganvert.exchange.import_directions import import_directions as write
 
-    if name is not None and (not name or "=" in name):
-        raise ParamsError(
-            f"--name: wanted a name without =, which --direction NAME=AMOUNTS could not take, got {name!r}"
-        )
+    _check_name(name)
     step = _unit(unit)
     _check_space(space)
     moved = _rows(rows) if rows is not None else None
@@ -145,8 +142,15 @@ def find_direction(
     """Find a direction in rated photographs: codes of `ganvert invert` and ratings, several of an image averaged."""
     from ganvert.codes import names_of_images, read_codes
     from ganvert.compute.device import resolve_device
-    from ganvert.directions import LabelledOptions, add_directions, find_labelled, read_ratings
+    from ganvert.directions import (
+        LabelledOptions,
+        add_directions,
+        find_labelled,
+        load_directions,
+        read_ratings,
+    )
 
+    _check_name(trait if name is None else name)
     first, last = _rows(rows) if rows is not None else (0, None)
     ratings = read_ratings(scores)
     wanted = LabelledOptions(
@@ -159,6 +163,8 @@ def find_direction(
         fit=cast(Any, fit),
     )
     generator = load(options, resolve_device(options.device))
+    if out.exists():
+        load_directions(out, generator)  # of another generator, it is refused before the fit
     found = find_labelled(read_codes(codes, generator, whole=False), ratings, wanted, names_of_images(codes))
     add_directions(out, [found], generator)
     quality = found.quality
@@ -170,6 +176,14 @@ def find_direction(
         f"cosine of two halves' directions {halves}"
     )
     print(out)  # noqa: T201
+
+
+def _check_name(name: str | None) -> None:
+    """Raise ParamsError for a name that --direction NAME=AMOUNTS could not take."""
+    if name is not None and (not name or "=" in name):
+        raise ParamsError(
+            f"--name: wanted a name without =, which --direction NAME=AMOUNTS could not take, got {name!r}"
+        )
 
 
 def _unit(text: str) -> Any:

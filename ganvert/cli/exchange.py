@@ -95,12 +95,11 @@ def export_generator(
     force: Annotated[bool, typer.Option("--force", help="Replace OUT if it is there.")] = False,
 ) -> None:
     """Write a generator as a file that other tools load, checked by loading it again."""
-    from ganvert.base.registry import lookup
-    from ganvert.exchange.generators_to import GENERATOR_EXPORTS
+    from ganvert.exchange.generators_to import check_export
     from ganvert.exchange.generators_to import export_generator as write
     from ganvert.generators import load_generator
 
-    lookup(GENERATOR_EXPORTS, kind, "kind of export")
+    export = check_export(kind, out, force=force)
     if (codes is None) != (image is None):
         raise InputError("--codes and --image name a tuned generator together; one of them is missing")
     generator = load_generator(file, label)
@@ -109,7 +108,7 @@ def export_generator(
     difference, notes = write(generator, kind, out, force=force)
     for note in notes:
         print(f"note: {note}")  # noqa: T201
-    print(f"{out}: {GENERATOR_EXPORTS[kind].description}; loaded again, it differs by {difference:.1e}")  # noqa: T201
+    print(f"{out}: {export.description}; loaded again, it differs by {difference:.1e}")  # noqa: T201
 
 
 def _tuned(codes: Path, image: str, generator: Generator) -> Generator:

@@ -73,15 +73,19 @@ def export(
     kind, table = _table(file)
     names = names_of_images(file)
 
+    wanted = set(image or [])
+
     def rows(*pictures: str) -> Iterator[Row]:
         for row in tables.rows(file, table, [*kind.columns, *pictures]):
-            if not image or {row["image_id"], names.get(row["image_id"])} & set(image):
+            if not wanted or not wanted.isdisjoint(_calls(row, names)):
                 yield row
 
     # All names before the first picture: no two files may have the same one.
     files = file_names(_name(row, names) + kind.ending(row, names) for row in rows())
+    if missing := sorted(wanted.difference(*(_calls(row, names) for row in rows()))):
+        raise InputError(f"{file}: has no pictures of {', '.join(missing)}")
     if not files:
-        raise InputError(f"{file}: has no pictures{' of ' + ', '.join(image) if image else ''}")
+        raise InputError(f"{file}: has no pictures")
     mark_output(out)
     written = 0
     for name, row in progress(zip(files, rows(*kind.pictures), strict=True), len(files), "pictures"):
@@ -91,6 +95,11 @@ def export(
                     temporary.write_bytes(row[column])
                 written += 1
     print(f"{written} pictures are in {out}")  # noqa: T201
+
+
+def _calls(row: Row, names: Mapping[str, str]) -> set[str]:
+    """Return what a row's image may be called: its id, and the name of its photograph where that is known."""
+    return {row["image_id"], names.get(row["image_id"], row["image_id"])}
 
 
 def _name(row: Row, names: Mapping[str, str]) -> str:

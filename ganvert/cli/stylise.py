@@ -37,7 +37,7 @@ def stylise(
     from ganvert.assets import path
     from ganvert.base.registry import lookup
     from ganvert.cli.common import assets_folder
-    from ganvert.cli.pictures import write_sheet
+    from ganvert.cli.pictures import check_sheet, write_sheet
     from ganvert.cli.sources import crops_of
     from ganvert.compute.device import resolve_device
     from ganvert.encoders import load_encoder
@@ -48,6 +48,8 @@ def stylise(
     lookup(RECIPES, recipe, "alignment recipe")
     if unknown := [name for name in style or [] if name not in STYLES]:
         raise InputError(f"--style: no style {unknown[0]!r}; there are {', '.join(STYLES)}")
+    wanted = list(dict.fromkeys(style or STYLES))
+    check_sheet(len(photos) * (len(wanted) + 1), px)
     folder, chosen_device = assets_folder(), resolve_device(device)
     files = {name: path(f"stylizer_{name}.safetensors", folder, _FETCH) for name in STYLES}
     encoder_file = path("stylizer_encoder.safetensors", folder, _FETCH)
@@ -57,7 +59,6 @@ def stylise(
     crops = [crop.image for crop in crops_of(photos, recipe, first.resolution, folder, same_crop=False)]
     columns = [crops]
     codes = [encoder.encode(from_pil([crop]).to(chosen_device))["ws"] for crop in crops]
-    wanted = list(dict.fromkeys(style or STYLES))
     for name in wanted:
         generator = load_generator(files[name]).to(chosen_device)
         columns.append([to_pil(generator.synthesize(ws=ws))[0] for ws in codes])

@@ -30,6 +30,7 @@ __all__ = [
     "CROP",
     "Composed",
     "box_mask",
+    "check_blur",
     "crossover",
     "diffusion",
     "inpainting",
@@ -114,9 +115,14 @@ def crossover(part: Image.Image, rest: Image.Image, mask: Tensor, blur: float = 
     Raises:
         ParamsError: the blur is out of range.
     """
-    if not 0 <= blur <= 0.25:
-        raise ParamsError(f"blur: wanted 0 to 0.25 of the picture's side, got {blur}")
+    check_blur(blur)
     return Composed(_over(part, rest, _blurred(mask, blur)))
+
+
+def check_blur(blur: float, what: str = "blur") -> None:
+    """Raise ParamsError for a blur that :func:`crossover` does not take; `what` is what the message calls it."""
+    if not 0 <= blur <= 0.25:
+        raise ParamsError(f"{what}: wanted 0 to 0.25 of the picture's side, got {blur}")
 
 
 def inpainting(picture: Image.Image, hole: Tensor) -> Composed:

@@ -26,7 +26,7 @@ from ganvert.generators import Generator, load_generator
 from ganvert.generators.stylegan2 import StyleGAN2
 from ganvert.networks.modulation import blur_kernel
 
-__all__ = ["GENERATOR_EXPORTS", "GeneratorExport", "export_generator"]
+__all__ = ["GENERATOR_EXPORTS", "GeneratorExport", "check_export", "export_generator"]
 
 #: Largest difference of a picture, of about [-1, 1], that rounding makes.
 TOLERANCE = 1e-5
@@ -49,6 +49,19 @@ class GeneratorExport:
     write: Callable[[StyleGAN2, Path], None]
 
 
+def check_export(kind: str, out: Path, *, force: bool = False) -> GeneratorExport:
+    """Return a kind of export, before anything is loaded.
+
+    Raises:
+        UnknownNameError: there is no such kind.
+        InputError: the file exists and is not to be replaced.
+    """
+    export = lookup(GENERATOR_EXPORTS, kind, "kind of export")
+    if out.exists() and not force:
+        raise InputError(f"{out} exists already; --force replaces it")
+    return export
+
+
 def export_generator(generator: Generator, kind: str, out: Path, *, force: bool = False) -> tuple[float, list[str]]:
     """Write a generator for another tool, whole or not at all.
 
@@ -66,9 +79,7 @@ def export_generator(generator: Generator, kind: str, out: Path, *, force: bool 
         InputError: the file exists.
         UnsupportedError: the kind cannot hold the generator exactly; the message says what it has no place for.
     """
-    export = lookup(GENERATOR_EXPORTS, kind, "kind of export")
-    if out.exists() and not force:
-        raise InputError(f"{out} exists already; --force replaces it")
+    export = check_export(kind, out, force=force)
     if not isinstance(generator, StyleGAN2):
         raise UnsupportedError(f"{kind} holds a StyleGAN2, not a {generator.architecture}")
     if obstacles := export.obstacles(generator):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from ganvert.cli import app
@@ -24,8 +25,18 @@ PRESETS = {
     "masked": {**PAD, "objective": [{**MSE, "mask": "no-such.png"}]},
     "padded": {"inverter": "feed_forward", "space": "fs16/wplus"},
 }
-INVERTS = ("invert", "extract", "edit", "grid", "stimuli", "interpolate", "mix", "blend", "transfer")
-GENERATES = (*INVERTS, "sample", "import-codes", "export-codes", "directions import", "directions export")
+COMPOSES = ("diffuse", "crossover", "inpaint")
+INVERTS = (*COMPOSES, "invert", "extract", "edit", "grid", "stimuli", "interpolate", "mix", "blend", "transfer")
+GENERATES = (
+    *INVERTS,
+    "study",
+    "sample",
+    "import-codes",
+    "export-codes",
+    "directions import",
+    "directions export",
+    "directions find",
+)
 MOVES = ("--directions", "directions.parquet", "--direction", "smile=1")
 #: A command line without a mistake for each command, without its output.
 SOUND = {
@@ -38,15 +49,26 @@ SOUND = {
     "mix": ("a.png", "--style", "b.png"),
     "blend": ("a.png", "b.png"),
     "transfer": ("a.png", "b.png", "a.png"),
+    "diffuse": ("a.png", "--onto", "b.png"),
+    "crossover": ("a.png", "b.png", "--mask", "mask.png"),
+    "inpaint": ("a.png", "--mask", "mask.png"),
+    "stylise": ("a.png",),
+    "study": ("a.png", "--methods", "plain"),
     "sample": (),
     "export": ("codes.parquet",),
     "import-codes": ("codes.npy",),
     "export-codes": ("codes.parquet", "--as", "npy"),
+    "export-generator": ("junk", "--as", "rosinality"),
+    "import": ("junk",),
     "directions import": ("direction.npy", "--space", "w"),
     "directions export": ("smile", "--as", "npy", "--directions", "directions.parquet"),
+    "directions find": ("--codes", "codes.parquet", "--scores", "ratings.csv", "--trait", "kind"),
 }
-OUTS = {"grid": "x.png", "interpolate": "x.png", "sample": "x.png"}
-OUTS |= dict.fromkeys(("import-codes", "export-codes", "directions import", "directions export"), "x.file")
+WITHOUT_OUT = {"studio", "describe", "fetch", "methods", "directions"}
+POSITIONAL = {"import"}  # whose OUT is an argument
+OUTS = {"grid": "x.png", "interpolate": "x.png", "sample": "x.png", "stylise": "x.png", "import": "x.safetensors"}
+OUTS |= dict.fromkeys(("import-codes", "export-codes", "export-generator"), "x.file")
+OUTS |= dict.fromkeys(("directions import", "directions export", "directions find"), "x.file")
 #: Of every command that inverts: what is added, and what the message says.
 SHARED = [
     (("--method", "plian"), "did you mean 'plain'"),
@@ -63,6 +85,9 @@ SHARED = [
     (("--seed", str(2**63)), "below 2^63"),
 ]
 ENCODERS = [says for options, says in SHARED if options[:2] == ("--method", "encoder")]
+#: What the encoder alone is refused for before its file is read: its codes have no second part, or fit no part.
+REFUSED_FIRST = dict.fromkeys(("blend", "transfer"), "one part only")
+REFUSED_FIRST |= dict.fromkeys(COMPOSES, "predicts codes of whole pictures")
 PX = (("--px", "8192"), "pictures of 8192 px are too many")
 OWN = {
     "invert": [
@@ -119,6 +144,57 @@ OWN = {
         (("--amount", "nan"), "finite"),
         (("--same-crop", "--codes", "codes.parquet"), "--same-crop"),
     ],
+    "diffuse": [
+        PX,
+        (("--crop", "300"), "crop"),
+        (("--crop", "90", "--crop", "90"), "wanted different sizes"),
+        (("--centre", "middle"), "--centre: wanted x,y"),
+        (("--around", "nan"), "--around"),
+        (("--out", "."), "results do not go there"),
+    ],
+    "crossover": [
+        PX,
+        (("--mask", "nose-ring"), "there is no such picture"),
+        (("--blur", "0.3"), "--blur: wanted 0 to 0.25"),
+        (("b.png", "--same-crop"), "a copy of one photograph"),
+    ],
+    "inpaint": [
+        PX,
+        (("--mask", "none.png"), "there is no such picture"),
+        (("--feather", "-1"), "--feather: wanted 0 to 0.5"),
+    ],
+    "stylise": [PX, (("--style", "pastel"), "no style 'pastel'"), (("--recipe", "centre"), "did you mean 'center'")],
+    "study": [
+        (("--methods", "plian"), "did you mean 'plain'"),
+        (("--sections", "strenght"), "did you mean 'strength'"),
+        (("--reference", "wplus"), "reference"),
+        (("--recipe", "centre"), "did you mean 'center'"),
+        (("--options", "junk"), "junk"),
+        (("--seeds", "0"), "--seeds"),
+    ],
+    "export-generator": [
+        (("--as", "rosnality"), "did you mean 'rosinality'"),
+        (("--out", "names.txt"), "exists already"),
+        (("--codes", "codes.parquet"), "one of them is missing"),
+        ((), "junk: refused as a checkpoint"),
+    ],
+    "import": [
+        (("--out", "old.safetensors"), "exists already"),
+        (("--out", "x.pkl"), "wanted a name that ends in .safetensors"),
+        ((), "junk: refused as a checkpoint"),
+        (("--feature-px", "1000"), "--feature-px"),
+    ],
+    "directions find": [
+        (("--trait", "kindness"), "kindness"),
+        (("--condition", "agee"), "agee"),
+        (("--name", "a=b"), "--name: wanted a name without ="),
+        (("--fit", "rigde"), "fit"),
+        (("--vectors", "many"), "vectors"),
+        (("--rows", "4"), "--rows: wanted first:end"),
+        (("--rows", "0:99"), "rows"),
+        (("--out", "others.parquet"), "directions of generator"),
+        (("--scores", "junk"), "junk"),
+    ],
     "sample": [PX, (("--psi", "1e30"), "--psi"), (("--count", "100000000"), "too many"), SHARED[2], SHARED[3]],
     "import-codes": [
         (("--space", "wpluss"), "did you mean 'wplus'"),
@@ -154,8 +230,7 @@ MISTAKES: list[Any] = [
     pytest.param(
         command,
         options,
-        # Codes of an encoder alone have no second part, which these two refuse first.
-        "one part only" if command in ("blend", "transfer") and says in ENCODERS else says,
+        REFUSED_FIRST.get(command, says) if says in ENCODERS else says,
         marks=[pytest.mark.slow] * (command in SLOW),
     )
     for command in INVERTS
@@ -187,8 +262,11 @@ def place(
         Path("params.yaml").write_text(yaml.safe_dump(params))
         Path("dvc.yaml").write_text("stages: {invert: {cmd: python -m stages.invert}}")
         Path("folder").mkdir()
+        Path("old.safetensors").touch()
         Path("junk").write_bytes(b"\xffjunk" * 50)
         Path("names.txt").write_text("one\n")
+        Path("ratings.csv").write_text("image,trait,value\n000000,kind,1\n000001,kind,2\n000000,age,1\n000001,age,3\n")
+        Image.new("L", (80, 80)).save("mask.png")
         for name in "ab":
             Image.new("RGB", (80, 80), {"a": "red", "b": "blue"}[name]).save(f"{name}.png")
         np.save("codes.npy", np.linspace(-1, 1, 256, dtype=np.float32).reshape(2, 8, 16))
@@ -209,7 +287,7 @@ def place(
         for work in (
             *("ganvert.faces.align_photos", "ganvert.faces.FaceDetector", "ganvert.inversion.run.invert_crops"),
             *("ganvert.editing.render.draw_edit", "ganvert.images.to_pil", "ganvert.sampling.picture_of"),
-            *("ganvert.extraction.extract", "ganvert.cli.sources.crops_of"),
+            *("ganvert.extraction.extract", "ganvert.cli.sources.crops_of", "ganvert.study.run_study"),
         ):
             patch.setattr(work, reached)
         yield tiny_generator_file
@@ -226,11 +304,27 @@ def run(command: str, generator: Path, *mistake: str) -> tuple[int, str, BaseExc
     ):
         if option not in mistake and command in commands:
             line += [option, value]
+    if command in POSITIONAL:
+        line.remove("--out")
     done = CliRunner().invoke(app, line)
     return done.exit_code, " ".join(done.output.replace("│", " ").split()).lower(), done.exception
 
 
-@pytest.mark.parametrize("command", ["invert", "extract", "edit", "stimuli", "interpolate", "mix", "blend", "transfer"])
+def test_every_command_that_writes_is_tested() -> None:
+    known = {*SOUND, *WITHOUT_OUT}
+    assert {" ".join(path) for path in _commands(get_command(app))} == known
+
+
+def _commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the names of a command's commands, with those of the groups they stand in."""
+    for name, inner in getattr(command, "commands", {}).items():
+        yield (*path, name)
+        yield from _commands(inner, (*path, name))
+
+
+@pytest.mark.parametrize(
+    "command", ["invert", "extract", "edit", "stimuli", "interpolate", "mix", "blend", "transfer", *COMPOSES, "study"]
+)
 def test_without_a_mistake_the_work_begins(place: Path, command: str) -> None:
     """Otherwise the test below could not fail."""
     assert isinstance(run(command, place)[2], ReachedError)

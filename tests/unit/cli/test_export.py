@@ -102,6 +102,7 @@ def test_names_without_a_table_of_photographs(run: Any, project: Path) -> None:
         (("none.parquet",), "no such file", 2),
         (("text.parquet",), "not a readable Parquet file", 1),
         (("data/edits.parquet", "--image", "bob"), "has no pictures of bob", 2),
+        (("data/edits.parquet", "--image", "ann", "--image", "bob"), "has no pictures of bob", 2),
     ],
 )
 def test_mistakes(run: Any, project: Path, arguments: tuple[str, ...], says: str, code: int) -> None:
