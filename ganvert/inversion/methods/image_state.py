@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -56,11 +57,12 @@ class ImageState:
         self.start = {name: value.detach().clone() for name, value in self.variables.items()}
         self.noise = _initial_noise(batch, context.generator, options)
         moves = set(self.variables) - set(space.constants) if options.code == "optimise" else set()
-        self.leaves = [value for name, value in self.variables.items() if name in moves]
-        self.leaves += self.noise if options.noise == "optimise" else []
+        rated = [(value, options.rates.get(name, 1.0)) for name, value in self.variables.items() if name in moves]
+        rated += [(value, 1.0) for value in self.noise if options.noise == "optimise"]
+        self.leaves = [leaf for leaf, _ in rated]
         for leaf in self.leaves:
             leaf.requires_grad_()
-        self.optimiser = _optimiser(self.leaves, options)
+        self.optimiser = _optimiser(rated, options)
         self.objective: Objective | None = None
         self.fitted: Fitted | None = None
         self.step, self.alive = 0, True
@@ -147,13 +149,15 @@ class ImageState:
         return bool(values[-stop.window :].min() > (1 - stop.drop) * values[: -stop.window].min())
 
 
-def _optimiser(leaves: list[Tensor], options: OptimiseOptions) -> torch.optim.Optimizer:
+def _optimiser(rated: Sequence[tuple[Tensor, float]], options: OptimiseOptions) -> torch.optim.Optimizer:
+    """Return the optimiser of leaves; Adam's groups have the `rate` of theirs, which L-BFGS has no use for."""
     if options.optimiser == "adam":
-        return torch.optim.Adam(leaves, lr=options.lr, betas=(0.9, 0.999), eps=1e-8)
+        groups = [{"params": [leaf], "rate": rate} for leaf, rate in rated]
+        return torch.optim.Adam(groups, lr=options.lr, betas=(0.9, 0.999), eps=1e-8)
     # One iteration a step, its length found by line search; curvature is kept between steps. Both tolerances are off:
     # their defaults (1e-7 and 1e-9) are absolute and end the search early for losses of 1e-3. Only `steps` ends it.
     return torch.optim.LBFGS(
-        leaves,
+        [leaf for leaf, _ in rated],
         lr=options.lr,
         max_iter=1,
         max_eval=25,

@@ -121,7 +121,7 @@ def _step(task: _Task, states: list[ImageState]) -> Tensor:
     for state in states:
         if isinstance(state.optimiser, torch.optim.Adam) and state.alive:
             for group in state.optimiser.param_groups:
-                group["lr"] = scheduled_rate(state.step, options)
+                group["lr"] = group["rate"] * scheduled_rate(state.step, options)
             state.optimiser.step()  # L-BFGS has taken its step above
         if options.code == "optimise":
             # Equation 5: z_i <- sqrt(512) z_i / |z_i|. The image stays the same, since the mapping network normalises

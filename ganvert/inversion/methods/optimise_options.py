@@ -54,6 +54,8 @@ class OptimiseOptions:
         steps: steps in all.
         optimiser: ``adam``, or ``lbfgs`` with a line search (one image at a time; lr is its first trial length).
         lr: learning rate at full height.
+        rates: learning rates of variables of the code, as multiples of `lr`; 1 for one that is not named. A feature map
+            and rows of ws have different lengths, and steps that suit one are too long for the other.
         ramp_up, ramp_down: fraction of the steps spent rising linearly and falling along a cosine.
         objective: image losses.
         regularise: weights of penalties of the code (``ganvert.inversion.penalties.PENALTIES``).
@@ -78,6 +80,7 @@ class OptimiseOptions:
     steps: int
     optimiser: Literal["adam", "lbfgs"] = "adam"
     lr: float
+    rates: dict[str, float] = dataclasses.field(default_factory=dict)
     ramp_up: float = 0.0
     ramp_down: float = 0.0
     objective: tuple[Term, ...]
@@ -99,6 +102,11 @@ class OptimiseOptions:
             lookup(PENALTIES, name, "penalty")
         if self.steps < 1 or self.lr <= 0 or not self.objective:
             raise ParamsError("steps must be at least 1, lr above 0, and objective not empty")
+        for name, rate in self.rates.items():
+            if rate <= 0:
+                raise ParamsError(f"rates: {name}: wanted a number above 0, got {rate:g}")
+        if self.rates and (self.optimiser == "lbfgs" or self.code == "fixed"):
+            raise ParamsError("rates act only with optimiser: adam and code: optimise")
         if not 0 <= self.preview_steps <= self.steps:
             raise ParamsError(f"preview_steps must be between 0 and steps ({self.steps}), got {self.preview_steps}")
         if self.preview_px < 16 or self.preview_every < 1:
@@ -142,8 +150,15 @@ class OptimiseOptions:
         return tuple(self.objective)
 
     def check(self, generator: Generator) -> None:
-        """Raise UnsupportedError where the generator lacks what these options use."""
+        """Raise an error where these options do not fit the generator.
+
+        Raises:
+            UnsupportedError: it lacks what they use.
+            UnknownNameError: `rates` names a variable that codes of the space do not have.
+        """
         space = make_space(self.space, generator)
+        for name in self.rates:
+            lookup(space.shapes, name, f"variable of {self.space}")
         if self.init == "encoder":
             space.check_predictable()
         if self.preview_steps:

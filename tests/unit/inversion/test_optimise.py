@@ -104,6 +104,19 @@ def test_every_stage_starts_where_the_one_before_ended(context: Context, targets
     assert moved == [False] * 5 + [True] * 2  # nothing before the 16 px feature acts
 
 
+def test_variables_move_at_their_own_rates(context: Context, targets: Tensor) -> None:
+    """The first step of Adam is as long as its learning rate, whatever the gradient."""
+    one = {"space": "f16/wplus", "steps": 1, "lr": 0.02}
+    still = run(optimiser(**{**one, "lr": 1e-12}), targets, context).variables
+    for rates, wanted in (({}, {"f": 0.02, "ws": 0.02}), ({"ws": 0.25, "f": 1.5}, {"f": 0.03, "ws": 0.005})):
+        moved = run(optimiser(**one, rates=rates), targets, context).variables
+        for name, length in wanted.items():
+            step = (moved[name] - still[name]).abs().amax().item()
+            assert step == pytest.approx(length, rel=1e-3), (rates, name)
+    with pytest.raises(UnknownNameError, match=r"unknown variable of f16/wplus 'w'"):
+        run(optimiser(**one, rates={"w": 0.5}), targets, context)
+
+
 def test_stored_noise_given_is_stored_noise(context: Context) -> None:
     generator = context.generator
     ws = generator.map(normal([5], (16,)))
@@ -247,6 +260,8 @@ def test_options_that_cannot_be(context: Context, targets: Tensor) -> None:
         ({"steps": 0}, "steps must be at least 1"),
         ({"preview_steps": 21}, "preview_steps must be between 0 and steps"),
         ({"noise_weight": 1.0}, "noise_weight acts only"),
+        ({"rates": {"ws": 0.0}}, "rates: ws: wanted a number above 0"),
+        ({"rates": {"ws": 0.5}, "optimiser": "lbfgs"}, "rates act only with"),
         ({"preview_steps": 3, "noise": "optimise"}, "preview_steps cannot be combined"),
         ({"lrr": 1.0}, "did you mean 'lr'"),
         ({"init": "zero"}, "invert.options.mine.init: wanted one of"),
