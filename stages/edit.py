@@ -16,7 +16,7 @@ from ganvert import tables
 from ganvert.base.errors import GanvertError, NoRegionError
 from ganvert.codes import Code, batches, read_codes, space_of
 from ganvert.compute.progress import progress
-from ganvert.directions import Direction, choose, load_directions
+from ganvert.directions import Direction, choose_rows, load_directions
 from ganvert.editing.amounts import Amount, Percentile
 from ganvert.editing.compose import preset_for_parts
 from ganvert.editing.contract import Edit, EditInputs
@@ -154,7 +154,10 @@ def plan(settings: Settings, generator: Generator) -> list[PlannedEdit]:
         edit = spec.make()
         try:
             preset, context = _method(settings, generator) if edit.needs.context else (None, None)
-            directions = [(choose(known, name, space.direction_space), share) for name, share in spec.shares.items()]
+            directions = [
+                (choose_rows(known, name, space.direction_space, generator.num_ws), share)
+                for name, share in spec.shares.items()
+            ]
             edit.check_space(space, [direction for direction, _ in directions])
             if any(isinstance(step, Percentile) for step in spec.steps):
                 population.check(space, directions[0][0])

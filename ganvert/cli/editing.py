@@ -17,7 +17,6 @@ from ganvert.cli.common import assets_folder, directions_path
 from ganvert.cli.options import CodesFile, DirectionsFile, InvertOptions, SheetPx
 from ganvert.cli.paths import Writes, is_picture_name
 from ganvert.cli.pictures import check_sheet, write_picture, write_series, write_sheet
-from ganvert.cli.rows import choose_rows
 from ganvert.cli.sources import Source, Sources
 from ganvert.editing.amounts import Amount, Percentile
 from ganvert.editing.animation import ANIMATIONS
@@ -95,7 +94,7 @@ class Moves:
             ParamsError, UnknownNameError, UnsupportedError: wrong amounts, no such direction, or none for these codes.
             InputError: there is no such mask (`local`).
         """
-        from ganvert.directions import load_directions
+        from ganvert.directions import choose_rows, load_directions
         from ganvert.editing.contract import check_amount
         from ganvert.editing.edits.local import Local
         from ganvert.editing.edits.shift import Shift

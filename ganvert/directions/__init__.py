@@ -17,12 +17,14 @@ from ganvert.directions.base import (
     load_directions,
     load_samples,
     save_directions,
+    unconditional,
 )
 from ganvert.directions.ganspace import GanspaceOptions, find_ganspace
 from ganvert.directions.interfacegan import InterfaceganOptions, find_interfacegan
 from ganvert.directions.labelled import LabelledOptions, find_labelled, read_ratings
 from ganvert.directions.lowrank import LowRankOptions, find_lowrank
 from ganvert.directions.random_draws import RandomOptions, find_random
+from ganvert.directions.rows import choose_rows, movable_rows, named_rows
 from ganvert.directions.sefa import SefaOptions, find_sefa
 from ganvert.directions.stylespace import StyleSpaceOptions, find_stylespace
 
@@ -36,11 +38,15 @@ __all__ = [
     "Samples",
     "add_directions",
     "choose",
+    "choose_rows",
     "find_labelled",
     "load_directions",
     "load_samples",
+    "movable_rows",
+    "named_rows",
     "read_ratings",
     "save_directions",
+    "unconditional",
 ]
 
 DIRECTIONS: dict[str, Finder] = {

@@ -43,6 +43,7 @@ __all__ = [
     "save_directions",
     "signed",
     "step_length",
+    "unconditional",
 ]
 
 #: Vectors are stored as float32, and of 512 numbers the rounding moves the length by less.
@@ -114,6 +115,12 @@ class Direction:
     def moves_in(self) -> str:
         """The direction space of codes that it moves, z or w (:attr:`ganvert.spaces.Space.direction_space`), or s."""
         return self.space.removesuffix("plus")
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """The scores that it leaves alone, as far as the fit can tell (``leak`` of its quality)."""
+        leak = self.quality.get("leak")
+        return tuple(leak) if isinstance(leak, Mapping) else ()
 
     def step(self, amount: float) -> np.ndarray:
         """Return what is added to a code for `amount`: float32, of the shape of `vector`."""
@@ -297,6 +304,18 @@ def choose(directions: Mapping[tuple[str, str], Direction], name: str, space: st
     for wanted in ("s", space + "plus", space):
         here |= {known: direction for (known, where), direction in directions.items() if where == wanted}
     return lookup(here, name, f"direction in {space}")
+
+
+def unconditional(directions: Mapping[tuple[str, str], Direction], direction: Direction) -> Direction | None:
+    """Return the direction of the same score and space that leaves no other score alone.
+
+    None where a table has none, or the direction itself leaves none alone.
+    """
+    score = direction.quality.get("score")
+    if score is None or not direction.conditions:
+        return None
+    others = (other for other in directions.values() if other.space == direction.space and not other.conditions)
+    return next((other for other in others if other.quality.get("score") == score), None)
 
 
 def load_samples(path: Path) -> Samples:

@@ -1,14 +1,21 @@
-"""Amounts of edits: standard deviations as numbers, and percentiles of the samples as ``p90``."""
+"""Amounts of edits: steps as numbers, percentiles of the samples as ``p90``, and how far a direction is good for."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ganvert.base.errors import ParamsError
 from ganvert.base.texts import brief
 
-__all__ = ["Amount", "Percentile", "amount_text", "read_amount"]
+if TYPE_CHECKING:
+    from ganvert.directions import Direction
+
+__all__ = ["LIMIT", "Amount", "Percentile", "amount_text", "reach", "read_amount"]
+
+#: Standard deviations of the samples that a direction is good for on either side where nothing else is known.
+LIMIT = 4.0
 
 
 @dataclass(frozen=True)
@@ -50,3 +57,19 @@ def read_amount(value: str | float) -> Amount:
 def amount_text(amount: Amount) -> str:
     """Return what names of files and captions call an amount: ``+2``, ``-0.5``, ``p90``."""
     return f"p{amount.value:g}" if isinstance(amount, Percentile) else f"{amount:+g}"
+
+
+def reach(direction: Direction) -> tuple[float, float]:
+    """Return the least and the largest amount that a direction is good for.
+
+    They are those that it was tested with (``range`` of its quality), else :data:`LIMIT` standard deviations on either
+    side in steps of the direction (``step``), down to a tenth.
+    """
+    tested = direction.quality.get("range")
+    if tested is not None:
+        return float(tested[0]), float(tested[1])
+    step = direction.quality.get("step")
+    end = LIMIT
+    if isinstance(step, int | float) and 0 < step <= LIMIT:
+        end = math.floor(10 * LIMIT / step) / 10
+    return -end, end

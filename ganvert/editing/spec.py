@@ -21,9 +21,10 @@ class EditSpec:
 
     Attributes:
         edit: name in ``ganvert.editing.edits.EDITS``.
-        direction: name in the directions table, for edits that move along one.
-        directions: names in that table, and how much of each makes up amount 1, for edits that move along several at
-            once; in place of `direction`.
+        direction: name in the directions table, for edits that move along one; ``smile@4:8`` moves those rows of ws in
+            place of its own.
+        directions: the same, and how much of each makes up amount 1, for edits that move along several at once; in
+            place of `direction`.
         references: for edits with reference images: file names, paths or image ids of photographs of the run.
             Several times as many as the edit takes give as many edits: blend with [a.jpg, b.jpg] is a blend with each.
         amounts: how far; for directions in standard deviations, or as percentiles of the samples (p90); for references

@@ -9,13 +9,12 @@ import numpy as np
 from PIL import Image, ImageColor
 
 from ganvert.base.errors import ParamsError
+from ganvert.editing.amounts import LIMIT
 from ganvert.scoring.statistics import summarise
 
-__all__ = ["LIMIT", "Presentation", "Solved", "methods_text", "solve_amount"]
+__all__ = ["Presentation", "Solved", "methods_text", "solve_amount"]
 
-#: Largest amount that a target is sought with: beyond it pictures fall apart.
-LIMIT = 4.0
-_TOLERANCE = 0.01  # of what the score changes between the largest amounts
+_TOLERANCE = 0.01  # of what the score changes between the ends
 _HALVINGS = 12  # of an amount: 4 / 2^12 is a thousandth of a standard deviation
 #: The oval on an aligned crop, in parts of its side: centre x and y, half width and half height. on FFHQ's crops it
 #: leaves forehead, cheeks and chin, and covers ears and most of the hair.
@@ -74,15 +73,18 @@ class Solved:
     reached: bool
 
 
-def solve_amount(measure: Callable[[float], float | None], target: float, limit: float = LIMIT) -> Solved | None:
-    """Return the amount at which a score has a target value, by bisection between 0 and the limit on either side.
+def solve_amount(
+    measure: Callable[[float], float | None], target: float, ends: tuple[float, float] = (-LIMIT, LIMIT)
+) -> Solved | None:
+    """Return the amount at which a score has a target value, by bisection between 0 and the end on either side.
 
     The score may be any function of the amount that passes the target; it need not grow evenly.
 
     Args:
         measure: score of the picture with an amount; None where it cannot be measured (no face was found).
-        target: the score wanted, met to a hundredth of what the score changes from -limit to limit.
-        limit: the largest amount to try.
+        target: the score wanted, met to a hundredth of what the score changes between both ends.
+        ends: the least amount to try, below 0, and the largest, above it; :func:`ganvert.editing.amounts.reach` of the
+            direction.
 
     Returns:
         The amount; the nearest of those tried, with `reached` False, where the target is out of reach. None where the
@@ -99,9 +101,9 @@ def solve_amount(measure: Callable[[float], float | None], target: float, limit:
     start = known(0.0)
     if start is None:
         return None
-    ends = [amount for amount in (-limit, limit) if known(amount) is not None]
+    seen = [amount for amount in ends if known(amount) is not None]
     tolerance = _TOLERANCE * (max(tried.values()) - min(tried.values()))
-    for end in ends:
+    for end in seen:
         # The side on which the target lies between both scores; a side where it lies on neither end has no solution.
         if (start - target) * (tried[end] - target) > 0:
             continue
@@ -142,9 +144,9 @@ def methods_text(rows: Sequence[Mapping[str, object]], facts: Mapping[str, str],
     if solved:
         reached = sum(bool(row["reached"]) for row in solved)
         text.append(
-            "Where a target is given, the amount was found for every person by bisection on the measured score, to 1 % "
-            f"of the score's range between amounts of -{LIMIT:g} and {LIMIT:g}; {reached} of {len(solved)} "
-            "targets were reached."
+            "Where a target is given, the amount was found for every person by bisection on the measured score within "
+            f"the range of the direction, to 1 % of what the score changes there; {reached} of {len(solved)} targets "
+            "were reached."
         )
     shown = f"Pictures are {presentation.size} px wide" if presentation.size else "Pictures are whole crops"
     if presentation.oval:

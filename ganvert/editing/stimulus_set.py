@@ -19,7 +19,7 @@ from ganvert.base.registry import lookup
 from ganvert.base.texts import brief
 from ganvert.codes import Code
 from ganvert.directions import Direction
-from ganvert.editing.amounts import Amount, Percentile, amount_text, read_amount
+from ganvert.editing.amounts import Amount, Percentile, amount_text, reach, read_amount
 from ganvert.editing.check import attribute_of, failures
 from ganvert.editing.contract import EditInputs, check_amount
 from ganvert.editing.edits.shift import Shift
@@ -244,7 +244,7 @@ def cells(
         reached = True
         if series.solved:
             assert not isinstance(wanted, Percentile)  # check_series
-            solved = solve_amount(lambda tried: scores(tried)[series.name], wanted)
+            solved = solve_amount(lambda tried: scores(tried)[series.name], wanted, reach(series.direction))
             amount, reached = (solved.amount, solved.reached) if solved else (0.0, False)
         else:
             amount = population.amount(wanted, series.direction, person.code)
@@ -320,11 +320,8 @@ def write_set(
         table = csv.DictWriter(file, list(rows[0]))
         table.writeheader()
         table.writerows(rows)
-    known = {item.name: item.direction for item in series}
-    words = " and ".join(
-        f"{name} ({move.method} in {move.space.upper()}, rows {move.first_row} to {move.last_row - 1}{_step(move)})"
-        for name, move in known.items()
-    )
+    known = {item.name: item for item in series}
+    words = " and ".join(f"{name} ({_words(item)})" for name, item in known.items())
     text = methods_text(rows, {**facts, "directions": words}, presentation)
     with atomic_path(out / "methods.txt") as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -338,10 +335,18 @@ def sheet_of(lines: Sequence[Sequence[tuple[Image.Image, str]]], px: int) -> Ima
     return contact_sheet([picture for picture, _ in placed], columns, px, [caption for _, caption in placed])
 
 
-def _step(direction: Direction) -> str:
-    """Return what amount 1 is, where that is not one standard deviation."""
+def _words(series: Series) -> str:
+    """Return what a direction is: method, space, rows, amount 1 where that is not one standard deviation, and range."""
+    direction = series.direction
+    words = [
+        f"{direction.method} in {direction.space.upper()}",
+        f"rows {direction.first_row} to {direction.last_row - 1}",
+    ]
     step = direction.quality.get("step", 1.0)
-    return "" if step == 1 else f", an amount of 1 being {step:g} standard deviations"
+    words += [] if step == 1 else [f"an amount of 1 being {step:g} standard deviations"]
+    low, high = reach(direction)
+    words += [f"amounts from {low:g} to {high:g}"] if series.solved else []
+    return ", ".join(words)
 
 
 def _write_picture(path: Path, picture: Image.Image) -> None:

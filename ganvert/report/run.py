@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -105,8 +106,16 @@ class Run:
 
     def attribute_of(self, row: Row) -> tuple[str | None, float | None]:
         """Return the attribute that an edit is to change; see :func:`ganvert.editing.check.attribute_of`."""
-        quality = self.directions.get(row["direction"], {}).get("quality", {})
+        quality = (self.direction_of(row) or {}).get("quality", {})
         return attribute_of(row["direction"] or row["edit"], quality, self._attributes)
+
+    def direction_of(self, row: Row) -> Row | None:
+        """Return the row of `directions` that an edit moves along, with the rows of ws that it moves; None for none."""
+        rows = re.fullmatch(r"(.+)@([0-9]+):([0-9]+)", row["direction"])  # of one direction, not of several
+        direction = self.directions.get(rows[1] if rows else row["direction"])
+        if direction is None or not rows:
+            return direction
+        return {**direction, "first_row": int(rows[2]), "last_row": int(rows[3])}
 
     @cached_property
     def _several_methods(self) -> bool:

@@ -54,7 +54,7 @@ def _save_people(session: Session, asked: Asked) -> Mapping[str, Any]:
     if session.people.result is None:
         raise InputError("there is no picture of both people yet: make one first")
     picture, title, edits = session.people.result
-    name = f"{session.stem}_{title.replace(', ', '_').replace(' ', '')}.png"
+    name = session.file_name(title, ".png")
     return {"download": {"picture": session.pictures.add("image/png", session.png(picture, edits)), "name": name}}
 
 
@@ -89,6 +89,8 @@ ACTIONS: Mapping[str, Action] = {
     "up": _change,
     "amount": amounts.set_amount,
     "region": amounts.set_region,
+    "rows": amounts.set_rows,
+    "free": amounts.set_free,
     "match": amounts.match,
     "compare": compare.compare,
     "meet": _meet,

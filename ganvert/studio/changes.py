@@ -10,10 +10,8 @@ import yaml
 
 from ganvert.base.errors import ParamsError
 
-__all__ = ["Change", "Changes", "History", "LIMIT", "params_block"]
+__all__ = ["Change", "Changes", "History", "params_block"]
 
-#: Largest amount of a slider in standard deviations: beyond four pictures fall apart.
-LIMIT = 4.0
 _MOST = 100  # states that are kept for undo
 
 
@@ -22,18 +20,28 @@ class Change:
     """A direction and how far a face moves along it.
 
     Attributes:
-        direction: its name in the table of directions.
-        amount: in standard deviations, -LIMIT to LIMIT.
+        direction: the name of its slider, that of a direction in the table.
+        amount: in steps of the direction, a finite number.
         muted: whether it is left out of the picture for now.
+        rows: the half-open range of rows of ws that move; None for the direction's own.
+        free: name of the direction that moves in its place and leaves no other score alone; empty for itself.
     """
 
     direction: str
     amount: float
     muted: bool = False
+    rows: tuple[int, int] | None = None
+    free: str = ""
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.amount) and abs(self.amount) <= LIMIT):
-            raise ParamsError(f"{self.direction}: wanted an amount from {-LIMIT:g} to {LIMIT:g}, got {self.amount}")
+        if not math.isfinite(self.amount):
+            raise ParamsError(f"{self.direction}: wanted a finite amount, got {self.amount}")
+
+    @property
+    def name(self) -> str:
+        """What moves, as the command line and params.yaml name it: ``smile``, ``smile@0:3``."""
+        name = self.free or self.direction
+        return name if self.rows is None else f"{name}@{self.rows[0]}:{self.rows[1]}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +58,8 @@ class Changes:
 
     @property
     def amounts(self) -> dict[str, float]:
-        """Direction to amount of all changes that act."""
-        return {item.direction: item.amount for item in self.items if item.amount and not item.muted}
+        """Name to amount of all changes that act."""
+        return {item.name: item.amount for item in self.items if item.amount and not item.muted}
 
     @property
     def title(self) -> str:
@@ -65,18 +73,30 @@ class Changes:
         heard = tuple(item for item in self.items if not item.muted)
         return Changes(heard, self.region if heard else "")
 
+    def change_of(self, direction: str) -> Change:
+        """Return the change of a direction, muted or not; one of amount 0 where it has none."""
+        none = Change(direction=direction, amount=0.0)
+        return next((item for item in self.items if item.direction == direction), none)
+
     def amount_of(self, direction: str) -> float:
         """Return the amount of a direction, muted or not; 0 where it has none."""
-        return next((item.amount for item in self.items if item.direction == direction), 0.0)
+        return self.change_of(direction).amount
 
     def with_amount(self, direction: str, amount: float) -> Changes:
         """Return the changes with another amount of a direction; one that is new comes last, an amount of 0 removes."""
-        change = Change(direction=direction, amount=round(amount, 6) + 0.0)
+        known = self.change_of(direction)
+        change = dataclasses.replace(known, amount=round(amount, 6) + 0.0, muted=False)
         if not change.amount:
             return self.without(direction)
-        if direction not in [item.direction for item in self.items]:
-            return self._with((*self.items, change))
-        return self._with(change if item.direction == direction else item for item in self.items)
+        return self._replaced(change) if known in self.items else self._with((*self.items, change))
+
+    def on_rows(self, direction: str, rows: tuple[int, int] | None) -> Changes:
+        """Return the changes with a direction on other rows; None for its own."""
+        return self._replaced(dataclasses.replace(self.change_of(direction), rows=rows))
+
+    def freed(self, direction: str, free: str) -> Changes:
+        """Return the changes with another direction in the place of one (:attr:`Change.free`); empty for itself."""
+        return self._replaced(dataclasses.replace(self.change_of(direction), free=free))
 
     def without(self, direction: str) -> Changes:
         """Return the changes without those of a direction."""
@@ -84,10 +104,8 @@ class Changes:
 
     def toggled(self, direction: str) -> Changes:
         """Return the changes with a direction muted, or heard again."""
-        return self._with(
-            dataclasses.replace(item, muted=not item.muted) if item.direction == direction else item
-            for item in self.items
-        )
+        known = self.change_of(direction)
+        return self._replaced(dataclasses.replace(known, muted=not known.muted))
 
     def moved_up(self, direction: str) -> Changes:
         """Return the changes with a direction one place further up."""
@@ -100,6 +118,10 @@ class Changes:
     def within(self, region: str) -> Changes:
         """Return the changes with another part of the face that alone changes; empty for everything."""
         return dataclasses.replace(self, region=region)
+
+    def _replaced(self, change: Change) -> Changes:
+        """Return the changes with one in the place of its direction's; the same where there is none."""
+        return self._with(change if item.direction == change.direction else item for item in self.items)
 
     def _with(self, items: Iterable[Change]) -> Changes:
         return dataclasses.replace(self, items=tuple(items))

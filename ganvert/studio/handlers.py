@@ -74,6 +74,12 @@ class Handlers:
         """Return where the sliders stand."""
         return [session.history.now.amount_of(name) for name in self.sliders]
 
+    def other(self, token: Any, name: str) -> gr.Slider:
+        """Return the slider of a numbered direction that was chosen: its range, and where it stands."""
+        session = self.sessions.of(token)
+        low, high = session.models.reach(name)
+        return gr.Slider(low, high, value=session.history.now.amount_of(name))
+
     def act(self, token: Any, method: str, other: str | None, event: gr.EventData) -> tuple[Any, ...]:
         """Do what a button of the script asks for."""
         asked = dict(event._data or {})
@@ -116,9 +122,9 @@ class Handlers:
         if not session.found:
             return {"preview": True}
         try:
-            shown = session.pictures.show(session.preview(direction, amount))
-            title = session.history.now.with_amount(direction, amount).title
-            return {"preview": True, "after": shown, "title": title}
+            changes = session.moved(direction, amount)
+            shown = session.pictures.show(session.preview(changes))
+            return {"preview": True, "after": shown, "title": changes.title}
         except GanvertError as error:
             return {"preview": True, "message": str(error), "wrong": True}
 
@@ -127,7 +133,7 @@ class Handlers:
 
         def work(session: Session) -> None:
             if session.found:
-                changes = session.history.now.with_amount(direction, amount)
+                changes = session.moved(direction, amount)
                 session.picture(changes)  # what cannot be drawn is no state of the history
                 session.history.add(changes)
                 session.stage = session.pasted_name = None
@@ -165,7 +171,7 @@ class Handlers:
 
         def work(session: Session) -> Mapping[str, Any]:
             picture = session.pasted(region).image if whole else session.picture()
-            name = f"{session.stem}_{session.history.now.title.replace(', ', '_').replace(' ', '')}.png"
+            name = session.file_name(session.history.now.title, ".png")
             return {"download": {"picture": session.pictures.add("image/png", session.png(picture)), "name": name}}
 
         return self.guarded(token, work)

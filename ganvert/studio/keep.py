@@ -22,7 +22,7 @@ from ganvert.extraction import Invert, Keep, assemble, make_job, outputs_of, pla
 from ganvert.faces import AlignOptions, open_photo
 from ganvert.images import from_png, to_png
 from ganvert.inversion.run import Crop, seeds_for
-from ganvert.studio.changes import LIMIT, Changes
+from ganvert.studio.changes import Changes
 from ganvert.studio.commands import command, moves
 from ganvert.studio.jobs import Task
 
@@ -38,14 +38,14 @@ _MOST_FRAMES = 60
 _SWEEP_PX = 512
 
 
-def series_text(direction: str, first: float, last: float, count: int) -> str:
-    """Return NAME=FIRST:LAST:COUNT; ParamsError for amounts beyond a slider's, or too many of them."""
-    if not (-LIMIT <= first < last <= LIMIT and 2 <= count <= _MOST_FRAMES):
+def series_text(name: str, first: float, last: float, count: int, ends: tuple[float, float]) -> str:
+    """Return NAME=FIRST:LAST:COUNT; ParamsError for amounts beyond both ends, or too many of them."""
+    if not (ends[0] <= first < last <= ends[1] and 2 <= count <= _MOST_FRAMES):
         raise ParamsError(
-            f"{direction}: wanted 2 to {_MOST_FRAMES} amounts that grow from {-LIMIT:g} to {LIMIT:g} at most, got "
+            f"{name}: wanted 2 to {_MOST_FRAMES} amounts that grow from {ends[0]:g} to {ends[1]:g} at most, got "
             f"{count} from {first:g} to {last:g}"
         )
-    return f"{direction}={first:g}:{last:g}:{count}"
+    return f"{name}={first:g}:{last:g}:{count}"
 
 
 def sweep(session: Session, asked: Mapping[str, Any]) -> None:
@@ -55,10 +55,12 @@ def sweep(session: Session, asked: Mapping[str, Any]) -> None:
         raise ParamsError(f"animation: wanted {' or '.join(ANIMATIONS)}, got {suffix!r}")
     if suffix == MP4:
         check_video("MP4")
-    text = series_text(direction, float(asked["first"]), float(asked["last"]), int(asked["count"]))
+    code, ends = session.code, session.models.reach(direction)
+    now = session.history.now.heard.within(session.history.now.region)  # the region is the sweep's, edits or none
+    moving, mask = now.change_of(direction).name, session.mask(now)
+    session.models.direction(moving, code)
+    text = series_text(moving, float(asked["first"]), float(asked["last"]), int(asked["count"]), ends)
     amounts = [float(amount) for amount in read_amounts(text)[1]]  # type: ignore[arg-type]
-    session.models.direction(direction, session.code)
-    code, now, mask = session.code, session.history.now.heard, session.mask(session.history.now.heard)
     others, stem, method = now.without(direction), session.stem, session.method
     given = ["me.jpg", "--direction", text, *moves(others), "--px", str(_SWEEP_PX), "--out", f"{direction}{suffix}"]
 
@@ -66,7 +68,7 @@ def sweep(session: Session, asked: Mapping[str, Any]) -> None:
         task.command = command("edit", ["--crop", *given], session.models, method)
         pictures = []
         for amount in amounts:
-            drawn = session.models.draw(code, others.with_amount(direction, amount), mask)
+            drawn = session.models.draw(code, now.with_amount(direction, amount), mask)
             drawn.thumbnail((_SWEEP_PX, _SWEEP_PX))
             pictures.append(drawn)
             task.report(len(pictures) / len(amounts))

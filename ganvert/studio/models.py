@@ -22,7 +22,15 @@ from ganvert.base.errors import NoFaceError, ParamsError
 from ganvert.base.preset_files import METHODS, Presets
 from ganvert.base.registry import lookup
 from ganvert.codes import Code, codes_of_inversion
-from ganvert.directions import Direction, choose, load_directions
+from ganvert.directions import (
+    Direction,
+    choose_rows,
+    load_directions,
+    movable_rows,
+    named_rows,
+    unconditional,
+)
+from ganvert.editing.amounts import reach
 from ganvert.editing.contract import Edit, EditInputs
 from ganvert.editing.edits import EDITS
 from ganvert.editing.fit import Fit, seam_error
@@ -122,7 +130,9 @@ class Models:
     @property
     def directions(self) -> tuple[list[str], list[str]]:
         """Names of the directions for codes in W: those that are named after attributes, and the numbered ones."""
-        names = list(dict.fromkeys(name for name, space in self.table if not space.startswith("z")))
+        known = {name: direction for (name, space), direction in self.table.items() if not space.startswith("z")}
+        free = {other.name for direction in known.values() if (other := unconditional(self.table, direction))}
+        names = [name for name in known if name not in free]  # those stand in for their own, by the toggle
         named = [name for name in names if not _FAMILIES.search(name)]
         return named, [name for name in names if name not in named]
 
@@ -218,8 +228,26 @@ class Models:
             return self._masks[image_id, region]
 
     def direction(self, name: str, code: Code) -> Direction:
-        """Return the direction of a name for the space of a code."""
-        return choose(self.table, name, code.space.direction_space)
+        """Return the direction of a name, such as ``smile`` or ``smile@0:3``, for the space of a code."""
+        return choose_rows(self.table, name, code.space.direction_space, self.generator.num_ws)
+
+    def reach(self, name: str) -> tuple[float, float]:
+        """Return the least and the largest amount of a direction's slider, which is of codes in W."""
+        return reach(choose_rows(self.table, name, "w", self.generator.num_ws))
+
+    def rows_of(self, name: str, code: Code) -> Mapping[str, tuple[int, int]]:
+        """Return the named ranges of rows on which a direction moves a code."""
+        direction, known = self.direction(name, code), named_rows(self.generator)
+        if direction.space == "s":
+            return {}
+        first, last = movable_rows(direction, self.generator.num_ws)
+        drawn = code.space.first_coded  # a feature map stands in the place of the rows before it
+        return {name: rows for name, rows in known.items() if first <= rows[0] and drawn < rows[1] <= last}
+
+    def free_of(self, name: str, code: Code) -> str:
+        """Return the name of the direction of the same score that leaves no other score alone; empty for none."""
+        found = unconditional(self.table, self.direction(name, code))
+        return found.name if found else ""
 
     def draw(self, code: Code, changes: Changes, mask: Tensor | None = None) -> Image.Image:
         """Draw a code with changes, at full size; `mask` is where it may change."""

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ganvert.studio.changes import LIMIT
 from ganvert.studio.handlers import Handlers, quality_cards
 from ganvert.studio.offline import gr
 from ganvert.studio.session import Sessions
@@ -24,10 +23,11 @@ _REGIONS = ("square", "face", "head")
 
 @dataclasses.dataclass(frozen=True)
 class Page:
-    """Gradio's blocks, and how they look."""
+    """Gradio's blocks, how they look, and what the controls do."""
 
     blocks: gr.Blocks
     looks: Mapping[str, Any]
+    handlers: Handlers
 
 
 def _slot(*names: str) -> gr.HTML:
@@ -63,7 +63,7 @@ def make_page(sessions: Sessions, samples: Mapping[str, Path]) -> Page:
         outputs = [token, answers.done, *controls.sliders.values(), timer, controls.method]
         loaded = blocks.load(handlers.load, token, outputs, show_progress="hidden")
         loaded.then(None, answers.done, None, js=_SHOW)  # a change while the page is being built goes unnoticed
-    return Page(blocks, _looks())
+    return Page(blocks, _looks(), handlers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,20 +75,18 @@ class _Answers:
 
     Attributes:
         done: what a control did.
-        draft: previews while a slider moves.
         ticked: how far the work in the background is.
         checked: what was found out about a picture.
     """
 
     done: gr.JSON
-    draft: gr.JSON
     ticked: gr.JSON
     checked: gr.JSON
 
     @classmethod
     def place(cls) -> _Answers:
-        placed = cls(*(gr.JSON(visible="hidden") for _ in range(4)))
-        for answer in (placed.done, placed.draft, placed.ticked, placed.checked):
+        placed = cls(*(gr.JSON(visible="hidden") for _ in range(3)))
+        for answer in (placed.done, placed.ticked, placed.checked):
             answer.change(None, answer, None, js=_SHOW)
         return placed
 
@@ -130,14 +128,20 @@ class _Controls:
                     [*presets], value=None, label="Preset", info="Refine by any preset that suits this generator."
                 )
         with gr.Tab("Edit"):
-            gr.Markdown("In standard deviations of the generator's faces; beyond 3 faces leave the population.")
-            placed["sliders"] = {name: _slider(name.replace("_", " ")) for name in named}
+            gr.Markdown(
+                "A slider moves the face one way or the other; 0 is the unedited picture. Each goes as far as its "
+                "direction was tested. The list below the sliders says where an edit takes the face among the "
+                "generator's faces."
+            )
+            placed["sliders"] = {name: _slider(name, sessions.models.reach(name)) for name in named}
             with gr.Accordion("More directions", open=not named):
                 placed["other"] = gr.Dropdown(
                     numbered, value=numbered[0] if numbered else None, label="Direction", interactive=True,
+                    elem_id="g-other",
                     info="Components of GANSpace, SeFa and other decompositions have numbers for names.",
                 )  # fmt: skip
-                placed["amount"] = _slider("amount of this direction")
+                ends = sessions.models.reach(numbered[0]) if numbered else (-1.0, 1.0)
+                placed["amount"] = _slider("", ends)
             _slot("changes", "amounts")
         with gr.Tab("Compare"):
             gr.Markdown("What else an edit changed: every score of the edited picture against the unedited one.")
@@ -166,14 +170,15 @@ class _Controls:
         return cls(**placed)
 
 
-def _slider(label: str) -> gr.Slider:
+def _slider(name: str, ends: tuple[float, float]) -> gr.Slider:
+    """Place the slider of a direction; of the one that is chosen beside it for an empty name."""
     return gr.Slider(
-        -LIMIT,
-        LIMIT,
+        *ends,
         0,
         step=0.1,
-        label=label,
+        label=name.replace("_", " ") or "amount of this direction",
         buttons=[],  # Gradio's own button to reset one draws no picture
+        elem_id=f"g-move-{name}",  # the script asks for previews by it
         elem_classes=_ASKS,
     )
 
@@ -206,21 +211,13 @@ def _connect(
     for chooser in (controls.method, controls.every):
         chooser.input(handlers.refine, [token, chooser], [view, timer], **turn)
     for name, slider in controls.sliders.items():
-        moved = functools.partial(handlers.preview, name)
-        slider.input(moved, [token, slider], answers.draft, trigger_mode="always_last", **turn)
         release = functools.partial(handlers.release, name)
         drawn = slider.release(release, [token, slider], view, **again, **turn)
         drawn.then(handlers.check, token, answers.checked, **measures)
     other = [controls.other, token, controls.amount]
-    controls.amount.input(handlers.preview, other, answers.draft, trigger_mode="always_last", **turn)
     drawn = controls.amount.release(handlers.release, other, view, **again, **turn)
     drawn.then(handlers.check, token, answers.checked, **measures)
-    controls.other.input(
-        lambda name, key: handlers.sessions.of(key).history.now.amount_of(name),
-        [controls.other, token],
-        controls.amount,
-        **free,
-    )
+    controls.other.input(handlers.other, [token, controls.other], controls.amount, **free)
     controls.measure.click(handlers.measure, token, view, **again, **measures)
     controls.paste.click(handlers.paste, [token, controls.region], view, **again, **turn)
     controls.save_crop.click(functools.partial(handlers.save, False), [token, controls.region], view, **again, **turn)

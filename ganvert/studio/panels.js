@@ -6,6 +6,14 @@
 
   const labelled = (text, help, control) =>
     el("label", { className: "g-field", title: help }, el("span", {}, text), control, help ? el("small", {}, help) : null);
+  // Amounts of a direction go as far as its slider does.
+  const within = (name, ...inputs) => {
+    const [low, high] = ganvert.view.ranges?.[name] ?? [-4, 4];
+    for (const input of inputs) {
+      [input.min, input.max] = [low, high];
+      input.value = Math.min(high, Math.max(low, +input.value));
+    }
+  };
   const number = (value, min, max, step) => el("input", { type: "number", value, min, max, step, className: "g-input" });
   const choice = (options, value) => {
     const select = el("select", { className: "g-input" });
@@ -145,8 +153,12 @@
       ...photographs(),
       row(press("Apply to the folder", "Invert, edit, paste", () => act({
         what: "apply", region: document.querySelector("#g-region input:checked")?.value ?? "square" }), "g-primary")));
+    direction.addEventListener("change", () => within(direction.value, first, last));
     return (view) => {
-      fill(direction, view.directions, view.changes.length && !direction.value ? view.changes[0].direction : undefined);
+      if (!direction.value) {
+        fill(direction, view.directions, view.changes[0]?.direction);
+        within(direction.value, first, last);
+      }
       video.disabled = !view.video;
       video.title = view.video ? "A video" : "Needs the extra `video`: pip install 'ganvert[video]'";
       count(root, view);

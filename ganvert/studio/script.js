@@ -23,6 +23,32 @@ window.ganvert = (() => {
   for (const event of ["pointerup", "change"])
     document.addEventListener(event, ({ target }) => { if (target.closest?.(".g-asks input[type=range]")) expect(); }, true);
 
+  // Previews while a slider moves: one is on its way, and the newest amount waits for it.
+  const drafts = { busy: false, next: null };
+  async function draft() {
+    if (drafts.busy || !drafts.next) return;
+    const asked = drafts.next;
+    [drafts.busy, drafts.next] = [true, null];
+    try {
+      const answer = await fetch("studio/preview?" + new URLSearchParams(asked), {
+        headers: { "X-Studio": view.token || "" }, signal: AbortSignal.timeout(20000) });
+      if (answer.ok && drafts.moving) show(await answer.json());
+    } catch (error) { /* a preview that is lost: the full picture follows */ }
+    drafts.busy = false;
+    draft();
+  }
+  document.addEventListener("input", ({ target }) => {
+    const slider = target.closest?.("[id^=g-move-]");
+    if (!slider) return;
+    const direction = slider.id.slice(7) || document.querySelector("#g-other input")?.value;
+    [drafts.next, drafts.moving] = [{ direction, amount: target.value }, true];
+    draft();
+  }, true);
+  // What is let go is drawn in full; a preview would come too late.
+  document.addEventListener("pointerup", ({ target }) => {
+    if (target.closest?.("[id^=g-move-]")) [drafts.next, drafts.moving] = [null, false];
+  }, true);
+
   const el = (tag, attributes = {}, ...children) => {
     const node = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) {
@@ -37,10 +63,27 @@ window.ganvert = (() => {
   const button = (text, help, what, more = {}) =>
     el("button", { type: "button", title: help, disabled: !!more.off, className: "g-button " + (more.kind || ""),
                    onclick: () => act({ what, ...more }) }, text);
-  const placeOf = (direction) => {
-    const place = view.places?.[direction];
-    return place === undefined ? null : el("small", { className: Math.abs(place) > 3 ? "g-far" : "",
-      title: "Standard deviations from the mean of the generator's faces" }, ` at ${signed(place)} of the population`);
+  const placeOf = (name) => {
+    const place = view.places?.[name];
+    if (place === undefined) return null;
+    const far = Math.abs(place) > 3;
+    return el("small", { className: far ? "g-far" : "",
+      title: "How far the edited face is from the average of the generator's faces; beyond 3 there are hardly any." },
+      ` at ${signed(place)} standard deviations${far ? ", beyond nearly all faces" : ""}`);
+  };
+  // What of the code an edit moves.
+  const moves = ({ direction, rows, ranges, conditions, held, can_be_free }) => {
+    const select = el("select", { className: "g-input", ariaLabel: `rows of ${direction}`,
+      title: "The part of the code that this edit moves: pose and contour, the features of the face, or colours and fine detail",
+      onchange: () => act({ what: "rows", direction, rows: select.value }) },
+      ...ranges.map(([value, text]) => el("option", { value, selected: value === rows }, text)));
+    const box = el("input", { type: "checkbox", checked: held, disabled: !can_be_free,
+                              onchange: () => act({ what: "free", direction, held: box.checked }) });
+    return el("div", { className: "g-row" }, ranges.length > 1 ? el("label", {}, "moves ", select) : null,
+      !conditions.length ? null : el("label", { title: can_be_free
+        ? "Unticked, the edit also changes what usually goes along with it."
+        : "This table of directions has no version that changes what goes along with it." },
+        box, ` leaves ${conditions.join(", ").replaceAll("_", " ")} alone`));
   };
   const signed = (number) => (number > 0 ? "+" : "") + Math.round(number * 100) / 100;
 
@@ -173,12 +216,12 @@ window.ganvert = (() => {
     changes(root) {
       const rows = (view.changes || []).map((change) =>
         el("li", { className: change.muted ? "g-muted" : "" },
-          el("span", {}, `${change.direction} ${signed(change.amount)}`,
-             placeOf(change.direction)),
+          el("span", {}, `${change.direction.replaceAll("_", " ")} ${signed(change.amount)}`, placeOf(change.name)),
           button("↑", "One place up", "up", { direction: change.direction }),
           button(change.muted ? "Show" : "Mute", "Leave this edit out for now, or take it in again", "mute",
                  { direction: change.direction }),
-          button("Delete", "Remove this edit", "delete", { direction: change.direction })));
+          button("Delete", "Remove this edit", "delete", { direction: change.direction }),
+          moves(change)));
       root.replaceChildren(rows.length ? el("ol", {}, ...rows) : el("p", { className: "g-help" }, "No edit yet: move a slider."));
     },
     photograph(root) {
@@ -238,6 +281,19 @@ window.ganvert = (() => {
     for (const root of document.querySelectorAll("[data-slot=message]"))
       root.replaceChildren(text ? el("p", { className: wrong ? "g-error" : "g-said", role: "status" }, text) : "");
   }
+  function show(next) {
+    if (!next) return;
+    // A preview that was overtaken by its full picture comes too late, and so does an answer by a later one.
+    if (next.preview && (!next.after || (!view.preview && next.title === view.title))) { if (next.message) say(next.message, next.wrong); return; }
+    if (next.download) save(next.download);
+    if (next.number !== undefined && next.number < view.number) { if (next.message) say(next.message, next.wrong); return; }
+    if (!next.preview && !next.partial) clearTimeout(overdue);
+    const kept = next.preview || next.partial ? view : {};
+    view = { ...kept, ...next };
+    if (view.token) known();
+    if (view.message !== undefined) say(view.message, view.wrong);
+    render();
+  }
   function render() {
     for (const [name, root] of slots) if (shows[name]) shows[name](root);
   }
@@ -263,24 +319,12 @@ window.ganvert = (() => {
 
   return {
     shows, el, act, button, picture, signed, say, send, sendFolder,  // for panels.js
+    show,
     get view() { return view; },
     mount(element) {
       for (const root of element.querySelectorAll("[data-slot]")) slots.set(root.dataset.slot, root);
       render();
     },
     start(element, trigger) { ask = trigger; this.mount(element); },
-    show(next) {
-      if (!next) return;
-      // A preview that was overtaken by its full picture comes too late, and so does an answer by a later one.
-      if (next.preview && (!next.after || (!view.preview && next.title === view.title))) { if (next.message) say(next.message, next.wrong); return; }
-      if (next.download) save(next.download);
-      if (next.number !== undefined && next.number < view.number) { if (next.message) say(next.message, next.wrong); return; }
-      if (!next.preview && !next.partial) clearTimeout(overdue);
-      const kept = next.preview || next.partial ? view : {};
-      view = { ...kept, ...next };
-      if (view.token) known();
-      if (view.message !== undefined) say(view.message, view.wrong);
-      render();
-    },
   };
 })();

@@ -113,15 +113,16 @@ def make_app(page: Any, sessions: Sessions, hosts: frozenset[str] | None, passwo
     """Return the application that serves a page.
 
     Args:
-        page: Gradio's blocks, with how they look.
+        page: Gradio's blocks, how they look, and what the controls do.
         sessions: whose photographs and pictures the routes carry.
         hosts: see :class:`Fence`.
         password: see :class:`Fence`.
     """
     import gradio
     from starlette.applications import Starlette
+    from starlette.concurrency import run_in_threadpool
     from starlette.requests import Request
-    from starlette.responses import FileResponse, PlainTextResponse, Response
+    from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
     from starlette.routing import Route
 
     async def photo(request: Request) -> Response:
@@ -156,7 +157,23 @@ def make_app(page: Any, sessions: Sessions, hosts: frozenset[str] | None, passwo
             return PlainTextResponse("there is no such file any more", 404)
         return FileResponse(data, media_type=kind, headers={"Cache-Control": "no-store"})
 
-    app = Starlette(routes=[Route("/studio/photo", photo, methods=["POST"]), Route("/studio/picture/{name}", picture)])
+    async def preview(request: Request) -> Response:
+        asked = request.query_params
+        try:
+            amount = float(asked["amount"])
+        except (KeyError, ValueError):
+            return PlainTextResponse("wanted a direction and an amount", 400)
+        token, direction = request.headers.get("x-studio"), asked.get("direction", "")
+        view = await run_in_threadpool(page.handlers.preview, direction, token, amount)
+        return JSONResponse(view, headers={"Cache-Control": "no-store"})
+
+    app = Starlette(
+        routes=[
+            Route("/studio/photo", photo, methods=["POST"]),
+            Route("/studio/picture/{name}", picture),
+            Route("/studio/preview", preview),
+        ]
+    )
     gradio.mount_gradio_app(app, page.blocks, "/", **page.looks)  # type: ignore[arg-type]
     return Fence(app, hosts, password)
 

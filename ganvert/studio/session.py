@@ -19,7 +19,8 @@ from PIL import Image
 from torch import Tensor
 
 from ganvert import __version__
-from ganvert.base.errors import InputError
+from ganvert.base.errors import InputError, ParamsError
+from ganvert.base.files import file_names
 from ganvert.codes import Code
 from ganvert.editing.fit import SAME_PERSON
 from ganvert.editing.paste import Pasted
@@ -116,6 +117,10 @@ class Session:
     def stem(self) -> str:
         """What files are called after: the photograph."""
         return Path(self.opened.name if self.opened else "picture").stem
+
+    def file_name(self, title: str, suffix: str) -> str:
+        """Return what a file of the photograph is called, after what was done to it."""
+        return file_names([f"{self.stem}_{title.replace(', ', '_').replace(' ', '')}"])[0] + suffix
 
     @property
     def busy(self) -> bool:
@@ -265,9 +270,16 @@ class Session:
         """What was measured of the picture that is shown; None where nothing was."""
         return self._measured.get((self.method, self.history.now.heard))
 
-    def preview(self, direction: str, amount: float) -> Image.Image:
-        """Return a small picture with another amount of a direction."""
-        changes = self.history.now.with_amount(direction, amount).heard
+    def moved(self, direction: str, amount: float) -> Changes:
+        """Return the changes with another amount of a direction; ParamsError where its slider does not go so far."""
+        low, high = self.models.reach(direction)
+        if not low <= amount <= high:
+            raise ParamsError(f"{direction}: wanted an amount from {low:g} to {high:g}, got {amount:g}")
+        return self.history.now.with_amount(direction, amount)
+
+    def preview(self, changes: Changes) -> Image.Image:
+        """Return a small picture of changes."""
+        changes = changes.heard
         return self.models.draft(self.code, changes, self.mask(changes))
 
     def pasted(self, region: str) -> Pasted:

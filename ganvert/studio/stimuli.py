@@ -38,7 +38,8 @@ def make(session: Session, asked: Mapping[str, Any]) -> None:
     names = [str(name) for name in asked.get("directions") or ()]
     if not names:
         raise ParamsError("wanted one direction at least: tick it")
-    texts = [series_text(name, float(asked["first"]), float(asked["last"]), int(asked["count"])) for name in names]
+    first, last, count = float(asked["first"]), float(asked["last"]), int(asked["count"])
+    texts = [series_text(name, first, last, count, models.reach(name)) for name in names]
     series = [
         Series(
             name=name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ganvert.editing.animation import can_write_video
-from ganvert.studio.changes import Changes
+from ganvert.studio.changes import Change, Changes
 from ganvert.studio.compare import compare_view
 from ganvert.studio.jobs import Job
 from ganvert.studio.people import people_view
@@ -45,16 +45,10 @@ def view_of(session: Session, message: str = "", wrong: bool = False, **more: An
         "title": history.now.title,
         "method": session.method,
         "methods": list(session.found),
-        "changes": [
-            {
-                "direction": item.direction,
-                "amount": item.amount,
-                "muted": item.muted,
-            }
-            for item in history.now.items
-        ],
+        "changes": [_change(session, item) for item in history.now.items],
         "region": history.now.region,
         "directions": [name for names in session.models.directions for name in names],
+        "ranges": {name: session.models.reach(name) for names in session.models.directions for name in names},
         "faces_found": session.models.needs_face,
         "stage": _stage(session),
         "compare": compare_view(session),
@@ -76,6 +70,29 @@ def view_of(session: Session, message: str = "", wrong: bool = False, **more: An
         "effects": _effects(session),
         "pasted": session.pasted_name,
     }
+
+
+def _change(session: Session, item: Change) -> dict[str, Any]:
+    """Return what the page shows of a change, and what may be chosen for it."""
+    known = session.models.rows_of(item.direction, session.code)
+    own = session.models.direction(item.direction, session.code)
+    return {
+        "name": item.name,
+        "direction": item.direction,
+        "amount": item.amount,
+        "muted": item.muted,
+        "rows": next((name for name, rows in known.items() if rows == item.rows), ""),
+        "ranges": [["", f"own rows, {_rows((own.first_row, own.last_row))}"]]
+        + [[name, f"{name}, {_rows(rows)}"] for name, rows in known.items()],
+        "conditions": list(own.conditions),
+        "can_be_free": bool(session.models.free_of(item.direction, session.code)),
+        "held": not item.free,
+    }
+
+
+def _rows(rows: tuple[int, int]) -> str:
+    first, last = rows
+    return f"{first} to {last - 1}" if last - first > 1 else f"{first}"
 
 
 def refinement_of(session: Session) -> dict[str, Any] | None:

@@ -7,10 +7,18 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from unittest.mock import Mock
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
+
+from ganvert.codes import read_codes
+from ganvert.generators import load_generator
+from ganvert.images import from_png
+from ganvert.studio.changes import Changes
+from ganvert.studio.models import Found, Models
+from ganvert.studio.session import Session
 
 ROOT = Path(__file__).parents[2]
 TINY = {
@@ -161,3 +169,29 @@ def test_a_mistyped_parameter_stops_before_any_work(ran):
     assert done.returncode != 0
     assert "edit.paste" in done.stdout + done.stderr
     assert "did you mean 'feather'" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_blocks_of_the_studio_draw_its_pictures(ran, monkeypatch):
+    """A part of the face, and chosen rows: what the page shows and what `dvc repro` makes of its block."""
+    monkeypatch.chdir(ran)
+    generator = load_generator(Path("data/assets/mobile_stylegan.safetensors"))
+    models = Models(generator, Path("data/directions.parquet"), Path("data/assets"), first="w")
+    session, (code,) = Session(models), read_codes(Path("data/codes/w.parquet"), generator)
+    session.opened = models.open(Path("data/photos/a.jpg").read_bytes(), "a.jpg")
+    session.method, session.found = "w", {"w": Found(code, Mock())}
+    changes = Changes().with_amount("smile", 2).with_amount("age", -1)
+    edits, pictures = {}, {}
+    for name, state in {"region": changes.within("mouth"), "rows": changes.on_rows("smile", (0, 3))}.items():
+        session.history.add(state)
+        edits[name] = yaml.safe_load(session.params("square"))["edit"]["edits"]["studio"]
+        pictures[name] = session.picture()
+    params = yaml.safe_load((ran / "params.yaml").read_text())
+    params["edit"] |= {"method": "w", "edits": edits}
+    (ran / "params.yaml").write_text(yaml.safe_dump(params))
+    run("dvc", "repro", "edit", cwd=ran)
+    rows = pq.read_table(ran / "data/edits.parquet").to_pylist()
+    assert [row["direction"] for row in rows] == ["smile+2_age-1", "smile@0:3+2_age-1"]
+    for row in rows:
+        assert from_png(row["crop"]).tobytes() == pictures[row["edit"]].tobytes()
+    assert len({picture.tobytes() for picture in [*pictures.values(), session.plain()]}) == 3

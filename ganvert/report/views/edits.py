@@ -112,7 +112,7 @@ def edits(run: Run) -> EditsView:
                 anchor=f"edit-{number}",
                 title=title,
                 method=row["method"],
-                direction=run.directions.get(row["direction"]),
+                direction=run.direction_of(row),
                 attribute=run.attribute_of(row)[0] if row["direction"] else None,
                 faces=shown,
                 panels=curves.of_edit(title),

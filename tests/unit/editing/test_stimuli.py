@@ -13,7 +13,7 @@ from PIL import Image
 from ganvert.base import params
 from ganvert.base.errors import GanvertError, ParamsError
 from ganvert.directions import Direction
-from ganvert.editing.amounts import Percentile
+from ganvert.editing.amounts import Percentile, reach
 from ganvert.editing.stimuli import Presentation, methods_text, solve_amount
 from ganvert.editing.stimulus_set import StimuliSpec, check_series
 
@@ -45,6 +45,20 @@ def test_targets_out_of_reach() -> None:
     assert solve_amount(lambda a: None, 1.0) is None
     still = solve_amount(lambda a: 1.0, 1.5)
     assert still is not None and not still.reached
+
+
+def test_a_target_is_sought_in_the_range_of_the_direction() -> None:
+    solved = solve_amount(lambda a: 1 + 0.1 * a, 2.0, (-1, 3))
+    assert solved is not None and (solved.amount, solved.reached) == (3, False)
+
+
+@pytest.mark.parametrize(
+    ("quality", "ends"),
+    [({}, (-4, 4)), ({"step": 1.5}, (-2.6, 2.6)), ({"step": 1.5, "range": [-3.0, 4.5]}, (-3, 4.5))],
+)
+def test_a_direction_reaches_as_far_as_it_was_tested(quality: dict[str, Any], ends: tuple[float, float]) -> None:
+    direction = Direction("smile", "w", "x", np.ones(1), 1.0, 0, 1, quality)
+    assert reach(direction) == ends
 
 
 def test_few_pictures_are_drawn() -> None:

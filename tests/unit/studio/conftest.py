@@ -29,16 +29,24 @@ def steps(count: int) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def tiny_directions(tiny_generator_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A table of two named directions and a numbered one."""
+    """A table of two named directions and a numbered one; of smile, which holds age, also one that holds nothing."""
     generator = load_generator(tiny_generator_file)
     numbers = np.random.default_rng(0)
     found = []
-    for name in ("smile", "age", "ganspace_0"):
+    figures = {"smile": {"score": "s", "leak": {"age": 0.0}, "step": 1.5}, "grin": {"score": "s", "leak": {}}}
+    for name in ("smile", "age", "ganspace_0", "grin"):
         vector = numbers.normal(size=generator.w_dim)
         vector /= np.linalg.norm(vector)
         found.append(
             Direction(
-                name=name, space="w", method="random", vector=vector, unit=1.0, first_row=0, last_row=generator.num_ws
+                name=name,
+                space="w",
+                method="random",
+                vector=vector,
+                unit=1.0,
+                first_row=0,
+                last_row=generator.num_ws,
+                quality=figures.get(name, {}),
             )
         )
     path = tmp_path_factory.mktemp("directions") / "directions.parquet"

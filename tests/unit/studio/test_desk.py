@@ -263,6 +263,34 @@ def test_percentiles_are_amounts(session: Session) -> None:
             ask(session, "amount", direction="smile", amount=wrong)
 
 
+def test_rows_and_conditions_of_an_edit(edited: Session) -> None:
+    shown = view_of(edited)
+    assert "grin" not in shown["directions"] and shown["ranges"]["smile"] == (-2.6, 2.6)
+    smile, age = shown["changes"]
+    assert [name for name, _ in smile["ranges"]] == ["", "pose", "face", "all"] and smile["rows"] == ""
+    assert (smile["conditions"], smile["held"], smile["can_be_free"]) == (["age"], True, True)
+    assert (age["conditions"], age["can_be_free"]) == ([], False)
+    whole = edited.picture()
+    ask(edited, "rows", direction="smile", rows="pose")
+    assert view_of(edited)["changes"][0]["rows"] == "pose" and not same(edited.picture(), whole)
+    ask(edited, "free", direction="smile", held=False)
+    assert edited.history.now.title == "grin@0:3 +2, age -1" and not view_of(edited)["changes"][0]["held"]
+    ask(edited, "free", direction="smile", held=True)
+    ask(edited, "rows", direction="smile", rows="all")  # its own
+    assert same(edited.picture(), whole) and edited.history.now.title == "smile +2, age -1"
+    with pytest.raises(UnknownNameError):
+        ask(edited, "rows", direction="smile", rows="style")  # the generator is too small to have any
+    with pytest.raises(UnsupportedError, match="none of this score without conditions"):
+        ask(edited, "free", direction="age", held=False)
+
+
+def test_a_sweep_keeps_the_rows(edited: Session) -> None:
+    edited.history.add(edited.history.now.on_rows("smile", (0, 3)))
+    ask(edited, "sweep", kind=".gif", direction="smile", first=-2, last=2, count=2)
+    assert edited.task is not None and edited.task.state == "done", edited.task.reason
+    assert "--direction smile@0:3=-2:2:2 --direction age=-1" in edited.task.command
+
+
 def test_regions_are_those_of_faces(edited: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UnsupportedError, match="regions are those of faces"):
         ask(edited, "region", region="mouth")

@@ -15,8 +15,8 @@ import yaml
 from PIL import Image
 
 from ganvert.base import params
-from ganvert.base.errors import InputError, PhotoError, UnknownNameError
-from ganvert.directions import choose
+from ganvert.base.errors import InputError, ParamsError, PhotoError, UnknownNameError
+from ganvert.directions import choose_rows
 from ganvert.editing.population import Population
 from ganvert.editing.spec import EditSpec
 from ganvert.generators import load_generator
@@ -32,6 +32,7 @@ from ganvert.studio.view import view_of
 from stages.edit import PlannedEdit, edited
 
 Photograph = Callable[..., bytes]
+MOVES = Changes().with_amount("smile", 2).with_amount("age", -1.5)
 
 
 def within(condition: Callable[[], Any], seconds: float = 60) -> Any:
@@ -45,15 +46,23 @@ def same(first: Image.Image, second: Image.Image) -> bool:
     return bool((np.asarray(first) == np.asarray(second)).all())
 
 
-def test_the_block_renders_the_same_picture_through_the_stage(session: Session) -> None:
-    session.history.add(Changes().with_amount("smile", 2).with_amount("age", -1.5))
+@pytest.mark.parametrize(
+    ("changes", "title"),
+    [
+        (MOVES, "smile+2_age-1.5"),
+        (MOVES.on_rows("smile", (0, 3)), "smile@0:3+2_age-1.5"),
+        (MOVES.freed("smile", "grin").without("age"), "grin"),
+    ],
+)
+def test_the_block_renders_the_same_picture_through_the_stage(session: Session, changes: Changes, title: str) -> None:
+    session.history.add(changes)
     block = yaml.safe_load(session.params("square"))
     spec = params.build(EditSpec, block["edit"]["edits"]["studio"], "edit.edits.studio")
     planned = PlannedEdit(
         name="studio",
         spec=spec,
         edit=spec.make(),
-        directions=[(choose(session.models.table, name, "w"), share) for name, share in spec.shares.items()],
+        directions=[(choose_rows(session.models.table, name, "w", 8), share) for name, share in spec.shares.items()],
         references=[],
         reference_pictures=[],
         preset=None,
@@ -63,14 +72,23 @@ def test_the_block_renders_the_same_picture_through_the_stage(session: Session) 
     settings: Any = SimpleNamespace(edit=SimpleNamespace(method="first", paste=None))
     face = {"quad": session.face.aligned.quad.reshape(-1)}
     (row,) = edited(session.code, [planned], face, None, session.plain(), settings)
-    assert row["direction"] == "smile+2_age-1.5"
+    assert row["direction"] == title
     assert same(from_png(row["crop"]), session.picture())
     assert not same(session.picture(), session.plain())
+    assert changes is MOVES or not same(session.picture(), session.picture(MOVES))
+
+
+def test_an_amount_goes_as_far_as_its_slider(session: Session) -> None:
+    assert session.models.reach("smile") == (-2.6, 2.6) and session.models.reach("age") == (-4, 4)
+    assert session.moved("smile", 2.6).amounts == {"smile": 2.6}
+    for amount in (2.7, -2.7, float("nan")):
+        with pytest.raises(ParamsError, match=r"smile: wanted an amount from -2\.6 to 2\.6"):
+            session.moved("smile", amount)
 
 
 def test_a_preview_is_near_the_picture_and_changes_nothing(session: Session) -> None:
     target = np.asarray(session.models.draw(session.code, Changes().with_amount("smile", 2)), dtype=float)
-    near, far = (np.asarray(session.preview("smile", amount), dtype=float) for amount in (2, -2))
+    near, far = (np.asarray(session.preview(Changes().with_amount("smile", amount)), dtype=float) for amount in (2, -2))
     assert near.shape == target.shape
     assert np.abs(near - target).mean() < np.abs(far - target).mean()
     assert session.history.now == Changes()
