@@ -18,7 +18,7 @@ from ganvert.base.files import atomic_path
 from ganvert.base.registry import lookup
 from ganvert.base.texts import brief
 from ganvert.compute.device import resolve_device
-from ganvert.directions import DIRECTIONS
+from ganvert.directions import DIRECTIONS, split_rows
 from ganvert.directions.base import row_range
 from ganvert.editing.compose import preset_for_parts
 from ganvert.encoders import check_encoder
@@ -125,8 +125,10 @@ def check_for(generator: Generator, settings: Settings) -> None:
     space = make_space(settings.invert.preset(settings.edit.method).space, generator)
     for name, spec in settings.edit.edits.items():
         if spec.shares and (known := _direction_names(settings, space.direction_space)) is not None:
-            for direction in spec.shares:
+            for direction, rows in map(split_rows, spec.shares):
                 lookup(known, direction, f"direction in {space.direction_space} (edit.edits.{name}.direction)")
+                if rows is not None:
+                    row_range(*rows, generator.num_ws, f"edit.edits.{name}.direction {direction}@")
         edit = spec.make()
         try:
             edit.check_space(space, [])

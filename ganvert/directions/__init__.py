@@ -24,7 +24,7 @@ from ganvert.directions.interfacegan import InterfaceganOptions, find_interfaceg
 from ganvert.directions.labelled import LabelledOptions, find_labelled, read_ratings
 from ganvert.directions.lowrank import LowRankOptions, find_lowrank
 from ganvert.directions.random_draws import RandomOptions, find_random
-from ganvert.directions.rows import choose_rows, movable_rows, named_rows
+from ganvert.directions.rows import choose_rows, movable_rows, named_rows, split_rows
 from ganvert.directions.sefa import SefaOptions, find_sefa
 from ganvert.directions.stylespace import StyleSpaceOptions, find_stylespace
 
@@ -46,6 +46,7 @@ __all__ = [
     "named_rows",
     "read_ratings",
     "save_directions",
+    "split_rows",
     "unconditional",
 ]
 

@@ -10,7 +10,7 @@ from ganvert.base.errors import ParamsError
 from ganvert.directions.base import Direction, choose
 from ganvert.generators.base import Generator
 
-__all__ = ["choose_rows", "movable_rows", "named_rows"]
+__all__ = ["choose_rows", "movable_rows", "named_rows", "split_rows"]
 
 #: Name -> largest side of the feature maps that its rows shape [px]: the coarse, middle and fine styles of StyleGAN
 #: (Karras et al. 2019, section 3.1).
@@ -31,19 +31,31 @@ def choose_rows(known: Mapping[tuple[str, str], Direction], text: str, space: st
         ParamsError: rows that the generator, or a direction with a vector for each row, does not have; or a direction
             of S, whose vector belongs to its rows.
     """
-    name, at, rows = text.partition("@")
+    name, rows = split_rows(text)
     direction = choose(known, name, space)
-    if not at:
+    if rows is None:
         return direction
-    first, last = movable_rows(direction, num_ws)
-    found = re.fullmatch(r"([0-9]{1,4}):([0-9]{1,4})", rows)
-    start, end = (int(found[1]), int(found[2])) if found else (0, 0)
+    (first, last), (start, end) = movable_rows(direction, num_ws), rows
     if not first <= start < end <= last:
-        raise ParamsError(f"direction {text}: wanted NAME@FIRST:END with rows of {first}:{last}, got {rows!r}")
+        given = text.partition("@")[2]
+        raise ParamsError(f"direction {text}: wanted NAME@FIRST:END with rows of {first}:{last}, got {given!r}")
     if direction.space == "s" and (start, end) != (first, last):
-        raise ParamsError(f"direction {text}: one of S moves all of its rows, {first}:{last}; leave @{rows} out")
+        raise ParamsError(f"direction {text}: one of S moves all of its rows, {first}:{last}; name no others")
     vector = direction.vector if direction.vector.ndim == 1 else direction.vector[start - first : end - first]
     return dataclasses.replace(direction, vector=vector, first_row=start, last_row=end)
+
+
+def split_rows(text: str) -> tuple[str, tuple[int, int] | None]:
+    """Return the name of NAME or NAME@FIRST:END, and the rows, None without any; (0, 0) for what is no range.
+
+    >>> split_rows("smile@4:8"), split_rows("smile"), split_rows("smile@all")
+    (('smile', (4, 8)), ('smile', None), ('smile', (0, 0)))
+    """
+    name, at, rows = text.partition("@")
+    if not at:
+        return name, None
+    found = re.fullmatch(r"([0-9]{1,4}):([0-9]{1,4})", rows)
+    return name, (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def movable_rows(direction: Direction, num_ws: int) -> tuple[int, int]:

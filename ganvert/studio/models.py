@@ -147,10 +147,21 @@ class Models:
         return AttributeScorer(self.assets, list(self.spreads)) if self.needs_face else None
 
     @cached_property
-    def spreads(self) -> Mapping[str, float]:
-        """Attribute to its standard deviation among faces of the FFHQ generator: what bars are scaled by."""
+    def sampled(self) -> Mapping[str, Sequence[float]]:
+        """Attribute to its scores of faces of the FFHQ generator."""
         scores, _ = read_score_table(shipped("scores_ffhq.parquet"))
-        return {name: statistics.pstdev(values.values()) for name, values in scores.items() if name in ATTRIBUTES}
+        return {name: list(values.values()) for name, values in scores.items() if name in ATTRIBUTES}
+
+    @cached_property
+    def spreads(self) -> Mapping[str, float]:
+        """Attribute to its standard deviation among these faces: what bars are scaled by."""
+        return {name: statistics.pstdev(values) for name, values in self.sampled.items()}
+
+    @cached_property
+    def usual(self) -> Mapping[str, tuple[float, float]]:
+        """Attribute to its 10th and its 90th percentile among them."""
+        deciles = {name: statistics.quantiles(values, n=10) for name, values in self.sampled.items()}
+        return {name: (ends[0], ends[-1]) for name, ends in deciles.items()}
 
     def context_of(self, method: str) -> tuple[Preset, Context]:
         """Return a method and what it works with, loaded at its first use."""

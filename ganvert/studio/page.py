@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
 import functools
 import importlib.resources
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from ganvert.studio.session import Sessions
 
 __all__ = ["Page", "make_page"]
 
+_HELD = 10.0  # seconds after which the event of a page that was closed is found to be over
 _TICK = 0.8  # seconds between two looks at what runs in the background
 _SHOW = "(view) => { ganvert.show(view); }"
 _ASKS = ["g-asks"]  # Gradio's controls whose answer is a view: the script asks again where it gets lost
@@ -23,11 +26,12 @@ _REGIONS = ("square", "face", "head")
 
 @dataclasses.dataclass(frozen=True)
 class Page:
-    """Gradio's blocks, how they look, and what the controls do."""
+    """Gradio's blocks, how they look, what the controls do, and whether the server is ending."""
 
     blocks: gr.Blocks
     looks: Mapping[str, Any]
     handlers: Handlers
+    ending: asyncio.Event
 
 
 def _slot(*names: str) -> gr.HTML:
@@ -44,7 +48,7 @@ def make_page(sessions: Sessions, samples: Mapping[str, Path]) -> Page:
         samples: name to sample photograph.
     """
     named, numbered = sessions.models.directions
-    handlers = Handlers(sessions, samples, named)
+    handlers, ending = Handlers(sessions, samples, named), asyncio.Event()
     with gr.Blocks(title="ganvert studio", analytics_enabled=False, fill_width=True) as blocks:
         token = gr.BrowserState("", storage_key="ganvert-studio", secret="ganvert-studio")
         answers = _Answers.place()
@@ -63,7 +67,24 @@ def make_page(sessions: Sessions, samples: Mapping[str, Path]) -> Page:
         outputs = [token, answers.done, *controls.sliders.values(), timer, controls.method]
         loaded = blocks.load(handlers.load, token, outputs, show_progress="hidden")
         loaded.then(None, answers.done, None, js=_SHOW)  # a change while the page is being built goes unnoticed
-    return Page(blocks, _looks(), handlers)
+        blocks.load(_hold(ending), None, None, concurrency_limit=None, show_progress="hidden")
+    return Page(blocks, _looks(), handlers, ending)
+
+
+def _hold(ending: asyncio.Event) -> Callable[[], AsyncIterator[None]]:
+    """Return an event that lasts until the server ends, so that Gradio's stream of answers stays open with the page.
+
+    The server closes a stream that has nothing more to say. What a page asks in that moment it takes to be answered by
+    the stream that is being closed, and its answer would have nobody who reads it.
+    """
+
+    async def hold() -> AsyncIterator[None]:
+        while not ending.is_set():
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(ending.wait(), _HELD)
+            yield
+
+    return hold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,11 +142,12 @@ class _Controls:
                 value="balanced" if "balanced" in [name for _, name in cards] else cards[0][1],
                 label="Quality",
                 elem_id="g-quality",
-                info="The first picture takes one pass of an encoder. It is then refined in the background by this.",
+                info="A first picture is there in seconds and may look like somebody else. It is then refined in the "
+                "background to this quality; you can edit meanwhile.",
             )
             with gr.Accordion("All methods", open=False):
                 placed["every"] = gr.Dropdown(
-                    [*presets], value=None, label="Preset", info="Refine by any preset that suits this generator."
+                    [*presets], value=None, label="Method", info="Refine by any method that suits this generator."
                 )
         with gr.Tab("Edit"):
             gr.Markdown(
@@ -229,7 +251,15 @@ def _looks() -> dict[str, Any]:
     """Return how the page looks: fonts of the system, our own style and script, and nothing from elsewhere."""
     files = importlib.resources.files("ganvert.studio")
     fonts = ["system-ui", "sans-serif"]
-    theme = gr.themes.Default(primary_hue="indigo", font=fonts, font_mono=["ui-monospace", "monospace"])
+    theme = gr.themes.Default(primary_hue="indigo", font=fonts, font_mono=["ui-monospace", "monospace"]).set(
+        # Gradio's own grey of helping texts is hard to read.
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+        block_title_text_color="*body_text_color",
+        block_title_text_color_dark="*body_text_color",
+    )
     return {
         "theme": theme,
         "css": files.joinpath("style.css").read_text(encoding="utf-8"),

@@ -67,14 +67,19 @@
     const region = choice([["", "everything"], "face", "hair", "eyes", "brows", "nose", "mouth", "lips", "skin"], "");
     region.addEventListener("change", () => act({ what: "region", region: region.value }));
     const direction = choice([]), amount = el("input", { type: "text", value: "p90", className: "g-input" });
-    const target = number(1, -100, 200, "any");
+    const target = number(1, -100, 200, "any"), usual = note("");
+    const scores = () => {
+      const range = ganvert.view.scores[direction.value];
+      usual.textContent = range ? `Most of the generator's faces measure ${range[0].toPrecision(3)} to ${range[1].toPrecision(3)}.` : "No score has the name of this direction.";
+    };
+    direction.addEventListener("change", scores);
     root.append(labelled("Region", "The part of the face that edits change; everything else stays.", region),
-      el("details", { className: "g-fold" }, el("summary", {}, "Percentiles and measured scores"), labelled("Direction", "", direction),
-      labelled("Amount", "Standard deviations, or a percentile of the generator's faces such as p90.", amount),
-      row(press("Set", "Move there", () => act({ what: "amount", direction: direction.value, amount: amount.value }))),
-      labelled("Measured score", "The amount is sought at which the score of that name measures this.", target),
-      row(press("Match", "Seek the amount", () => act({ what: "match", direction: direction.value, target: target.value })))));
-    return (view) => { fill(direction, view.directions); region.value = view.region; };
+      el("details", { className: "g-fold" }, el("summary", {}, "Exact amounts: percentiles and measured scores"), labelled("Direction", "", direction),
+      labelled("Amount", "A number as on the slider, or a percentile of the generator's faces: p90 is more than 90 of 100 have.", amount),
+      row(press("Set the amount", "Move there", () => act({ what: "amount", direction: direction.value, amount: amount.value }))),
+      labelled("Measured score", "The amount is sought at which the picture measures this.", target), usual,
+      row(press("Seek the amount", "Try amounts until the score is met", () => act({ what: "match", direction: direction.value, target: target.value })))));
+    return (view) => { fill(direction, view.directions); region.value = view.region; scores(); };
   });
 
   panel("compare", (root) => {
@@ -104,7 +109,7 @@
     const edit = choice([["interpolate", "Interpolate: on the way to the second person"], ["mix", "Mix: some rows of the second person"],
       ["blend", "Blend: own pose and contour, details of the second person"], ["transfer", "Transfer: what changed on the second person"]]);
     const amount = el("input", { type: "range", min: 0, max: 1, step: 0.05, value: 0.5, className: "g-slide", ariaLabel: "Amount" });
-    const shown = el("output", {}, "0.5"), part = choice([["all", "all of the code"], ["own", "feature map or padding"], ["detail", "rows of ws"]]);
+    const shown = el("output", {}, "0.5"), part = choice([["all", "everything"], ["own", "shapes (feature map or padding)"], ["detail", "details (rows of ws)"]]);
     const first = number(12, 0, 30, 1), last = number("", 1, 30, 1);
     const fields = { part: labelled("Part", "What moves; the other part stays the first person's.", part),
                      first: labelled("First row", "Early rows draw pose and shape, late ones colours and light.", first),
@@ -121,14 +126,14 @@
     edit.addEventListener("change", steps);
     root.append(faces,
       row(...upload("Choose the second photograph", "The other person", ([file]) => send(file, "second")),
-          ...upload("The same, changed", "For a transfer: the second photograph with something changed on it", ([file]) => send(file, "after"))),
-      title("Both codes"), labelled("How", "", edit), labelled("Amount", "0 is this person, 1 the whole of the second.", el("div", { className: "g-row" }, amount, shown)),
+          ...upload("The same, changed", "For a transfer: the second photograph again, with something changed on it", ([file]) => send(file, "after"))),
+      title("Mix both faces"), labelled("How", "", edit), labelled("Amount", "0 is this person, 1 the whole of the second.", el("div", { className: "g-row" }, amount, shown)),
       fields.part, fields.first, fields.last,
       row(press("Combine", "Draw it", combine, "g-primary"),
-          press("Way as GIF", "An animation from one to the other", () => act({ what: "animate", kind: ".gif", part: part.value })),
-          press("Way as MP4", "The same as a video", () => act({ what: "animate", kind: ".mp4", part: part.value }))),
-      title("Diffuse"), note("One face in the hair, light and background of the other; the generator makes both one. It takes minutes."),
-      labelled("Who", "", onto), labelled("Side of the face's square, of 256", "", crop), labelled("How much the surroundings count", "0 to 1", around),
+          press("Animate as GIF", "From this person to the second and back", () => act({ what: "animate", kind: ".gif", part: part.value })),
+          press("Animate as MP4", "The same as a video", () => act({ what: "animate", kind: ".mp4", part: part.value }))),
+      title("One face in the other photograph"), note("The face of one in the hair, light and background of the other (semantic diffusion). It takes minutes."),
+      labelled("Who", "", onto), labelled("Side of the face's square", "In pixels of 256: larger ones keep more of the person.", crop), labelled("How much the surroundings count", "0 leaves them to the generator, 1 keeps them.", around),
       row(press("Diffuse", "Invert both together", () => act({ what: "diffuse", onto: onto.value, crop: +crop.value, around: +around.value }))),
       row(press("Download the picture", "PNG that says how it was made", () => act({ what: "save people" }))));
     steps();
@@ -145,7 +150,7 @@
     const sweep = (kind) => act({ what: "sweep", kind, direction: direction.value, first: +first.value, last: +last.value, count: +frames.value });
     const video = press("MP4", "A video", () => sweep(".mp4"));
     root.append(
-      title("The code"), row(press("Download codes.parquet", "For `ganvert edit --codes codes.parquet`", () => act({ what: "codes" }))),
+      title("The code"), note("What the method found of this face, for `ganvert edit --codes codes.parquet`."), row(press("Download codes.parquet", "For `ganvert edit --codes codes.parquet`", () => act({ what: "codes" }))),
       title("An animation"), note("One direction from an amount to another; the other edits stay as they are."),
       labelled("Direction", "", direction), row(labelled("From", "", first), labelled("To", "", last), labelled("Pictures", "", frames)),
       row(press("GIF", "An animation", () => sweep(".gif")), video),
@@ -167,18 +172,30 @@
 
   panel("stimuli", (root) => {
     const names = el("div", { className: "g-ticks" }), first = number(-2, -4, 4, 0.5), last = number(2, -4, 4, 0.5), levels = number(5, 2, 21, 1);
+    const by = choice([["amounts", "equal amounts: the face moves by the same each time"], ["scores", "equal measured steps: the score of that name grows by the same each time"]]);
     const folder = el("input", { type: "checkbox" }), oval = el("input", { type: "checkbox" });
-    const size = el("p", { className: "g-help" }), grid = el("div"), list = new Map();
-    const chosen = () => [...names.querySelectorAll("input:checked")].map((box) => box.value);
+    const size = el("p", { className: "g-help" }), unit = el("p", { className: "g-help" }), grid = el("div");
+    const boxes = () => [...names.querySelectorAll("input")], solved = () => by.value === "scores";
+    const chosen = () => boxes().filter((box) => box.checked && !box.disabled).map((box) => box.value);
     const measure = () => {
       const people = folder.checked ? ganvert.view.folder : 1, total = people * chosen().length * Math.max(0, +levels.value);
-      size.textContent = `${people} ${people === 1 ? "person" : "people"} x ${chosen().length} directions x ${levels.value} amounts: ${total} pictures, about ${Math.ceil(total * 1.5)} s to draw and measure${folder.checked ? ", after the inversions" : ""}.`;
+      size.textContent = `${people} ${people === 1 ? "person" : "people"} x ${chosen().length} directions x ${levels.value} levels: ${total} pictures, about ${Math.ceil(total * (solved() ? 5 : 1.5))} s to draw and measure${folder.checked ? ", after the inversions" : ""}.`;
     };
+    const steps = () => {
+      const { scored } = ganvert.view.stimuli;
+      for (const box of boxes()) box.disabled = solved() && !scored.includes(box.value);
+      unit.textContent = solved()
+        ? "From and to are percentiles of the scores of the generator's faces: 10 is a low score, 90 a high one. The amount is sought for every person."
+        : "From and to are steps of the direction, as on its slider.";
+      [first.min, first.max, last.min, last.max] = solved() ? [0, 100, 0, 100] : ["", "", "", ""];
+      measure();
+    };
+    by.addEventListener("change", () => { [first.value, last.value] = solved() ? [10, 90] : [-2, 2]; steps(); });
     for (const control of [levels, folder, names]) control.addEventListener("input", measure);
-    const make = () => act({ what: "stimuli", directions: chosen(), first: +first.value, last: +last.value, count: +levels.value, folder: folder.checked, oval: oval.checked });
+    const make = () => act({ what: "stimuli", directions: chosen(), by: by.value, first: +first.value, last: +last.value, count: +levels.value, folder: folder.checked, oval: oval.checked });
     root.append(
-      note("Pictures for an experiment: every person, direction and amount, each measured, as `ganvert stimuli` makes them."),
-      names, row(labelled("From", "", first), labelled("To", "", last), labelled("Amounts", "", levels)),
+      note("Pictures for an experiment: every person, direction and level, each measured, as `ganvert stimuli` makes them."),
+      names, labelled("Levels by", "", by), row(labelled("From", "", first), labelled("To", "", last), labelled("Levels", "", levels)), unit,
       el("label", { className: "g-tick" }, oval, "cover all but the inner face"),
       el("label", { className: "g-tick" }, folder, "of the photographs of a folder, not of this one"), ...photographs(), size,
       row(press("Make the set", "Draw and measure", make, "g-primary"),
@@ -186,21 +203,23 @@
       grid);
     return (view) => {
       count(root, view);
-      const { directions, done } = view.stimuli;
+      const { directions, scored, done } = view.stimuli;
       if (names.dataset.key !== directions.join()) {
         names.dataset.key = directions.join();
         names.replaceChildren(...directions.map((name, i) =>
           el("label", { className: "g-tick" }, el("input", { type: "checkbox", value: name, checked: i === 0 }), name.replaceAll("_", " "))));
       }
-      measure();
-      if (!done) { grid.replaceChildren(); list.clear(); return; }
+      by.options[1].disabled = !scored.length;
+      steps();
+      if (!done) { grid.replaceChildren(); return; }
       const line = el("details", { open: true }, el("summary", {}, "The same on the command line"), el("code", {}, done.command));
+      const called = (cell) => `${cell.direction.replaceAll("_", " ")} ${cell.target === "" ? signed(cell.amount) : "to " + cell.target.toPrecision(3)}`;
+      const why = (cell) => [cell.reached === 0 ? "the score is out of reach for this face; this is the nearest" : "", cell.check].filter(Boolean).map((text) => "; " + text).join("");
       grid.replaceChildren(note(`${done.cells.length} of ${done.total} pictures; an export holds ${done.kept}. A click takes one out, or in again.`), line,
         el("div", { className: "g-cells" }, ...done.cells.map((cell, i) =>
           el("button", { type: "button", className: "g-cell" + (cell.kept ? "" : " g-out"), ariaPressed: String(cell.kept),
-                         title: `${cell.person}: ${cell.direction} ${signed(cell.amount)}${cell.check ? "; " + cell.check : ""}`,
-                         onclick: () => act({ what: "tick", cell: i }) },
-            cell.thumb ? el("img", { src: picture(cell.thumb), alt: "" }) : null, el("span", {}, `${cell.direction} ${signed(cell.amount)}`)))));
+                         title: `${cell.person}: ${called(cell)}${why(cell)}`, onclick: () => act({ what: "tick", cell: i }) },
+            cell.thumb ? el("img", { src: picture(cell.thumb), alt: "" }) : null, el("span", {}, called(cell))))));
     };
   });
 })();

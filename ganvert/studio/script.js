@@ -1,7 +1,7 @@
 // The parts of the page that Gradio has no component for: they show one object, the view, which Python sends as a whole.
 // Texts are set as text, never as HTML: names of photographs are written by strangers.
 window.ganvert = (() => {
-  let view = {}, ask = () => {}, overdue, split = 50, side = "edited";
+  let view = {}, ask = () => {}, overdue, split = 50, side;
   const slots = new Map(), saved = [];
   let known;  // resolves once Python has said whose page this is
   const ready = new Promise((resolve) => { known = resolve; });
@@ -171,7 +171,9 @@ window.ganvert = (() => {
         frame.style.setProperty("--at", split + "%");
         root.replaceChildren(frame, el("div", { className: "g-row g-sides" }));
       }
-      const own = { left: side === "photograph" ? [view.crop, "photograph"] : [view.before, "before"],
+      // What nobody has edited yet is compared with the photograph; two equal halves would say nothing.
+      const left = side ?? (view.title === "unedited" ? "photograph" : "edited");
+      const own = { left: left === "photograph" ? [view.crop, "photograph"] : [view.before, "before"],
                     right: [view.after, view.title + (view.preview ? " (preview)" : "")] };
       const shown = (!view.preview && view.stage) || own;
       for (const [at, kind] of [["left", "before"], ["right", "after"]]) {
@@ -185,8 +187,8 @@ window.ganvert = (() => {
         button("Undo", "Back to the picture before (Ctrl-Z)", "undo", { off: !view.can_undo }),
         button("Redo", "Forward again (Ctrl-Y)", "redo", { off: !view.can_redo }),
         el("button", { type: "button", className: "g-button", title: "What stands on the left of the divider",
-          onclick: () => { side = side === "photograph" ? "edited" : "photograph"; render(); } },
-          side === "photograph" ? "Left: the photograph" : "Left: the unedited picture"),
+          onclick: () => { side = left === "photograph" ? "edited" : "photograph"; render(); } },
+          left === "photograph" ? "Left: the photograph" : "Left: the unedited picture"),
         button("Reset", "Take all edits back", "reset", { off: !view.changes.length }),
         ...(view.methods.length < 2 ? [] : view.methods.map((method) =>
           button(method, `Edit the code that ${method} found`, "method", { method, kind: method === view.method ? "g-primary" : "" }))));

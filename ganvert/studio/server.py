@@ -7,6 +7,7 @@ but its own, and on an open network every request without the password.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import logging
@@ -71,7 +72,12 @@ class Fence:
             headers = {"WWW-Authenticate": 'Basic realm="ganvert", charset="UTF-8"'} if status == 401 else {}
             await PlainTextResponse(text, status, headers)(scope, receive, _with_headers(send))
         else:
-            await self.app(scope, receive, _with_headers(send))
+            try:
+                await self.app(scope, receive, _with_headers(send))
+            except RuntimeError:
+                # Gradio's stream of answers can end so once its page was left: nobody reads it any more.
+                if not scope["path"].endswith("/queue/data") or not await _left(receive):
+                    raise
 
     def refusal(self, path: str, headers: list[tuple[bytes, bytes]]) -> tuple[int, str] | None:
         """Return status and text of the answer to a request that is refused, None if it is not."""
@@ -97,6 +103,14 @@ class Fence:
         return None
 
 
+async def _left(receive: _Receive) -> bool:
+    """Return whether the client of a request is gone."""
+    try:
+        return (await asyncio.wait_for(receive(), 1))["type"] == "http.disconnect"
+    except TimeoutError:
+        return False
+
+
 def _with_headers(send: _Send) -> _Send:
     names = {name for name, _ in _HEADERS}
 
@@ -113,7 +127,7 @@ def make_app(page: Any, sessions: Sessions, hosts: frozenset[str] | None, passwo
     """Return the application that serves a page.
 
     Args:
-        page: Gradio's blocks, how they look, and what the controls do.
+        page: Gradio's blocks, how they look, what the controls do, and whether the server is ending.
         sessions: whose photographs and pictures the routes carry.
         hosts: see :class:`Fence`.
         password: see :class:`Fence`.
@@ -214,8 +228,14 @@ def serve(page: Any, sessions: Sessions, listening: socket.socket, password: str
         timeout_keep_alive=5,
         timeout_graceful_shutdown=2,
     )
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            page.ending.set()  # pages let go of their streams, which would be waited for
+            await super().shutdown(sockets)
+
     try:
-        uvicorn.Server(config).run([listening])
+        Server(config).run([listening])
     except KeyboardInterrupt:  # raised again once everything is closed
         pass
     finally:

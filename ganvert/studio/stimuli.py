@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ganvert.base.errors import InputError, ParamsError
 from ganvert.base.files import file_names
+from ganvert.base.registry import lookup
 from ganvert.codes import names_of_images, read_codes
 from ganvert.editing.requests import read_amounts
 from ganvert.editing.stimuli import Presentation
@@ -23,6 +26,7 @@ from ganvert.studio.keep import codes_file, invert_folder, series_text, zipped
 if TYPE_CHECKING:
     from PIL import Image
 
+    from ganvert.studio.models import Models
     from ganvert.studio.session import Session
 
 __all__ = ["export", "make", "stimuli_view", "tick"]
@@ -38,13 +42,14 @@ def make(session: Session, asked: Mapping[str, Any]) -> None:
     names = [str(name) for name in asked.get("directions") or ()]
     if not names:
         raise ParamsError("wanted one direction at least: tick it")
-    first, last, count = float(asked["first"]), float(asked["last"]), int(asked["count"])
-    texts = [series_text(name, first, last, count, models.reach(name)) for name in names]
+    solved = asked.get("by") == "scores"
+    texts = [_text(models, name, asked, solved) for name in names]
     series = [
         Series(
             name=name,
             direction=models.direction(name, session.code),
             amounts=read_amounts(text)[1],
+            solved=solved,
         )
         for name, text in zip(names, texts, strict=True)
     ]
@@ -59,7 +64,8 @@ def make(session: Session, asked: Mapping[str, Any]) -> None:
             f"{total} pictures are too many for a page, wanted {_MOST_CELLS}; `ganvert stimuli` makes more"
         )
     presentation = Presentation(oval=bool(asked.get("oval")), size=models.generator.resolution)
-    given = ["--codes", "codes.parquet", *(word for text in texts for word in ("--direction", text))]
+    option = "--target" if solved else "--direction"
+    given = ["--codes", "codes.parquet", *(word for text in texts for word in (option, text))]
     given += ["--oval"] if presentation.oval else []
     given += [] if models.recipe == "ffhq" else ["--recipe", models.recipe]
     place = session.folder.place / "stimuli"
@@ -81,6 +87,17 @@ def make(session: Session, asked: Mapping[str, Any]) -> None:
 
     session.begin("Stimuli", work)
     session.stimuli = made
+
+
+def _text(models: Models, name: str, asked: Mapping[str, Any], solved: bool) -> str:
+    """Return NAME=FIRST:LAST:COUNT: amounts, or for `solved` scores between percentiles of the generator's faces."""
+    first, last, count = float(asked["first"]), float(asked["last"]), int(asked["count"])
+    if not solved:
+        return series_text(name, first, last, count, models.reach(name))
+    series_text("percentiles of scores", first, last, count, (0.0, 100.0))
+    scores = lookup(models.sampled, name, "score for a target")
+    low, high = (float(f"{end:.4g}") for end in np.percentile(scores, [first, last]))
+    return series_text(name, low, high, count, (low, high))
 
 
 def _table(session: Session, task: Task, place: Path, method: str | None) -> Path:
@@ -116,7 +133,7 @@ def _draw(
         shown = made.presentation.show(picture)
         (place / row["file"]).write_bytes(to_png(shown, session.provenance(person.code, edits=row["file"][:-4])))
         thumb = session.pictures.show(shown, _THUMB_PX)
-        made.cells.append(Cell({**row, **facts}, thumb, kept=not row["check"]))
+        made.cells.append(Cell({**row, **facts}, thumb, kept=not row["check"] and row["reached"] != 0))
         task.report(0.5 + 0.5 * len(made.cells) / made.total)
 
 
@@ -166,7 +183,8 @@ def stimuli_view(session: Session) -> dict[str, Any]:
     """Return what the page shows of it."""
     named, numbered = session.models.directions
     made = session.stimuli
-    view: dict[str, Any] = {"directions": named or numbered, "files": len(session.folder.files), "done": None}
+    scored = [name for name in named if name in session.models.sampled] if session.models.needs_face else []
+    view: dict[str, Any] = {"directions": named or numbered, "scored": scored, "done": None}
     if made is not None:
         view["done"] = {
             "command": made.command,
@@ -177,6 +195,8 @@ def stimuli_view(session: Session) -> dict[str, Any]:
                     "person": cell.row["person"],
                     "direction": cell.row["direction"],
                     "amount": cell.row["amount"],
+                    "target": cell.row["target"],
+                    "reached": cell.row["reached"],
                     "thumb": cell.thumb if session.pictures.has(cell.thumb) else None,
                     "kept": cell.kept,
                     "check": cell.row["check"],

@@ -79,7 +79,9 @@ class Times:
         if expected is not None:
             if measured is None:
                 parts.append(f"about {expected.core_seconds:.0f} s (estimate for one core)")
-            parts.append(f"{expected.words}: identity distance {expected.identity:.2f}, same person up to 0.6")
+            parts.append(
+                f"{expected.words}: identity distance {expected.identity:.2f}; up to 0.6 it is the same person"
+            )
         return "\n".join(parts)
 
 

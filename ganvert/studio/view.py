@@ -49,7 +49,7 @@ def view_of(session: Session, message: str = "", wrong: bool = False, **more: An
         "region": history.now.region,
         "directions": [name for names in session.models.directions for name in names],
         "ranges": {name: session.models.reach(name) for names in session.models.directions for name in names},
-        "faces_found": session.models.needs_face,
+        "scores": session.models.usual if session.models.needs_face else {},
         "stage": _stage(session),
         "compare": compare_view(session),
         "people": people_view(session),

@@ -158,12 +158,18 @@ def test_from_a_photograph_to_an_edit_and_back(studio: str, chromium: Any) -> No
     slide(chromium, "smile", 2, release=True)
     until(chromium, f"{RIGHT} === 'smile +2'")
     assert chromium.run(SHOWN) != before
+    rows = "document.querySelector('[data-slot=changes] select')"
+    until(chromium, f"!!{rows}")
+    chromium.run(f"{rows}.value = 'pose'; {rows}.dispatchEvent(new Event('change'))")
+    until(chromium, f"{RIGHT} === 'smile@0:3 +2'")
+    click(chromium, "Undo")
+    until(chromium, f"{RIGHT} === 'smile +2'")
     slide(chromium, "smile", -1, release=True)
     until(chromium, f"{RIGHT} === 'smile -1'")
     click(chromium, "Undo")
     until(chromium, f"{RIGHT} === 'smile +2'")
     until(chromium, "document.querySelector('input[type=range][aria-label*=smile]').value === '2'")
-    assert chromium.run("document.querySelectorAll('.g-state').length") == 3
+    assert chromium.run("document.querySelectorAll('.g-state').length") == 3  # the rows made room for smile -1
     click(chromium, "Keep")
     click(chromium, "Paste into the photograph")
     until(chromium, "document.querySelector('.g-wide')?.naturalWidth === 120")
@@ -289,6 +295,8 @@ def test_foreign_pages_and_large_files_are_refused(studio: str, chromium: Any) -
             assert httpx.request(method, studio + path, headers=headers).status_code == 403
     assert httpx.post(studio + "/gradio_api/upload", files={"files": b"x"}).status_code == 404
     assert httpx.post(studio + "/studio/photo", content=bytes(65 << 20)).status_code == 413
+    assert httpx.get(studio + "/studio/preview?direction=smile&amount=x").status_code == 400
+    assert httpx.get(studio + "/studio/preview?direction=smile&amount=1").json() == {"preview": True}  # of nobody
     chromium.open(studio.replace("127.0.0.1", "evil.example"))
     assert chromium.shows("this studio is not evil.example")
     with socket.create_connection(urlsplit(studio).netloc.split(":")) as plain:  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import copy
 import datetime
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,10 @@ def test_a_mistyped_direction_stops_before_any_inversion(
     raw["edit"]["edits"] = {"mine": {"direction": "smiel"}}
     with pytest.raises(UnknownNameError, match=r"direction in w \(edit.edits.mine.direction\) 'smiel'.*'smile'"):
         check_for(tiny_generator, read_settings(raw))
+    for rows, fits in {"0:4": True, "0:99": False, "all": False}.items():
+        raw["edit"]["edits"] = {"mine": {"direction": f"smile@{rows}"}}
+        with nullcontext() if fits else pytest.raises(ParamsError, match=r"edits\.mine\.direction smile@: rows"):
+            check_for(tiny_generator, read_settings(raw))
     raw["discover"]["methods"]["ganspace"] = {"components": 2}
     raw["edit"]["edits"] = {"mine": {"direction": "ganspace_1"}}
     check_for(tiny_generator, read_settings(raw))

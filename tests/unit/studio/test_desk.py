@@ -7,6 +7,7 @@ import io
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from ganvert.editing.contract import EditInputs
 from ganvert.editing.edits import make_edit
 from ganvert.editing.render import draw_edit
 from ganvert.images import to_pil
-from ganvert.studio import desk, jobs
+from ganvert.studio import desk, jobs, stimuli
 from ganvert.studio.actions import ACTIONS, STAGED
 from ganvert.studio.changes import Changes
 from ganvert.studio.desk import Folder
@@ -249,6 +250,36 @@ def test_stimuli_are_those_of_the_command(session: Session, tiny_run_in: Callabl
             assert same(mine, other)
     with pytest.raises(ParamsError, match="tick it"):
         ask(session, "stimuli", directions=[], first=-1, last=1, count=2)
+
+
+def test_levels_can_be_measured_scores(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a score that grows evenly with the picture's shade."""
+    wanted = {"directions": ["smile"], "by": "scores", "first": 10, "last": 90, "count": 3}
+    with pytest.raises(ParamsError, match="scores are of faces"):
+        ask(session, "stimuli", **wanted)
+
+    plain = np.asarray(session.plain(), dtype=float).mean()
+
+    def shade(picture: Image.Image) -> float:
+        return 100 * float(np.asarray(picture, dtype=float).mean() - plain)
+
+    ends = [shade(session.picture(Changes().with_amount("smile", amount))) for amount in (0, 1.5)]
+    span = np.ptp([shade(session.picture(Changes().with_amount("smile", amount))) for amount in (-2.6, 0, 2.6)])
+    meter = SimpleNamespace(names=["smile"], scores=lambda p: {"smile": shade(p)}, identity=lambda p, other: "")
+    monkeypatch.setattr(stimuli, "Meter", lambda folder: meter)
+    monkeypatch.setattr(session.models, "needs_face", True)
+    session.models.sampled = {"smile": np.linspace(ends[0], ends[1], 101).tolist()}
+    ask(session, "stimuli", **wanted)
+    assert session.task is not None and session.task.state == "done", session.task.reason
+    assert session.stimuli is not None and "--target smile=" in session.stimuli.command
+    rows = [cell.row for cell in session.stimuli.cells]
+    targets = np.percentile(ends, [10, 50, 90])  # in equal steps
+    np.testing.assert_allclose([row["target"] for row in rows], targets, rtol=1e-3)
+    assert all(row["reached"] for row in rows)
+    np.testing.assert_allclose([row["after_smile"] for row in rows], targets, atol=0.0101 * span)
+    for wrong in ({"last": 101}, {"directions": ["ganspace_0"]}):
+        with pytest.raises((ParamsError, UnknownNameError)):
+            ask(session, "stimuli", **{**wanted, **wrong})
 
 
 def test_percentiles_are_amounts(session: Session) -> None:
