@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -11,16 +12,19 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ganvert.faces.chips import DLIB, Template, cut_chips, place_chip
+from ganvert.faces.chips import DLIB, Template, cut_chips, place_chip, place_points
 from ganvert.faces.detect import FaceDetector
 from ganvert.faces.dlib_network import DlibDescriptor
+from ganvert.faces.mtcnn import Mtcnn
 from ganvert.images import to_pil
 
-__all__ = ["SAME_PERSON", "FaceDescriber", "load_dlib"]
+__all__ = ["SAME_PERSON", "FaceDescriber", "FindPoints", "load_dlib", "mtcnn_points"]
 
 SAME_PERSON = 0.6  # dlib's own threshold: below it two descriptors are of the same person
 DETECTION_SIDE = 512  # px; an aligned crop of this size has a face of about 250 px
-_REMEMBERED = 4096  # pictures whose landmarks are kept, a kilobyte each; a training sees as many again and again
+_REMEMBERED = 4096  # pictures whose places are kept, a few hundred bytes each; a training sees as many again and again
+#: A picture to the five points of its largest face in a template's order, [5, 2] (x, y); None where it has no face.
+FindPoints = Callable[[Image.Image], np.ndarray | None]
 
 
 class FaceDescriber:
@@ -30,14 +34,17 @@ class FaceDescriber:
         network: chips [N, 3, size, size] in [-1, 1] to descriptors [N, d].
         template: how the network wants its chips.
         folder: of the asset files.
+        points: finds the template's points; None for the frontal detector and the means of its landmarks.
 
     Raises:
         AssetError: the landmark model is missing or damaged.
     """
 
-    def __init__(self, network: nn.Module, template: Template, folder: Path | None) -> None:
-        self.network, self.template = network, template
-        self._detector = FaceDetector(folder, long_side=DETECTION_SIDE)
+    def __init__(
+        self, network: nn.Module, template: Template, folder: Path | None, points: FindPoints | None = None
+    ) -> None:
+        self.network, self.template, self._points = network, template, points
+        self._detector = None if points else FaceDetector(folder, long_side=DETECTION_SIDE)
         self._found: dict[tuple[bytes, int | None], np.ndarray | None] = {}
 
     def places(self, images: Tensor, steps: int | None = None) -> Tensor:
@@ -52,22 +59,30 @@ class FaceDescriber:
         """
         rows = np.full((len(images), 2, 3), np.nan)
         for row, image in zip(rows, to_pil(images), strict=True):
-            landmarks = self._landmarks(image, steps)
-            if landmarks is not None:
-                row[:] = place_chip(landmarks, self.template)
+            place = self._place(image, steps)
+            if place is not None:
+                row[:] = place
         return torch.from_numpy(rows).to(images.device)
 
-    def _landmarks(self, image: Image.Image, steps: int | None) -> np.ndarray | None:
+    def _place(self, image: Image.Image, steps: int | None) -> np.ndarray | None:
         # A target is compared with the results of several methods, and in training comes again and again.
         key = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).digest(), steps
         if key not in self._found:
             if len(self._found) >= _REMEMBERED:
                 del self._found[next(iter(self._found))]
-            # The first step enlarges small pictures, so that a face of half their side has 128 px or more.
-            upsample = max(int(np.ceil(np.log2(256 / max(image.size)))), 0)
-            faces = self._detector.detect(image, upsample, steps)
-            self._found[key] = faces[0] if faces else None
+            self._found[key] = self._look(image, steps)
         return self._found[key]
+
+    def _look(self, image: Image.Image, steps: int | None) -> np.ndarray | None:
+        """Return where the chip of a picture's largest face lies."""
+        if self._detector is None:
+            assert self._points is not None
+            points = self._points(image)
+            return None if points is None else place_points(points, self.template)
+        # The first step enlarges small pictures, so that a face of half their side has 128 px or more.
+        upsample = max(int(np.ceil(np.log2(256 / max(image.size)))), 0)
+        faces = self._detector.detect(image, upsample, steps)
+        return place_chip(faces[0], self.template) if faces else None
 
     def __call__(self, images: Tensor, places: Tensor) -> Tensor:
         """Return descriptors [N, d] of pictures [N, 3, h, w] in [-1, 1]; every place must be a number."""
@@ -83,3 +98,26 @@ def load_dlib(folder: Path | None, device: torch.device) -> FaceDescriber:
         CheckpointError: the weights are of another network.
     """
     return FaceDescriber(DlibDescriptor(folder).to(device), DLIB, folder)
+
+
+def mtcnn_points(folder: Path | None) -> FindPoints:
+    """Return what finds MTCNN's five points: eyes, tip of the nose, corners of the mouth, as ArcFace's template wants.
+
+    Pictures are looked at with a long side of 512 px at most, and for faces of an eighth of that and more.
+
+    Raises:
+        AssetError: MTCNN's weights are missing or damaged.
+    """
+    mtcnn = Mtcnn(folder, min_face=DETECTION_SIDE // 8)
+
+    def find(image: Image.Image) -> np.ndarray | None:
+        scale = min(DETECTION_SIDE / max(image.size), 1)
+        width, height = (max(round(side * scale), 1) for side in image.size)
+        small = image if scale == 1 else image.resize((width, height), Image.Resampling.BOX)
+        faces = mtcnn.detect(small)
+        if not faces:
+            return None
+        largest = max(faces, key=lambda face: float(np.prod(face.box[2:] - face.box[:2])))
+        return np.asarray((largest.points + 0.5) * (np.array(image.size) / small.size) - 0.5)
+
+    return find

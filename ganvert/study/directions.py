@@ -41,8 +41,8 @@ def find_directions(
         return found
     inputs = FinderInputs(samples=samples_of(generator, options.samples))
     made: list[Direction] = []
-    if options.random:
-        made += DIRECTIONS["random"].find(inputs, RandomOptions(count=options.random))
+    if options.random and options.stds:
+        made += DIRECTIONS["random"].find(inputs, RandomOptions(count=options.random, stds=options.stds))
     if options.components:
         wanted = {f"ganspace_{k}" for k in options.components}
         components = DIRECTIONS["ganspace"].find(inputs, GanspaceOptions(components=max(options.components) + 1))

@@ -29,6 +29,7 @@ METRICS = (
     "lpips_alex_1024",
     "identity_dlib",
     "identity_mobilefacenet",
+    "identity_mobilefacenet_mtcnn",
 )
 
 

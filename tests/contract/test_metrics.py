@@ -129,7 +129,7 @@ def test_the_name_carries_the_resolution(tmp_path: Path) -> None:
         ("identity_dlib_256", "write identity_dlib"),
         ("msee_256", "Did you mean 'mse'"),
         ("256", "unknown metric '256'"),
-        ("lpips_256", "known: identity_dlib, identity_mobilefacenet, lpips_alex"),
+        ("lpips_256", "known: identity_dlib, identity_mobilefacenet, identity_mobilefacenet_mtcnn, lpips_alex"),
     ],
 )
 def test_other_names_are_refused(name: str, message: str, tmp_path: Path) -> None:

@@ -52,16 +52,16 @@ class AdversarialLoss:
         self._global = None
         if not self._options.everywhere or step % self._options.every:
             return 0.0
-        old, new = self._tuned.old, self._tuned.new
+        old, new, px = self._tuned.old, self._tuned.new, self._discriminator.resolution
         seeds = [item_seed(self._pivot.seed, "everywhere", step, i) for i in range(self._options.samples)]
         with torch.no_grad():
+            # The real and the fake images are of the same codes. The loss is a sum of two expectations, which that does
+            # not change; but the discriminator sees what tuning has done, and not what tells two people apart.
             ws = old.map(normal(seeds, (old.z_dim,)).to(old.w_avg))
-            # The real images are of other codes: the loss compares distributions, not pairs.
-            other = [item_seed(seed, "real") for seed in seeds]
             # The paper plays against the generator's training set. It is seldom at hand; the old generator's samples
             # stand in, as what the tuned one must not forget.
-            real = old.synthesize(ws=old.map(normal(other, (old.z_dim,)).to(old.w_avg)))
-        fake = new.synthesize(ws=ws)
+            real = old.synthesize(ws=ws, px=px)
+        fake = new.synthesize(ws=ws, px=px)
         self._global = real, fake.detach()
         return self._options.everywhere * self._generator_loss(fake).mean()
 

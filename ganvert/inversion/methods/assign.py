@@ -25,11 +25,22 @@ from ganvert.inversion.contract import Batch, Context, Inversion, OnStep, join, 
 from ganvert.inversion.methods.optimise import optimise
 from ganvert.inversion.methods.optimise_options import OptimiseOptions
 from ganvert.inversion.objective import Term
+from ganvert.inversion.preview import Preview
 from ganvert.losses.lpips import load_lpips
 from ganvert.spaces import Variables, check_space, make_space, to_device
 from ganvert.spaces.masked import Masked
 
-__all__ = ["AssignOptions", "assign", "choose", "mask_of"]
+__all__ = [
+    "AssignOptions",
+    "Trials",
+    "assign",
+    "choose",
+    "mask_of",
+    "masked_space",
+    "mean_over",
+    "segments_of",
+    "with_masks",
+]
 
 _MAP_PX = 256  # side of the maps of LPIPS
 
@@ -46,6 +57,7 @@ class AssignOptions:
             near the map brings each segment. No trial is made of the finest map, nor once every segment is assigned.
         lr: Adam's rate in a trial at full height.
         ramp_up, ramp_down: see :class:`ganvert.inversion.methods.optimise_options.OptimiseOptions`.
+        preview_steps, preview_px: of a trial; see there.
         objective: of a trial.
     """
 
@@ -55,6 +67,8 @@ class AssignOptions:
     lr: float
     ramp_up: float = 0.0
     ramp_down: float = 0.0
+    preview_steps: int = 0
+    preview_px: int = 128
     objective: tuple[Term, ...]
     needs_encoder: ClassVar[bool] = False
 
@@ -66,6 +80,11 @@ class AssignOptions:
             raise ParamsError(f"assign: threshold: wanted 0 or more, got {self.threshold}")
         if self.trial_steps < 1 or self.lr <= 0 or not self.objective:
             raise ParamsError("assign: trial_steps must be at least 1, lr above 0, and objective not empty")
+        if not 0 <= self.preview_steps <= self.trial_steps:
+            raise ParamsError(
+                f"assign: preview_steps must be between 0 and trial_steps ({self.trial_steps}), "
+                f"got {self.preview_steps}"
+            )
 
     @property
     def steps(self) -> int:
@@ -87,12 +106,16 @@ class AssignOptions:
             lr=self.lr,
             ramp_up=self.ramp_up,
             ramp_down=self.ramp_down,
+            preview_steps=self.preview_steps,
+            preview_px=self.preview_px,
             objective=self.objective,
         )
 
     def check(self, generator: Generator) -> None:
-        """Raise UnsupportedError where the generator has no feature maps of these sizes."""
+        """Raise UnsupportedError where the generator has no feature maps of these sizes, or none for a preview."""
         make_space(self.space, generator)
+        if self.preview_steps:
+            Preview(generator, self.preview_px)
 
 
 def assign(batch: Batch, context: Context, options: AssignOptions, on_step: OnStep | None = None) -> Inversion:
@@ -123,23 +146,56 @@ def assign(batch: Batch, context: Context, options: AssignOptions, on_step: OnSt
 
 
 def _assign(one: Batch, context: Context, options: AssignOptions, on_step: OnStep | None) -> Inversion:
-    start, space = one.require_start(), make_space(options.space, context.generator)
-    assert isinstance(space, Masked)
-    trace = torch.full((1, options.steps), math.nan)
-    trials = _Trials(one, context, options, trace, on_step)
-    segments = list(find_segments(load_parser(context.folder).labels(to_pil(one.targets)[0])).values())
-    chosen = choose(trials.maps(space.sizes[:-1]), segments, options.threshold, len(space.sizes))
+    trials = Trials(one, context, options, on_step)
+    segments = list(segments_of(one, context).values())
+    sizes = masked_space(context, options).sizes
+    chosen = choose(trials.maps(sizes[:-1]), segments, options.threshold, len(sizes))
     if on_step is not None:
         on_step(options.steps, options.steps, torch.zeros(1))
+    return dataclasses.replace(with_masks(one, context, options, segments, chosen), trace=trials.trace)
+
+
+def masked_space(context: Context, options: AssignOptions) -> Masked:
+    """Return the space of the codes that come out."""
+    space = make_space(options.space, context.generator)
+    assert isinstance(space, Masked)
+    return space
+
+
+def segments_of(one: Batch, context: Context) -> dict[str, np.ndarray]:
+    """Return what face parsing finds on the one photograph of a batch: name to bool [H, H], together all pixels.
+
+    Raises:
+        AssetError: the asset is missing.
+    """
+    labels = load_parser(context.folder).labels(to_pil(one.targets)[0])
+    return find_segments(labels)
+
+
+def with_masks(
+    one: Batch, context: Context, options: AssignOptions, segments: Sequence[np.ndarray], chosen: Sequence[int]
+) -> Inversion:
+    """Return the start of a batch of one photograph as a code with masks, and no differences under them yet.
+
+    Args:
+        one: the photograph with its code of rows.
+        context: its generator.
+        options: the preset.
+        segments: of the photograph.
+        chosen: layer of each segment: 0 for the rows alone, k for the k-th feature map from the coarsest.
+
+    Raises:
+        UnsupportedError: the code has no ws.
+    """
+    start, space = one.require_start(), masked_space(context, options)
     ws = make_space(start.space, context.generator).to_ws(to_device(start.variables, context.device))
     variables = space.start(ws, one.seeds)
     for layer, size in enumerate(space.sizes, start=1):
         parts = [segment for segment, of in zip(segments, chosen, strict=True) if of == layer]
         if parts:
             variables[f"m{size}"] = mask_of(parts, size).to(ws)
-    return dataclasses.replace(
-        start, space=options.space, variables={name: value.cpu() for name, value in variables.items()}, trace=trace
-    )
+    variables = {name: value.cpu() for name, value in variables.items()}
+    return dataclasses.replace(start, space=options.space, variables=variables)
 
 
 def choose(maps: Iterator[Tensor], segments: Sequence[np.ndarray], threshold: float, last: int) -> list[int]:
@@ -155,15 +211,19 @@ def choose(maps: Iterator[Tensor], segments: Sequence[np.ndarray], threshold: fl
     chosen = [last] * len(segments)
     open_ = set(range(len(segments)))
     for layer, distances in enumerate(maps):
-        side = distances.shape[-1]
         for i in sorted(open_):
-            weights = area_resize(torch.from_numpy(segments[i])[None, None].to(distances), side)
-            if float((weights * distances).sum() / weights.sum()) <= threshold:
+            if mean_over(segments[i], distances) <= threshold:
                 chosen[i] = layer
         open_ = {i for i in open_ if chosen[i] == last}
         if not open_:
             break
     return chosen
+
+
+def mean_over(segment: np.ndarray, distances: Tensor) -> float:
+    """Return the mean of distances [1, 1, h, h] over a segment, bool [H, H]; border pixels count in part."""
+    weights = area_resize(torch.from_numpy(segment)[None, None].to(distances), distances.shape[-1])
+    return float((weights * distances).sum() / weights.sum())
 
 
 def mask_of(segments: Sequence[np.ndarray], size: int) -> Tensor:
@@ -173,28 +233,30 @@ def mask_of(segments: Sequence[np.ndarray], size: int) -> Tensor:
     return torch.from_numpy(resized.copy())[None, None]
 
 
-class _Trials:
-    """The maps of one photograph, each made when it is asked for."""
+class Trials:
+    """The maps of one photograph, each made when it is asked for.
 
-    def __init__(
-        self, one: Batch, context: Context, options: AssignOptions, trace: Tensor, on_step: OnStep | None
-    ) -> None:
-        self._one, self._context, self._options = one, context, options
-        self._trace, self._on_step = trace, on_step
+    Attributes:
+        trace: [1, steps] objective of every step; nan where none was taken.
+    """
+
+    def __init__(self, one: Batch, context: Context, options: AssignOptions, on_step: OnStep | None = None) -> None:
+        self._one, self._context, self._options, self._on_step = one, context, options, on_step
+        self.trace = torch.full((1, options.steps), math.nan)
         self._lpips = load_lpips("vgg", context.folder, context.device)
         self._px = min(_MAP_PX, context.generator.resolution)
         with torch.no_grad():
             self._target = self._lpips.features(area_resize(as_rgb(one.targets), self._px))
 
     def maps(self, sizes: Sequence[int]) -> Iterator[Tensor]:
-        """Yield the maps of the start, and of the inversion by each feature map."""
+        """Yield LPIPS's maps [1, 1, h, h] of the start, and of the inversion by the feature map of each size."""
         start = self._one.require_start()
         yield self._map(start.space, to_device(start.variables, self._context.device))
         for number, size in enumerate(sizes):
             steps = self._options.trial_steps
             report = part_of(self._on_step, number * steps, steps, self._options.steps)
             done = optimise(self._one, self._context, self._options.trial(size), report)
-            self._trace[:, number * steps : (number + 1) * steps] = done.trace
+            self.trace[:, number * steps : (number + 1) * steps] = done.trace
             if done.status == ["ok"]:
                 yield self._map(done.space, to_device(done.variables, self._context.device))
             else:  # this layer is no place for anything

@@ -17,7 +17,7 @@ from ganvert.base.errors import ParamsError, UnknownNameError
 from ganvert.base.registry import lookup
 from ganvert.faces.mobilefacenet import MOBILEFACENET_FILE
 from ganvert.scoring.metrics.base import Metric, NamedMetric, without_weights
-from ganvert.scoring.metrics.identity import dlib_measure, mobilefacenet_measure
+from ganvert.scoring.metrics.identity import dlib_measure, mobilefacenet_measure, mtcnn_measure
 from ganvert.scoring.metrics.lpips import lpips_measure
 from ganvert.scoring.metrics.pixel import mse, psnr
 from ganvert.scoring.metrics.ssim import ssim
@@ -40,6 +40,14 @@ METRICS: dict[str, Metric] = {
         resized=False,
         missing="not_detected",
         load_moved=partial(mobilefacenet_measure, moved=True),
+        optional=MOBILEFACENET_FILE,
+    ),
+    "identity_mobilefacenet_mtcnn": Metric(
+        mtcnn_measure,
+        higher_is_better=True,
+        resized=False,
+        missing="not_detected",
+        load_moved=partial(mtcnn_measure, moved=True),
         optional=MOBILEFACENET_FILE,
     ),
     "lpips_alex": Metric(partial(lpips_measure, "alex"), higher_is_better=False, least=31),

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from ganvert.faces.chips import ARCFACE
-from ganvert.faces.identity import FaceDescriber, load_dlib
+from ganvert.faces.identity import FaceDescriber, load_dlib, mtcnn_points
 from ganvert.faces.mobilefacenet import MobileFaceNet
 from ganvert.scoring.metrics.base import Measure
 
-__all__ = ["dlib_measure", "mobilefacenet_measure"]
+__all__ = ["dlib_measure", "mobilefacenet_measure", "mtcnn_measure"]
 
 
 def dlib_measure(folder: Path, moved: bool = False) -> Measure:
@@ -45,8 +45,27 @@ def mobilefacenet_measure(folder: Path, moved: bool = False) -> Measure:
     Raises:
         AssetError: an asset is missing or damaged.
     """
-    describer = FaceDescriber(MobileFaceNet(folder), ARCFACE, folder)
-    return _measure(describer, lambda a, b: (a * b).sum(dim=1), moved=moved)
+    return _measure(FaceDescriber(MobileFaceNet(folder), ARCFACE, folder), _cosine, moved=moved)
+
+
+def mtcnn_measure(folder: Path, moved: bool = False) -> Measure:
+    """Return the same cosine of faces that MTCNN finds and places, as the F/Z+ paper's protocol has it (section 4).
+
+    Its network of identity is another one: InceptionResnetV1 on MTCNN's box.
+
+    Args:
+        folder: of the assets.
+        moved: see :func:`_measure`.
+
+    Raises:
+        AssetError: an asset is missing or damaged.
+    """
+    describer = FaceDescriber(MobileFaceNet(folder), ARCFACE, folder, mtcnn_points(folder))
+    return _measure(describer, _cosine, moved=moved)
+
+
+def _cosine(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).sum(dim=1)
 
 
 def _measure(

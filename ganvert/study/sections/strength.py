@@ -46,8 +46,9 @@ class StrengthOptions(SectionOptions):
     """params.yaml: study.sections.strength.
 
     Attributes:
-        random: random directions of each kind: a standard deviation of 0.2 and of 0.04 a coordinate, as drawn and of
-            equal length relative to the radius of the space (:mod:`ganvert.directions.random_draws`).
+        random: random directions of each kind: of each standard deviation, as drawn and of equal length relative to
+            the radius of the space (:mod:`ganvert.directions.random_draws`).
+        stds: standard deviations of a coordinate of random directions, 0.2 in the paper and 0.04 in its code.
         components: of GANSpace, from 0; the paper shows the second, third and fourth.
         attributes: InterFaceGAN directions of the table of directions; each is scored by the attribute of its name.
         most: the largest amount, in steps of a random direction and in standard deviations of the samples otherwise.
@@ -56,6 +57,7 @@ class StrengthOptions(SectionOptions):
     """
 
     random: int = 1
+    stds: tuple[float, ...] = (0.2, 0.04)
     components: tuple[int, ...] = (1, 2, 3)
     attributes: tuple[str, ...] = ("smile", "age", "yaw")
     most: float = 2.0
@@ -67,6 +69,8 @@ class StrengthOptions(SectionOptions):
         check_amount(self.most)
         if self.most <= 0 or self.steps < 3 or self.steps % 2 == 0:
             raise ParamsError(f"steps: wanted an odd number from 3 and most above 0, got {self.steps}, {self.most:g}")
+        if bad := [std for std in self.stds if not (math.isfinite(std) and std > 0)]:
+            raise ParamsError(f"stds: wanted positive numbers, got {bad[0]}")
         if self.random < 0 or any(component < 0 for component in self.components):
             raise ParamsError("random and components: wanted 0 or more")
         if not self.names:
@@ -77,7 +81,7 @@ class StrengthOptions(SectionOptions):
     @property
     def names(self) -> list[str]:
         """The directions."""
-        kinds = [f"random_{std:g}_{matched}" for std in (0.2, 0.04) for matched in ("", "matched_")]
+        kinds = [f"random_{std:g}_{matched}" for std in self.stds for matched in ("", "matched_")]
         drawn = [f"{kind}{k}" for kind in kinds for k in range(self.random)]
         return [*drawn, *(f"ganspace_{k}" for k in self.components), *self.attributes]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganvert import assets as asset_files
 from ganvert.base.errors import AssetError, CheckpointError
@@ -18,10 +18,10 @@ from ganvert.faces.align import align
 from ganvert.faces.chips import ARCFACE
 from ganvert.faces.detect import FaceDetector
 from ganvert.faces.dlib_network import DLIB_FILE, DlibDescriptor
-from ganvert.faces.identity import SAME_PERSON, FaceDescriber, load_dlib
+from ganvert.faces.identity import SAME_PERSON, FaceDescriber, load_dlib, mtcnn_points
 from ganvert.faces.mobilefacenet import MOBILEFACENET_FILE, MobileFaceNet
 from ganvert.faces.photo import open_photo
-from ganvert.images import from_bytes, from_pil
+from ganvert.images import from_bytes, from_pil, to_pil
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 CPU = torch.device("cpu")
@@ -82,6 +82,27 @@ def test_who_is_who(assets: Path, people: Tensor) -> None:
     judge = FaceDescriber(MobileFaceNet(assets), ARCFACE, assets)
     obama, obama2, biden = judge(people[:3], judge.places(people)[:3])
     assert obama @ obama2 > 0.6 > 0.3 > obama @ biden
+
+
+@pytest.mark.slow
+def test_mtcnn_places_faces_where_landmarks_do(assets: Path, people: Tensor) -> None:
+    """Two detectors that share nothing; in a picture of two faces both take the larger one, at any size."""
+    obama, _, biden, _ = to_pil(people)
+    two = Image.new("RGB", (1024, 1024))
+    two.paste(obama.resize((400, 400)), (0, 0))
+    two.paste(biden.resize((600, 600)), (400, 400))
+    by_points = FaceDescriber(nn.Identity(), ARCFACE, assets, mtcnn_points(assets))
+    by_landmarks = FaceDescriber(nn.Identity(), ARCFACE, assets)
+    for pictures in (people, from_pil([two])):
+        ours, theirs = by_points.places(pictures), by_landmarks.places(pictures)
+        assert torch.equal(ours.isfinite(), theirs.isfinite())
+        found = ours.isfinite().all(dim=(1, 2))
+        assert found.any()
+        # The corners of the chip in the picture, in parts of the chip's side.
+        corners = torch.tensor([[0, 0, 1], [111, 0, 1], [0, 111, 1], [111, 111, 1]], dtype=torch.float64).mT
+        side = 111 * ours[found, :, 0].norm(dim=1)
+        apart = ((ours - theirs)[found] @ corners).norm(dim=1).amax(dim=1) / side
+        assert (apart < 0.08).all(), apart
 
 
 @pytest.mark.parametrize(("network", "name"), [(DlibDescriptor, DLIB_FILE), (MobileFaceNet, MOBILEFACENET_FILE)])

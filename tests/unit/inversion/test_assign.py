@@ -17,7 +17,7 @@ from ganvert.compute.random import normal
 from ganvert.faces.parsing import CLASSES, MERGED, find_segments
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.inversion.methods import assign as module
-from ganvert.inversion.methods.assign import choose, mask_of
+from ganvert.inversion.methods.assign import AssignOptions, choose, mask_of
 from ganvert.inversion.presets import Batch, Context, Inversion, Preset, read_preset
 from ganvert.spaces import make_space
 
@@ -131,10 +131,15 @@ def test_what_cannot_be_assigned_is_refused(context: Context, targets: Tensor) -
         read_preset("x", {**stage, "space": "f16/wplus"})
     with pytest.raises(ParamsError, match="threshold: wanted 0 or more"):
         read_preset("x", {**stage, "threshold": -0.1})
+    with pytest.raises(ParamsError, match=r"preview_steps must be between 0 and trial_steps \(3\), got 4"):
+        read_preset("x", {**stage, "preview_steps": 4})
     with pytest.raises(ParamsError, match="put it behind another"):
         run(read_preset("x", stage), targets, context)
     behind = {"inverter": "chain", "stages": [optimise(space="f16/wplus"), stage]}
     with pytest.raises(UnsupportedError, match="has no ws"):
         run(read_preset("x", behind), targets, context)
+    trial = read_preset("x", {**stage, "preview_steps": 2, "preview_px": 16}).options
+    assert isinstance(trial, AssignOptions)
+    assert (trial.trial(16).preview_steps, trial.trial(16).preview_px, trial.trial(16).steps) == (2, 16, 3)
     with pytest.raises(ParamsError, match="differences is for spaces mSIZE-SIZE"):
         read_preset("x", optimise(space="wplus", regularise={"differences": 1.0}))

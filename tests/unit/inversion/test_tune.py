@@ -199,6 +199,24 @@ def test_adversarial_losses_move_the_generator_towards_what_d_takes_for_real(con
         assert (code if local else samples) > 0.03
 
 
+def test_samples_of_both_generators_have_the_same_codes(context: Context) -> None:
+    """So that before the first step there is no difference, and after it only what tuning has done."""
+    seen: list[Tensor] = []
+
+    class Watching(Bright):
+        def _judge(self, images: Tensor, labels: Tensor | None, group: int) -> Tensor:
+            seen.append(images.detach())
+            return super()._judge(images, labels, group)
+
+    batch = batch_of(context.generator).select(0)
+    game = {"local": 0.0, "samples": 2, "r1": 0.0}
+    tune(batch, dataclasses.replace(context, discriminator=Watching()), steps=2, adversarial=game)
+    first, second = seen[:3], seen[3:]  # each: the generator's loss at fakes, then real and fake for the discriminator
+    assert len(second) == 3 and all(torch.equal(images, first[0]) for images in first)
+    tuned, other = (float((second[1] - images).std()) for images in (second[2], first[1]))
+    assert 0 < tuned < 0.3 * other
+
+
 def test_a_photograph_that_diverges(context: Context) -> None:
     batch = batch_of(context.generator)
     batch.targets[0] = 1e18  # finite, but its square is not
