@@ -2,7 +2,7 @@
 
     python -m stages.make_weights expression vladmandic-face-api-1.7.15.tgz
     python -m stages.make_weights scores
-    python -m stages.make_weights wplus|basecode|padinv|parsing ALIGNED.parquet
+    python -m stages.make_weights wplus|padinv|parsing ALIGNED.parquet
     python -m stages.make_weights NAME ALIGNED.parquet PRESET    # train the file that is there on, by one more preset
 
 Takes hours on a CPU, minutes on a GPU. Images, features and checkpoints are kept in ``.work``; a stopped run resumes.
@@ -60,8 +60,10 @@ AXES = {
 }
 #: Encoder to the presets that it is trained by, one after the other.
 PHASES = {
-    "wplus": ("cpu_wplus_codes", "cpu_wplus_pictures", "cpu_wplus_identity", "cpu_wplus_fused", "cpu_wplus_drawn"),
-    "basecode": ("cpu_basecode",),
+    "wplus": (
+        *("cpu_wplus_codes", "cpu_wplus_pictures", "cpu_wplus_identity", "cpu_wplus_fused", "cpu_wplus_drawn"),
+        *("cpu_refined_samples", "cpu_refined"),
+    ),
     "padinv": ("cpu_wplus_codes", "cpu_padinv"),
     "parsing": ("parsing_codes", "parsing_pictures", "parsing_tuned"),
 }

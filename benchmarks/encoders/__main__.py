@@ -1,4 +1,4 @@
-"""Benchmarks of encoders: alone, as the start of an optimisation, off the usual crop, and what padding holds.
+"""Benchmarks of encoders: alone, as the start of an optimisation, off the usual crop, and what its parts hold.
 
     python -m benchmarks.encoders COMMAND OUT [--aligned data/aligned.parquet] [--count 4] [--assets data/assets]
 
@@ -7,17 +7,18 @@ COMMAND is one of
                 same round
     quality     reconstructions of each encoder without a step of optimisation; baseline: the picture of w_avg
     start       few steps from the encoder's code; baseline: many steps from w_avg, everything else equal
-    basecode    steps that F/Z+ needs from the base code of an encoder until it is as near as the baseline is after all
-                its steps, which starts from the generator's own feature at w_avg or at the W+ encoder's code
+    basecode    steps that F/Z+ needs from the feature map of an encoder until it is as near as the baseline is after
+                all its steps, which starts from the generator's own feature at w_avg
     robust      crops that are moved, rotated and scaled (BDInvert, section 4); baseline: the same crops as they are
     edits       codes of one pass moved along the shipped directions: changes of scores, MobileFaceNet's cosine between
                 edit and reconstruction; baseline: the reconstruction
-    padding     w_avg with the padding of an encoder (PadInv): what moves, and which colours change; baselines: the
-                rows of the same encoder alone, and the photographs of other people
+    parts       w_avg with the feature map, or padding, of an encoder (PadInv): what moves, and which colours change;
+                baselines: the rows of the same encoder alone, and the photographs of other people
 
 The photographs are the first --count by image id of a table that `align` wrote; training must not have seen them.
 Encoders are named by their weights, NAME_ffhq.safetensors in --weights; A+B joins two (later encoders override earlier
-ones). Presets are those of the project, with the changes that the options here name.
+ones), and A:SPACE draws the prediction in a space that is not the file's own. Presets are those of the project, with
+the changes that the options here name.
 
 OUT gets COMMAND.json, COMMAND.md and COMMAND.png. A photograph that is done is not computed again unless weights or
 options differ; after a change of code, use another OUT. Means over photographs have 95 % bootstrap intervals; faces
@@ -30,7 +31,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.encoders import basecode, edits, padding, quality, robust, start, throughput
+from benchmarks.encoders import basecode, edits, parts, quality, robust, start, throughput
 from benchmarks.encoders.bench import Bench
 from ganvert.assets.shipped import shipped
 from ganvert.base.errors import GanvertError
@@ -44,7 +45,7 @@ COMMANDS = {
     "basecode": basecode,
     "robust": robust,
     "edits": edits,
-    "padding": padding,
+    "parts": parts,
 }
 
 

@@ -1,4 +1,4 @@
-"""Steps that F/Z+ needs from the base code of an encoder. Baseline: the generator's own feature at another start."""
+"""Steps that F/Z+ needs from the feature map of an encoder. Baseline: the generator's own feature at w_avg."""
 
 from __future__ import annotations
 
@@ -22,16 +22,14 @@ from ganvert.scoring.statistics import summarise
 
 #: Route -> where the optimisation starts, and the encoders that predict it.
 ROUTES: dict[str, tuple[str, Names]] = {
-    "basecode": ("encoder", ("basecode",)),
+    "encoder": ("encoder", ("wplus",)),
     "mean": ("mean", ()),
-    "wplus": ("encoder", ("wplus",)),
 }
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
     parser.add_argument("--preset", default="cpu_fzplus")
-    parser.add_argument("--against", nargs="+", default=["mean", "wplus"], choices=["mean", "wplus"])
     parser.add_argument("--steps", type=int, default=60)
 
 
@@ -40,8 +38,7 @@ def run(bench: Bench) -> None:
     options = bench.options
     methods: dict[str, tuple[Preset, Context]] = {}
     raw = bench.presets.resolve(options.preset).options
-    for route in ("basecode", *options.against):
-        init, encoders = ROUTES[route]
+    for route, (init, encoders) in ROUTES.items():
         # Without preview: every step's picture is the generator's, and their errors compare.
         preset = read_preset(options.preset, {**shortened(raw, options.steps, init=init), "preview_steps": 0})
         methods[route] = preset, bench.context(preset, encoders)
@@ -52,7 +49,7 @@ def run(bench: Bench) -> None:
             "Steps to the other's last value": steps_table(methods, results),
             "First and last": ends_table(bench, results),
         },
-        f"Preset {options.preset}, {methods['basecode'][0].steps} steps without preview. Steps are counted until the "
+        f"Preset {options.preset}, {methods['encoder'][0].steps} steps without preview. Steps are counted until the "
         "error is for the first time at or below what the other start ends with; the other's own too. mse: of the "
         f"picture at {bench.px} px; objective: what is minimised, with the distance from each route's own f0. The rate "
         "falls towards the end of all steps, not of those counted. Where it is not reached, one more than all steps "
@@ -88,12 +85,12 @@ def optimise_all(bench: Bench, methods: Mapping[str, tuple[Preset, Context]]) ->
 
 
 def steps_table(methods: Mapping[str, tuple[Preset, Context]], results: Mapping[str, Sequence[Row]]) -> list[Row]:
-    """Return how many steps the base code needs, over the steps of each other start."""
+    """Return how many steps the encoder's feature needs, over the steps of each other start."""
     lines = []
     for yardstick in ("mse", "objective"):
-        for other in [route for route in methods if route != "basecode"]:
+        for other in [route for route in methods if route != "encoder"]:
             reached = [
-                until(a[yardstick], b[yardstick]) for a, b in zip(results["basecode"], results[other], strict=True)
+                until(a[yardstick], b[yardstick]) for a, b in zip(results["encoder"], results[other], strict=True)
             ]
             own, theirs = (np.array([pair[i] for pair in reached], dtype=np.float64) for i in (0, 1))
             total = methods[other][0].steps
@@ -102,7 +99,7 @@ def steps_table(methods: Mapping[str, tuple[Preset, Context]], results: Mapping[
                     "yardstick": yardstick,
                     "compared with": other,
                     "its steps": summarise(theirs),
-                    "steps from the base code": summarise(own),
+                    "steps from the encoder": summarise(own),
                     "ratio": summarise(own / theirs),
                     "not reached": f"{int((own > total).sum())} of {len(own)}",
                 }

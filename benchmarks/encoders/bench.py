@@ -36,7 +36,7 @@ Row = dict[str, Any]
 
 SHEET_PX = 256
 #: Encoders that are compared unless --encoders names others.
-ENCODERS = ("wplus", "basecode", "padinv", "wplus+basecode")
+ENCODERS = ("wplus", "wplus:wplus", "padinv")
 
 
 class Bench:
@@ -66,9 +66,14 @@ class Bench:
             self._contexts[key] = make_context(preset, self.generator, paths, self.assets)
         return self._contexts[key]
 
-    def alone(self, encoders: Names) -> tuple[Preset, Context]:
-        """Return the method that draws the prediction of encoders in the space of the last one, and its context."""
-        space = load_encoder(self.weights(encoders[-1]), self.generator, self.assets).space
+    def alone(self, name: str) -> tuple[Preset, Context]:
+        """Return the method that draws the prediction of encoders A+B:SPACE, and its context.
+
+        Without a space it is that of the last encoder.
+        """
+        joined, _, space = name.partition(":")
+        encoders = tuple(joined.split("+"))
+        space = space or load_encoder(self.weights(encoders[-1]), self.generator, self.assets).space
         preset = read_preset("alone", {"inverter": "feed_forward", "space": space})
         return preset, self.context(preset, encoders)
 
@@ -221,11 +226,6 @@ def shortened(raw: Mapping[str, Any], steps: int | None, **more: Any) -> Row:
     """Return a preset with another number of steps; the shares of preview steps and of the ramps stay."""
     total = steps or raw["steps"]
     return {**raw, "steps": total, "preview_steps": round(raw.get("preview_steps", 0) / raw["steps"] * total), **more}
-
-
-def split(encoders: str) -> Names:
-    """Split A+B into (A, B)."""
-    return tuple(encoders.split("+"))
 
 
 def per_image(bench: Bench, results: Mapping[str, Sequence[Any]]) -> dict[str, Any]:

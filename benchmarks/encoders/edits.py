@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from benchmarks.encoders.bench import Bench, Row, kept, numbers, per_image, save_small, split
+from benchmarks.encoders.bench import Bench, Row, kept, numbers, per_image, save_small
 from ganvert.assets.shipped import shipped
 from ganvert.codes import Code, codes_of_inversion
 from ganvert.directions import choose, load_directions
@@ -27,7 +27,7 @@ _JUDGE = "identity_mobilefacenet"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
-    parser.add_argument("--encoder", default="wplus")
+    parser.add_argument("--encoder", default="wplus:wplus")
     parser.add_argument("--directions", nargs="+", default=["smile", "age", "yaw", "glasses"])
     parser.add_argument("--amounts", nargs="+", type=float, default=[-2.0, 2.0])
 
@@ -39,7 +39,7 @@ def run(bench: Bench) -> None:
     scores = read_score_table(shipped("scores_ffhq.parquet"), bench.generator)[0]
     scorer = AttributeScorer(bench.assets, [name for name in options.directions if name in ATTRIBUTES])
     judge = metric(_JUDGE, bench.assets, moved=True)
-    preset, context = bench.alone(split(options.encoder))
+    preset, context = bench.alone(options.encoder)
     arms = [(name, amount) for name in options.directions for amount in options.amounts]
 
     def edited(crop: Crop) -> Row:

@@ -13,7 +13,6 @@ from benchmarks.encoders.bench import (
     kept,
     numbers,
     per_image,
-    split,
 )
 from ganvert.images import to_pil
 from ganvert.scoring.statistics import summarise
@@ -44,9 +43,10 @@ def run(bench: Bench) -> None:
         ]
     }
     for encoders in bench.options.encoders:
-        preset, context = bench.alone(split(encoders))
+        preset, context = bench.alone(encoders)
         results[encoders] = [
-            bench.scored(folder / encoders / crop.image_id, crop, preset, context, metrics) for crop in bench.crops
+            bench.scored(folder / encoders.replace("/", "-") / crop.image_id, crop, preset, context, metrics)
+            for crop in bench.crops
         ]
     names = [bench.label(name) for name in metrics]
     lines = [
@@ -73,5 +73,7 @@ def run(bench: Bench) -> None:
     )
     pictures = {"photograph": [crop.image for crop in bench.shown()]}
     for encoders in bench.options.encoders:
-        pictures[encoders] = [Image.open(folder / encoders / crop.image_id / "picture.png") for crop in bench.shown()]
+        pictures[encoders] = [
+            Image.open(folder / encoders.replace("/", "-") / crop.image_id / "picture.png") for crop in bench.shown()
+        ]
     bench.sheet("quality", pictures, len(bench.shown()))

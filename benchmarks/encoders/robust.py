@@ -36,8 +36,8 @@ def run(bench: Bench) -> None:
     recipes: dict[str, tuple[Row, Names]] = {
         "W+ encoder": ({"inverter": "feed_forward", "space": "wplus"}, ("wplus",)),
         "W+ optimised": (shortened(bench.presets.resolve("cpu_wplus").options, steps, init="encoder"), ("wplus",)),
-        "F/W+": (shortened(bench.presets.resolve("cpu_fwplus").options, steps), ("basecode",)),
-        "F/Z+": (shortened(bench.presets.resolve("cpu_fzplus").options, steps), ("basecode",)),
+        "F/W+": (shortened(bench.presets.resolve("cpu_fwplus").options, steps), ("wplus",)),
+        "F/Z+": (shortened(bench.presets.resolve("cpu_fzplus").options, steps), ("wplus",)),
     }
     methods: dict[str, tuple[Preset, Context]] = {}
     for name, (raw, encoders) in recipes.items():
@@ -61,8 +61,8 @@ def run(bench: Bench) -> None:
         all_tables,
         "Crops moved by a tenth of the side right and down, turned by 20 degrees, or scaled by 0.75 and 1.25; what "
         "comes in from outside is a reflection. Ratios are taken per photograph, then averaged. Bicubic sampling "
-        "softens moved crops a little, for every method alike. Feature maps start at the base-code encoder's f0, W+ "
-        "at the W+ encoder's code; presets cpu_wplus, cpu_fwplus, cpu_fzplus.",
+        "softens moved crops a little, for every method alike. Feature maps and rows start at the "
+        "encoder's; presets cpu_wplus, cpu_fwplus, cpu_fzplus.",
         per_image(bench, results),
     )
     pictures: dict[str, list[Image.Image]] = {}

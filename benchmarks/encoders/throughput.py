@@ -17,7 +17,6 @@ from benchmarks.encoders.bench import (
     Bench,
     Row,
     kept,
-    split,
 )
 from ganvert.inversion.run import targets_of
 from ganvert.spaces import make_space
@@ -25,7 +24,7 @@ from ganvert.spaces import make_space
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
-    parser.add_argument("--encoders", nargs="+", default=ENCODERS[:3])
+    parser.add_argument("--encoders", nargs="+", default=ENCODERS)
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 2, 4, 8, 16, 32, 64])
     parser.add_argument("--draw-up-to", type=int, default=8, help="largest batch drawn (0.7 GB a picture)")
     parser.add_argument("--rounds", type=int, default=5)
@@ -82,7 +81,7 @@ def one_round(bench: Bench, targets: Tensor, batches: Sequence[int]) -> dict[str
     """Return work -> batch size -> seconds of one call."""
     seconds: dict[str, dict[str, float]] = {}
     for encoders in bench.options.encoders:
-        preset, context = bench.alone(split(encoders))
+        preset, context = bench.alone(encoders)
         encoder, space = context.require_encoder(), make_space(preset.space, bench.generator)
 
         def draw(images: Tensor, encoder: Any = encoder, space: Any = space) -> Tensor:

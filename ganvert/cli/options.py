@@ -91,9 +91,11 @@ class InvertOptions(InversionOptions):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PartsOptions(InversionOptions):
-    """How photographs are inverted to codes with two parts, such as rows of ws and padding."""
+    """How photographs are inverted to codes with two parts, such as a feature map and rows of ws."""
 
-    method: Annotated[str, typer.Option(help="Preset for photographs; its codes must have two parts.")] = "padinv"
+    method: Annotated[str, typer.Option(help="Preset for photographs; its codes must have two parts.")] = (
+        "encoder_feature"
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -111,7 +111,10 @@ class Encoder(nn.Module):
             #: Side [px] of every feature map to its channels, fine to coarse; the numbers are a map of 1 px.
             self.taps = self.backbone.taps | beside
             maps = self.neck.taps if self.neck else self.backbone.taps
-            taps = {"maps": maps, "descriptor": {1: described}, "all": maps | beside}
+            pictures = dict(maps)
+            if spec.pixels:
+                pictures[spec.pixels] = pictures.get(spec.pixels, 0) + 3 * images
+            taps = {"maps": maps, "pictures": pictures, "descriptor": {1: described}, "all": maps | beside}
             self.heads = nn.ModuleDict()
             for name, options in sorted(spec.heads.items()):  # the order in params.yaml must not change the weights
                 try:
@@ -127,6 +130,14 @@ class Encoder(nn.Module):
     def generator_fingerprint(self) -> str:
         """The sha256 of the generator that it belongs to."""
         return self._generator[0].fingerprint()
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training, or back; heads that are frozen stay as they are used: without dropout."""
+        super().train(mode)
+        for head in self.heads.values():
+            if not any(parameter.requires_grad for parameter in head.parameters()):
+                head.eval()
+        return self
 
     def at_step(self, step: int) -> None:
         """Pass the number of the training step to heads that change with it (e4e's progressive training)."""
@@ -152,25 +163,49 @@ class Encoder(nn.Module):
         return maps | {1: torch.cat(numbers, dim=1)} if numbers else maps
 
     def predict_offsets(self, taps: dict[int, Tensor]) -> Prediction:
-        """Return the heads' prediction; "ws" are offsets from w_avg, or from the rows of the pass before.
+        """Return what heads predict that do not see the rows; "ws" are offsets from w_avg, or from the pass before.
 
         Offsets that several heads predict are added.
         """
-        maps = {side: taps[side] for side in self.backbone.taps}
-        maps = self.neck(maps) if self.neck else maps
-        inputs = {"maps": maps, "descriptor": {}, "all": maps}
-        if any(self.numbers):
-            inputs |= {"descriptor": {1: taps[1][:, : self.numbers[0]]}, "all": maps | {1: taps[1]}}
+        return self._offsets(self._inputs(taps))
+
+    def _offsets(self, inputs: dict[str, dict[int, Tensor]]) -> Prediction:
         prediction: Prediction = {}
         for head in self.heads.values():
-            part = head(inputs[head.reads])  # type: ignore[index]
-            prediction |= {name: prediction[name] + part[name] if name in prediction else part[name] for name in part}
+            if not head.sees_rows:
+                part = head(inputs[head.reads])  # type: ignore[index]
+                prediction |= {
+                    name: prediction[name] + part[name] if name in prediction else part[name] for name in part
+                }
         return prediction
 
-    def predict(self, taps: dict[int, Tensor]) -> Prediction:
-        """Return the prediction from the backbone's feature maps, for encoders of one pass."""
-        prediction = self.predict_offsets(taps)
-        return {**prediction, "ws": prediction["ws"] + self.w_avg} if "ws" in prediction else prediction
+    def _inputs(self, taps: dict[int, Tensor]) -> dict[str, dict[int, Tensor]]:
+        """Return what heads may read, by the names of ``Head.reads``."""
+        maps = {side: taps[side] for side in self.backbone.taps}
+        maps = self.neck(maps) if self.neck else maps
+        inputs = {"maps": maps, "pictures": maps, "descriptor": {}, "all": maps}
+        if any(self.numbers):
+            inputs |= {"descriptor": {1: taps[1][:, : self.numbers[0]]}, "all": maps | {1: taps[1]}}
+        if px := self.spec.pixels:
+            small = taps[1][:, self.numbers[0] :].unflatten(1, (-1, px, px)).squeeze((4, 5))
+            inputs["pictures"] = maps | {px: torch.cat([maps[px], small], dim=1) if px in maps else small}
+        return inputs
+
+    def predict(self, taps: dict[int, Tensor], before: Tensor | None = None) -> Prediction:
+        """Return the prediction from the backbone's feature maps.
+
+        Args:
+            taps: see :meth:`features`.
+            before: rows [N, num_ws, w_dim] of the pass before; None for w_avg.
+        """
+        inputs = self._inputs(taps)
+        prediction = self._offsets(inputs)
+        if "ws" in prediction:
+            prediction["ws"] = prediction["ws"] + (self.w_avg if before is None else before)
+        for head in self.heads.values():
+            if head.sees_rows:
+                prediction |= head(inputs[head.reads], prediction.get("ws"))  # type: ignore[index]
+        return prediction
 
     def correct(self, images: Tensor, before: Prediction) -> Prediction:
         """Run one more pass, which corrects the rows of the prediction `before` (ReStyle, section 3).
@@ -185,8 +220,7 @@ class Encoder(nn.Module):
         # The reconstruction is drawn in full precision, even where autocast is on for the encoder.
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
             drawn = area_resize(as_rgb(self.draw(before)), self.input_px)
-        prediction = self.predict_offsets(self.features(torch.cat([images, drawn], dim=1)))
-        return {**prediction, "ws": prediction["ws"] + before["ws"].detach()}
+        return self.predict(self.features(torch.cat([images, drawn], dim=1)), before["ws"].detach())
 
     def mean(self, n: int) -> Prediction:
         """Return w_avg in all rows of n codes, where the first of several passes starts."""

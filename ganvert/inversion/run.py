@@ -54,15 +54,14 @@ def shipped_encoders(preset: Preset) -> list[Path]:
     if not preset.needs_encoder:
         return []
     prefix = preset.space.partition("/")[0] if "/" in preset.space else ""  # "f16" of f16/wplus, "" of wplus
-    if prefix.startswith("fs") and preset.raw["inverter"] == "feed_forward":
+    if prefix.startswith("fs") and prefix != "fs16" and preset.raw["inverter"] == "feed_forward":
         raise UnsupportedError(
             f"method {preset.name!r}: no encoder for space {preset.space!r} comes with ganvert; "
             "train one (docs/encoders.md) and give its weights"
         )
-    # Padding was trained together with its rows; the feature map of f16 by an encoder of its own. Feature maps of
-    # other sizes start from what the generator draws for the rows.
-    names = {"pad": ["padinv"], "f16": ["wplus", "basecode"], "fs16": ["wplus", "basecode"]}.get(prefix, ["wplus"])
-    return [shipped(f"{name}_ffhq.safetensors") for name in names]
+    # Padding was trained together with its rows. Feature maps of other sizes than 16 px start from what the generator
+    # draws for the rows.
+    return [shipped(f"{'padinv' if prefix == 'pad' else 'wplus'}_ffhq.safetensors")]
 
 
 def make_context(

@@ -151,9 +151,23 @@ class Losses:
         return losses
 
     def of_images(self, batch: StepBatch, prediction: Prediction) -> tuple[dict[str, Loss], Tensor]:
-        """Return the losses of reconstructions, and the reconstructions; none of either where nothing is drawn."""
+        """Return the losses of reconstructions, and the reconstructions; none of either where nothing is drawn.
+
+        With `at_once` the reconstructions are forgotten again, a few at a time.
+        """
         if not (self.options.draws and batch.drawn):
             return {}, batch.target[:0]
+        if not (size := self.options.at_once):
+            return self._of_drawn(batch, prediction)
+        some = [dataclasses.replace(batch, drawn=batch.drawn[i : i + size]) for i in range(0, len(batch.drawn), size)]
+        parts = [self._forgotten(part, prediction) for part in some]
+        whole = {
+            name: dataclasses.replace(loss, values=torch.cat([part[name].values for part in parts]))
+            for name, loss in parts[0].items()
+        }
+        return whole, batch.target[:0]
+
+    def _of_drawn(self, batch: StepBatch, prediction: Prediction) -> tuple[dict[str, Loss], Tensor]:
         drawn = self.reconstructor(batch, prediction)
         losses: dict[str, Loss] = {}
         if self.options.objective:
@@ -166,6 +180,24 @@ class Losses:
                 name = f"picture in {self.reconstructor.also.name}"
                 losses[name] = Loss(1.0, objective(plain), self.options.subject)
         return losses, drawn
+
+    def _forgotten(self, batch: StepBatch, prediction: Prediction) -> dict[str, Loss]:
+        """Return losses with the values and gradients of the reconstructions, whose activations are free again.
+
+        Each loss becomes the plane through its value that has its gradient: the same as long as the step is one.
+        """
+        given = {name: value.detach().requires_grad_(value.requires_grad) for name, value in prediction.items()}
+        names = [name for name, value in given.items() if value.requires_grad]
+        planes: dict[str, Loss] = {}
+        for kind, loss in self._of_drawn(batch, given)[0].items():
+            gradients = torch.autograd.grad(loss.values.sum(), [given[name] for name in names], allow_unused=True)
+            values = loss.values.detach()
+            for name, gradient in zip(names, gradients, strict=True):
+                if gradient is not None:
+                    change = (prediction[name] - given[name].detach())[batch.drawn]  # zero, with a gradient
+                    values = values + (change * gradient[batch.drawn]).flatten(1).sum(dim=1)
+            planes[kind] = dataclasses.replace(loss, values=values)
+        return planes
 
     def of_adversary(self, prediction: Prediction, drawn: Tensor) -> Loss:
         """Return what the discriminator's verdict on reconstructions, or on rows, costs the encoder."""

@@ -59,6 +59,7 @@ class TrainOptions:
         encoder: its architecture.
         first_step: steps that the starting weights have been trained for; decides which images come next.
         steps: optimiser steps of this run.
+        freeze: heads whose weights stay as they are: codes of what they predict do not change.
         batch: images a step, over all devices.
         seed: of everything that is random.
         data: which images the encoder is trained on.
@@ -76,6 +77,7 @@ class TrainOptions:
         adversary: a discriminator of images or of rows, trained along with the encoder.
         picture: ``full`` reconstructs with the generator; ``draft`` with a stand-in that is trained first
             (``ganvert.training.draft``), several times cheaper.
+        at_once: reconstructions that are in memory together, with the same gradients as all of them; 0 is all.
         draft_photos: photographs for which the starting encoder's predictions are drawn once, so that the draft
             network learns from them beside the samples.
         precision: of the encoder's forward pass; ``bf16`` is for GPUs.
@@ -87,6 +89,7 @@ class TrainOptions:
     encoder: EncoderSpec
     first_step: int = 0
     steps: int
+    freeze: tuple[str, ...] = ()
     batch: int
     seed: int = 0
     data: DataOptions
@@ -102,6 +105,7 @@ class TrainOptions:
     regularise: dict[str, float] = dataclasses.field(default_factory=dict)
     adversary: AdversaryOptions | None = None
     picture: Literal["full", "draft"] = "full"
+    at_once: int = 0
     draft_photos: int = 0
     precision: Literal["fp32", "bf16"] = "fp32"
     ema: float = 0.0
@@ -124,9 +128,13 @@ class TrainOptions:
             lookup(PREDICTION_PENALTIES, name, "penalty of predictions")
         if min(self.steps, self.batch, self.checkpoint_every) < 1:
             raise ParamsError("steps, batch and checkpoint_every must be at least 1")
-        counts = self.fade, self.validate_every, self.draft_photos
+        if unknown := [name for name in self.freeze if name not in self.encoder.heads]:
+            raise ParamsError(f"freeze: the encoder has no head {', '.join(unknown)}")
+        if self.at_once and self.adversary and self.adversary.kind == "picture":
+            raise ParamsError("at_once: a discriminator of images judges a whole batch: at_once: 0")
+        counts = self.fade, self.validate_every, self.draft_photos, self.at_once
         if min(self.clip, self.latent, self.feature, self.own_feature, *counts) < 0:
-            raise ParamsError("weights, clip, fade, validate_every and draft_photos must not be negative")
+            raise ParamsError("weights, clip, fade, validate_every, at_once and draft_photos must not be negative")
         if not 0 <= self.ema < 1:
             raise ParamsError(f"ema is a decay, 0 (off) to below 1, got {self.ema}")
         if not (self.latent or self.feature or self.objective):

@@ -64,6 +64,8 @@ def prepare(
     here = world()
     encoder = _initial_encoder(generator, options, start, folder)
     initial = encoder.fingerprint()
+    for name in options.freeze:
+        encoder.heads[name].requires_grad_(False)
     synchronised(encoder, here)  # replaces layers: before an optimiser holds their parameters
     space = make_space(options.encoder.space, generator)
     also = make_space(options.also, generator) if options.also else None
@@ -120,7 +122,7 @@ def _check_losses(encoder: Encoder, options: TrainOptions) -> None:
     # Only the heads know what they predict: they run once, in eval mode, which leaves BN's statistics alone.
     blank = {side: encoder.w_avg.new_zeros(1, c, side, side) for side, c in encoder.taps.items()}
     with torch.no_grad():
-        predicted = set(encoder.eval().predict_offsets(blank))
+        predicted = set(encoder.eval().predict(blank))
     rows, feature = "ws" in predicted, any(name[0] == "f" for name in predicted)
     latent_adversary = options.adversary is not None and options.adversary.kind == "latent"
     for name, wanted, there in (

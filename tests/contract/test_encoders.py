@@ -54,6 +54,7 @@ ON_ANY_HEAD: dict[str, dict[str, Any]] = {
     "padding": {"space": "pad/wplus", "neck": "fpn", "options": {"width": 16, "units": 1}},
     "pooled": {"space": "wplus", "options": {"code": 8}},
     "progressive": {"space": "wplus", "neck": "fpn", "options": {"width": 8, "first": 0, "every": 1}},
+    "refined": {"space": "fs16/wplus", "pixels": 4, "options": {"width": 8}},
     "single": {"space": "w"},
     "thirds": {"space": "wplus", "options": {"widths": [[8], [8, 4], [8]]}},
 }
@@ -282,7 +283,8 @@ def any_generator(request: pytest.FixtureRequest) -> Generator:
 def test_heads_are_sized_by_the_generator(name: str, any_generator: Generator) -> None:
     case = ON_ANY_HEAD[name]
     kinds: dict[str, dict[int, int]] = {"maps": {16: 6, 8: 5, 4: 4}, "descriptor": {1: 6}}
-    taps = (kinds | {"all": kinds["maps"] | kinds["descriptor"]})[HEADS[name].reads]
+    kinds |= {"all": kinds["maps"] | kinds["descriptor"], "pictures": kinds["maps"] | {32: 3}}
+    taps = kinds[HEADS[name].reads]
     space = case["space"].replace("zplus", "wplus")
     try:
         make_space(space, any_generator)

@@ -19,6 +19,7 @@ from ganvert.encoders.heads.map2style import Map2StyleHead
 from ganvert.encoders.heads.padding import PaddingHead
 from ganvert.encoders.heads.pooled import PooledHead
 from ganvert.encoders.heads.progressive import ProgressiveHead
+from ganvert.encoders.heads.refined import RefinedHead
 from ganvert.encoders.heads.single import SingleHead
 from ganvert.encoders.heads.thirds import ThirdsHead
 
@@ -38,6 +39,7 @@ HEADS: dict[str, type[Head]] = {
     "padding": PaddingHead,
     "pooled": PooledHead,
     "progressive": ProgressiveHead,
+    "refined": RefinedHead,
     "single": SingleHead,
     "thirds": ThirdsHead,
 }

@@ -13,18 +13,20 @@ __all__ = ["Head", "Prediction", "Reads"]
 
 #: "ws" [N, num_ws, w_dim]; "fSIZE" [N, c, SIZE, SIZE]; "const" and "pad.CONV" are named as in the space ``pad/...``.
 Prediction = dict[str, Tensor]
-Reads = Literal["maps", "descriptor", "all"]
+Reads = Literal["maps", "pictures", "descriptor", "all"]
 
 
 class Head(nn.Module, ABC):
     """Predicts a part of a code. Subclasses take their options as keyword arguments after `generator` and `taps`.
 
     Attributes:
-        reads: the feature maps of the backbone; the descriptor of the face, a map of one pixel; or all of them, with
-            the descriptor and the small picture as one map of one pixel.
+        reads: the feature maps of the backbone; these and the small picture as one more map; the descriptor of the
+            face, a map of one pixel; or all of them, with the descriptor and the small picture as one map of one pixel.
+        sees_rows: whether it runs after the heads of rows and is called with what they predict, ``head(taps, ws)``.
     """
 
     reads: ClassVar[Reads] = "maps"
+    sees_rows: ClassVar[bool] = False
 
     def __init__(self, generator: Generator, taps: dict[int, int]) -> None:
         """Take sizes from `generator` and `taps`: side [px] of every feature map to its channels, fine to coarse."""

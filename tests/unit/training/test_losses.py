@@ -113,6 +113,37 @@ def test_a_second_space_is_compared_too(tiny_generator: MobileStyleGAN, tmp_path
     assert record["total"] == pytest.approx(weighted, rel=1e-5)
 
 
+def test_pictures_drawn_one_by_one_give_the_same_step(
+    tiny_generator: MobileStyleGAN, tmp_path: Path, options: Options
+) -> None:
+    common = {"encoder": FEATURES, "steps": 2, "latent": 0.1, "objective": [{"loss": "mse"}], "also": "wplus"}
+    together, *others = (
+        train(tiny_generator, options(**common, at_once=count), tmp_path / str(count)) for count in (0, 1, 3)
+    )
+    for parts in others:
+        for record, wanted in zip(parts.records, together.records, strict=True):
+            assert record == pytest.approx(wanted, rel=1e-4)
+        for name, value in together.encoder.state_dict().items():
+            torch.testing.assert_close(parts.encoder.state_dict()[name], value, rtol=1e-3, atol=1e-5)
+
+
+def test_frozen_heads_stay(tiny_generator: MobileStyleGAN, tmp_path: Path, options: Options) -> None:
+    heads = {"compact": {"width": 8, "code": 16, "drop": 0.5}, "refined": {"width": 8}}
+    training = options(
+        encoder={"space": "fs16/wplus", "heads": heads}, latent=0.0, objective=[{"loss": "mse"}], freeze=["compact"]
+    )
+    setup = setup_of(tiny_generator, training, tmp_path)
+    encoder, batch = setup.state.encoder, load_batch(setup.data, training, 0, World())
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    rows = encoder.encode(batch.seen)["ws"]
+    encoder.train()  # without the dropout of the frozen head
+    torch.testing.assert_close(encoder.predict(setup.data.taps(batch.items, batch.seen))["ws"], rows)
+    trained = train(tiny_generator, training, tmp_path / "run").encoder
+    changed = {name for name, value in trained.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed and not any(name.startswith("heads.compact") for name in changed)
+    assert any(name.startswith("heads.refined") for name in changed)
+
+
 def test_latent_and_feature_in_closed_form(tiny_generator: MobileStyleGAN, tmp_path: Path, options: Options) -> None:
     """The error of the feature over its mean square; that of ws over the variance of w, as said in the options."""
     (record,) = train(tiny_generator, options(encoder=FEATURES, steps=1, feature=2.0), tmp_path).records

@@ -31,7 +31,8 @@ PARTS = {
     "wplus": {"latent", "picture"},
     "cpu_wplus_codes": {"latent"},
     "cpu_wplus_pictures": {"latent", "picture"},
-    "cpu_basecode": {"feature f16", "picture"},
+    "cpu_refined": {"picture"},
+    "cpu_refined_samples": {"feature f16", "picture"},
     "cpu_padinv": {"latent", "picture", "w_norm"},
     "cpu_wplus_drawn": {"picture"},
     "cpu_wplus_fused": {"picture"},
@@ -72,6 +73,7 @@ def shrunk(preset: dict[str, Any]) -> dict[str, Any]:
         "content": {"width": 8},
         "feature": {"width": 8},
         "fused": {"code": 8, "narrow": 4},
+        "refined": {"width": 8},
         "base_code": {"width": 8},
         "identity": {"code": 8, "narrow": 4},
     }

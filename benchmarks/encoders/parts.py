@@ -1,4 +1,4 @@
-"""What the padding of an encoder changes at w_avg: shape and colours (PadInv). Baseline: its rows."""
+"""What either part of an encoder's code changes at w_avg: shape and colours (PadInv). Baseline: its rows."""
 
 from __future__ import annotations
 
@@ -19,25 +19,24 @@ from ganvert.editing.parts import mean_code
 from ganvert.editing.render import draw_edit
 from ganvert.faces.detect import FaceDetector
 from ganvert.faces.pose import head_pose
-from ganvert.inversion.presets import read_preset
 from ganvert.inversion.run import Crop
 from ganvert.scoring.statistics import summarise
 
-PARTS = {"own": "padding", "detail": "rows"}
+PARTS = {"own": "own", "detail": "rows"}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
+    parser.add_argument("--encoder", default="wplus", help="own part: a feature map; of padinv: learned input, padding")
     parser.add_argument("--points", type=int, default=5, help="pictures from t = 0 to 1")
 
 
 def run(bench: Bench) -> None:
     """Move one part of the code from the generator's own to the encoder's, the other stays at the generator's own."""
-    preset = read_preset("padding", {"inverter": "feed_forward", "space": "pad/wplus"})
-    context = bench.context(preset, ("padinv",))
+    preset, context = bench.alone(bench.options.encoder)
     faces = FaceDetector(bench.assets, long_side=512)
     count = bench.options.points
-    folder = bench.out / "padding"
+    folder = bench.out / "parts"
     results: list[Row] = []
     for crop in bench.crops:
         place = folder / crop.image_id
@@ -56,15 +55,16 @@ def run(bench: Bench) -> None:
                     picture = draw_edit(make_edit("interpolate", {"part": part}), inputs, i / (count - 1))
                     save_small(picture, place / f"{name}-{i}.png")
                     facts[name].append(measured_face(picture, faces))
-            facts["both"][0] = facts["padding"][0]
+            facts["both"][0] = facts["own"][0]
             return facts
 
         results.append(kept(place / "faces.json", bench.key(crop, preset, context, points=count), compute))
     shape, colour = tables_of(results, count)
     bench.report(
-        "padding",
+        "parts",
         {"What moves": shape, "Colours": colour},
-        "From the mean face (w_avg, the generator's own input, zero padding) to the encoder's padding, its rows, or "
+        "From the mean face (w_avg, and the generator's own feature, or its input and zero padding) to the encoder's "
+        "feature or padding, its rows, or "
         "both. Displacements are means over landmarks in units of the mean face's interocular distance; contour is the "
         "jaw, 17 points, inner the other 51; the baseline is the contour's displacement by the rows alone. like the "
         "photograph: Pearson's correlation of the contour's displacement "
@@ -78,16 +78,16 @@ def run(bench: Bench) -> None:
     )
     pictures: dict[str, list[Image.Image]] = {}
     for crop in bench.shown():
-        files = [*(f"padding-{i}" for i in range(count)), f"rows-{count - 1}", "both"]
+        files = [*(f"own-{i}" for i in range(count)), f"rows-{count - 1}", "both"]
         small = [Image.open(folder / crop.image_id / f"{file}.png") for file in files]
-        pictures[f"{crop.image_id[:8]}, padding 0 to 1, rows, both"] = [crop.image, *small]
-    bench.sheet("padding", pictures, count + 3)
+        pictures[f"{crop.image_id[:8]}, own part 0 to 1, rows, both"] = [crop.image, *small]
+    bench.sheet("parts", pictures, count + 3)
 
 
 def tables_of(results: Sequence[Row], count: int) -> tuple[list[Row], list[Row]]:
     """Return how far each part of the code moves the face, and how much it changes its colours."""
     stages = [
-        *(("padding", i, f"{i / (count - 1):.2f}") for i in range(1, count)),
+        *(("own", i, f"{i / (count - 1):.2f}") for i in range(1, count)),
         ("rows", count - 1, "1.00"),
         ("both", 1, "1.00"),
     ]
