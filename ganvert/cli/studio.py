@@ -31,7 +31,7 @@ def studio(
     encoder: Annotated[
         list[Path] | None, typer.Option(help="Encoder (safetensors) in place of the shipped ones."), Reads()
     ] = None,
-    first: Annotated[str, typer.Option(help="Preset of the first picture.")] = "encoder",
+    first: Annotated[str, typer.Option(help="Preset of the first picture.")] = "encoder_feature",
     recipe: Annotated[str, typer.Option(help="How photographs are cropped: ffhq, celebahq or center.")] = "ffhq",
     options: GeneratorOptions,
 ) -> None:

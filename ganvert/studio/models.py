@@ -111,7 +111,7 @@ class Models:
         assets: Path,
         recipe: str = "ffhq",
         encoders: Sequence[Path] = (),
-        first: str = "encoder",
+        first: str = "encoder_feature",
         times: Path | None = None,
     ) -> None:
         self.generator, self.assets, self.recipe, self.encoders = generator, assets, recipe, list(encoders)
