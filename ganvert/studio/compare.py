@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ganvert.studio.session import Session
 
-__all__ = ["compare", "compare_view"]
+__all__ = ["compare", "compare_view", "figure"]
 
 _STATES = 8  # of the history, the newest ones
 
@@ -80,11 +80,14 @@ def compare_view(session: Session) -> dict[str, Any]:
         view["done"] = {
             "sides": list(done.sides),
             "difference": done.difference,
-            "rows": [[name, _text(first), _text(second), better] for name, first, second, better in done.rows],
-            "between": [[name, _text(value)] for name, value in done.between.items()],
+            "rows": [[name, figure(first), figure(second), better] for name, first, second, better in done.rows],
+            "between": [[name, figure(value)] for name, value in done.between.items()],
         }
     return view
 
 
-def _text(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
+def figure(value: float | None) -> str:
+    """Return what the page shows of a measured value: three digits; 0 for what is nearly nothing."""
+    if value is None:
+        return "-"
+    return "0" if abs(value) < 5e-4 else f"{value:.3g}"

@@ -97,7 +97,7 @@
       result.replaceChildren(...(!done ? [] : [
         el("table", { className: "g-effects" },
           el("tr", {}, ...["", done.sides[0], done.sides[1]].map((text) => el("th", {}, text))),
-          ...done.rows.map(([name, a, b, better]) => el("tr", {}, el("th", {}, name), cell(a, better < 0), cell(b, better > 0)))),
+          ...done.rows.map(([name, a, b, better]) => el("tr", {}, el("th", {}, name.replaceAll("_", " ")), cell(a, better < 0), cell(b, better > 0)))),
         note("Between both: " + done.between.map(([name, value]) => `${name} ${value}`).join(", ") + "."),
         el("img", { className: "g-wide", src: picture(done.difference), alt: "where both differ" }),
         note("Where both differ: black is equal, white 64 grey levels or more.")]));
@@ -179,7 +179,7 @@
     const chosen = () => boxes().filter((box) => box.checked && !box.disabled).map((box) => box.value);
     const measure = () => {
       const people = folder.checked ? ganvert.view.folder : 1, total = people * chosen().length * Math.max(0, +levels.value);
-      size.textContent = `${people} ${people === 1 ? "person" : "people"} x ${chosen().length} directions x ${levels.value} levels: ${total} pictures, about ${Math.ceil(total * (solved() ? 5 : 1.5))} s to draw and measure${folder.checked ? ", after the inversions" : ""}.`;
+      size.textContent = `${people} ${people === 1 ? "person" : "people"} x ${chosen().length} ${chosen().length === 1 ? "direction" : "directions"} x ${levels.value} levels: ${total} pictures, about ${Math.ceil(total * (solved() ? 5 : 1.5))} s to draw and measure${folder.checked ? ", after the inversions" : ""}.`;
     };
     const steps = () => {
       const { scored } = ganvert.view.stimuli;

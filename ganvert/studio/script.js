@@ -247,7 +247,7 @@ window.ganvert = (() => {
       root.replaceChildren(...(view.pasted ? [el("img", { className: "g-wide", src: picture(view.pasted), alt: "photograph with the edit in it" })] : []));
     },
     effects(root) {
-      const rows = (view.effects || []).map((row) => el("tr", {}, el("th", {}, row.name),
+      const rows = (view.effects || []).map((row) => el("tr", {}, el("th", {}, row.name.replaceAll("_", " ")),
         el("td", { className: "g-number" }, row.before), el("td", { className: "g-number" }, row.after),
         el("td", { className: "g-bars" }, el("i", { style: `--from:${50 + Math.min(0, row.share) * 50}%;--width:${Math.abs(row.share) * 50}%` }))));
       root.replaceChildren(rows.length ? el("table", { className: "g-effects" },

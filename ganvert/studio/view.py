@@ -6,7 +6,7 @@ from typing import Any
 
 from ganvert.editing.animation import can_write_video
 from ganvert.studio.changes import Change, Changes
-from ganvert.studio.compare import compare_view
+from ganvert.studio.compare import compare_view, figure
 from ganvert.studio.jobs import Job
 from ganvert.studio.people import people_view
 from ganvert.studio.session import Session
@@ -146,8 +146,8 @@ def _effects(session: Session) -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": name,
-                "before": "-" if before is None else f"{before:.3g}",
-                "after": "-" if after is None else f"{after:.3g}",
+                "before": figure(before),
+                "after": figure(after),
                 "share": max(-1.0, min(1.0, change / (3 * spread))),
             }
         )

@@ -188,7 +188,7 @@ def test_blocks_of_the_studio_draw_its_pictures(ran, monkeypatch):
         pictures[name] = session.picture()
     params = yaml.safe_load((ran / "params.yaml").read_text())
     params["edit"] |= {"method": "w", "edits": edits}
-    (ran / "params.yaml").write_text(yaml.safe_dump(params))
+    (ran / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     run("dvc", "repro", "edit", cwd=ran)
     rows = pq.read_table(ran / "data/edits.parquet").to_pylist()
     assert [row["direction"] for row in rows] == ["smile+2_age-1", "smile@0:3+2_age-1"]
