@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -75,19 +77,22 @@ def server() -> Iterator[None]:
         yield
 
 
-def run(root: Path, **parameters: Any) -> tuple[dict[str, str], str]:
-    """Run the flow; returns the state name of every stage, and the flow's with its message."""
+def task_runs(state: Any) -> list[Any]:
+    """Return the task runs of a flow run, given its last state."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
 
+    of_run = TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[state.state_details.flow_run_id]))
+    with get_client(sync_client=True) as client:
+        return list(client.read_task_runs(task_run_filter=of_run))
+
+
+def run(root: Path, **parameters: Any) -> tuple[dict[str, str], str]:
+    """Run the flow; returns the state name of every stage, and the flow's with its message."""
     from flows.reproduce import reproduce
 
     state = reproduce(root, **parameters, return_state=True)
-    stages = {}
-    with get_client(sync_client=True) as client:
-        of_run = TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[state.state_details.flow_run_id]))
-        for task_run in client.read_task_runs(task_run_filter=of_run):
-            stages[task_run.name.partition("-")[0]] = task_run.state.name
+    stages = {run.name.partition("-")[0]: run.state.name for run in task_runs(state)}
     return stages, f"{state.name}: {state.message}"
 
 
@@ -205,18 +210,13 @@ def tables_in(folder: Path) -> dict[str, bytes]:
 
 def extract(root: Path, name: str, **parameters: Any) -> tuple[dict[str, tuple[str, int]], str]:
     """Run the flow with its own store and folder; returns state and tries of every task run, and the flow's state."""
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
-
     from flows import extract as module
 
     parameters = {"method": "few", "workers": 2, "shard": SHARD, **parameters}
     folders = {"out": f"out-{name}", "work": f"work-{name}", "root": root}
     state = module.extract(["photos"], **folders, **parameters, return_state=True)
-    with get_client(sync_client=True) as client:
-        of_run = TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[state.state_details.flow_run_id]))
-        runs = client.read_task_runs(task_run_filter=of_run)
-    return {run.name: (run.state.name, run.run_count) for run in runs}, f"{state.name}: {state.message}"
+    runs = {run.name: (run.state.name, run.run_count) for run in task_runs(state)}
+    return runs, f"{state.name}: {state.message}"
 
 
 def workers_at(work: Path, parent: int) -> list[psutil.Process]:
@@ -378,3 +378,64 @@ def test_few_shards_are_in_hand_at_a_time_and_lost_ones_are_tried_again(server: 
     drawn.clear()
     failed = mapped("disk")  # a cause that fails every shard fails the rest too
     assert module.IN_A_ROW <= len(drawn) == len(failed) <= module.IN_A_ROW + 2
+
+
+# --- study -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def studied(photographs: Path, tmp_path: Path) -> Path:
+    """A folder with the photographs, and a params.yaml that studies them by one method."""
+    shutil.copytree(photographs / "photos", tmp_path / "photos")
+    params = yaml.safe_load((photographs / "params.yaml").read_text())
+    params["study"] |= {"photos": ["photos"], "methods": ["few"], "reference": None, "metrics": ["mse_64"]}
+    params["study"]["sections"] = {"reconstruction": {}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    return tmp_path
+
+
+def study(root: Path, **parameters: Any) -> tuple[list[str], str]:
+    """Run the flow; returns the state names of its shards, and the flow's with its message."""
+    from flows import study as module
+
+    state = module.study(root=root, workers=2, **parameters, return_state=True)
+    return [run.state.name for run in task_runs(state)], f"{state.name}: {state.message}"
+
+
+def test_a_study_ends_in_its_page_and_is_not_computed_again(studied: Path, server: None) -> None:
+    shards, flow = study(studied)
+    page = studied / "reports" / "study" / "study.html"
+    assert flow == f"Completed: {page}" and shards == ["Completed"]
+    text = page.read_text()
+    assert "MSE 64" in text and "photos/bad.png" in text
+    pieces = {path: path.stat().st_mtime_ns for path in (studied / ".work" / "study").rglob("*.parquet")}
+    assert len({path.parent for path in pieces}) == PHOTOS - 1  # one is unreadable
+
+    lost = next(iter(pieces)).parent
+    shutil.rmtree(lost)
+    page.unlink()
+    assert study(studied) == ([], flow)  # no shard is inverted again
+    assert page.read_text() == text
+    again = {path: path.stat().st_mtime_ns for path in (studied / ".work" / "study").rglob("*.parquet")}
+    assert again.keys() == pieces.keys()
+    assert {path.parent for path in pieces if again[path] != pieces[path]} == {lost}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"methods": ["gone"]}, "gone"),
+        ({"seeds": 0}, "seeds: wanted 1 or more, got 0"),
+        ({"sections": {"strength": {"steps": 4}}}, "steps: wanted an odd number"),
+        ({"photos": []}, "study.photos: wanted at least one"),
+    ],
+)
+def test_a_study_with_a_wrong_option_ends_before_any_work(
+    studied: Path, server: None, options: dict[str, Any], message: str
+) -> None:
+    params = yaml.safe_load((studied / "params.yaml").read_text())
+    params["study"] |= options
+    (studied / "params.yaml").write_text(yaml.safe_dump(params))
+    shards, flow = study(studied)
+    assert flow.startswith("Failed: ") and message in flow and shards == []
+    assert {path.name for path in studied.iterdir()} == {"params.yaml", "photos"}
