@@ -48,7 +48,7 @@ class StudyFlags:
         str | None,
         typer.Option(
             help="What is measured, with commas between: reconstruction (if none are given), strength, out_of_range, "
-            "consistency."
+            "in_domain, padding, consistency."
         ),
     ] = None
     options: Annotated[

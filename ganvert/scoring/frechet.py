@@ -14,7 +14,7 @@ from ganvert.base.errors import InputError, ShapeError
 from ganvert.images import area_resize, as_rgb
 from ganvert.losses.lpips import load_lpips
 
-__all__ = ["VGG16_PX", "frechet_distance", "vgg16_features"]
+__all__ = ["VGG16_PX", "frechet_distance", "frechet_shares", "vgg16_features"]
 
 VGG16_PX = 256  # side at which VGG16 sees a picture
 _LEAST_PX = 16  # one position is left behind its four pools
@@ -80,3 +80,27 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     shared = float(torch.linalg.svdvals(centred[0] @ centred[1].T).sum())
     distance = float((a.mean(dim=0) - b.mean(dim=0)).square().sum()) + spread - 2 * shared
     return max(distance, 0.0)  # rounding may leave -1e-13 of sets that are nearly equal
+
+
+def frechet_shares(a: Tensor, b: Tensor) -> Tensor:
+    """Return what each row of a small set has to do with its Fréchet distance to another set; their mean is the result.
+
+    They are the jackknife's pseudo-values (Quenouille 1956; Tukey 1958), ``N d - (N - 1) d_i`` of the distance d and
+    of d_i without row i. Their mean lacks the part of the distance that falls as 1 / N, which small sets have however
+    equal they are (of FID: Chong and Forsyth 2020, arXiv 1911.07023), and their spread gives its interval.
+
+    Args:
+        a: features [N, d], N of 3 or more.
+        b: features [M, d], M of 2 or more.
+
+    Returns:
+        float64 [N]; single ones may be negative.
+
+    Raises:
+        ShapeError, InputError: as :func:`frechet_distance`.
+    """
+    if len(a) < 3:
+        raise ShapeError(f"shares of a Fréchet distance: wanted three rows or more, got {len(a)}")
+    count, whole = len(a), frechet_distance(a, b)
+    rest = [frechet_distance(torch.cat([a[:i], a[i + 1 :]]), b) for i in range(count)]
+    return count * whole - (count - 1) * torch.tensor(rest, dtype=torch.float64)

@@ -6,10 +6,11 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from PIL import Image
 
 from ganvert import tables
@@ -18,11 +19,22 @@ from ganvert.base.files import atomic_folder
 from ganvert.base.provenance import PLUMBING, closure_digest
 from ganvert.images import to_png
 from ganvert.study.cells import Cell
-from ganvert.study.sections.base import Row, Section, SectionOptions, Subject, Tools
+from ganvert.study.sections.base import Finished, Section, SectionOptions, Subject, Tools
+from ganvert.tables.schemas import vector
 
-__all__ = ["Finished", "PieceStore"]
+__all__ = ["PieceStore", "small_png"]
 
 _SIDE = 256  # px, of pictures for the page
+#: Of pieces alone: what becomes of the features is in the rows that sections make of them.
+_FEATURES = tables.Table(
+    "study_features",
+    1,
+    tables.STUDY_PICTURES.key,
+    (
+        *(column for column in tables.STUDY_PICTURES.columns if column.name in tables.STUDY_PICTURES.key),
+        vector("features", 512, pa.float64()),
+    ),
+)
 _CHOICES = ("photos", "methods")  # options of every section
 #: Imported by every section, and no part of what it measures: codes are keyed by their job.
 _NOT_MEASURED = (
@@ -31,14 +43,6 @@ _NOT_MEASURED = (
     "ganvert.study.cells",
     "ganvert.extraction",
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Finished:
-    """Rows of :data:`ganvert.tables.STUDY_SCORES` and of :data:`ganvert.tables.STUDY_PICTURES`."""
-
-    scores: list[Row]
-    pictures: list[Row]
 
 
 class PieceStore:
@@ -73,18 +77,20 @@ class PieceStore:
         code = closure_digest(section.measure.__module__, without=(*PLUMBING, *_NOT_MEASURED))
         self._facts = json.dumps([facts, code])
 
-    def get(self, cell: Cell, image_id: str, crop_id: str, shown: bool, subject: Callable[[], Subject]) -> Finished:
+    def get(
+        self, cell: Cell, image_id: str, crop_ids: Sequence[str], shown: bool, subject: Callable[[], Subject]
+    ) -> Finished:
         """Return a piece, measured if it is not there.
 
         Args:
             cell: the method and seed.
             image_id: of the photograph's crop.
-            crop_id: of the crop that was inverted.
+            crop_ids: of the crop that was inverted, and of its partner if it has one.
             shown: whether its pictures are kept.
             subject: loads the crop and its code.
         """
         assert cell.job is not None
-        text = json.dumps([self._facts, cell.job.key, image_id, crop_id, shown])
+        text = json.dumps([self._facts, cell.job.key, image_id, *crop_ids, shown])
         place = self.folder / hashlib.sha256(text.encode()).hexdigest()[:32]
         found = self._read(place)
         if found is None:
@@ -96,27 +102,27 @@ class PieceStore:
     def _measure(self, place: Path, cell: Cell, image_id: str, shown: bool, subject: Subject) -> None:
         piece = self.section.measure(subject, self.tools, self.options)
         key = {"section": self.name, "image_id": image_id, "method": cell.method, "seed": cell.seed}
-        pictures = piece.pictures if shown else {}
+
+        def keyed(found: Mapping[tuple[str, float], Any], name: str) -> list[dict[str, Any]]:
+            return [{**key, "variant": at[0], "amount": at[1], name: value} for at, value in found.items()]
+
+        small = {at: small_png(picture) for at, picture in piece.pictures.items()} if shown else {}
+        features = {at: row.tolist() for at, row in piece.features.items()}
         with atomic_folder(place) as folder:
-            tables.write(
-                folder / "scores.parquet", tables.STUDY_SCORES, [{**key, **row, "reason": ""} for row in piece.rows]
-            )
-            tables.write(
-                folder / "pictures.parquet",
-                tables.STUDY_PICTURES,
-                [
-                    {**key, "variant": variant, "amount": amount, "png": small_png(picture)}
-                    for (variant, amount), picture in pictures.items()
-                ],
-            )
+            for table, rows in (
+                (tables.STUDY_SCORES, [{"reason": "", **key, **row} for row in piece.rows]),
+                (tables.STUDY_PICTURES, keyed(small, "png")),
+                (_FEATURES, keyed(features, "features")),
+            ):
+                tables.write(folder / f"{table.name}.parquet", table, rows)
 
     def _read(self, place: Path) -> Finished | None:
         """Return a piece that is there; one that is damaged is removed."""
         if not place.is_dir():
             return None
+        parts = (tables.STUDY_SCORES, tables.STUDY_PICTURES, _FEATURES)
         try:
-            scores = tables.read(place / "scores.parquet", tables.STUDY_SCORES).to_pylist()
-            return Finished(scores, tables.read(place / "pictures.parquet", tables.STUDY_PICTURES).to_pylist())
+            return Finished(*(tables.read(place / f"{table.name}.parquet", table).to_pylist() for table in parts))
         except TableError:
             shutil.rmtree(place)
             return None

@@ -20,13 +20,20 @@ class PrintedRow:
 
     Attributes:
         method: its name in :attr:`Published.methods`.
-        values: metric to what is printed; a mean, or one number a picture.
+        variant: of the section's pictures; empty where it has one kind, or for all of them.
+        values: metric to what is printed; a mean, or one number a picture. Empty where the paper shows pictures alone.
         deviations: metric to the standard deviation that is printed with a mean.
     """
 
     method: str
-    values: dict[str, float | tuple[float, ...]]
+    variant: str = ""
+    values: dict[str, float | tuple[float, ...]] = field(default_factory=dict)
     deviations: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """Its name in orders: the method, and the variant if it has one."""
+        return f"{self.method}, {self.variant}" if self.variant else self.method
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +45,9 @@ class Printed:
         source: paper, table or figure, photographs, generator.
         metrics: name of a column to the metric of ours that comes nearest.
         rows: as printed.
-        orders: column to chains of methods by falling value, as printed, where the gap is a claim of the paper.
+        section: of the study, whose numbers stand beside the printed ones.
+        orders: column to chains of rows, by their labels, by falling value: as printed, where the gap is a claim of the
+            paper, or as its text says.
         note: what keeps the numbers from being compared with others.
     """
 
@@ -46,6 +55,7 @@ class Printed:
     source: str
     metrics: dict[str, str]
     rows: tuple[PrintedRow, ...]
+    section: str = "reconstruction"
     orders: dict[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     note: str = ""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -21,13 +21,13 @@ from ganvert.scoring.metrics import check_sizes
 from ganvert.study.cells import Cell, Inverted, invert_cell, make_cells
 from ganvert.study.directions import find_directions
 from ganvert.study.options import PROTOCOLS, StudyOptions
-from ganvert.study.pieces import Finished, PieceStore, small_png
+from ganvert.study.pieces import PieceStore, small_png
 from ganvert.study.sections import SECTIONS
-from ganvert.study.sections.base import Row, Section, SectionOptions, Subject, Tools, number
+from ganvert.study.sections.base import Finished, Row, Section, SectionOptions, Subject, Tools, number
 from ganvert.study.sections.strength import StrengthOptions
 from ganvert.study.tabulate import comparisons, orders, summaries
 
-__all__ = ["CODE", "Study", "plan_cells", "run_study"]
+__all__ = ["CODE", "Study", "partners", "plan_cells", "run_study"]
 
 log = logging.getLogger(__name__)
 #: Attributes of edited faces: those that every face has. Others, such as glasses, hardly vary among most photographs,
@@ -37,7 +37,7 @@ ATTRIBUTES = ("yaw", "pitch", "roll", "smile", "mouth_open", "eyes_open", "age",
 CODE = "code"
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Study:
     """A study and where it works.
 
@@ -108,7 +108,7 @@ class Study:
         return align_photographs(self)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class _Crops:
     """The crops of a section in one of its variants.
 
@@ -181,16 +181,16 @@ def run_study(study: Study, on_cell: Callable[[str], None] = lambda _: None) -> 
     scores: list[Row] = []
     pictures = _photographs(study)
     for name, options in study.options.section_options().items():
-        rows: list[Row] = []
+        found = Finished([], [], [])
         store = PieceStore(study.pieces, name, SECTIONS[name], options, study.tools)
         for crops in _crops(study, name, options):
             for cell in _cells(study, SECTIONS[name], options):
                 on_cell(f"{name} {crops.variant} {cell.name}")
-                found = _measure_cell(study, store, cell, crops)
-                rows += found.scores
-                pictures += found.pictures
-        further = SECTIONS[name].finish([row for row in rows if row["metric"] != CODE])
-        scores += [*rows, *({"section": name, "reason": "", **row} for row in further)]
+                found.add(_measure_cell(study, store, cell, crops))
+        measured = dataclasses.replace(found, scores=[row for row in found.scores if row["metric"] != CODE])
+        further = SECTIONS[name].finish(measured, study.tools, options)
+        scores += [*found.scores, *({"section": name, "reason": "", **row} for row in further)]
+        pictures += found.pictures
     return _write(study, scores, pictures)
 
 
@@ -231,7 +231,7 @@ def _part(study: Study, rows: Sequence[Row]) -> Path:
 
 def _measure_cell(study: Study, store: PieceStore, cell: Cell, crops: _Crops) -> Finished:
     """Return all pieces of a cell, with a row of the metric :data:`CODE` for every photograph."""
-    done = Finished([], [])
+    done = Finished([], [], [])
     if cell.job is None:
         for image_id in crops.ids:
             done.scores.append(_code_row(store.name, image_id, cell, crops.variant, "unavailable", cell.reason))
@@ -246,17 +246,29 @@ def _measure_cell(study: Study, store: PieceStore, cell: Cell, crops: _Crops) ->
         return done
     columns = ["image_id", "status", "reason"]
     facts = {row["image_id"]: row for row in tables.rows(inverted.codes, "codes", columns, 4096)}
+    partner_of = partners(crops.ids.values()) if store.section.pairs else {}
     for crop_id in progress(list(facts), len(facts), f"{store.name} {crops.variant} {cell.name}"):
         image_id, fact = original[crop_id], facts[crop_id]
         status = _code_row(store.name, image_id, cell, crops.variant, fact["status"], fact["reason"])
+        # A partner that this method has no code of is none.
+        pair = [crop_id, *(other for other in (partner_of.get(crop_id),) if other in facts)]
 
-        def subject(crop_id: str = crop_id, image_id: str = image_id) -> Subject:
-            return _subject(study, cell, crops, inverted, crop_id, image_id)
+        def subject(pair: Sequence[str] = pair) -> Subject:
+            first, *others = (_subject(study, cell, crops, inverted, one, original[one]) for one in pair)
+            return dataclasses.replace(first, partner=others[0]) if others else first
 
-        piece = store.get(cell, image_id, crop_id, image_id in shown, subject)
-        done.scores.extend([status, *piece.scores])
-        done.pictures.extend(piece.pictures)
+        done.scores.append(status)
+        done.add(store.get(cell, image_id, pair, image_id in shown, subject))
     return done
+
+
+def partners(ids: Iterable[str]) -> dict[str, str]:
+    """Return id to the id of its partner: the next one in the order of ids, and the first after the last.
+
+    The photographs alone decide it, not their order, the method or the shards. A single one has none.
+    """
+    ring = sorted(ids)
+    return dict(zip(ring, [*ring[1:], *ring[:1]], strict=True)) if len(ring) > 1 else {}
 
 
 def _subject(study: Study, cell: Cell, crops: _Crops, inverted: Inverted, crop_id: str, image_id: str) -> Subject:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
 
@@ -14,7 +14,7 @@ from ganvert.scoring.code_metrics import code_metric
 from ganvert.scoring.metrics import check_metric_name
 from ganvert.scoring.statistics import summarise
 from ganvert.study.comparison import ABSOLUTE_MARGIN, RELATIVE_MARGIN, check_order, compare
-from ganvert.study.published import presets_of, published
+from ganvert.study.published import PrintedRow, presets_of, published
 from ganvert.study.sections.base import Row
 
 __all__ = ["by_photograph", "comparisons", "higher_is_better", "nearest", "orders", "summaries"]
@@ -106,22 +106,29 @@ def comparisons(rows: Sequence[Row], reference: str) -> list[Row]:
 
 
 def orders(rows: Sequence[Row]) -> list[Row]:
-    """Return rows of `study_orders`: neighbours of every chain that a paper prints, on the photographs of the study."""
+    """Return rows of `study_orders`: neighbours of every chain that a paper prints, on the photographs of the study.
+
+    A value of a photograph is the mean over the amounts of the row's variant.
+    """
     groups = _present(rows)
     methods = list(dict.fromkeys(row["method"] for row in rows))
-    known = {row["metric"] for row in rows if row["section"] == "reconstruction"}
     made = []
     for source, column, larger, smaller in _chains():
-        metric = nearest(published().tables[source].metrics[column], known)
-        presets = [presets_of(method, methods) or "" for method in (larger, smaller)]
-        values = [groups.get(("reconstruction", preset, "", 0.0, metric), {}) for preset in presets]
+        table = published().tables[source]
+        known = {row["metric"] for row in rows if row["section"] == table.section}
+        metric = nearest(table.metrics[column], known)
+        presets = [presets_of(row.method, methods) or "" for row in (larger, smaller)]
+        values = [
+            _over_amounts(groups, (table.section, preset, row.variant), metric)
+            for preset, row in zip(presets, (larger, smaller), strict=True)
+        ]
         result = check_order(*values)
         made.append(
             {
                 "source": source,
                 "column": column,
-                "larger": larger,
-                "smaller": smaller,
+                "larger": larger.label,
+                "smaller": smaller.label,
                 "larger_preset": presets[0],
                 "smaller_preset": presets[1],
                 "metric": metric,
@@ -145,13 +152,26 @@ def higher_is_better(metric: str) -> bool | None:
     return None
 
 
-def _chains() -> Iterator[tuple[str, str, str, str]]:
-    """Yield table, column and two neighbouring methods of every printed order."""
+def _chains() -> Iterator[tuple[str, str, PrintedRow, PrintedRow]]:
+    """Yield table, column and two neighbouring rows of every order that a paper has."""
     for source, table in published().tables.items():
+        row_of = {row.label: row for row in table.rows}
         for column, chains in table.orders.items():
             for chain in chains:
                 for larger, smaller in pairwise(chain):
-                    yield source, column, larger, smaller
+                    yield source, column, row_of[larger], row_of[smaller]
+
+
+def _over_amounts(
+    groups: Mapping[Group, Mapping[str, float]], place: tuple[str, str, str], metric: str
+) -> dict[str, float]:
+    """Return image id to the mean of a metric over all amounts of a section, method and variant."""
+    values: dict[str, list[float]] = {}
+    for group, of_images in groups.items():
+        if (*group[:3], group[4]) == (*place, metric):
+            for image_id, value in of_images.items():
+                values.setdefault(image_id, []).append(value)
+    return {image_id: float(np.mean(found)) for image_id, found in values.items()}
 
 
 def nearest(metric: str, known: Iterable[str]) -> str:

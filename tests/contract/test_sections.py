@@ -30,13 +30,15 @@ SMALL = {
     "reconstruction": {},
     "strength": {"attributes": [], "components": [1], "steps": 3, "samples": 60, "methods": ["w", "masked"]},
     "out_of_range": {"translations": [256], "rotations": [], "scales": [0.8], "methods": ["w"], "photos": 2},
+    "in_domain": {"amounts": [0.5], "attributes": ["ganspace_1"], "samples": 4, "methods": ["w", "masked"]},
+    "padding": {"methods": ["w", "padded"]},
     "consistency": {"attributes": ["ganspace_1"], "most_steps": 2, "samples": 60},
 }
 
 
 @pytest.fixture(scope="module")
-def study(tiny_generator_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """Three photographs and a broken one; a method of W, one of Z, one that lacks a photograph's mask, one without
+def study(tiny_generator_file: Path, tmp_path_factory: pytest.TempPathFactory, assets: Path) -> Study:
+    """Three photographs and a broken one; methods of W, Z and padding, one that lacks a photograph's mask, one without
     weights."""
     root = tmp_path_factory.mktemp("study")
     (root / "photos").mkdir()
@@ -49,7 +51,12 @@ def study(tiny_generator_file: Path, tmp_path_factory: pytest.TempPathFactory) -
     loss = {"loss": "mse", "resolution": None}
     raw = {"inverter": "optimise", "space": "w", "init": "mean", "steps": 2, "lr": 0.05, "objective": [loss]}
     masked = {**raw, "objective": [{**loss, "mask": "masks"}]}
-    presets = {"w": raw, "z": {**raw, "space": "z", "init": "random"}, "masked": masked}
+    presets = {
+        "w": raw,
+        "z": {**raw, "space": "z", "init": "random"},
+        "masked": masked,
+        "padded": {**raw, "space": "pad/w"},
+    }
     common = {"generator": str(tiny_generator_file), "inputs": str(root / "inputs")}
     made = Study(
         options=StudyOptions(
@@ -64,7 +71,7 @@ def study(tiny_generator_file: Path, tmp_path_factory: pytest.TempPathFactory) -
         inverts=[*(Invert(method=name, preset=preset, **common) for name, preset in presets.items()), ("gone", "none")],
         align=AlignOptions(recipe="center", resolution=64),
         generator=load_generator(tiny_generator_file),
-        assets=root,
+        assets=assets,
         attributes=(),
         device="cpu",
         threads=1,

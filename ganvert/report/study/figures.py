@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from ganvert.images import contact_sheet, from_png
-from ganvert.report.plots import methods_figure
-from ganvert.report.study.inputs import StudyTables
+from ganvert.report.plots import Curve, methods_figure
+from ganvert.report.study.inputs import Row, StudyTables
+from ganvert.study.sections.drawn import PARTNER
+from ganvert.study.sections.in_domain import INTERPOLATION, RECONSTRUCTION
 from ganvert.study.sections.strength import AT_CHANGE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["curves", "edit_strips", "reconstruction_strip", "transform_strips"]
+__all__ = ["curves", "edit_strips", "pair_strips", "reconstruction_strip", "transform_strips", "way_curves"]
 
 _SIDE = 200  # px of a picture on a strip
 _PEOPLE = 2  # on strips of edits
@@ -77,6 +79,56 @@ def transform_strips(study: StudyTables) -> dict[str, Image.Image]:
     return strips
 
 
+def pair_strips(study: StudyTables, section: str) -> dict[str, Image.Image]:
+    """Return number to a sheet for each photograph that is shown: a row for each method, all its pictures in order."""
+    known = _pictures(study)
+    here = [key for key in known if key[0] == section and key[2]]
+    kinds = list(dict.fromkeys(key[4:] for key in here))
+    strips = {}
+    for count, image_id in enumerate(dict.fromkeys(key[1] for key in here), 1):
+        methods = [method for method in study.methods if any(key[1:3] == (image_id, method) for key in here)]
+        pictures, captions = [], []
+        for method in methods:
+            for variant, amount in kinds:
+                pictures.append(_shown(known, (section, image_id, method, 0, variant, amount)))
+                captions.append(f"{_plain(method)}\n{variant}" + (f" {amount:+g}" if amount else ""))
+        strips[str(count)] = contact_sheet(pictures, len(kinds), _SIDE, captions)
+    return strips
+
+
+def way_curves(study: StudyTables) -> dict[str, Figure]:
+    """Return metric to its curves along interpolations: identity to both ends, and the Fréchet distance to samples."""
+    summary = study.summary_of("in_domain")
+    figures = {}
+    metrics = [name for name in dict.fromkeys(key[3] for key in summary) if name.startswith(("identity", "frechet"))]
+    for name in metrics:
+        panels: dict[str, dict[str, Sequence[Curve]]] = {}
+        for title, metric in (("to the photograph's side", name), ("to its partner's side", PARTNER + name)):
+            lines = {method: _along(summary, method, metric) for method in study.methods}
+            found: dict[str, Sequence[Curve]] = {method: [line] for method, line in lines.items() if len(line) > 1}
+            if found:
+                panels[title if name.startswith("identity") else "to samples"] = found
+        if panels:
+            what = "Fréchet distance" if name.startswith("frechet") else _measured(name)
+            figures[name] = methods_figure(panels, "way to the partner", what)
+    return figures
+
+
+def _along(summary: Mapping[tuple[str, str, float, str], Row], method: str, metric: str) -> Curve:
+    """Return amount to the mean of a metric along a method's interpolations, with the reconstruction at 0."""
+    line = {}
+    for (of, variant, amount, name), row in summary.items():
+        if (of, name) == (method, metric) and variant in (RECONSTRUCTION, INTERPOLATION) and row["mean"] is not None:
+            line[amount] = row["mean"]
+    return dict(sorted(line.items()))
+
+
+def _measured(identity: str) -> str:
+    """Return what an axis of identity shows."""
+    of = "photograph" if "photo" in identity else "reconstruction"
+    return f"{'distance' if identity.endswith('dlib') else 'cosine'} to the {of}"
+
+
 def curves(study: StudyTables) -> dict[str, Figure]:
     """Return metric to its curves: a panel of all directions, light lines, and their mean by method (F/Z+ figure 6).
 
@@ -98,9 +150,7 @@ def curves(study: StudyTables) -> dict[str, Figure]:
             panels[variant] = {
                 method: [of_method[variant]] for method, of_method in lines.items() if variant in of_method
             }
-        label = "distance" if name.endswith("dlib") else "cosine"
-        of = "photograph" if "photo" in name else "reconstruction"
-        figures[name] = methods_figure(panels, "amount", f"{label} to the {of}")
+        figures[name] = methods_figure(panels, "amount", _measured(name))
     return figures
 
 

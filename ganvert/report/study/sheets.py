@@ -17,6 +17,28 @@ from ganvert.study.tabulate import higher_is_better, nearest
 
 __all__ = ["Sheet", "sheets_of"]
 
+#: Metrics that say that something is missing.
+_NO_NUMBERS = ("code", "picture", "direction")
+#: Sections of pictures that are drawn from codes of two photographs: title and note of their table.
+_PICTURES = (
+    (
+        "in_domain",
+        "Pictures between, across and beyond photographs",
+        "interpolation: the code on the way to the partner's, the next photograph. diffusion: the middle of the "
+        "photograph on its partner, inverted. Others: the code moved along a direction. identity compares with the "
+        "photograph's unedited reconstruction, identity photo with the photograph, partner with those of the partner. "
+        "face: share of pictures on which one is found. moved: change of the direction's own score, the way it was "
+        "asked to. frechet: Fréchet distance on VGG16 (not FID) of the pictures of all photographs to the generator's "
+        "samples, without the bias of small sets (jackknife).",
+    ),
+    (
+        "padding",
+        "Parts of a code on the way to another photograph's",
+        "padding: padding or feature map alone; rows: rows of ws alone; both: the whole code. At 1 a part is the "
+        "partner's: face blending. pose: degrees; colour: CIELAB of the face's middle; identity: as above. All "
+        "compare with the photograph's own unedited reconstruction, partner with the partner's.",
+    ),
+)
 _ARROWS = {True: " ↑", False: " ↓", None: ""}
 
 
@@ -45,7 +67,9 @@ def sheets_of(study: StudyTables) -> list[Sheet]:
     """Return all tables of a page in order; those without rows are left out."""
     made = [_reconstruction(study), _comparisons(study), _orders(study)]
     made += [_printed(study, name, table) for name, table in published().tables.items()]
-    made += [_strength(study), _at_change(study), _out_of_range(study), _consistency(study)]
+    made += [_strength(study), _at_change(study), _out_of_range(study)]
+    made += [_of_pictures(study, section, title, note) for section, title, note in _PICTURES]
+    made.append(_consistency(study))
     made += [_coverage(study), _missing(study), _photographs(study)]
     return [sheet for sheet in made if sheet.rows]
 
@@ -126,19 +150,21 @@ def _orders(study: StudyTables) -> Sheet:
 
 def _printed(study: StudyTables, name: str, table: Printed) -> Sheet:
     """Return a paper's table with what stands for its rows; theirs and ours in columns apart."""
-    summary = study.summary_of("strength" if table.metrics.get("identity") else "reconstruction")
+    summary = study.summary_of(table.section)
     header, rows, known = ["method"], [], {key[3] for key in summary}
-    header += [f"{column}, printed" for column in table.metrics]
+    # Of tables without numbers the paper shows pictures: their rows carry what is measured here alone.
+    printed = [column for column in table.metrics if any(column in row.values for row in table.rows)]
+    header += [f"{column}, printed" for column in printed]
     header += ["preset here", *(f"{_label(nearest(metric, known))}, here" for metric in table.metrics.values())]
     for row in table.rows:
         preset = presets_of(row.method, study.methods)
-        cells = [row.method]
-        for column in table.metrics:
+        cells = [row.label]
+        for column in printed:
             cells.append(_printed_cell(row.values.get(column), row.deviations.get(column)))
         cells.append(preset or "")
         for metric in table.metrics.values():
-            cells.append(_mean_over_variants(summary, preset or "", nearest(metric, known)))
-        if preset:
+            cells.append(_over_pictures(summary, preset or "", row.variant, nearest(metric, known)))
+        if preset and (printed or any(cells[2:])):
             rows.append(tuple(cells))
     note = (
         f"Printed: {table.source}. Here: the generator and the photographs of this study. Another generator, other "
@@ -207,6 +233,19 @@ def _out_of_range(study: StudyTables) -> Sheet:
     )
     header = ("method", "transform", *map(_label, metrics))
     return Sheet("out_of_range", "out_of_range", "Pictures out of the generator's range", note, header, tuple(rows))
+
+
+def _of_pictures(study: StudyTables, section: str, title: str, note: str) -> Sheet:
+    """Return every metric of a section's pictures: a row for each method, variant and amount."""
+    summary = study.summary_of(section)
+    metrics = [name for name in dict.fromkeys(key[3] for key in summary) if name not in _NO_NUMBERS]
+    rows = []
+    for method in _methods_in(summary, study):
+        for variant, amount in dict.fromkeys((key[1], key[2]) for key in summary if key[1]):
+            cells = [_cell(summary.get((method, variant, amount, name)), _values(summary, name)) for name in metrics]
+            if any(cells):
+                rows.append((method, f"{variant} {amount:+g}" if amount else variant, *cells))
+    return Sheet(section, section, title, note, ("method", "picture", *map(_label, metrics)), tuple(rows))
 
 
 def _consistency(study: StudyTables) -> Sheet:
@@ -289,8 +328,13 @@ def _mean(rows: Sequence[Row]) -> str:
     return f"{sum(means) / len(means):.3f}" if means else ""
 
 
-def _mean_over_variants(summary: dict[tuple[str, str, float, str], Row], method: str, metric: str) -> str:
-    found = [row for key, row in summary.items() if (key[0], key[3]) == (method, metric)]
+def _over_pictures(summary: dict[tuple[str, str, float, str], Row], method: str, variant: str, metric: str) -> str:
+    """Return the mean over all pictures of a method: of one variant, or of all where it is empty."""
+    found = [
+        row
+        for key, row in summary.items()
+        if (key[0], key[3]) == (method, metric) and variant in ("", key[1]) and row["mean"] is not None
+    ]
     return _cell(found[0], _values(summary, metric)) if len(found) == 1 else _mean(found)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -12,10 +13,20 @@ from ganvert.base.files import atomic_path, mark_output
 from ganvert.report.inline import InlineImage, inline_jpeg
 from ganvert.report.page import render
 from ganvert.report.plots import save_png, to_svg
-from ganvert.report.study.figures import curves, edit_strips, reconstruction_strip, transform_strips
+from ganvert.report.study.figures import (
+    curves,
+    edit_strips,
+    pair_strips,
+    reconstruction_strip,
+    transform_strips,
+    way_curves,
+)
 from ganvert.report.study.files import csv_text, latex_text
 from ganvert.report.study.inputs import StudyTables, read_study
 from ganvert.report.study.sheets import Sheet, sheets_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["study_page", "write_study"]
 
@@ -27,6 +38,8 @@ _TITLES = {
     "papers": "Beside the papers",
     "strength": "Editing strength",
     "out_of_range": "Out of range",
+    "in_domain": "In-domain codes",
+    "padding": "Padding and rows",
     "consistency": "Codes and the way back",
     "missing": "What is missing",
 }
@@ -76,8 +89,8 @@ def write_study(paths: Mapping[str, Path], out: Path, title: str = "Study of inv
     for name, picture in _strips(study):
         with atomic_path(out / f"{name.replace(' ', '_')}.png") as temporary:
             picture.save(temporary, "PNG")
-    for name, figure in curves(study).items():
-        save_png(figure, out / f"curves_{name}.png")
+    for _, name, figure in _plots(study):
+        save_png(figure, out / f"{name}.png")
     page = out / "study.html"
     with atomic_path(page) as temporary:
         temporary.write_text(study_page(study, title), encoding="utf-8")
@@ -87,10 +100,10 @@ def write_study(paths: Mapping[str, Path], out: Path, title: str = "Study of inv
 def study_page(study: StudyTables, title: str) -> str:
     """Return the page: HTML that needs no other file. Equal tables give equal bytes."""
     sheets, strips = sheets_of(study), list(_strips(study))
-    plots = [
-        _Plot(f"{name.replace('_', ' ')} against the amount", to_svg(figure, name.replace("_", "-"), name))
-        for name, figure in curves(study).items()
-    ]
+    plots: dict[str, list[_Plot]] = {}
+    for section, name, figure in _plots(study):
+        text = name.partition("_")[2].replace("_", " ") + " against the amount"
+        plots.setdefault(section, []).append(_Plot(text, to_svg(figure, name.replace("_", "-"), name)))
     sections = []
     for name, heading in _TITLES.items():
         of_section = [sheet for sheet in sheets if sheet.section == name]
@@ -100,7 +113,7 @@ def study_page(study: StudyTables, title: str) -> str:
             if label.startswith(f"strip {name}")
         ]
         if of_section or pictures:
-            sections.append(_PageSection(name, heading, of_section, plots if name == "strength" else [], pictures))
+            sections.append(_PageSection(name, heading, of_section, plots.get(name, []), pictures))
     return render("study.html.j2", title=title, facts=_facts(study), sections=sections)
 
 
@@ -116,6 +129,14 @@ def _facts(study: StudyTables) -> dict[str, int]:
     }
 
 
+def _plots(study: StudyTables) -> Iterator[tuple[str, str, Figure]]:
+    """Yield the section, the name of its file, and every figure of curves."""
+    for name, figure in curves(study).items():
+        yield "strength", f"curves_{name}", figure
+    for name, figure in way_curves(study).items():
+        yield "in_domain", f"way_{name}", figure
+
+
 def _strips(study: StudyTables) -> Iterator[tuple[str, Image.Image]]:
     """Yield the name and picture of every strip; the name says which section of the page it belongs to."""
     if (picture := reconstruction_strip(study)) is not None:
@@ -124,3 +145,6 @@ def _strips(study: StudyTables) -> Iterator[tuple[str, Image.Image]]:
         yield f"strip strength {direction}", sheet
     for transform, sheet in transform_strips(study).items():
         yield f"strip out_of_range {transform}", sheet
+    for section in ("in_domain", "padding"):
+        for number, sheet in pair_strips(study, section).items():
+            yield f"strip {section} {number}", sheet

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from torch import Tensor
 
 from ganvert.base.errors import ParamsError
 from ganvert.codes import Code
@@ -21,7 +22,7 @@ from ganvert.scoring.code_metrics import NamedCodeMetric, code_metric
 from ganvert.scoring.metrics import NamedMetric, available, metric
 from ganvert.study.cells import Cell
 
-__all__ = ["Piece", "Row", "Section", "SectionOptions", "Subject", "Tools", "as_it_is", "number"]
+__all__ = ["Finished", "Piece", "Row", "Section", "SectionOptions", "Subject", "Tools", "as_it_is", "number"]
 
 Row = dict[str, Any]
 
@@ -55,6 +56,8 @@ class Subject:
         reconstruction: what the code draws.
         code: with the generator that draws it.
         seconds: core-seconds of the inversion; None where they are not known.
+        partner: another photograph with its code by the same method, in sections that compare two
+            (:attr:`Section.pairs`); None where there is none, or the method has no code of it.
     """
 
     image_id: str
@@ -64,6 +67,7 @@ class Subject:
     reconstruction: Image.Image
     code: Code
     seconds: float | None
+    partner: Subject | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,10 +77,34 @@ class Piece:
     Attributes:
         rows: `variant`, `amount`, `metric`, `value`, `status` of :data:`ganvert.tables.STUDY_SCORES`.
         pictures: (variant, amount) to a picture for the page.
+        features: (variant, amount) to the features of VGG16 [512] of a picture, of which :attr:`Section.finish` makes
+            numbers of all photographs together.
     """
 
     rows: Sequence[Row]
     pictures: Mapping[tuple[str, float], Image.Image]
+    features: Mapping[tuple[str, float], Tensor] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """Pieces of a section with their keys.
+
+    Attributes:
+        scores: rows of :data:`ganvert.tables.STUDY_SCORES`.
+        pictures: rows of :data:`ganvert.tables.STUDY_PICTURES`.
+        features: the key of a picture and its `features`, a list of 512 numbers.
+    """
+
+    scores: list[Row]
+    pictures: list[Row]
+    features: list[Row]
+
+    def add(self, other: Finished) -> None:
+        """Append all rows of another."""
+        self.scores.extend(other.scores)
+        self.pictures.extend(other.pictures)
+        self.features.extend(other.features)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -152,22 +180,25 @@ class Section:
         options: the dataclass of its options.
         measure: ``(subject, tools, options) -> piece``.
         crops: options to variant to a function of a crop: what is inverted in place of the photographs' crops.
-        finish: further rows of all rows of the section, such as what is compared at equal change.
+        finish: ``(finished, tools, options) -> rows``: further rows of all pieces of the section, such as what is
+            compared at equal change.
         directions: whether it moves codes along directions.
         seeds: whether it measures every seed of a method; otherwise the first one.
+        pairs: whether it compares photographs with a partner (:func:`ganvert.study.run.partners`).
     """
 
     title: str
     options: type[SectionOptions]
     measure: Callable[[Subject, Tools, Any], Piece]
     crops: Callable[[Any], Mapping[str, Callable[[Image.Image], Image.Image]]] = as_it_is
-    finish: Callable[[Sequence[Row]], list[Row]] = lambda rows: []
+    finish: Callable[[Finished, Tools, Any], list[Row]] = lambda finished, tools, options: []
     directions: bool = False
     seeds: bool = False
+    pairs: bool = False
 
 
-def number(variant: str, amount: float, name: str, value: float | None, status: str = "ok") -> Row:
-    """Return a row of one number; None is one that could not be measured, for the reason that `status` names."""
+def number(variant: str, amount: float, name: str, value: float | None, status: str = "ok", reason: str = "") -> Row:
+    """Return a row of one number; None is one that could not be measured, as `status` and `reason` say."""
     if value is None and status == "ok":
         status = "not_measured"
-    return {"variant": variant, "amount": amount, "metric": name, "value": value, "status": status}
+    return {"variant": variant, "amount": amount, "metric": name, "value": value, "status": status, "reason": reason}

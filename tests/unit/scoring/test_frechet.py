@@ -14,7 +14,7 @@ from ganvert.codes import Code, codes_of_inversion
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.inversion.presets import Inversion
 from ganvert.scoring.code_metrics import CODE_METRICS, code_metric, features_of_samples
-from ganvert.scoring.frechet import frechet_distance, vgg16_features
+from ganvert.scoring.frechet import frechet_distance, frechet_shares, vgg16_features
 
 
 def gaussian(rows: int, mean: Tensor, factor: Tensor) -> Tensor:
@@ -51,6 +51,28 @@ def test_fewer_rows_than_features() -> None:
     assert frechet_distance(a, a + 2 * line) == pytest.approx(4.0, rel=1e-9)  # moved as a whole
     assert frechet_distance(a, a.flip(0)) == pytest.approx(0.0, abs=1e-12)
     assert frechet_distance(a, a) == 0.0
+
+
+def test_shares_have_no_bias_where_the_distance_is_a_square() -> None:
+    """To a point, d = |m|^2 + tr S, which is the mean square but for tr S / N: just what the shares lack."""
+    rows = torch.randn(6, 4, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    shares = frechet_shares(rows, torch.zeros(2, 4, dtype=torch.float64))
+    assert shares.shape == (6,)
+    assert float(shares.mean()) == pytest.approx(float(rows.square().sum(dim=1).mean()), rel=1e-12)
+
+
+def test_small_sets_of_one_population_are_nearer_by_their_shares() -> None:
+    source = torch.Generator().manual_seed(9)
+    many = torch.randn(2000, 6, generator=source, dtype=torch.float64)
+    few = torch.randn(20, 10, 6, generator=source, dtype=torch.float64)
+    plain = sum(frechet_distance(rows, many) for rows in few) / 20
+    shared = float(torch.stack([frechet_shares(rows, many).mean() for rows in few]).mean())
+    assert abs(shared) < plain / 3
+
+
+def test_shares_of_two_rows_do_not_exist() -> None:
+    with pytest.raises(ShapeError, match="three rows or more"):
+        frechet_shares(torch.zeros(2, 4), torch.zeros(5, 4))
 
 
 @pytest.mark.parametrize(("shape", "other"), [((1, 4), (5, 4)), ((5, 4), (5, 3)), ((5,), (5,))])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,15 @@ from PIL import Image
 from ganvert.base.errors import ParamsError
 from ganvert.codes import Code
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
+from ganvert.scoring.code_metrics import features_of_samples
+from ganvert.scoring.frechet import frechet_shares
 from ganvert.spaces import make_space
+from ganvert.study.run import partners
+from ganvert.study.sections.base import Finished, Tools
 from ganvert.study.sections.consistency import style_deviation, style_statistics
+from ganvert.study.sections.in_domain import InDomainOptions, finish_in_domain
 from ganvert.study.sections.out_of_range import OutOfRangeOptions, transformed, transforms
+from ganvert.study.sections.padding import PaddingOptions, colour_difference, pose_difference
 from ganvert.study.sections.strength import StrengthOptions, at_change, finish_strength
 
 
@@ -113,3 +121,73 @@ def test_styles_of_samples_deviate_by_one(tiny_generator: MobileStyleGAN) -> Non
     assert np.mean([deviation(ws[None]) ** 2 for ws in seeds]) == pytest.approx(1.0, abs=0.15)
     mean = seeds.mean(dim=0, keepdim=True)
     assert deviation(mean + 5 * (seeds[:1] - mean)) > 3
+
+
+def test_every_photograph_is_the_partner_of_one_other_whatever_their_order() -> None:
+    ring = partners(["c", "a", "b"])
+    assert ring == {"a": "b", "b": "c", "c": "a"} == partners(["b", "c", "a"])
+    assert partners(["a", "c"]) == {"a": "c", "c": "a"}
+    assert partners(["a"]) == {}
+
+
+def test_poses_are_as_far_apart_as_their_angles() -> None:
+    face = {"yaw": 3.0, "pitch": 0.0, "roll": 1.0, "smile": 9.0}
+    assert pose_difference(face, {"yaw": 0.0, "pitch": 4.0, "roll": 1.0}) == 5.0
+    assert pose_difference(face, {"yaw": None, "pitch": None, "roll": None}) is None
+
+
+def test_colours_are_as_far_apart_as_in_cielab() -> None:
+    def plain(colour: str) -> Image.Image:
+        return Image.new("RGB", (64, 64), colour)
+
+    assert colour_difference(plain("white"), plain("black")) == pytest.approx(100.0, abs=1e-3)
+    # Lindbloom's calculator: red is (53.24, 80.09, 67.20), blue is (32.30, 79.19, -107.86).
+    wanted = math.dist((53.24, 80.09, 67.20), (32.30, 79.19, -107.86))
+    assert colour_difference(plain("red"), plain("blue")) == pytest.approx(wanted, abs=0.05)
+    framed = plain("red")
+    framed.paste(plain("white"), (-50, 0))  # the border of a crop is no face
+    assert colour_difference(framed, plain("red")) == 0.0
+
+
+@pytest.mark.slow
+def test_shares_of_the_distance_to_samples_are_of_one_variant_and_method(
+    tiny_generator: MobileStyleGAN, assets: Path
+) -> None:
+    numbers = np.random.default_rng(0)
+    tools = Tools(generator=tiny_generator, assets=assets, metrics=())
+    rows = [
+        {
+            "image_id": f"i{i}",
+            "method": method,
+            "seed": 0,
+            "variant": "interpolation",
+            "amount": amount,
+            "features": row,
+        }
+        for method, amount, count in (("m", 0.25, 3), ("m", 0.5, 4), ("few", 0.5, 2))
+        for i, row in enumerate(numbers.random((count, 512)).tolist())
+    ]
+    found = finish_in_domain(Finished([], [], rows), tools, InDomainOptions(samples=5))
+    assert [(row["method"], row["amount"], row["image_id"]) for row in found] == [
+        *(("m", 0.25, f"i{i}") for i in range(3)),
+        *(("m", 0.5, f"i{i}") for i in range(4)),
+    ]
+    assert {row["metric"] for row in found} == {"frechet_vgg16_5"}
+    samples = features_of_samples(tiny_generator, range(5), assets)
+    here = torch.tensor([row["features"] for row in rows[:3]], dtype=torch.float64)
+    assert [row["value"] for row in found[:3]] == pytest.approx(frechet_shares(here, samples).tolist())
+    assert finish_in_domain(Finished([], [], []), tools, InDomainOptions(samples=5)) == []
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"amounts": (0.0,)}, {"amounts": (1.0,)}, {"most": 0.0}, {"samples": 1}, {"crop": 300}]
+)
+def test_in_domain_options_out_of_range(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ParamsError):
+        InDomainOptions(**wrong)
+
+
+@pytest.mark.parametrize("amounts", [(), (0.0,), (1.5,)])
+def test_amounts_of_padding_lie_on_the_way(amounts: tuple[float, ...]) -> None:
+    with pytest.raises(ParamsError, match="amounts"):
+        PaddingOptions(amounts=amounts)
