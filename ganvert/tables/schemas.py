@@ -177,16 +177,16 @@ STUDY_SCORES = Table(
     1,
     ("section", "image_id", "method", "seed", "variant", "amount", "metric"),
     (
-        _field("section", _S),  # reconstruction, strength, out_of_range, consistency
+        _field("section", _S),  # reconstruction, strength, out_of_range, in_domain, padding, consistency
         _field("image_id", _S),  # of the photograph's crop, also where a transformed one was inverted
         _field("method", _S),
         _field("seed", _I),  # 0 and on; methods without a random start have 0 alone
-        _field("variant", _S),  # the direction or the transform; empty where there is none
-        _field("amount", _F),  # along the direction; the change of the score for metrics that end in @change
+        _field("variant", _S),  # the direction, the transform or the kind of picture; empty where there is none
+        _field("amount", _F),  # of the edit or on the way to the partner; the change of metrics that end in @change
         _field("metric", _S),  # as in scores; `code` is 1 where there is a code, and null with the reason where not
         _field("value", _F, null=True),
         _field("status", _S),  # ok, unavailable, failed, diverged, not_detected, not_reached, no_direction, ...
-        _field("reason", _S),  # of rows of the metric `code`
+        _field("reason", _S),  # of rows of the metrics `code` and `picture`
     ),
 )
 STUDY_PICTURES = Table(

@@ -29,7 +29,8 @@ _PICTURES = (
         "photograph's unedited reconstruction, identity photo with the photograph, partner with those of the partner. "
         "face: share of pictures on which one is found. moved: change of the direction's own score, the way it was "
         "asked to. frechet: Fréchet distance on VGG16 (not FID) of the pictures of all photographs to the generator's "
-        "samples, without the bias of small sets (jackknife).",
+        "samples, by the jackknife, which takes out a part of what small sets have too much: compare methods of "
+        "equally many photographs.",
     ),
     (
         "padding",
