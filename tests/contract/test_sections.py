@@ -21,7 +21,9 @@ from ganvert.report.study import read_study, write_study
 from ganvert.report.study.write import study_page
 from ganvert.study import SECTIONS, Study, StudyOptions, run_study
 from ganvert.study import run as run_module
+from ganvert.study.run import partners
 from ganvert.study.sections.base import Piece
+from ganvert.study.sections.padding import KINDS
 
 pytestmark = pytest.mark.slow
 
@@ -184,6 +186,28 @@ def test_edits_move_and_amount_zero_is_the_reconstruction(rows: list[dict], path
     made = tables.read(paths["study_pictures"], tables.STUDY_PICTURES).to_pylist()
     of_w = {row["amount"]: row["png"] for row in made if (row["section"], row["variant"]) == ("strength", "ganspace_1")}
     assert set(of_w) == {-2.0, 2.0} and of_w[-2.0] != of_w[2.0]
+
+
+def test_parts_of_codes_go_to_the_partner(rows: list[dict]) -> None:
+    of_padding = [row for row in rows if row["section"] == "padding"]
+    amounts = SECTIONS["padding"].options().amounts
+    drawn = {(row["method"], row["variant"], row["amount"]) for row in of_padding if row["metric"] == "colour"}
+    assert drawn == {(m, v, a) for m, v in (("w", "both"), *(("padded", v) for v in KINDS)) for a in amounts}
+    there = [row["value"] for row in of_padding if (row["variant"], row["metric"]) == ("both", "partner_colour")]
+    assert [value for value in there if value == 0] == [0.0] * 2 * PHOTOS  # at amount 1 it is the partner's own
+    missing = [row for row in of_padding if row["metric"] == "picture"]
+    assert len(missing) == 2 * len(amounts) * PHOTOS
+    assert all(row["status"] == "not_drawn" and "one part only" in row["reason"] for row in missing)
+
+
+def test_a_partner_without_a_code_is_none(rows: list[dict], study: Study) -> None:
+    ids = [row["image_id"] for row in study.aligned]
+    before_the_first = next(image_id for image_id, other in partners(ids).items() if other == ids[0])
+    of_pairs = [row for row in rows if row["section"] == "in_domain" and row["variant"] == "interpolation"]
+    lonely = [(row["method"], row["image_id"]) for row in of_pairs if row["status"] == "no_partner"]
+    assert lonely == [("masked", before_the_first)]
+    found = [row for row in of_pairs if row["metric"] == "frechet_vgg16_4"]
+    assert {(row["method"], row["image_id"]) for row in found} == {("w", image_id) for image_id in ids}  # 2 are too few
 
 
 def test_the_page_is_whole_and_says_what_is_missing(paths: dict[str, Path], tmp_path: Path) -> None:

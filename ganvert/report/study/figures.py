@@ -29,7 +29,7 @@ Key = tuple[str, str, str, int, str, float]
 
 def reconstruction_strip(study: StudyTables) -> Image.Image | None:
     """Return a row for each photograph that is shown: itself, and its picture by every method; None without any."""
-    known = _pictures(study)
+    known = {key: png for key, png in _pictures(study).items() if key[0] == "reconstruction"}
     people = [key[1] for key in known if not key[2]]
     methods = [method for method in study.methods if any(key[2] == method for key in known)]
     pictures, captions = [], []
@@ -37,7 +37,7 @@ def reconstruction_strip(study: StudyTables) -> Image.Image | None:
         for method in ("", *methods):
             pictures.append(_shown(known, ("reconstruction", image_id, method, 0, "", 0.0)))
             captions.append(_plain(method) or "photograph")
-    return contact_sheet(pictures, 1 + len(methods), _SIDE, captions) if people else None
+    return contact_sheet(pictures, 1 + len(methods), _SIDE, captions) if people and methods else None
 
 
 def edit_strips(study: StudyTables) -> dict[str, Image.Image]:

@@ -36,8 +36,8 @@ _PICTURES = (
         "padding",
         "Parts of a code on the way to another photograph's",
         "padding: padding or feature map alone; rows: rows of ws alone; both: the whole code. At 1 a part is the "
-        "partner's: face blending. pose: degrees; colour: CIELAB of the face's middle; identity: as above. All "
-        "compare with the photograph's own unedited reconstruction, partner with the partner's.",
+        "partner's: face blending. pose: degrees; colour: CIELAB of the face's middle. All compare with the "
+        "photograph's own unedited reconstruction, identity photo with the photograph, partner with the partner's.",
     ),
 )
 _ARROWS = {True: " ↑", False: " ↓", None: ""}
@@ -146,7 +146,7 @@ def _orders(study: StudyTables) -> Sheet:
         "Neighbours in the orders that the papers print. Yes and no: the 95 % interval of the paired difference lies "
         "on one side of 0. Open: it does not. Missing: the study lacks one of both."
     )
-    return Sheet("orders", "reconstruction", "Orders that the papers print", note, header, tuple(rows))
+    return Sheet("orders", "papers", "Orders that the papers print", note, header, tuple(rows))
 
 
 def _printed(study: StudyTables, name: str, table: Printed) -> Sheet:
@@ -168,7 +168,8 @@ def _printed(study: StudyTables, name: str, table: Printed) -> Sheet:
         if preset and (printed or any(cells[2:])):
             rows.append(tuple(cells))
     note = (
-        f"Printed: {table.source}. Here: the generator and the photographs of this study. Another generator, other "
+        f"{'Printed' if printed else 'Claimed'}: {table.source}. Here: the generator and the photographs of this "
+        "study. Another generator, other "
         f"photographs: compare orders, not numbers. {table.note}".strip()
     )
     return Sheet(name, "papers", table.title, note, tuple(header), tuple(rows))

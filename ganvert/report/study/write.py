@@ -32,6 +32,7 @@ __all__ = ["study_page", "write_study"]
 
 _WIDEST = 2400  # px, of strips on the page
 _QUALITY = 85
+_PX_PER_INCH = 120  # of curves on the page
 #: Section of the page to its heading, in order.
 _TITLES = {
     "reconstruction": "Reconstruction",
@@ -49,6 +50,7 @@ _TITLES = {
 class _Plot:
     title: str
     svg: str
+    px: int  # most, across: one panel is not as wide as the page
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ def study_page(study: StudyTables, title: str) -> str:
     plots: dict[str, list[_Plot]] = {}
     for section, name, figure in _plots(study):
         text = name.partition("_")[2].replace("_", " ") + " against the amount"
-        plots.setdefault(section, []).append(_Plot(text, to_svg(figure, name.replace("_", "-"), name)))
+        px = round(_PX_PER_INCH * figure.get_figwidth())
+        plots.setdefault(section, []).append(_Plot(text, to_svg(figure, name.replace("_", "-"), name), px))
     sections = []
     for name, heading in _TITLES.items():
         of_section = [sheet for sheet in sheets if sheet.section == name]

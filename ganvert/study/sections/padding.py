@@ -69,10 +69,10 @@ def measure_padding(subject: Subject, tools: Tools, options: PaddingOptions) -> 
     for at, picture in drawn.items():
         attributes = attributes_of(picture, tools)
         rows += face_found(at, attributes)
-        rows += identities_of(at, picture, subject, tools)
         for prefix, end in ends:
-            rows.append(number(*at, f"{prefix}colour", colour_difference(picture, end)))
             rows += _pose_rows(at, f"{prefix}pose", attributes, poses[prefix])
+            rows.append(number(*at, f"{prefix}colour", colour_difference(picture, end)))
+        rows += identities_of(at, picture, subject, tools)
     pictures = {("photograph", 0.0): subject.crop, ("partner", 0.0): other.crop}
     return Piece(rows, {**pictures, ("reconstruction", 0.0): subject.reconstruction, **drawn})
 
