@@ -173,6 +173,12 @@ class Sweep:
         return scores
 
 
+def _mean(values: np.ndarray) -> float:
+    """Return the mean of what is a number; nan where nothing is, as the change where no map draws."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else float("nan")
+
+
 def scaled(raw: Mapping[str, Any], scale: float) -> dict[str, Any]:
     """Return a preset with the steps of its stages and trials multiplied; at least one each."""
     names = ("steps", "trial_steps", "preview_steps")
@@ -228,11 +234,12 @@ def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
     thresholds = sorted({row["threshold"] for row in rows})
     ids = list(dict.fromkeys(row["image_id"] for row in rows))
-    figure, panels = plt.subplots(2, 3, figsize=(11, 6), constrained_layout=True)
+    figure, panels = plt.subplots(2, 3, figsize=(11, 6), sharex=True, constrained_layout=True)
     for axes, (name, label) in zip(panels.flat, PANELS.items(), strict=True):
         values = np.array([[row[name] for row in rows if row["image_id"] == image_id] for image_id in ids])
         axes.plot(thresholds, values.T, color="#3f7fd6", alpha=0.3, linewidth=0.9)
-        axes.plot(thresholds, np.nanmean(values, axis=0), color="#3f7fd6", marker="o", linewidth=1.8)
+        axes.plot(thresholds, [_mean(column) for column in values.T], color="#3f7fd6", marker="o", linewidth=1.8)
+        axes.margins(y=0.1)
         axes.set(title=label, xlabel="threshold", ylim=(0, None))
         axes.grid(alpha=0.2)
     figure.savefig(path, dpi=110)
@@ -270,7 +277,7 @@ def main() -> None:
         for name in PANELS:
             values = np.array([row[name] for row in rows if row["threshold"] == threshold])
             low, high = bootstrap_mean(values[np.isfinite(values)])
-            cells.append(f"{name} {np.nanmean(values):.4f} [{low:.4f}, {high:.4f}]")
+            cells.append(f"{name} {_mean(values):.4f} [{low:.4f}, {high:.4f}]")
         print(f"{threshold:6g}  " + "  ".join(cells))
     sheet(rows, crops, options.directions[0], options.out)
 
