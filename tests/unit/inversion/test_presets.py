@@ -11,11 +11,12 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from ganvert.base.errors import ParamsError, UnknownNameError
+from ganvert.base.errors import ParamsError, UnknownNameError, UnsupportedError
 from ganvert.base.preset_files import ENCODERS, METHODS, Presets
 from ganvert.generators import Generator, load_generator
 from ganvert.images import from_pil
 from ganvert.inversion.presets import INVERTERS, read_preset, read_resolved
+from ganvert.inversion.run import shipped_encoders
 from ganvert.losses import LOSSES
 from ganvert.losses.lpips import load_lpips
 
@@ -107,3 +108,16 @@ def test_idinvert_weighs_vgg_as_on_the_originals_inputs(assets: Path) -> None:
     growth = float(loss(y, loss.prepare(y.roll(1, dims=0))).mean() / ours)
     assert weights == [weights[0]] * 3 and weights[0] == pytest.approx(5e-5 * growth, rel=0.2)
     assert growth < 0.5 * (255 * 0.226) ** 2  # biases stay as they are: less than the inputs' own growth
+
+
+@pytest.mark.parametrize(
+    ("space", "name"), [("wplus", "wplus"), ("f16/zplus", "wplus"), ("fs16/wplus", "wplus"), ("pad/wplus", "padinv")]
+)
+def test_shipped_encoder_of_a_space(space: str, name: str) -> None:
+    preset = read_preset("one", {"inverter": "feed_forward", "space": space})
+    assert [path.name for path in shipped_encoders(preset)] == [f"{name}_ffhq.safetensors"]
+
+
+def test_no_encoder_of_other_feature_maps_is_shipped() -> None:
+    with pytest.raises(UnsupportedError, match="no encoder for space 'fs8/wplus' comes with ganvert"):
+        shipped_encoders(read_preset("one", {"inverter": "feed_forward", "space": "fs8/wplus"}))
