@@ -342,10 +342,13 @@ class Sessions:
         return next((found for session in sessions if (found := session.pictures.get(name))), None)
 
     def end(self) -> None:
-        """End all inversions."""
+        """End all work, and wait for it: a thread that computes while Python ends would end it with an error."""
         with self._lock:
+            refinements = [session.refinement for session in self._all.values() if session.refinement is not None]
             for name in list(self._all):
                 self._drop(name)
+        for refinement in refinements:
+            refinement.wait(_LEAVE)
 
     def _drop(self, token: str) -> None:
         self._all.pop(token).leave()

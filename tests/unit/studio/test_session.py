@@ -142,6 +142,14 @@ def test_an_inversion_ends_when_the_browser_is_gone(session: Session, monkeypatc
     assert job.wait(60) and job.state == "cancelled"
 
 
+def test_the_end_of_a_studio_waits_for_its_inversions(session: Session, sessions: Sessions) -> None:
+    session.refine("long")
+    job = session.refinement
+    assert job is not None and within(lambda: job.state == "running")
+    sessions.end()
+    assert job.state == "cancelled" and job.wait(0)
+
+
 def test_another_photograph_ends_the_inversion_of_the_last_one(photograph: Photograph, session: Session) -> None:
     session.refine("long")
     job = session.refinement
