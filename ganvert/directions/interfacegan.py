@@ -27,6 +27,7 @@ __all__ = ["FITS", "AttributeOptions", "InterfaceganOptions", "figures", "find_i
 log = logging.getLogger(__name__)
 
 _LONGEST = 10.0  # step
+_FARTHEST = 100.0  # range
 
 FITS: dict[str, Fit] = {"ridge": fit_ridge, "svm": fit_svm}
 
@@ -44,6 +45,8 @@ class AttributeOptions:
             (glasses, hats): the others all score the same.
         step: amount 1 in standard deviations of the samples along the direction. The regression of scores on codes says
             what goes with a step, and pictures that are moved may change less; a longer step makes up for it.
+        range: the amounts, of codes in W, between which portraits were seen to keep their face and stay the person; it
+            becomes part of the direction's figures. None where nobody has looked.
     """
 
     score: str | None = None
@@ -52,6 +55,7 @@ class AttributeOptions:
     last_row: int | None = None
     share: float | None = None
     step: float = 1.0
+    range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +82,12 @@ class InterfaceganOptions(FitOptions):
             if not 0 < attribute.step <= _LONGEST:
                 raise ParamsError(
                     f"attributes.{name}.step: wanted more than 0, at most {_LONGEST:g}, got {attribute.step:g}"
+                )
+            low, high = attribute.range or (-1.0, 1.0)
+            if not -_FARTHEST <= low < 0 < high <= _FARTHEST:
+                raise ParamsError(
+                    f"attributes.{name}.range: wanted one amount below 0 and one above, at most {_FARTHEST:g} away, "
+                    f"got {low:g} and {high:g}"
                 )
             if (attribute.score or name) in attribute.condition_on:
                 raise ParamsError(f"attributes.{name}: cannot be conditioned on itself")
@@ -144,6 +154,8 @@ def _direction(
     unit = attribute.step * step_length(codes, vector)
     scores = {other: samples.scores[other] for other in attribute.condition_on}
     quality = {"score": score, "step": attribute.step, **figures(chosen, along, samples.scores[score], scores, unit)}
+    if space == "w" and attribute.range:  # one step of Z is another change of the picture
+        quality["range"] = attribute.range
     accuracy, correlation = quality["validation_accuracy"], quality["correlation"]
     log.info("interfacegan %s in %s: validation accuracy %.3f, correlation %.3f", name, space, accuracy, correlation)
     return Direction(name, space, "interfacegan", vector, unit, first, last, quality)

@@ -216,3 +216,18 @@ def test_options_out_of_range_are_refused(bad: dict[str, object]) -> None:
 def test_a_step_out_of_range_is_refused(step: float) -> None:
     with pytest.raises(ParamsError, match=r"attributes\.a\.step: wanted more than 0, at most 10"):
         options(attributes={"a": AttributeOptions(step=step)})
+
+
+def test_a_tested_range_is_a_figure_of_directions_in_w() -> None:
+    """It was seen on codes of W; a step of Z changes pictures by another measure."""
+    samples, _ = linear_samples(200)
+    attributes = {"a": AttributeOptions(range=(-3.0, 4.0)), "b": AttributeOptions()}
+    found = find_interfacegan(FinderInputs(samples=samples), options(fit="ridge", attributes=attributes))
+    known = {(direction.name, direction.space): direction.tested for direction in found}
+    assert known == {("a", "w"): (-3, 4), ("a", "z"): None, ("b", "w"): None, ("b", "z"): None}
+
+
+@pytest.mark.parametrize("bad", [(0.0, 3.0), (-3.0, 0.0), (3.0, -3.0), (-101.0, 3.0), (float("nan"), 3.0)])
+def test_a_range_without_0_inside_is_refused(bad: tuple[float, float]) -> None:
+    with pytest.raises(ParamsError, match=r"attributes\.a\.range: wanted one amount below 0 and one above"):
+        options(attributes={"a": AttributeOptions(range=bad)})
