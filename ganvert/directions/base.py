@@ -293,10 +293,11 @@ def _checked(row: Mapping[str, Any], generator: Generator | None, path: Path) ->
     return direction
 
 
-def _is_range(value: object) -> bool:
+def _is_range(value: Any) -> bool:
     """Return whether a value from a file is a pair of finite numbers around 0."""
-    numbers = isinstance(value, list) and len(value) == 2 and all(type(end) in (int, float) for end in value)
-    return numbers and -math.inf < value[0] < 0 < value[1] < math.inf
+    if not (isinstance(value, list) and len(value) == 2 and all(type(end) in (int, float) for end in value)):
+        return False
+    return -math.inf < value[0] < 0 < value[1] < math.inf
 
 
 def choose(directions: Mapping[tuple[str, str], Direction], name: str, space: str) -> Direction:
