@@ -1,7 +1,7 @@
 """What the directions of params.yaml do to portraits: their own scores, the other scores, and identity.
 
     python -m benchmarks.directions OUT --codes CODES [--names NAME ...] [--amounts -2 2] [--kinds conditional ...]
-                                        [--assets data/assets]
+                                        [--ranges] [--assets data/assets]
 
 CODES is a table that `ganvert invert` wrote. The directions are found here from the shipped scores by
 `discover.methods.interfacegan` of params.yaml, `conditional` as it says, `unconditional` without its conditions. Every
@@ -13,6 +13,9 @@ with 95 % bootstrap intervals: what the direction's score changes at each amount
 largest and the smallest amount, for its own score and the others that move most; MobileFaceNet's cosine to the
 reconstruction, over all amounts; and how much the conditions' scores move along (mean of their absolute half
 differences), with the difference between both kinds paired by image.
+
+With --ranges the `range` of every direction is measured in place of all that: the farthest amounts, in halves and at
+most 8, at which all portraits still show a face and the mean of MobileFaceNet's cosine is at least 0.5.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import yaml
 from PIL import Image
+from torch import Tensor
 
 from ganvert.base import params
 from ganvert.codes import Code, read_codes
@@ -54,6 +58,8 @@ MEASURED = (
     *("age", "gender", "glasses", "hair_length"),
 )
 KINDS = ("conditional", "unconditional")
+#: Of a range: the largest amount, the distance of amounts, and the least mean of MobileFaceNet's cosines.
+FARTHEST, HALF, LEAST_COSINE = 8.0, 0.5, 0.5
 Row = Mapping[str, Any]
 
 
@@ -92,10 +98,23 @@ class Judge:
         self._scorer = AttributeScorer(assets, MEASURED)
         self._identity = metric("identity_mobilefacenet", assets, moved=True)
         self._population = Population(generator)
+        self._bases: dict[str, Tensor] = {}
 
     @staticmethod
     def _key(row: Row) -> tuple[Any, ...]:
         return row["image"], row["kind"], row["direction"], row["amount"]
+
+    def stays(self, codes: Sequence[Code], direction: Direction, amount: float) -> bool:
+        """Return whether all images keep a face, and on average the person, at an amount."""
+        cosines = []
+        for code in codes:
+            if code.image_id not in self._bases:
+                self._bases[code.image_id] = code.draw()
+            picture = draw_edit(make_edit("shift"), EditInputs(code=code, directions=[(direction, 1.0)]), amount)
+            cosines.append(float(self._identity(from_pil([picture]), self._bases[code.image_id])[0]))
+            if math.isnan(cosines[-1]):
+                return False
+        return float(np.mean(cosines)) >= LEAST_COSINE
 
     def measure(self, code: Code, kind: str, direction: Direction, amounts: Sequence[float]) -> None:
         """Measure one image along one direction, its reconstruction included."""
@@ -143,6 +162,16 @@ class Table:
         """Return the mean cosine of every image."""
         known = [[self._rows.get((image, kind, name, amount)) for amount in amounts] for image in self.images]
         return [float(np.mean([row["cosine"] for row in rows if row])) if any(rows) else math.nan for rows in known]
+
+
+def reach(judge: Judge, codes: Sequence[Code], direction: Direction, sign: int) -> float:
+    """Return the farthest amount on one side of 0 at which faces stay, by bisection."""
+    low, high = 0, round(FARTHEST / HALF) + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        stays = judge.stays(codes, direction, sign * middle * HALF)
+        low, high = (middle, high) if stays else (low, middle)
+    return sign * low * HALF
 
 
 def text(values: Sequence[float] | np.ndarray) -> str:
@@ -204,6 +233,7 @@ def main() -> None:
     parser.add_argument("--names", nargs="+")
     parser.add_argument("--amounts", nargs="+", type=float, default=[-2.0, 2.0])
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--ranges", action="store_true")
     parser.add_argument("--assets", type=Path, default=Path("data/assets"))
     options = parser.parse_args()
     strict_math(threads=1)
@@ -213,7 +243,13 @@ def main() -> None:
     found = {kind: find(samples, raw, kind, options.out / f"{kind}.parquet") for kind in options.kinds}
     names = options.names or list(raw["attributes"])
     judge = Judge(options.out, options.assets, generator)
-    for code in read_codes(options.codes, generator):
+    codes = read_codes(options.codes, generator)
+    if options.ranges:
+        for name in names:
+            ends = [reach(judge, codes, found["conditional"][name], sign) for sign in (-1, 1)]
+            print(f"{name:12} range: [{ends[0]:g}, {ends[1]:g}]", flush=True)
+        return
+    for code in codes:
         for kind, directions in found.items():
             for name in names:
                 judge.measure(code, kind, directions[name], options.amounts)

@@ -13,6 +13,7 @@ import argparse
 import resource
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
@@ -55,6 +56,7 @@ def commands(work: Path, photos: Path) -> dict[str, tuple[list[str], str]]:
         ),
         "diffuse": (["diffuse", first, second, "--onto", third, "--px", PX], "sheet.png"),
         "crossover": (["crossover", third, first, "--mask", "hair", "--px", PX], "sheet.png"),
+        "scribble": (["crossover", str(bearded(work, first)), first, "--same-crop", "--px", PX], "sheet.png"),
         "inpaint": (["inpaint", first, "--mask", "mouth", "--px", PX], "sheet.png"),
         "stimuli": (["stimuli", *codes[:2], *one, "--direction", "age=-2:2:5", "--oval", "--px", PX], "sheet.png"),
     }
@@ -62,18 +64,37 @@ def commands(work: Path, photos: Path) -> dict[str, tuple[list[str], str]]:
 
 def painted(work: Path, photo: str) -> Path:
     """Write a photograph with round glasses painted on its face, and return where."""
-    from ganvert.faces import FaceDetector, open_photo
-
-    path, opened = work / "painted.png", open_photo(Path(photo))
-    landmarks = FaceDetector(assets.home()).detect(opened.image)[0]
+    picture, landmarks = with_landmarks(photo)
     eyes = [landmarks[36:42].mean(axis=0), landmarks[42:48].mean(axis=0)]
     radius = 0.36 * float(eyes[1][0] - eyes[0][0])
-    picture = opened.image.copy()
     draw, width = ImageDraw.Draw(picture), max(round(radius / 7), 2)
     for x, y in eyes:
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=(25, 20, 20), width=width)
     (x, y), (u, v) = eyes
     draw.line((x + radius, y, u - radius, v), fill=(25, 20, 20), width=width)
+    return written(picture, work / "painted.png")
+
+
+def bearded(work: Path, photo: str) -> Path:
+    """Write a photograph with a beard scribbled on its face, and return where."""
+    picture, landmarks = with_landmarks(photo)
+    mouth, brush = landmarks[48:68].mean(axis=0), 0.16 * float(landmarks[45, 0] - landmarks[36, 0])
+    draw = ImageDraw.Draw(picture)
+    for line in (mouth + 0.85 * (landmarks[3:14] - mouth), landmarks[48:55] - (0, 0.7 * brush)):
+        draw.line([(float(x), float(y)) for x, y in line], fill=(45, 32, 25), width=round(brush), joint="curve")
+    return written(picture, work / "bearded.png")
+
+
+def with_landmarks(photo: str) -> tuple[Image.Image, np.ndarray]:
+    """Return a photograph to paint on, and the 68 landmarks of its face [68, 2]."""
+    from ganvert.faces import FaceDetector, open_photo
+
+    opened = open_photo(Path(photo))
+    return opened.image.copy(), FaceDetector(assets.home()).detect(opened.image)[0]
+
+
+def written(picture: Image.Image, path: Path) -> Path:
+    """Write a picture and return where."""
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(path)
     return path

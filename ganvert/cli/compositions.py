@@ -231,14 +231,16 @@ def diffuse(
 
 @command(
     "ganvert crossover me.jpg you.jpg --mask hair --out crossed",
-    "ganvert crossover painted.jpg me.jpg --same-crop --mask paint.png --out scribbled",
+    "ganvert crossover painted.png me.jpg --same-crop --out scribbled",
 )
 def crossover(
     *,
     part: Annotated[Path, typer.Argument(help="The photograph that is seen inside the mask."), Reads()],
     rest: Annotated[list[Path], typer.Argument(help="Photographs that are seen outside of it."), Reads()],
-    mask: Annotated[str, typer.Option(help="On PART. " + MASK_HELP)],
     out: Folder,
+    mask: Annotated[
+        str | None, typer.Option(help="On PART; not needed with --same-crop: where they differ. " + MASK_HELP)
+    ] = None,
     blur: Annotated[float, typer.Option(help="Standard deviation of the mask's blur, in parts of the side.")] = 0.05,
     same_crop: Annotated[
         bool, typer.Option("--same-crop", help="PART is REST with something painted on it: cut it where REST is cut.")
@@ -251,10 +253,12 @@ def crossover(
     The sheet has a row for every REST: the photograph, what was composed, and what is drawn.
     """
     from ganvert.base.files import mark_output
-    from ganvert.editing.compose import check_blur
+    from ganvert.editing.compose import check_blur, paint_mask
     from ganvert.editing.compose import crossover as cross
     from ganvert.faces.listing import check_output
 
+    if mask is None and not same_crop:
+        raise ParamsError("--mask: wanted where PART is seen; only a painted copy (--same-crop) tells it by itself")
     if same_crop and len(rest) > 1:
         raise ParamsError(f"--same-crop: PART is a copy of one photograph, got {len(rest)} for REST")
     check_blur(blur, "--blur")
@@ -263,7 +267,7 @@ def crossover(
     composer = Composer(options, mask)
     others = composer.faces(rest)
     own = composer.painted(part, others[0]) if same_crop else composer.faces([part])[0]
-    shape = own.mask(mask)
+    shape = paint_mask(own.crop, others[0].crop) if mask is None else own.mask(mask)
     composed = [cross(own.crop, other.crop, shape, blur) for other in others]
     mark_output(out)
     pictures, captions = [], list[str]()

@@ -27,7 +27,9 @@ app.add_typer(directions, name="directions")
 def _directions(context: typer.Context, directions: DirectionsFile = None) -> None:
     """List the directions that `ganvert edit --direction` takes; bring those of other tools, and take ours to them.
 
-    One step, the amount 1, is a standard deviation of the generator's samples. Rows are those of ws that move.
+    One step, the amount 1, is a standard deviation of the generator's samples, or longer where the direction was given
+    a longer one. Between the tested amounts portraits kept their faces and stayed the persons. Rows are those of ws
+    that move.
     """
     if context.invoked_subcommand is None:
         guarded(_list)(directions=directions)
@@ -42,10 +44,13 @@ def _list(directions: DirectionsFile = None) -> None:
     from ganvert.directions import load_directions
 
     path = directions_path(directions)
-    table = Table("name", "space", "one step", "rows", "found by", title=Text(str(path)))
+    table = Table("name", "space", "one step", "tested", "rows", "found by", title=Text(str(path)))
     for direction in load_directions(path).values():
         rows = f"{direction.first_row} to {direction.last_row - 1}"
-        table.add_row(Text(direction.name), direction.space, f"{direction.unit:.3g}", rows, Text(direction.method))
+        tested = "{:g} to {:g}".format(*direction.tested) if direction.tested else ""
+        table.add_row(
+            Text(direction.name), direction.space, f"{direction.unit:.3g}", tested, rows, Text(direction.method)
+        )
     Console().print(table)
 
 

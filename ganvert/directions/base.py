@@ -99,7 +99,7 @@ class Direction:
             change less than it says, and a step may be longer (``step`` of its quality).
         first_row: first row of ws (or of Z+) that it moves.
         last_row: one past the last.
-        quality: figures of the fit, JSON numbers or mappings of them.
+        quality: figures of the fit, JSON numbers, or lists or mappings of them.
     """
 
     name: str
@@ -121,6 +121,12 @@ class Direction:
         """The scores that it leaves alone, as far as the fit can tell (``leak`` of its quality)."""
         leak = self.quality.get("leak")
         return tuple(leak) if isinstance(leak, Mapping) else ()
+
+    @property
+    def tested(self) -> tuple[float, float] | None:
+        """The amounts between which portraits stayed whole (`range` of its quality); None where nobody has looked."""
+        low, high = self.quality.get("range", (None, None))
+        return None if low is None else (low, high)
 
     def step(self, amount: float) -> np.ndarray:
         """Return what is added to a code for `amount`: float32, of the shape of `vector`."""
@@ -289,7 +295,16 @@ def _checked(row: Mapping[str, Any], generator: Generator | None, path: Path) ->
         raise refuse("its quality as JSON", row["quality"]) from error
     if not isinstance(direction.quality, dict):
         raise refuse("its quality as a JSON object", row["quality"])
+    if "range" in direction.quality and not _is_range(direction.quality["range"]):
+        raise refuse("a range of an amount below 0 and one above", direction.quality["range"])
     return direction
+
+
+def _is_range(value: Any) -> bool:
+    """Return whether a value from a file is a pair of finite numbers around 0."""
+    if not (isinstance(value, list) and len(value) == 2 and all(type(end) in (int, float) for end in value)):
+        return False
+    return -math.inf < value[0] < 0 < value[1] < math.inf
 
 
 def choose(directions: Mapping[tuple[str, str], Direction], name: str, space: str) -> Direction:

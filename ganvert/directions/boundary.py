@@ -78,14 +78,18 @@ def halves_of(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return order[::2], order[1::2]
 
 
-def project_out(vector: np.ndarray, conditions: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-    """Return the unit vector nearest to `vector` that is orthogonal to all `conditions`.
+def project_out(
+    vector: np.ndarray, conditions: np.ndarray | Sequence[np.ndarray], shares: Sequence[float] | None = None
+) -> np.ndarray:
+    """Return the unit vector nearest to `vector` that is orthogonal to all `conditions`, or nearer to that.
 
-    n' = n - B^T (B B^T)^-1 B n with the conditions as rows of B, normalised.
+    n' = n - B^T (B B^T)^-1 S B n with the conditions as rows of B and the shares on the diagonal of S, normalised. The
+    product of n' with a condition is 1 - share of that of n, before it is normalised.
 
     Args:
         vector: [d].
         conditions: [k, d], k may be 0.
+        shares: [k], 0 to 1, of every condition; None for 1 each, right angles.
 
     Raises:
         ParamsError: nothing of `vector` is left: it is a mix of the conditions.
@@ -100,6 +104,10 @@ def project_out(vector: np.ndarray, conditions: np.ndarray | Sequence[np.ndarray
         rest = rest - basis @ (basis.T @ rest)
     else:
         rest = vector
+    if shares is not None and len(conditions):
+        # What stays is the shortest vector with these products, which lies in the space of the conditions.
+        rows = np.asarray(conditions, dtype=np.float64)
+        rest = rest + np.linalg.lstsq(rows, (1 - np.asarray(shares)) * (rows @ vector), rcond=None)[0]
     length = np.linalg.norm(rest)
     # Of a vector that is a mix of the conditions, rounding leaves about 1e-16 of its length; normalising that would
     # give a random direction.
@@ -109,7 +117,10 @@ def project_out(vector: np.ndarray, conditions: np.ndarray | Sequence[np.ndarray
 
 
 def judged(
-    codes: np.ndarray, boundaries: Sequence[Boundary], carry: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    codes: np.ndarray,
+    boundaries: Sequence[Boundary],
+    carry: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    shares: Sequence[float] | None = None,
 ) -> np.ndarray:
     """Return the codes' coordinates [N] along directions that have not seen them, nan where there is none.
 
@@ -117,13 +128,14 @@ def judged(
         codes: [N, d].
         boundaries: the attribute's and then its conditions'.
         carry: ``(normals, rows) -> normals``: takes normals [k, .] to the space of `codes` by means of some rows only.
+        shares: of the conditions, see :func:`project_out`.
     """
     along = np.full(len(codes), np.nan)
     # Shifted by one constant for all folds: each fold's direction has an offset of its own, which is no response.
     codes = codes - codes.mean(axis=0)
     for fold, (_, held_out) in enumerate(boundaries[0].folds):
         normals = carry(np.stack([boundary.folds[fold][0] for boundary in boundaries]), ~held_out)
-        along[held_out] = codes[held_out] @ project_out(normals[0], normals[1:])
+        along[held_out] = codes[held_out] @ project_out(normals[0], normals[1:], shares)
     return along
 
 

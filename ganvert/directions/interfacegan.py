@@ -1,7 +1,8 @@
 """InterFaceGAN: the normal of the hyperplane that separates high from low scores (Shen et al. 2020, section 3).
 
 The hyperplane is the paper's SVM or a ridge regression (:data:`FITS`). Where edits of one attribute drag another along,
-the other's normal is projected out (their section 3.3, "conditional manipulation", for any number of conditions).
+the other's normal is projected out (their section 3.3, "conditional manipulation", for any number of conditions), or
+a share of it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ __all__ = ["FITS", "AttributeOptions", "InterfaceganOptions", "figures", "find_i
 log = logging.getLogger(__name__)
 
 _LONGEST = 10.0  # step
+_FARTHEST = 100.0  # range
 
 FITS: dict[str, Fit] = {"ridge": fit_ridge, "svm": fit_svm}
 
@@ -38,20 +40,31 @@ class AttributeOptions:
     Attributes:
         score: its score column; None for the one that is named like it.
         condition_on: score columns that an edit should leave alone.
+        condition_partly: score columns that an edit should move less, and the share of them that is projected out, more
+            than 0 and less than 1. A whole condition may turn what goes with the attribute into its opposite.
         first_row: first row of ws that the direction moves.
         last_row: one past the last; None for all.
         share: svm: in place of the one for all attributes; below the share of samples that have it, for what few have
             (glasses, hats): the others all score the same.
         step: amount 1 in standard deviations of the samples along the direction. The regression of scores on codes says
             what goes with a step, and pictures that are moved may change less; a longer step makes up for it.
+        range: the amounts, of codes in W, between which portraits were seen to keep their face and stay the person; it
+            becomes part of the direction's figures. None where nobody has looked.
     """
 
     score: str | None = None
     condition_on: tuple[str, ...] = ()
+    condition_partly: dict[str, float] = field(default_factory=dict)
     first_row: int = 0
     last_row: int | None = None
     share: float | None = None
     step: float = 1.0
+    range: tuple[float, float] | None = None
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Every condition, and how much of it is projected out."""
+        return dict.fromkeys(self.condition_on, 1.0) | self.condition_partly
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +92,20 @@ class InterfaceganOptions(FitOptions):
                 raise ParamsError(
                     f"attributes.{name}.step: wanted more than 0, at most {_LONGEST:g}, got {attribute.step:g}"
                 )
-            if (attribute.score or name) in attribute.condition_on:
+            low, high = attribute.range or (-1.0, 1.0)
+            if not -_FARTHEST <= low < 0 < high <= _FARTHEST:
+                raise ParamsError(
+                    f"attributes.{name}.range: wanted one amount below 0 and one above, at most {_FARTHEST:g} away, "
+                    f"got {low:g} and {high:g}"
+                )
+            if (attribute.score or name) in attribute.shares:
                 raise ParamsError(f"attributes.{name}: cannot be conditioned on itself")
+            for other, share in attribute.condition_partly.items():
+                if other in attribute.condition_on or not 0 < share < 1:
+                    raise ParamsError(
+                        f"attributes.{name}.condition_partly.{other}: wanted a share between 0 and 1, of a score that "
+                        f"is not in condition_on, got {share:g}"
+                    )
 
 
 def find_interfacegan(inputs: FinderInputs, options: InterfaceganOptions) -> list[Direction]:
@@ -100,7 +125,7 @@ def find_interfacegan(inputs: FinderInputs, options: InterfaceganOptions) -> lis
         if wanted.setdefault(attribute.score or name, own).share != own.share:
             raise ParamsError(f"attributes.{name}.share: another attribute of the same score has another share")
     for attribute in options.attributes.values():
-        wanted |= {name: options for name in attribute.condition_on if name not in wanted}
+        wanted |= {name: options for name in attribute.shares if name not in wanted}
     # Fitted in W for both spaces: attributes are separated better by hyperplanes there than in Z (Karras et al. 2019,
     # section 4.2).
     boundaries = {
@@ -124,7 +149,8 @@ def _direction(
     """Return the direction of an attribute in a space, with figures on samples that it has not seen."""
     first, last = row_range(attribute.first_row, attribute.last_row, samples.num_ws, f"interfacegan {name}")
     score = attribute.score or name
-    chosen = [boundaries[fitted] for fitted in (score, *attribute.condition_on)]
+    chosen = [boundaries[fitted] for fitted in (score, *attribute.shares)]
+    shares = list(attribute.shares.values())
 
     def carried(normals: np.ndarray, rows: np.ndarray) -> np.ndarray:
         return carry_each(normals, samples.w[rows], samples.z[rows])
@@ -137,13 +163,19 @@ def _direction(
     # to its conditions in W would not be so in Z.
     carry, codes = (carried, samples.z) if space == "z" else (kept, samples.w)
     # The figures want a direction that has not seen the held-out samples, but the transfer uses all of them.
-    along = judged(codes, chosen, carry)
+    along = judged(codes, chosen, carry, shares)
     # The attribute comes first and its conditions after it: only the first normal is projected.
     final = carry(np.stack([boundary.normal for boundary in chosen]), np.full(len(codes), True))
-    vector = project_out(final[0], final[1:])
+    vector = project_out(final[0], final[1:], shares)
     unit = attribute.step * step_length(codes, vector)
-    scores = {other: samples.scores[other] for other in attribute.condition_on}
-    quality = {"score": score, "step": attribute.step, **figures(chosen, along, samples.scores[score], scores, unit)}
+    scores = {other: samples.scores[other] for other in attribute.shares}
+    quality = {
+        "score": score,
+        "step": attribute.step,
+        **figures(chosen, along, samples.scores[score], scores, unit, shares),
+    }
+    if space == "w" and attribute.range:  # one step of Z is another change of the picture
+        quality["range"] = attribute.range
     accuracy, correlation = quality["validation_accuracy"], quality["correlation"]
     log.info("interfacegan %s in %s: validation accuracy %.3f, correlation %.3f", name, space, accuracy, correlation)
     return Direction(name, space, "interfacegan", vector, unit, first, last, quality)
@@ -155,6 +187,7 @@ def figures(
     score: np.ndarray,
     conditions: Mapping[str, np.ndarray],
     unit: float,
+    shares: Sequence[float] | None = None,
 ) -> dict[str, Any]:
     """Return the figures of a direction.
 
@@ -164,12 +197,13 @@ def figures(
         score: [N], the attribute's.
         conditions: name to score [N].
         unit: the length of amount 1.
+        shares: of the conditions, see :func:`project_out`.
     """
     quality: dict[str, Any] = dict(boundaries[0].quality) | response(along, score, unit)
     quality["leak"] = {name: response(along, other, unit)["correlation"] for name, other in conditions.items()}
     halves = np.array([boundary.halves for boundary in boundaries if boundary.halves is not None])
     # Of the normals in the space that was fitted, also where they are carried on: the transfer uses the same samples.
     if len(halves) == len(boundaries):
-        one, other = (project_out(normals[0], normals[1:]) for normals in halves.swapaxes(0, 1))
+        one, other = (project_out(normals[0], normals[1:], shares) for normals in halves.swapaxes(0, 1))
         quality["halves_cosine"] = float(one @ other)
     return quality

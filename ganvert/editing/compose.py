@@ -35,6 +35,7 @@ __all__ = [
     "diffusion",
     "inpainting",
     "invert_composed",
+    "paint_mask",
     "preset_for_parts",
 ]
 
@@ -42,6 +43,7 @@ __all__ = [
 CROP, CENTRE = 110, (125, 145)
 _FULL = 256
 _BORDER = 0.01  # in parts of the side: how far a pixel of a small photograph reaches on its crop
+_PAINT = 0.2  # of a range of 2: what paint differs by at least, and JPEG hardly anywhere
 _FILL_PX = 64  # a hole is filled with colours of its surroundings, in which no detail may be seen
 
 
@@ -98,6 +100,24 @@ def diffusion(target: Image.Image, context: Image.Image, mask: Tensor, around: f
     if not 0 <= around <= 1:
         raise ParamsError(f"around: wanted 0 to 1, got {around}")
     return Composed(_over(target, context, mask), mask + (1 - mask) * around)
+
+
+def paint_mask(painted: Image.Image, picture: Image.Image) -> Tensor:
+    """Return where something is painted on a copy of a picture: float32 [1, 1, h, h], 1 where they differ, widened.
+
+    Args:
+        painted: RGB; saved as JPEG its other pixels may differ a little.
+        picture: RGB of the same size.
+
+    Raises:
+        UnsupportedError: they differ nowhere.
+    """
+    difference = (from_pil([painted.convert("RGB")]) - from_pil([picture.convert("RGB")])).abs().amax(1, keepdim=True)
+    border = round(_BORDER * picture.width)
+    mask = F.max_pool2d((difference > _PAINT).float(), 2 * border + 1, stride=1, padding=border)
+    if not bool(mask.any()):
+        raise UnsupportedError("the painted copy: differs nowhere from its picture; name a mask, or paint on it")
+    return mask
 
 
 def crossover(part: Image.Image, rest: Image.Image, mask: Tensor, blur: float = 0.05) -> Composed:

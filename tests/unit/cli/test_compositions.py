@@ -11,7 +11,7 @@ from click.testing import Result
 from PIL import Image
 
 from ganvert.cli.sources import crops_of
-from ganvert.editing.compose import box_mask, crossover, diffusion, invert_composed
+from ganvert.editing.compose import box_mask, crossover, diffusion, invert_composed, paint_mask
 from ganvert.faces.align import cut_quad
 from ganvert.generators import load_generator
 from ganvert.images import from_pil, to_pil
@@ -96,6 +96,15 @@ def test_a_painted_copy_is_cut_where_the_photograph_is(
     assert done.exit_code == 2 and "a copy of one photograph, got 2" in " ".join(done.output.split())
 
 
+def test_paint_needs_no_mask(run: Run, crops: dict[str, Image.Image], tiny_generator_file: Path) -> None:
+    good(run("crossover", "painted.png", "a.png", "--same-crop", "--blur", 0, "--out", "out"))
+    (copy,) = crops_of([Path("painted.png")], "center", 64, Path(), same_crop=False)
+    mask = paint_mask(copy.image, crops["a"])
+    assert 0 < mask.mean() < 1
+    expected = drawn(crossover(copy.image, crops["a"], mask, 0), tiny_generator_file)
+    assert np.abs(pixels("out/a_with-painted.png") - expected).max() <= 1
+
+
 def test_inpaint(run: Run) -> None:
     """A mask drawn over the photograph: what is around the hole stays, and what was in it does not count."""
     with Image.open("a.png") as picture:
@@ -128,6 +137,8 @@ def test_inpaint(run: Run) -> None:
             2,
         ),
         (("crossover", "a.png", "b.png", "--mask", "mask.png", "--blur", 1, "--out", "out"), "wanted 0 to 0.25", 2),
+        (("crossover", "a.png", "b.png", "--out", "out"), "wanted where PART is seen; only a painted copy", 2),
+        (("crossover", "a.png", "a.png", "--same-crop", "--out", "out"), "differs nowhere from its picture", 1),
         (("inpaint", "a.png", "--mask", "small.png", "--out", "out"), "wanted 120 x 90 or 64 x 64 px", 2),
         (("inpaint", "a.png", "--mask", "hat", "--out", "out"), "mask 'hat': the picture shows none of it", 1),
         (("inpaint", "a.png", "--mask", "white.png", "--out", "out"), "the hole is the whole picture", 1),

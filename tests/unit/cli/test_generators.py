@@ -39,7 +39,7 @@ def test_methods_shows_a_preset_whole_and_as_a_file_of_its_own(run, tmp_path, mo
     assert "unknown method 'wplsu'" in done.output and "Did you mean 'wplus'" in done.output
 
 
-def test_directions_lists_every_direction_with_its_space_unit_and_rows(run, tmp_path, monkeypatch) -> None:
+def test_directions_lists_every_direction_with_its_space_unit_range_and_rows(run, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     done = run("directions")
     assert done.exit_code == 0, done.output
@@ -50,7 +50,9 @@ def test_directions_lists_every_direction_with_its_space_unit_and_rows(run, tmp_
         key: f"{direction.unit:.3g}" for key, direction in known.items()
     }
     smile = next(line for line in lines if line[:2] == ["smile", "w"])
-    assert smile[3] == f"{known['smile', 'w'].first_row} to {known['smile', 'w'].last_row - 1}"
+    assert known["smile", "w"].tested and smile[3] == "{:g} to {:g}".format(*known["smile", "w"].tested)
+    assert next(line for line in lines if line[:2] == ["smile", "z"])[3] == ""
+    assert smile[4] == f"{known['smile', 'w'].first_row} to {known['smile', 'w'].last_row - 1}"
     assert run("directions", "--directions", "none.parquet").exit_code == 2
 
 

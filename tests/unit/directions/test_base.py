@@ -45,6 +45,10 @@ def test_a_good_one_is_read(tiny_generator: MobileStyleGAN, tmp_path: Path) -> N
         ({"quality": "{"}, "wanted its quality as JSON"),
         ({"quality": "[" * 100_000}, "wanted its quality as JSON"),
         ({"quality": "[1]"}, "wanted its quality as a JSON object"),
+        ({"quality": '{"range": 3}'}, "wanted a range of an amount below 0 and one above, got 3"),
+        ({"quality": '{"range": [1, 3]}'}, "wanted a range of an amount below 0 and one above, got [1, 3]"),
+        ({"quality": '{"range": [-1, NaN]}'}, "wanted a range of an amount below 0 and one above, got [-1, nan]"),
+        ({"quality": '{"range": [-1, "2"]}'}, "wanted a range of an amount below 0 and one above, got [-1, '2']"),
     ],
 )
 def test_one_that_is_none_is_refused(
@@ -54,6 +58,13 @@ def test_one_that_is_none_is_refused(
     with pytest.raises(TableError, match=r"d\.parquet: direction 'smile': ") as caught:
         load_directions(path, tiny_generator)
     assert says in str(caught.value)
+
+
+def test_a_range_is_read_where_there_is_one(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    path = write(tmp_path / "d.parquet", tiny_generator, quality='{"range": [-3, 4.5]}')
+    (direction,) = load_directions(path, tiny_generator).values()
+    assert direction.tested == (-3, 4.5)
+    assert GOOD.tested is None
 
 
 def test_damage_anywhere_is_an_error_or_none(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:

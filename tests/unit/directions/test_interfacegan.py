@@ -136,6 +136,43 @@ def test_projection_is_orthogonal_to_all_and_nearest(count: int) -> None:
     assert got == pytest.approx(unit(vector - conditions.T @ solved), abs=1e-12)
 
 
+def test_a_share_of_a_condition_leaves_the_rest_of_it() -> None:
+    """Products with the conditions are 1 - share of what they were; nothing outside of their space changes."""
+    rng = np.random.default_rng(3)
+    vector, conditions, shares = rng.normal(size=9), rng.normal(size=(3, 9)), [0.25, 1.0, 0.6]
+    found = project_out(vector, conditions, shares)
+    basis = np.linalg.qr(conditions.T)[0]
+    outside = vector - basis @ (basis.T @ vector)
+    length = outside @ outside / (found @ outside)  # of the vector before it was normalised
+    np.testing.assert_allclose(conditions @ found * length, (1 - np.array(shares)) * (conditions @ vector), atol=1e-12)
+    np.testing.assert_allclose(length * (found - basis @ (basis.T @ found)), outside, atol=1e-12)
+    assert np.linalg.norm(found) == pytest.approx(1)
+    np.testing.assert_allclose(project_out(vector, conditions, [1.0] * 3), project_out(vector, conditions), atol=1e-12)
+    np.testing.assert_allclose(project_out(vector, conditions, [0.0] * 3), unit(vector), atol=1e-12)
+
+
+def test_partly_conditioned_lies_between() -> None:
+    samples, normals = linear_samples(400)
+    along = []
+    for conditions in ({}, {"condition_partly": {"b": 0.5}}, {"condition_on": ("b",)}):
+        attribute = AttributeOptions(**conditions)
+        one = options(fit="ridge", strength=1e-6, spaces=("w",), attributes={"a": attribute})
+        (direction,) = find_interfacegan(FinderInputs(samples=samples), one)
+        along.append(float(direction.vector @ normals[1]))
+        assert set(direction.quality["leak"]) == set(attribute.shares)
+    free, half, none = along
+    # n = a, whose product with b is c: (c / 2) / |a - c b / 2| in the middle.
+    assert free == pytest.approx(normals[0] @ normals[1], abs=1e-4)
+    assert half == pytest.approx(free / 2 / np.linalg.norm(normals[0] - free / 2 * normals[1]), abs=1e-4)
+    assert none == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("bad", [{"b": 0.0}, {"b": 1.0}, {"b": -1.0}, {"b": float("nan")}, {"a": 0.5}, {"c": 0.5}])
+def test_shares_out_of_range_are_refused(bad: dict[str, float]) -> None:
+    with pytest.raises(ParamsError, match=r"attributes\.a"):
+        options(attributes={"a": AttributeOptions(condition_on=("c",), condition_partly=bad)})
+
+
 def test_projection_stays_exact_when_conditions_nearly_agree() -> None:
     rng = np.random.default_rng(1)
     first = unit(rng.normal(size=30))
@@ -216,3 +253,18 @@ def test_options_out_of_range_are_refused(bad: dict[str, object]) -> None:
 def test_a_step_out_of_range_is_refused(step: float) -> None:
     with pytest.raises(ParamsError, match=r"attributes\.a\.step: wanted more than 0, at most 10"):
         options(attributes={"a": AttributeOptions(step=step)})
+
+
+def test_a_tested_range_is_a_figure_of_directions_in_w() -> None:
+    """It was seen on codes of W; a step of Z changes pictures by another measure."""
+    samples, _ = linear_samples(200)
+    attributes = {"a": AttributeOptions(range=(-3.0, 4.0)), "b": AttributeOptions()}
+    found = find_interfacegan(FinderInputs(samples=samples), options(fit="ridge", attributes=attributes))
+    known = {(direction.name, direction.space): direction.tested for direction in found}
+    assert known == {("a", "w"): (-3, 4), ("a", "z"): None, ("b", "w"): None, ("b", "z"): None}
+
+
+@pytest.mark.parametrize("bad", [(0.0, 3.0), (-3.0, 0.0), (3.0, -3.0), (-101.0, 3.0), (float("nan"), 3.0)])
+def test_a_range_without_0_inside_is_refused(bad: tuple[float, float]) -> None:
+    with pytest.raises(ParamsError, match=r"attributes\.a\.range: wanted one amount below 0 and one above"):
+        options(attributes={"a": AttributeOptions(range=bad)})

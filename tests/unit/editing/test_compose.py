@@ -19,6 +19,7 @@ from ganvert.editing.compose import (
     diffusion,
     inpainting,
     invert_composed,
+    paint_mask,
     preset_for_parts,
 )
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
@@ -184,3 +185,15 @@ def test_a_composed_picture_needs_no_mask(pictures: list[Image.Image], context: 
     plain = invert_crops([Crop("x", pictures[0])], preset, context, seed=0)
     code = invert_composed(Composed(pictures[0]), "x", preset, context)
     assert torch.equal(code.variables["ws"], plain.variables["ws"])
+
+
+def test_paint_is_where_copies_differ() -> None:
+    """Widened by a hundredth of the side, here 1 px; rounding of a JPEG is no paint."""
+    picture = Image.new("RGB", (100, 100), (120, 130, 140))
+    painted = Image.new("RGB", (100, 100), (126, 124, 140))
+    painted.paste("red", (20, 30, 40, 35))
+    expected = torch.zeros(1, 1, 100, 100)
+    expected[..., 29:36, 19:41] = 1
+    assert torch.equal(paint_mask(painted, picture), expected)
+    with pytest.raises(UnsupportedError, match="differs nowhere"):
+        paint_mask(picture, picture)
