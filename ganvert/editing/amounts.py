@@ -62,12 +62,11 @@ def amount_text(amount: Amount) -> str:
 def reach(direction: Direction) -> tuple[float, float]:
     """Return the least and the largest amount that a direction is good for.
 
-    They are those that it was tested with (``range`` of its quality), else :data:`LIMIT` standard deviations on either
+    They are those that it was tested with, else :data:`LIMIT` standard deviations on either
     side in steps of the direction (``step``), down to a tenth.
     """
-    tested = direction.quality.get("range")
-    if tested is not None:
-        return float(tested[0]), float(tested[1])
+    if direction.tested is not None:
+        return direction.tested
     step = direction.quality.get("step")
     end = LIMIT
     if isinstance(step, int | float) and 0 < step <= LIMIT:
