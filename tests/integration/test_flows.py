@@ -245,7 +245,7 @@ def test_a_killed_worker_costs_nothing(
     killed: list[int] = []
 
     def kill() -> None:
-        for process in within(120, lambda: workers_at(photographs / f"work-{runner}", os.getpid()))[:1]:
+        for process in within(400, lambda: workers_at(photographs / f"work-{runner}", os.getpid()))[:1]:
             process.kill()
             killed.append(process.pid)
 

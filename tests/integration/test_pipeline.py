@@ -175,6 +175,7 @@ def test_a_mistyped_parameter_stops_before_any_work(ran):
 def test_blocks_of_the_studio_draw_its_pictures(ran, monkeypatch):
     """A part of the face, and chosen rows: what the page shows and what `dvc repro` makes of its block."""
     monkeypatch.chdir(ran)
+    run("dvc", "repro", "invert@w", cwd=ran)  # a test before this one leaves codes of another preset
     generator = load_generator(Path("data/assets/mobile_stylegan.safetensors"))
     models = Models(generator, Path("data/directions.parquet"), Path("data/assets"), first="w")
     session, (code,) = Session(models), read_codes(Path("data/codes/w.parquet"), generator)

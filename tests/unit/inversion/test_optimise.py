@@ -34,7 +34,7 @@ class MeanEncoder(Encoder):
 
     def __init__(self, generator: Generator, **parts: Tensor) -> None:
         nn.Module.__init__(self)
-        self.spec = EncoderSpec(backbone="vgg", heads={"compact": {}})
+        self.spec, self.heads = EncoderSpec(backbone="vgg", heads={"compact": {}}), nn.ModuleDict()
         self.input_px, self.generator_fingerprint = 32, generator.fingerprint()
         self.register_buffer("w_avg", generator.w_avg.clone())
         self._generator = [generator]
