@@ -14,13 +14,17 @@ import logging
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from ganvert.base.errors import InputError, UnsupportedError
 from ganvert.base.files import sweep_temporary
 from ganvert.studio.people import ROLES
 from ganvert.studio.session import Sessions
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
 
 __all__ = ["MOST_BYTES", "Fence", "bind", "make_app", "new_password", "serve"]
 
@@ -123,6 +127,24 @@ def _with_headers(send: _Send) -> _Send:
     return with_headers
 
 
+def _previews(handlers: Any) -> Callable[[Request], Awaitable[Response]]:
+    """Return the route that draws what a slider shows while it moves."""
+    from starlette.concurrency import run_in_threadpool
+    from starlette.responses import JSONResponse, PlainTextResponse
+
+    async def preview(request: Request) -> Response:
+        asked = request.query_params
+        try:
+            amount = float(asked["amount"])
+        except (KeyError, ValueError):
+            return PlainTextResponse("wanted a direction and an amount", 400)
+        token, direction = request.headers.get("x-studio"), asked.get("direction", "")
+        view = await run_in_threadpool(handlers.preview, direction, token, amount)
+        return JSONResponse(view, headers={"Cache-Control": "no-store"})
+
+    return preview
+
+
 def make_app(page: Any, sessions: Sessions, hosts: frozenset[str] | None, password: str | None) -> Fence:
     """Return the application that serves a page.
 
@@ -134,9 +156,7 @@ def make_app(page: Any, sessions: Sessions, hosts: frozenset[str] | None, passwo
     """
     import gradio
     from starlette.applications import Starlette
-    from starlette.concurrency import run_in_threadpool
-    from starlette.requests import Request
-    from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+    from starlette.responses import FileResponse, PlainTextResponse, Response
     from starlette.routing import Route
 
     async def photo(request: Request) -> Response:
@@ -171,21 +191,11 @@ def make_app(page: Any, sessions: Sessions, hosts: frozenset[str] | None, passwo
             return PlainTextResponse("there is no such file any more", 404)
         return FileResponse(data, media_type=kind, headers={"Cache-Control": "no-store"})
 
-    async def preview(request: Request) -> Response:
-        asked = request.query_params
-        try:
-            amount = float(asked["amount"])
-        except (KeyError, ValueError):
-            return PlainTextResponse("wanted a direction and an amount", 400)
-        token, direction = request.headers.get("x-studio"), asked.get("direction", "")
-        view = await run_in_threadpool(page.handlers.preview, direction, token, amount)
-        return JSONResponse(view, headers={"Cache-Control": "no-store"})
-
     app = Starlette(
         routes=[
             Route("/studio/photo", photo, methods=["POST"]),
             Route("/studio/picture/{name}", picture),
-            Route("/studio/preview", preview),
+            Route("/studio/preview", _previews(page.handlers)),
         ]
     )
     gradio.mount_gradio_app(app, page.blocks, "/", **page.looks)  # type: ignore[arg-type]
