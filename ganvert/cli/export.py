@@ -80,10 +80,10 @@ def export(
             if not wanted or not wanted.isdisjoint(_calls(row, names)):
                 yield row
 
-    # All names before the first picture: no two files may have the same one.
-    files = file_names(_name(row, names) + kind.ending(row, names) for row in rows())
-    if missing := sorted(wanted.difference(*(_calls(row, names) for row in rows()))):
+    chosen = list(rows())  # all of them before the first picture: no two files may have the same name
+    if missing := sorted(wanted.difference(*(_calls(row, names) for row in chosen))):
         raise InputError(f"{file}: has no pictures of {', '.join(missing)}")
+    files = file_names(_name(row, names) + kind.ending(row, names) for row in chosen)
     if not files:
         raise InputError(f"{file}: has no pictures")
     mark_output(out)
