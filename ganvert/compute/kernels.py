@@ -15,12 +15,12 @@ CPUINFO = Path("/proc/cpuinfo")
 
 
 def use_cpu_kernels(x: torch.Tensor) -> bool:
-    """Return whether to use our CPU kernels instead of PyTorch's: for float32 CPU tensors, eager, without autocast.
+    """Return whether to use our CPU kernels instead of PyTorch's: for tensors of a CPU, eager, without autocast.
 
     A compiler fuses better than they do when it sees PyTorch's operators, and autocast does not know them.
     """
     free = not (torch.compiler.is_compiling() or torch.is_autocast_enabled(x.device.type))
-    return ENABLED and free and x.device.type == "cpu" and x.dtype == torch.float32
+    return ENABLED and free and x.device.type == "cpu"
 
 
 def fast_bfloat16() -> bool:
@@ -43,7 +43,7 @@ def in_bfloat16(x: torch.Tensor) -> bool:
 
     So it is for CPU tensors under autocast. Autocast alone keeps the memory format, and on channels-first tensors
     bfloat16 is slower than float32: a 1x1 convolution of 64 channels at 512 px takes 98 ms in float32, 197 ms in
-    bfloat16, and 16 ms in bfloat16 with channels last (one core with AMX).
+    bfloat16, and 16 ms in bfloat16 with channels last (one core with AMX; 83, 31 and 25 ms with AVX512-BF16 alone).
     """
     return x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
 

@@ -111,7 +111,8 @@ class _Separable(torch.autograd.Function):
     """:class:`SeparableConv` with frozen weights as one operation.
 
     The gradient of the style is a sum over products that the gradient of the input needs anyway, which saves a matrix
-    product; and nothing is stored for the gradients of frozen weights.
+    product; and nothing is stored for the gradients of frozen weights. Noise and leaky ReLU are in place here, which
+    autograd would pay for with copies of the gradient, as the result of a matrix product is a view.
     """
 
     @staticmethod
@@ -121,33 +122,31 @@ class _Separable(torch.autograd.Function):
         style: Tensor,
         noise: Tensor | None,
         depthwise: Tensor,
-        pointwise: Tensor,
+        mixing: Tensor,
         bias: Tensor,
     ) -> Tensor:
-        h, w = x.shape[2:]
         filtered = F.conv2d(x, depthwise, padding=1, groups=len(depthwise))
-        weight = pointwise * style.unsqueeze(1)
-        out = torch.baddbmm(bias[:, None], weight, filtered.flatten(2)).unflatten(2, (h, w))
+        out = pointwise(filtered, mixing * style.unsqueeze(1), bias)
         if noise is not None:
             out.add_(noise)
         F.leaky_relu(out, SLOPE, inplace=True)
-        ctx.save_for_backward(filtered, style, depthwise, pointwise, out)
+        ctx.save_for_backward(filtered, style, depthwise, mixing, out)
         ctx.noise_shape = None if noise is None else noise.shape
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        filtered, style, depthwise, pointwise, out = ctx.saved_tensors
+        filtered, style, depthwise, mixing, out = ctx.saved_tensors
         needs_x, needs_style, needs_noise = ctx.needs_input_grad[:3]
         # A leaky ReLU keeps the sign, so that its result tells the slope as well as its input would.
         grad = torch.ops.aten.leaky_relu_backward(grad, out, SLOPE, True)
         grad_noise = grad.sum_to_size(ctx.noise_shape) if needs_noise else None
-        mixed = torch.matmul(pointwise.t(), grad.flatten(2))
-        grad_style = torch.linalg.vecdot(filtered.flatten(2), mixed, dim=2) if needs_style else None
+        mixed = pointwise(grad, mixing.t().expand(len(grad), -1, -1))
+        grad_style = (filtered * mixed).sum(dim=(2, 3)).to(style.dtype) if needs_style else None
         grad_x = None
         if needs_x:
-            mixed = mixed.mul_(style.unsqueeze(2)).unflatten(2, filtered.shape[2:])
+            mixed *= style.to(mixed.dtype)[:, :, None, None]
             # The transpose of a 3 x 3 correlation with padding 1 is the correlation with the kernel turned around.
             grad_x = F.conv2d(mixed, depthwise.flip(2, 3), padding=1, groups=len(depthwise))
         return grad_x, grad_style, grad_noise, None, None, None
@@ -197,10 +196,8 @@ class SeparableConv(nn.Module):
         # A depthwise convolution does not mix channels, so a factor per channel can act after it as well: here it
         # scales the small 1x1 weight instead of the large feature map, which saves a pass over memory both ways.
         x = pointwise(x, self.pointwise * (style * self.scale).unsqueeze(1), self.bias)
-        # In place: every copy of a large map is a pass over memory.
-        if noise is not None:
-            x += noise
-        return F.leaky_relu_(x, SLOPE)
+        # Not in place: x is a view, and autograd would copy its gradient to the memory behind it and back.
+        return F.leaky_relu(x if noise is None else x + noise, SLOPE)
 
 
 class FirstConv(nn.Module):

