@@ -99,14 +99,20 @@ def _table_ends(path: Path, first: str | None, second: str | None, from_mean: bo
 @command(
     "ganvert mix me.jpg you.jpg --style painting.jpg --style evening.jpg --out mixed",
     "ganvert mix me.jpg --style painting.jpg --rows 8:16 --amount 0.5 --out mixed",
-    "ganvert mix me.jpg --style you.jpg --local hair --rows 6: --out dyed",
+    "ganvert mix me.jpg --style you.jpg --local hair --out dyed",
 )
 def mix(
     *,
     given: Annotated[list[str], typer.Argument(help="Photographs; with --codes ids or names of images of it.")],
     style: Annotated[list[str], typer.Option(help="A photograph whose style is taken; may be repeated.")],
     out: Annotated[Path, typer.Option(help="Folder for sheet.png and the pictures."), Writes("folder")],
-    rows: Annotated[str, typer.Option(help="Rows of ws to take, FIRST:END; negative ones count from the end.")] = "-4:",
+    rows: Annotated[
+        str | None,
+        typer.Option(
+            help="Rows of ws to take, FIRST:END; negative ones count from the end. If not given, the last four; with "
+            "--local those from 6 on."
+        ),
+    ] = None,
     amount: Annotated[float, typer.Option(help="1 takes the whole style, 0.5 half of it.")] = 1.0,
     local: Local = None,
     codes: CodesFile = None,
@@ -155,14 +161,16 @@ def mix(
     print(f"sheet.png and {contents * len(pairs)} pictures are in {out}")  # noqa: T201
 
 
-def _mix_of(rows: str, local: str | None) -> Mix:
-    """Return the mix of the rows FIRST:END, within a mask where one is named; END may be left out."""
+def _mix_of(rows: str | None, local: str | None) -> Mix:
+    """Return the mix of the rows FIRST:END, or its own, within a mask where one is named; END may be left out."""
     from ganvert.editing.edits.local import LocalMix
     from ganvert.editing.edits.mix import Mix
 
+    kind = Mix if local is None else LocalMix
+    if rows is None:
+        return kind()
     if not (match := re.fullmatch(r"(-?[0-9]{1,4}):(-?[0-9]{1,4})?", rows)):
         raise ParamsError(f"--rows: wanted FIRST:END such as 12:16, or FIRST: for all that follow, got {rows!r}")
-    kind = Mix if local is None else LocalMix
     return kind(first_row=int(match[1]), last_row=int(match[2]) if match[2] else None)
 
 
