@@ -14,7 +14,7 @@ import typer
 from ganvert.base.errors import ParamsError
 from ganvert.cli.app import command
 from ganvert.cli.common import assets_folder, directions_path
-from ganvert.cli.options import CodesFile, DirectionsFile, InvertOptions, SheetPx
+from ganvert.cli.options import CodesFile, DirectionsFile, InvertOptions, Local, SheetPx
 from ganvert.cli.paths import Writes, is_picture_name
 from ganvert.cli.pictures import check_sheet, write_picture, write_series, write_sheet
 from ganvert.cli.sources import Source, Sources
@@ -44,10 +44,6 @@ Photos = Annotated[list[Path] | None, typer.Argument(help="Photographs and folde
 ImageIds = Annotated[
     list[str] | None,
     typer.Option("--image", help="Image of --codes, by id or name of its photograph; may be repeated; all if none."),
-]
-Local = Annotated[
-    str | None,
-    typer.Option(help="Change only this: a part of the face such as mouth, eyes or hair, or a mask in --inputs."),
 ]
 LocalPoint = Annotated[int, typer.Option(help="Side of the feature map from which on --local acts.")]
 MotionName = Annotated[str, typer.Option(help="How Z codes move: retract_once, geodesic or stepped.")]

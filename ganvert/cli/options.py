@@ -25,6 +25,7 @@ __all__ = [
     "Inputs",
     "InversionOptions",
     "InvertOptions",
+    "Local",
     "PartsOptions",
     "SheetPx",
 ]
@@ -39,6 +40,10 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 EveryFace = Annotated[bool, typer.Option("--all-faces", help="Use every face of a photograph, not only the largest.")]
 Inputs = Annotated[
     list[Path], typer.Argument(help="Photographs, folders, .zip, .tar, .parquet, lists of paths (.txt, .csv, .jsonl).")
+]
+Local = Annotated[
+    str | None,
+    typer.Option(help="Change only this: a part of the face such as mouth, eyes or hair, or a mask in --inputs."),
 ]
 SheetPx = Annotated[int, typer.Option(min=16, max=MOST_PX, help="Side of a picture on the sheet in pixels.")]
 #: The end of the help of options that name a part of a code.

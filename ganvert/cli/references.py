@@ -11,7 +11,7 @@ import typer
 
 from ganvert.base.errors import InputError, ParamsError
 from ganvert.cli.app import command
-from ganvert.cli.options import PARTS_HELP, CodesFile, InversionOptions, PartsOptions, SheetPx
+from ganvert.cli.options import PARTS_HELP, CodesFile, InversionOptions, Local, PartsOptions, SheetPx
 from ganvert.cli.paths import Writes, check_files
 from ganvert.cli.pictures import check_sheet, write_picture, write_series, write_sheet
 from ganvert.cli.sources import codes_of
@@ -99,59 +99,79 @@ def _table_ends(path: Path, first: str | None, second: str | None, from_mean: bo
 @command(
     "ganvert mix me.jpg you.jpg --style painting.jpg --style evening.jpg --out mixed",
     "ganvert mix me.jpg --style painting.jpg --rows 8:16 --amount 0.5 --out mixed",
+    "ganvert mix me.jpg --style you.jpg --local hair --out dyed",
 )
 def mix(
     *,
     given: Annotated[list[str], typer.Argument(help="Photographs; with --codes ids or names of images of it.")],
     style: Annotated[list[str], typer.Option(help="A photograph whose style is taken; may be repeated.")],
     out: Annotated[Path, typer.Option(help="Folder for sheet.png and the pictures."), Writes("folder")],
-    rows: Annotated[str, typer.Option(help="Rows of ws to take, FIRST:END; negative ones count from the end.")] = "-4:",
+    rows: Annotated[
+        str | None,
+        typer.Option(
+            help="Rows of ws to take, FIRST:END; negative ones count from the end. If not given, the last four; with "
+            "--local those from 6 on."
+        ),
+    ] = None,
     amount: Annotated[float, typer.Option(help="1 takes the whole style, 0.5 half of it.")] = 1.0,
+    local: Local = None,
     codes: CodesFile = None,
     px: SheetPx = 256,
     options: InversionOptions,
 ) -> None:
     """Mix styles: late rows of ws, and so colours and light, of some photographs under the shapes of others.
 
-    A row of the sheet shares its style, a column its content; styles stand on the left, contents on top.
+    A row of the sheet shares its style, a column its content; styles stand on the left, contents on top. With --local
+    the style comes to a part of the contents alone, such as their hair.
     """
     from PIL import Image
 
     from ganvert.base.files import mark_output
+    from ganvert.cli.common import assets_folder
     from ganvert.compute.progress import progress
     from ganvert.editing.contract import EditInputs, check_amount
     from ganvert.editing.render import draw_edit
     from ganvert.faces.listing import check_output
     from ganvert.images import to_pil
+    from ganvert.inversion.inputs import check_inputs, masks_of
 
-    mixing, contents = _mix_of(rows), len(given)
+    mixing, contents = _mix_of(rows, local), len(given)
+    check_inputs([local] if local else [], options.inputs)
     check_amount(amount)
     check_sheet((contents + 1) * (len(style) + 1), px)
     check_output(out, () if codes else [*given, *style])
     images, names = codes_of([*given, *style], mixing, codes, options)
     mark_output(out)
     drawn = [to_pil(code.draw())[0] for code in images]
+    masks = [
+        masks_of(local, [picture], [code.image_id], options.inputs, assets_folder()) if local else None
+        for picture, code in zip(drawn[:contents], images[:contents], strict=True)
+    ]
     pictures = [Image.new("RGB", drawn[0].size, "white"), *drawn[:contents]]
     captions = ["", *names[:contents]]
     pairs = list(zip(images[contents:], names[contents:], drawn[contents:], strict=True))
     for code, name, picture in progress(pairs, len(pairs), "drawing"):
         pictures.append(picture)
         captions.append(f"style {name}")
-        for content, content_name in zip(images[:contents], names[:contents], strict=True):
-            pictures.append(draw_edit(mixing, EditInputs(code=content, references=[code]), amount))
+        for content, content_name, mask in zip(images[:contents], names[:contents], masks, strict=True):
+            pictures.append(draw_edit(mixing, EditInputs(code=content, references=[code], mask=mask), amount))
             captions.append(f"{content_name}\nstyle {name}")
             write_picture(out / f"{content_name}_style-{name}.png", pictures[-1])
     write_sheet(out / "sheet.png", pictures, contents + 1, px, captions)
     print(f"sheet.png and {contents * len(pairs)} pictures are in {out}")  # noqa: T201
 
 
-def _mix_of(rows: str) -> Mix:
-    """Return the mix of the rows FIRST:END; END may be left out."""
+def _mix_of(rows: str | None, local: str | None) -> Mix:
+    """Return the mix of the rows FIRST:END, or its own, within a mask where one is named; END may be left out."""
+    from ganvert.editing.edits.local import LocalMix
     from ganvert.editing.edits.mix import Mix
 
+    kind = Mix if local is None else LocalMix
+    if rows is None:
+        return kind()
     if not (match := re.fullmatch(r"(-?[0-9]{1,4}):(-?[0-9]{1,4})?", rows)):
         raise ParamsError(f"--rows: wanted FIRST:END such as 12:16, or FIRST: for all that follow, got {rows!r}")
-    return Mix(first_row=int(match[1]), last_row=int(match[2]) if match[2] else None)
+    return kind(first_row=int(match[1]), last_row=int(match[2]) if match[2] else None)
 
 
 @command("ganvert blend a.jpg b.jpg --out blends")

@@ -14,7 +14,7 @@ from ganvert.base.registry import lookup
 from ganvert.editing.contract import Edit
 from ganvert.editing.edits.composed import Crossover, Diffuse, Inpaint
 from ganvert.editing.edits.interpolate import Interpolate
-from ganvert.editing.edits.local import Local
+from ganvert.editing.edits.local import Local, LocalMix
 from ganvert.editing.edits.mix import Mix
 from ganvert.editing.edits.shift import Shift
 from ganvert.editing.edits.transfer import Transfer
@@ -32,6 +32,7 @@ EDITS: dict[str, Edit] = {
     "blend": Interpolate(part="detail"),
     "local": Local(),
     "mix": Mix(),
+    "local_mix": LocalMix(),
     "transfer": Transfer(),
     "diffuse": Diffuse(),
     "crossover": Crossover(),

@@ -1,8 +1,9 @@
-"""A direction within a region of the picture: masked feature maps, as SAM blends them (Parmar et al. 2022)."""
+"""Edits within a region of the picture: masked feature maps, as SAM blends them (Parmar et al. 2022)."""
 
 from __future__ import annotations
 
 import dataclasses
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,22 +13,23 @@ from torch import Tensor
 
 from ganvert.base.errors import ParamsError, UnsupportedError
 from ganvert.directions import Direction
-from ganvert.editing.contract import EditInputs, Needs
+from ganvert.editing.contract import Edit, EditInputs, Needs
+from ganvert.editing.edits.mix import Mix
 from ganvert.editing.edits.shift import Shift
 from ganvert.generators.base import FeaturePoint, Generator, SynthesisInput
 from ganvert.spaces import Space
 
-__all__ = ["Local"]
+__all__ = ["Local", "LocalMix", "Within"]
 
 _PX = 256  # side at which masks grow and get their soft edges
 
 
 @dataclass(frozen=True, kw_only=True)
-class Local(Shift):
-    """The code moved along directions inside a mask; outside, the feature maps stay those of the code.
+class Within(Edit):
+    """Another edit inside a mask; outside, the feature maps stay those of the code.
 
-    At a named point of the network the activation is ``x + m (x' - x)``: x of the code, x' of the moved one, m the
-    mask. SAM then draws on with the moved code, whose later rows change the whole picture. Here every later point that
+    At a named point of the network the activation is ``x + m (x' - x)``: x of the code, x' of the edited one, m the
+    mask. SAM then draws on with the edited code, whose later rows change the whole picture. Here every later point that
     they reach is blended in the same way, and colours at the end (toRGB) are the code's own, so that only what
     convolutions carry over the mask's border changes outside.
 
@@ -43,14 +45,13 @@ class Local(Shift):
     feather: float = 0.02
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         for name in ("grow", "feather"):
             if not 0 <= getattr(self, name) <= 0.25:
                 raise ParamsError(f"{name}: wanted 0 to 0.25 of the picture's side, got {getattr(self, name)}")
 
-    @property
-    def needs(self) -> Needs:
-        return Needs(direction=True, mask=True)
+    @abstractmethod
+    def everywhere(self, inputs: EditInputs, amount: float) -> SynthesisInput:
+        """Return the edit of the whole picture."""
 
     def check_space(self, space: Space, directions: Sequence[Direction]) -> None:
         super().check_space(space, directions)
@@ -69,11 +70,11 @@ class Local(Shift):
         code, mask = inputs.code, inputs.mask
         assert mask is not None  # declared in needs
         generator = code.space.generator
-        still, moved = code.synthesis_input(), super().apply(inputs, amount)
+        still, moved = code.synthesis_input(), self.everywhere(inputs, amount)
         soft = self._soft(mask)
         deltas, masks = dict(still.deltas or {}), dict(still.masks or {})  # the code's own, in spaces that have them
         for point in self._points(generator, still):
-            # The code's own network and the moved one continue from the same blended map.
+            # The code's own network and the edited one continue from the same blended map.
             before, after = (_feature(generator, drawn, point) for drawn in (still, moved))
             change = after - before
             if not change.any():
@@ -106,6 +107,41 @@ class Local(Shift):
             # Edges of the picture count as their nearest pixels: hair that leaves it is not faded out there.
             soft = F.avg_pool2d(F.pad(soft, (blur,) * 4, mode="replicate"), 2 * blur + 1, stride=1)
         return soft
+
+
+@dataclass(frozen=True, kw_only=True)
+class Local(Within, Shift):
+    """The code moved along directions inside a mask."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        Shift.__post_init__(self)
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(direction=True, mask=True)
+
+    def everywhere(self, inputs: EditInputs, amount: float) -> SynthesisInput:
+        return Shift.apply(self, inputs, amount)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalMix(Within, Mix):
+    """Style mixing inside a mask: hair in the colours of another's, the rest of the picture its own.
+
+    Nothing moves to another place, so that the mask is not widened: beside hair it would tint the background.
+    """
+
+    first_row: int = 6
+    grow: float = 0.0
+    feather: float = 0.01
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(references=("style",), mask=True)
+
+    def everywhere(self, inputs: EditInputs, amount: float) -> SynthesisInput:
+        return Mix.apply(self, inputs, amount)
 
 
 def _sizes(generator: Generator) -> list[int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import Result
 from PIL import Image
 
@@ -240,6 +241,22 @@ def test_mix_images_of_a_table(run: Run, table: list[Code]) -> None:
     good(run("mix", ids[0], "--style", ids[2], "--codes", "out/codes.parquet", "--out", "mixed"))
     expected = draw_edit(make_edit("mix"), EditInputs(code=table[0], references=[table[2]]), 1.0)
     assert same(f"mixed/{ids[0]}_style-{ids[2]}.png", expected)
+
+
+def test_mix_within_a_mask(run: Run, table: list[Code]) -> None:
+    Path("data/inputs").mkdir(parents=True)
+    half = Image.new("L", (64, 64))
+    half.paste(255, (0, 0, 32, 64))
+    half.save("data/inputs/left.png")
+    ids = [code.image_id for code in table]
+    arguments = ("mix", ids[0], "--style", ids[2], "--rows", "3:7", "--codes", "out/codes.parquet", "--out", "mixed")
+    good(run(*arguments, "--local", "left.png"))
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., :32] = 1
+    inputs = EditInputs(code=table[0], references=[table[2]], mask=mask)
+    expected = draw_edit(make_edit("local_mix", {"first_row": 3, "last_row": 7}), inputs, 1.0)
+    assert same(f"mixed/{ids[0]}_style-{ids[2]}.png", expected)
+    bad(run(*arguments, "--local", "mund"), "regions of faces are", 2)
 
 
 @pytest.mark.parametrize(("rows", "says"), [("4", "FIRST:END"), ("a:b", "FIRST:END"), ("7:30", "rows 0:8")])

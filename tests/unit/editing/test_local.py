@@ -67,6 +67,22 @@ def test_a_whole_mask_is_the_edit(name: str) -> None:
         torch.testing.assert_close(both[0][point], both[1][point], atol=1e-3, rtol=1e-3)
 
 
+def test_a_style_comes_to_its_side_alone(tiny_generator: MobileStyleGAN) -> None:
+    """The rows move no colours at the end, so that a whole mask is the mix everywhere."""
+    given = inputs_of(tiny_generator, left(64), (0, 8))
+    made = given.code.space
+    style = dataclasses.replace(given.code, variables=made.from_random([2]))
+    given = dataclasses.replace(given, directions=(), references=[style])
+    options = {"first_row": 3, "last_row": 7}
+    still, mixed = given.code.draw(), synthesise("mix", dataclasses.replace(given, mask=None), 1.0, **options)
+    local = synthesise("local_mix", given, 1.0, **options)
+    change = (mixed - still).abs()
+    assert (local - still)[..., 48:].abs().max() < 1e-4 * change.mean()
+    assert (local - mixed)[..., :16].abs().mean() < 0.5 * change[..., :16].mean()
+    whole = synthesise("local_mix", dataclasses.replace(given, mask=torch.ones(1, 1, 64, 64)), 1.0, **options)
+    torch.testing.assert_close(whole, mixed, atol=1e-3, rtol=1e-3)
+
+
 def test_an_empty_mask_is_the_reconstruction(tiny_generator: MobileStyleGAN) -> None:
     given = inputs_of(tiny_generator, torch.zeros(1, 1, 64, 64), (0, 8))
     torch.testing.assert_close(synthesise("local", given), given.code.draw())
