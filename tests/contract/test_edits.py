@@ -229,7 +229,7 @@ def test_realign_reads_the_distortion_of_the_edited_picture(tiny_generator: Mobi
     assert torch.equal(drawn.ws, moved.ws)
     assert torch.equal(moved.scales["x32"], code.variables["scale"])  # shift leaves the modulation in place
     head = cast(ConsultationHead, encoder.part("consultation"))
-    still, edited = (tiny_generator.synthesize(ws=ws) for ws in (code.variables["ws"], moved.ws))
+    still, edited = (tiny_generator.synthesize(ws=ws, px=head.px) for ws in (code.variables["ws"], moved.ws))
     with torch.no_grad():
         wanted = head.consult(from_pil([inputs.picture]), still, edited)
     for name, given in (("scale", drawn.scales), ("shift", drawn.deltas)):

@@ -176,8 +176,6 @@ def test_grid(tiny_run: Run, table: list[Code], directions: Path) -> None:
         (("edit", "a.png", "--direction", "smile=1", "--out", "."), "results do not go there"),
         (("edit", "none", "--direction", "smile=1", "--out", "x"), "no such photograph or folder"),
         (("edit", "a.png", "--direction", "age=1:2", "--out", "x"), "wanted NAME=AMOUNTS"),
-        (("edit", *TABLE, "--direction", "smile=1", "--realign", "--out", "x"), "without --codes and --local"),
-        (("edit", "a.png", "--direction", "smile=1", "--realign", "--out", "x"), "its codes have no modulation"),
         (("grid", "a.png", "--direction", "smile=1", "--out", "x"), "wanted two"),
     ],
 )
@@ -245,3 +243,10 @@ def test_realign_reads_the_photograph_again(
         for folder in ("plain", "realigned")
     )
     assert len(plain) == 2 and [one == other for one, other in zip(plain, realigned, strict=True)] == [True, False]
+    for codes, method, code, says in (
+        (TABLE, "pass", 2, "without --codes and --local"),
+        (("b.png", "--encoder", "hfgi.safetensors"), "encoder", 1, "its codes have no modulation"),
+    ):
+        moves = ("--directions", directions, "--direction", "age=2", "--realign")
+        done = tiny_run("edit", *codes, *moves, "--out", "x", method=method)
+        assert done.exit_code == code and says in " ".join(done.output.split())

@@ -91,17 +91,14 @@ def test_it_learns_to_bring_back_what_the_rows_lack(tiny_generator: MobileStyleG
         code = space.adopt({**head({64: image}, ws), "ws": ws}, range(4))
         return (tiny_generator.synthesize(space.decode(code)) - image).square().mean()
 
-    before = float(lost().detach())
-    optimiser = torch.optim.Adam(head.parameters(), lr=0.01)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        head.train()
-        for _ in range(40):
-            optimiser.zero_grad()
-            lost().backward()
-            optimiser.step()
-    head.eval()
-    assert float(lost().detach()) < 0.7 * before
+    head.train()  # with the statistics of the four pictures
+    head.misalign = 0.0
+    before, optimiser = float(lost().detach()), torch.optim.Adam(head.parameters(), lr=0.003)
+    for _ in range(20):
+        optimiser.zero_grad()
+        lost().backward()
+        optimiser.step()
+    assert float(lost().detach()) < 0.6 * before
 
 
 def test_misalignment_keeps_what_lies_inside() -> None:
@@ -117,7 +114,8 @@ def test_misalignment_keeps_what_lies_inside() -> None:
     touched = (moved != 1).flatten(1).any(dim=1)
     assert 0.8 < touched.float().mean() < 0.97  # nine of ten
     # Corners move inwards by at most half of half a side: the middle is of the picture, and nothing is beyond it.
-    assert torch.equal(moved[..., 4:12, 4:12], torch.ones(200, 1, 8, 8)) and moved.max() <= 1.0001
+    torch.testing.assert_close(moved[..., 4:12, 4:12], torch.ones(200, 1, 8, 8))
+    assert moved.max() <= 1.0001
     # A homography takes lines to lines: values along a row of a plane stay monotone inside.
     assert (bent[..., 4:12, 4:12].diff(dim=-1) > 0).all()
 

@@ -114,7 +114,7 @@ PICTURE = [{"loss": "mse"}]
         (
             {"encoder": NO_ROWS, "latent": 0.0, "feature": 1.0, "regularise": {"delta": 1.0}},
             ParamsError,
-            "regularise: this encoder predicts only f16",
+            "regularise: delta: this encoder predicts only f16",
         ),
         (
             {
