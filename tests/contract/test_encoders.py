@@ -41,6 +41,7 @@ ON_ANY_HEAD: dict[str, dict[str, Any]] = {
     "consultation": {
         "space": "c32/wplus",
         "options": {"size": 32, "width": 4, "widths": [[4, 4, 6], [4, 4, 4, 4]]},
+        "beside": {"single": {}},  # it reads nothing of the backbone
     },
     "content": {"space": "fs8/wplus", "neck": "fpn", "options": {"size": 8, "width": 8}},
     "dense": {"space": "wplus", "backbone": "residual", "px": 32},
@@ -87,7 +88,7 @@ SPECS: dict[str, EncoderSpec] = {
             neck=case.get("neck", "none"),
             descriptor=case.get("descriptor", "none"),
             pixels=case.get("pixels", 0),
-            heads={name: case.get("options", {})},
+            heads={name: case.get("options", {}), **case.get("beside", {})},
             input_px=case.get("px", 64),
         )
         for name, case in ON_ANY_HEAD.items()
