@@ -18,7 +18,6 @@ from ganvert.codes import Code, batches, read_codes, space_of
 from ganvert.compute.progress import progress
 from ganvert.directions import Direction, choose_rows, load_directions
 from ganvert.editing.amounts import Amount, Percentile
-from ganvert.editing.compose import preset_for_parts
 from ganvert.editing.contract import Edit, EditInputs
 from ganvert.editing.paste import paste_edit
 from ganvert.editing.population import Population
@@ -153,7 +152,7 @@ def plan(settings: Settings, generator: Generator) -> list[PlannedEdit]:
     for name, spec in params.edits.items():
         edit = spec.make()
         try:
-            preset, context = _method(settings, generator) if edit.needs.context else (None, None)
+            preset, context = _method(settings, generator, edit) if edit.needs.context else (None, None)
             directions = [
                 (choose_rows(known, name, space.direction_space, generator.num_ws), share)
                 for name, share in spec.shares.items()
@@ -182,12 +181,12 @@ def plan(settings: Settings, generator: Generator) -> list[PlannedEdit]:
     return planned
 
 
-def _method(settings: Settings, generator: Generator) -> tuple[Preset, Context]:
-    """Return the method of the codes as it inverts further pictures, and what it works with."""
+def _method(settings: Settings, generator: Generator, edit: Edit) -> tuple[Preset, Context]:
+    """Return the method of the codes as an edit uses it, and what it works with."""
     method = settings.edit.method
-    preset = read_preset(method, resolved_options(PRESETS / f"{method}.yaml"))
+    preset = edit.method(read_preset(method, resolved_options(PRESETS / f"{method}.yaml")))
     starts = settings.invert.starts(method)
-    return preset_for_parts(preset), make_context(preset, generator, starts, ASSETS, INPUTS)
+    return preset, make_context(preset, generator, starts, ASSETS, INPUTS)
 
 
 def edited(

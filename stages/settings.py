@@ -20,7 +20,6 @@ from ganvert.base.texts import brief
 from ganvert.compute.device import resolve_device
 from ganvert.directions import DIRECTIONS, split_rows
 from ganvert.directions.base import row_range
-from ganvert.editing.compose import preset_for_parts
 from ganvert.encoders import check_encoder
 from ganvert.generators import Generator, load_generator
 from ganvert.inversion.inputs import check_inputs
@@ -133,7 +132,7 @@ def check_for(generator: Generator, settings: Settings) -> None:
         try:
             edit.check_space(space, [])
             if edit.needs.context:
-                preset_for_parts(settings.invert.preset(settings.edit.method))
+                edit.method(settings.invert.preset(settings.edit.method))
             check_inputs([spec.mask] if spec.mask else [], INPUTS)
         except (InputError, ParamsError, UnsupportedError) as error:
             raise type(error)(f"edit.edits.{name}: {error}") from error

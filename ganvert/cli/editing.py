@@ -30,6 +30,8 @@ if TYPE_CHECKING:  # the commands import what they use, so that `ganvert --help`
     from ganvert.editing.edits.shift import Shift
     from ganvert.editing.paste import PasteOptions
     from ganvert.editing.population import Population
+    from ganvert.inversion.contract import Context
+    from ganvert.inversion.inverter import Preset
 
 __all__ = ["Moves", "edit", "grid"]
 
@@ -46,6 +48,10 @@ ImageIds = Annotated[
     typer.Option("--image", help="Image of --codes, by id or name of its photograph; may be repeated; all if none."),
 ]
 LocalPoint = Annotated[int, typer.Option(help="Side of the feature map from which on --local acts.")]
+Realigned = Annotated[
+    bool,
+    typer.Option("--realign", help="Codes of HFGI: read what the rows lack anew for the edited picture (realign)."),
+]
 MotionName = Annotated[str, typer.Option(help="How Z codes move: retract_once, geodesic or stepped.")]
 
 
@@ -61,6 +67,7 @@ class Moves:
         columns: how many of the cells make a row of a sheet.
         population: the generator's samples.
         mask: returns where an image may change; None for everywhere.
+        method: what finds the codes, and works with; for edits that need it.
     """
 
     shift: Shift
@@ -70,6 +77,7 @@ class Moves:
     columns: int
     population: Population
     mask: Callable[[Source], Tensor] | None = None
+    method: tuple[Preset, Context] | None = None
 
     @classmethod
     def of(
@@ -81,6 +89,7 @@ class Moves:
         local: str | None = None,
         point: int = 32,
         scores: bool = False,
+        realign: bool = False,
     ) -> Moves:
         """Return the moves of the --direction options, which are checked against the codes.
 
@@ -93,12 +102,17 @@ class Moves:
         from ganvert.directions import choose_rows, load_directions
         from ganvert.editing.contract import check_amount
         from ganvert.editing.edits.local import Local
+        from ganvert.editing.edits.realign import Realign
         from ganvert.editing.edits.shift import Shift
         from ganvert.editing.population import Population
         from ganvert.inversion.inputs import check_inputs
 
+        if realign and (local is not None or sources.method_at_work is None):
+            raise ParamsError("--realign: reads the photograph again; wanted photographs, without --codes and --local")
         series, how = [read_amounts(text) for text in texts], cast(Any, motion)
         shift = Shift(motion=how) if local is None else Local(motion=how, point=point)
+        if realign:
+            shift = Realign(motion=how)
         for amount in (amount for _, amounts in series for amount in amounts if not scores):
             if not isinstance(amount, Percentile):
                 check_amount(amount)
@@ -124,6 +138,7 @@ class Moves:
             columns=columns,
             population=population,
             mask=None if local is None else lambda source: source.mask(local, sources.options.inputs),
+            method=sources.method_at_work,
         )
 
     def resolved(self, source: Source, cell: tuple[Amount, ...]) -> tuple[float, ...]:
@@ -142,7 +157,11 @@ class Moves:
 
         moves = list(zip(self.directions, self.resolved(source, cell), strict=True))
         mask = None if self.mask is None else self.mask(source)
-        return draw_edit(self.shift, EditInputs(code=source.code, directions=moves, mask=mask), 1.0)
+        inputs = EditInputs(code=source.code, directions=moves, mask=mask)
+        if self.shift.needs.context and self.method is not None:
+            preset, context = self.method
+            inputs = dataclasses.replace(inputs, picture=source.crop, preset=preset, context=context)
+        return draw_edit(self.shift, inputs, 1.0)
 
     def label(self, cell: tuple[Amount, ...], between: str = "_") -> str:
         """Return the name of a cell, such as ``smile+2_age-1``."""
@@ -172,6 +191,7 @@ def edit(
     motion: MotionName = "retract_once",
     local: Local = None,
     local_point: LocalPoint = 32,
+    realign: Realigned = False,
     region: Annotated[str, typer.Option(help="What is pasted back: square, face or head.")] = "square",
     crop: Annotated[bool, typer.Option("--crop", help="Write the edited crops, not the whole photographs.")] = False,
     px: SheetPx = 256,
@@ -192,7 +212,8 @@ def edit(
     sources = Sources(photos or [], codes, image or [], options)
     if paste:
         pasting.check_assets(assets_folder())
-    moves, single = Moves.of(direction, sources, directions, motion, local, local_point), is_picture_name(out)
+    moves = Moves.of(direction, sources, directions, motion, local, local_point, realign=realign)
+    single = is_picture_name(out)
     if len(moves.cells) > 1:
         check_sheet(len(moves.cells) + 2, px)
     sources.check(out, single)

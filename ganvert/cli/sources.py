@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ganvert.editing.contract import Edit
     from ganvert.editing.fit import Fit
     from ganvert.editing.paste import PasteOptions
+    from ganvert.inversion.contract import Context
+    from ganvert.inversion.inverter import Preset
     from ganvert.inversion.run import Crop
     from ganvert.scoring.metrics import NamedMetric
 
@@ -172,6 +174,11 @@ class Sources:
 
     def __len__(self) -> int:
         return len(self._paths or self._image_ids)
+
+    @property
+    def method_at_work(self) -> tuple[Preset, Context] | None:
+        """The preset that inverts the photographs, and what it works with; None where codes are read."""
+        return (self._preset, self._context) if self.table is None else None
 
     @property
     def method(self) -> str:

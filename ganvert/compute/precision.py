@@ -215,7 +215,7 @@ class Engine:
         if self._in_bfloat16 is None:
             self._in_bfloat16 = self.generator.in_bfloat16()
         cast: dict[str, Any] = {}
-        for name in ("features", "deltas", "masks", "padding"):
+        for name in ("features", "scales", "deltas", "masks", "padding"):
             given = getattr(synthesis_input, name)
             cast[name] = given and {key: to_channels_last(value) for key, value in given.items()}
         if not isinstance(synthesis_input.noise, str):

@@ -98,6 +98,14 @@ class Edit(ABC):
             UnsupportedError: the reference images have other generators, where one generator has to draw both.
         """
 
+    def method(self, preset: Preset) -> Preset:
+        """Return the method that found the codes as the edit uses it, where it needs its context (default: as it is).
+
+        Raises:
+            UnsupportedError: the edit cannot use this method.
+        """
+        return preset
+
     # Three checks, from the cheapest to the dearest: the request when parameters are read, the space before any image
     # is inverted, the inputs before anything is drawn.
     def check_request(self, *, directions: int, references: int, mask: bool) -> None:

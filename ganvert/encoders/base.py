@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +64,8 @@ class EncoderSpec:
             lookup(HEADS, name, "head")
         if not self.heads or not 1 <= self.passes <= _MOST_PASSES:
             raise ParamsError(f"an encoder needs a head, and passes of 1 to {_MOST_PASSES}")
+        if self.passes > 1 and any(HEADS[name].reads == "image" for name in self.heads):
+            raise ParamsError(f"heads {', '.join(self.heads)}: one reads the image, which takes one pass: passes: 1")
         if self.descriptor == "none" and any(HEADS[name].reads == "descriptor" for name in self.heads):
             raise ParamsError(f"heads {', '.join(self.heads)}: one reads the descriptor of the face: descriptor: dlib")
         if not 0 <= self.pixels <= _MOST_PIXELS:
@@ -108,13 +110,16 @@ class Encoder(nn.Module):
             #: Numbers beside the maps: the descriptor's, then those of the small picture.
             self.numbers = (described, 3 * images * spec.pixels**2)
             beside = {1: sum(self.numbers)} if any(self.numbers) else {}
+            #: The image as a map of its own, for heads that read it; or nothing.
+            self.image = {self.input_px: 3} if any(HEADS[name].reads == "image" for name in spec.heads) else {}
             #: Side [px] of every feature map to its channels, fine to coarse; the numbers are a map of 1 px.
-            self.taps = self.backbone.taps | beside
+            self.taps = self.backbone.taps | beside | self.image
             maps = self.neck.taps if self.neck else self.backbone.taps
             pictures = dict(maps)
             if spec.pixels:
                 pictures[spec.pixels] = pictures.get(spec.pixels, 0) + 3 * images
             taps = {"maps": maps, "pictures": pictures, "descriptor": {1: described}, "all": maps | beside}
+            taps["image"] = self.image
             self.heads = nn.ModuleDict()
             for name, options in sorted(spec.heads.items()):  # the order in params.yaml must not change the weights
                 try:
@@ -132,12 +137,17 @@ class Encoder(nn.Module):
         return self._generator[0].fingerprint()
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training, or back; heads that are frozen stay as they are used: without dropout."""
+        """Switch to training, or back; frozen parts stay as they are used: without dropout, with BN's statistics."""
         super().train(mode)
-        for head in self.heads.values():
-            if not any(parameter.requires_grad for parameter in head.parameters()):
-                head.eval()
+        for part in (self.backbone, self.neck, *self.heads.values()):
+            if part is not None and not any(parameter.requires_grad for parameter in part.parameters()):
+                part.eval()
         return self
+
+    def part(self, name: str) -> nn.Module:
+        """Return the backbone or neck, by these names, or a head."""
+        parts = {"backbone": self.backbone, "neck": self.neck, **dict(self.heads.items())}
+        return cast(nn.Module, parts[name])
 
     def at_step(self, step: int) -> None:
         """Pass the number of the training step to heads that change with it (e4e's progressive training)."""
@@ -155,12 +165,17 @@ class Encoder(nn.Module):
         return {part for head in self.heads.values() if isinstance(head, Head) for part in head.parts}
 
     def features(self, images: Tensor) -> dict[int, Tensor]:
-        """Return feature maps and numbers, side -> [N, c, side, side], of images [N, 3 or 6, input_px, input_px]."""
+        """Return feature maps, numbers and what heads want of the image itself, side -> [N, c, side, side].
+
+        `images` are [N, 3 or 6, input_px, input_px].
+        """
         maps = self.backbone(area_resize(images, self.backbone.px))
         numbers = [describe(images, self._folder)] if self.spec.descriptor == "dlib" else []
         if self.spec.pixels:
             numbers.append(area_resize(images, self.spec.pixels).flatten(1)[:, :, None, None])
-        return maps | {1: torch.cat(numbers, dim=1)} if numbers else maps
+        if numbers:
+            maps = maps | {1: torch.cat(numbers, dim=1)}
+        return maps | {self.input_px: images} if self.image else maps
 
     def predict_offsets(self, taps: dict[int, Tensor]) -> Prediction:
         """Return what heads predict that do not see the rows; "ws" are offsets from w_avg, or from the pass before.
@@ -184,6 +199,7 @@ class Encoder(nn.Module):
         maps = {side: taps[side] for side in self.backbone.taps}
         maps = self.neck(maps) if self.neck else maps
         inputs = {"maps": maps, "pictures": maps, "descriptor": {}, "all": maps}
+        inputs["image"] = {side: taps[side] for side in self.image}
         if any(self.numbers):
             inputs |= {"descriptor": {1: taps[1][:, : self.numbers[0]]}, "all": maps | {1: taps[1]}}
         if px := self.spec.pixels:

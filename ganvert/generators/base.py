@@ -76,7 +76,9 @@ class SynthesisInput:
         styles: slot name to [N, width]; replaces the affine outputs. All slots, or some of them together with `ws`.
         noise: see :data:`Noise`.
         features: feature point name to [N, c, h, w]: replaces the activation there; everything coarser is skipped.
-        deltas: feature point name to [N, c, h, w], added to the activation there; coarser layers still act.
+        scales: feature point name to [N, c, h, w]: the activation there is multiplied by 1 + scale (HFGI).
+        deltas: feature point name to [N, c, h, w], added to the activation there, after its scale; coarser layers
+            still act.
         masks: feature point name to [N or 1, 1, h, w], multiplies the delta at that point.
         padding: paddable convolution to [N, c, h + 2, w + 2]: its border replaces the zero padding (PadInv). The input
             is modulated before it is padded, so styles do not act on the padding.
@@ -87,6 +89,7 @@ class SynthesisInput:
     styles: Mapping[str, Tensor] | None = None
     noise: Noise = "const"
     features: Mapping[str, Tensor] | None = None
+    scales: Mapping[str, Tensor] | None = None
     deltas: Mapping[str, Tensor] | None = None
     masks: Mapping[str, Tensor] | None = None
     padding: Mapping[str, Tensor] | None = None
@@ -169,10 +172,11 @@ class Taps:
 
         Args:
             points: names of all feature points, coarse to fine.
-            synthesis_input: its features, deltas and masks are applied.
+            synthesis_input: its features, scales, deltas and masks are applied.
             read: names of the points whose activations are recorded in `activations`.
             stop: whether the network may end after the last of these.
         """
+        self.scales = synthesis_input.scales or {}
         self.deltas, self.masks = synthesis_input.deltas or {}, synthesis_input.masks or {}
         self.read = read
         self.activations: dict[str, Tensor] = {}
@@ -185,8 +189,11 @@ class Taps:
         self.injected = features[names[self.start]] if self.start >= 0 else None
 
     def at(self, name: str, x: Tensor | None) -> Tensor:
-        """Apply the delta of point `name` to its activation `x`, record it if wanted, and return it."""
+        """Apply the scale and the delta of point `name` to its activation `x`, record it if wanted, and return it."""
         assert x is not None
+        scale = self.scales.get(name)
+        if scale is not None:
+            x = x * (1 + scale)
         delta = self.deltas.get(name)
         if delta is not None:
             mask = self.masks.get(name)
@@ -413,8 +420,8 @@ class Generator(nn.Module, ABC):
     def _check_features(self, synthesis_input: SynthesisInput) -> None:
         points = {point.name: point for point in self.feature_points}
         deltas, masks = synthesis_input.deltas or {}, synthesis_input.masks or {}
-        for kind, tensors in (("features", synthesis_input.features or {}), ("deltas", deltas), ("masks", masks)):
-            for name, value in tensors.items():
+        for kind in ("features", "scales", "deltas", "masks"):
+            for name, value in (getattr(synthesis_input, kind) or {}).items():
                 if name not in points:
                     raise UnsupportedError(
                         f"{self.architecture} has no feature point {name!r}; it has {', '.join(points)}"

@@ -54,7 +54,7 @@ def shipped_encoders(preset: Preset) -> list[Path]:
     if not preset.needs_encoder:
         return []
     prefix = preset.space.partition("/")[0] if "/" in preset.space else ""  # "f16" of f16/wplus, "" of wplus
-    if prefix.startswith("fs") and prefix != "fs16" and preset.raw["inverter"] == "feed_forward":
+    if prefix.startswith(("c", "fs")) and prefix != "fs16" and preset.raw["inverter"] == "feed_forward":
         raise UnsupportedError(
             f"method {preset.name!r}: no encoder for space {preset.space!r} comes with ganvert; "
             "train one (docs/encoders.md) and give its weights"

@@ -1,4 +1,4 @@
-"""Latent spaces: one module per space, and feature maps and padding composed with them.
+"""Latent spaces: one module per space, and feature maps, modulation and padding composed with them.
 
 The package may import `assets` and what lies below.
 """
@@ -13,6 +13,7 @@ from ganvert.generators.base import Generator
 from ganvert.spaces.base import DetailInit, Motion, Move, Space, Variables, slots_of, to_device
 from ganvert.spaces.feature import Feature, FeatureStyle
 from ganvert.spaces.masked import Masked
+from ganvert.spaces.modulated import Modulated
 from ganvert.spaces.pad import Pad
 from ganvert.spaces.pn import PN, PNPlus
 from ganvert.spaces.styles import S
@@ -48,14 +49,17 @@ SPACES: dict[str, type[Space]] = {
     "pnplus": PNPlus,
 }
 
+#: Letters of a prefix -> the space of one feature map.
+_OF_ONE_MAP: dict[str, type[Feature | Modulated]] = {"f": Feature, "fs": FeatureStyle, "c": Modulated}
+
 
 def _split(name: str) -> tuple[str, type[Space]]:
-    """Return the prefix of a composed space ("pad", "f16", "fs16", "m16-128", "" for a plain one), and the detail."""
+    """Return the prefix of a composed space ("pad", "f16", "c64", "m16-128", "" for a plain one), and the detail."""
     prefix, _, detail = name.rpartition("/")
-    if not re.fullmatch(r"(fs?[1-9]\d{0,3}|m[1-9]\d{0,3}-[1-9]\d{0,3}|pad)?", prefix) or name.startswith("/"):
+    if not re.fullmatch(r"((fs?|c)[1-9]\d{0,3}|m[1-9]\d{0,3}-[1-9]\d{0,3}|pad)?", prefix) or name.startswith("/"):
         raise ParamsError(
             f"space {name!r}: wanted fSIZE/DETAIL or fsSIZE/DETAIL such as f16/zplus, SIZE the pixels of the feature "
-            "map, mSIZE-SIZE/DETAIL such as m16-128/wplus, or pad/DETAIL"
+            "map, cSIZE/DETAIL such as c64/wplus, mSIZE-SIZE/DETAIL such as m16-128/wplus, or pad/DETAIL"
         )
     return prefix, lookup(SPACES, detail, "space")
 
@@ -70,8 +74,9 @@ def make_space(name: str, generator: Generator) -> Space:
 
     Args:
         name: a name in :data:`SPACES`, such as ``wplus``; ``f16/zplus`` for a 16 px feature map over Z+; ``fs16/wplus``
-            for a feature map that directions move (:class:`ganvert.spaces.feature.FeatureStyle`); ``m16-128/wplus``
-            for masked differences of the maps of 16 to 128 px; ``pad/wplus`` for padding.
+            for a feature map that directions move (:class:`ganvert.spaces.feature.FeatureStyle`); ``c64/wplus`` for a
+            scale and a shift of the map of 64 px; ``m16-128/wplus`` for masked differences of the maps of 16 to 128 px;
+            ``pad/wplus`` for padding.
         generator: the generator whose codes the space describes.
 
     Raises:
@@ -86,5 +91,5 @@ def make_space(name: str, generator: Generator) -> Space:
     if prefix.startswith("m"):
         smallest, largest = map(int, prefix.removeprefix("m").split("-"))
         return Masked(generator, smallest, largest, detail)
-    kind = FeatureStyle if prefix.startswith("fs") else Feature
-    return kind(generator, int(prefix.removeprefix(kind.prefix)), detail)
+    letters = prefix.rstrip("0123456789")
+    return _OF_ONE_MAP[letters](generator, int(prefix.removeprefix(letters)), detail)

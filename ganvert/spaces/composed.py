@@ -1,4 +1,4 @@
-"""Common part of feature maps and padding: variables of their own in addition to those of a detail space."""
+"""Common part of feature maps, padding and modulation: variables of their own beside those of a detail space."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from torch import Tensor
 
 from ganvert.base.errors import UnsupportedError
 from ganvert.generators.base import Generator, SynthesisInput
-from ganvert.spaces.base import Motion, Move, Space, Variables
+from ganvert.spaces.base import DetailInit, Motion, Move, Space, Variables
 
 __all__ = ["Composed"]
 
 
 class Composed(Space):
-    """A space with variables of its own, which directions leave unchanged unless a subclass overrides it."""
+    """A space with variables of its own, which directions leave unchanged unless a subclass overrides it.
+
+    Codes that are made of ws, and random ones, have the generator's own values (:meth:`own`) in these variables, which
+    is the detail space unchanged. Encoders may predict any of them, by their names.
+    """
 
     def __init__(self, generator: Generator, prefix: str, detail: Space) -> None:
         super().__init__(generator)
@@ -31,6 +35,36 @@ class Composed(Space):
     @abstractmethod
     def add(self, synthesis_input: SynthesisInput, variables: Mapping[str, Tensor]) -> SynthesisInput:
         """Add this space's own variables to the synthesis input of the detail space."""
+
+    def own(self, n: int) -> Variables:
+        """Return the own variables of n codes that change nothing (default: zeros)."""
+        return {name: self.generator.w_avg.new_zeros(n, *shape) for name, shape in self.own_shapes.items()}
+
+    def from_random(self, seeds: Sequence[int]) -> Variables:
+        return {**self.own(len(seeds)), **self.detail.from_random(seeds)}
+
+    def from_ws(self, ws: Tensor) -> Variables:
+        return {**self.own(len(ws)), **self.detail.from_ws(ws)}
+
+    def start(self, ws: Tensor, seeds: Sequence[int], detail: DetailInit = "ws") -> Variables:
+        return {**self.own(len(ws)), **self.detail.start(ws, seeds, detail)}
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        return (*self.own_shapes, *self.detail.takes)
+
+    def part_shape(self, name: str) -> tuple[int, ...]:
+        return super().part_shape(name) if name == "ws" else self.own_shapes[name]
+
+    def adopt(self, prediction: Mapping[str, Tensor], seeds: Sequence[int], detail: DetailInit = "ws") -> Variables:
+        parts = self.usable_parts(prediction, seeds)
+        if self.detail.starts_from_ws or detail != "ws":
+            rows = self.detail.start(parts["ws"], seeds, detail)
+        else:  # encoders do not predict z, so it starts at random
+            rows = self.detail.from_random(seeds)
+        # Copies, so that an optimisation in place does not write into the prediction.
+        given = {name: parts[name].clone() for name in self.own_shapes if name in parts}
+        return {**self.own(len(seeds)), **given, **rows}
 
     @property
     def first_coded(self) -> int:

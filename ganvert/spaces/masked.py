@@ -55,16 +55,10 @@ class Masked(Composed):
         """Names of the variables that are differences of feature maps."""
         return tuple(f"d{size}" for size in self.sizes)
 
-    def from_random(self, seeds: Sequence[int]) -> Variables:
-        return {**self._own(len(seeds)), **self.detail.from_random(seeds)}
-
-    def from_ws(self, ws: Tensor) -> Variables:
-        return {**self._own(len(ws)), **self.detail.from_ws(ws)}
-
     def start(self, ws: Tensor, seeds: Sequence[int], detail: DetailInit = "ws") -> Variables:
         # z has no way back from ws: it starts at random, as behind a feature map.
         rows = self.detail.start(ws, seeds, detail) if self.detail.starts_from_ws else self.detail.from_random(seeds)
-        return {**self._own(len(ws)), **rows}
+        return {**self.own(len(ws)), **rows}
 
     @property
     def takes(self) -> tuple[str, ...]:
@@ -99,7 +93,3 @@ class Masked(Composed):
             # Both have the same difference at this point, so that it cancels: x - x' remains.
             deltas[point.name] = deltas[point.name] + (before - after)
         return dataclasses.replace(moved, deltas=deltas)
-
-    def _own(self, n: int) -> Variables:
-        """Return no differences under no masks, n times."""
-        return {name: self.generator.w_avg.new_zeros(n, *shape) for name, shape in self.own_shapes.items()}

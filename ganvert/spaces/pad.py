@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from ganvert.base.errors import UnsupportedError
 from ganvert.generators.base import Generator, SynthesisInput
-from ganvert.spaces.base import DetailInit, Space, Variables
+from ganvert.spaces.base import Space, Variables
 from ganvert.spaces.composed import Composed
 
 __all__ = ["LARGEST", "Pad", "map_of", "ring_of"]
@@ -59,37 +59,12 @@ class Pad(Composed):
         rings = {f"pad.{conv.name}": (conv.channels, 4 * (conv.resolution + 1)) for conv in self.convs}
         return {"const": self.point.shape, **rings}
 
-    def from_random(self, seeds: Sequence[int]) -> Variables:
-        return {**self._own(len(seeds)), **self.detail.from_random(seeds)}
-
-    def from_ws(self, ws: Tensor) -> Variables:
-        return {**self._own(len(ws)), **self.detail.from_ws(ws)}
-
-    def start(self, ws: Tensor, seeds: Sequence[int], detail: DetailInit = "ws") -> Variables:
-        return {**self._own(len(ws)), **self.detail.start(ws, seeds, detail)}
-
-    @property
-    def takes(self) -> tuple[str, ...]:
-        return (*self.own_shapes, *self.detail.takes)
-
-    def part_shape(self, name: str) -> tuple[int, ...]:
-        return super().part_shape(name) if name == "ws" else self.own_shapes[name]
-
-    def adopt(self, prediction: Mapping[str, Tensor], seeds: Sequence[int], detail: DetailInit = "ws") -> Variables:
-        parts = self.usable_parts(prediction, seeds)
-        if self.detail.starts_from_ws or detail != "ws":
-            rows = self.detail.start(parts["ws"], seeds, detail)
-        else:  # encoders do not predict z, so it starts at random, as behind a feature map
-            rows = self.detail.from_random(seeds)
-        own = {**self._own(len(seeds)), **{name: parts[name].clone() for name in self.own_shapes if name in parts}}
-        return {**own, **rows}
-
     def add(self, synthesis_input: SynthesisInput, variables: Mapping[str, Tensor]) -> SynthesisInput:
         padding = {conv.name: map_of(variables[f"pad.{conv.name}"]) for conv in self.convs}
         return dataclasses.replace(synthesis_input, features={self.point.name: variables["const"]}, padding=padding)
 
     @torch.no_grad()
-    def _own(self, n: int) -> Variables:
+    def own(self, n: int) -> Variables:
         """Return the generator's own input and zero padding, n times."""
         mean = self.generator.w_avg.expand(1, self.generator.num_ws, -1)
         const = self.generator.features(SynthesisInput(ws=mean), [self.point.name])[self.point.name]

@@ -254,6 +254,7 @@ class _FeatureCache:
         encoder = data.encoder
         self.taps = encoder.taps
         seen = f"{encoder.spec.backbone} {encoder.backbone.px} {encoder.spec.descriptor} {encoder.spec.pixels}"
+        seen += "".join(f" {px}" for px in encoder.image)
         facts = f"{kind} {seen} {data.options.px} {data.seed} {variants} {facts}"
         stem = data.work / "features" / f"{kind}-{hashlib.sha256(facts.encode()).hexdigest()[:16]}-{count}"
         stem.parent.mkdir(parents=True, exist_ok=True)

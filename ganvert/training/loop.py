@@ -112,7 +112,7 @@ def train_step(setup: Setup, step: int) -> dict[str, float]:
     set_learning_rate(state.optimiser, lr)
     if adversary:
         adversary.set_decay(lr / options.optimiser.lr)
-    torch.manual_seed(item_seed("train_encoder", options.seed, number, world.rank))  # dropout is all that draws
+    torch.manual_seed(item_seed("train_encoder", options.seed, number, world.rank))  # for dropout and misalignment
     encoder.train()
     encoder.at_step(number)
     state.optimiser.zero_grad(set_to_none=True)

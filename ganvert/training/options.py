@@ -59,7 +59,8 @@ class TrainOptions:
         encoder: its architecture.
         first_step: steps that the starting weights have been trained for; decides which images come next.
         steps: optimiser steps of this run.
-        freeze: heads whose weights stay as they are: codes of what they predict do not change.
+        freeze: heads whose weights stay as they are, and ``backbone`` and ``neck``: codes of what they predict do not
+            change.
         batch: images a step, over all devices.
         seed: of everything that is random.
         data: which images the encoder is trained on.
@@ -128,8 +129,9 @@ class TrainOptions:
             lookup(PREDICTION_PENALTIES, name, "penalty of predictions")
         if min(self.steps, self.batch, self.checkpoint_every) < 1:
             raise ParamsError("steps, batch and checkpoint_every must be at least 1")
-        if unknown := [name for name in self.freeze if name not in self.encoder.heads]:
-            raise ParamsError(f"freeze: the encoder has no head {', '.join(unknown)}")
+        parts = {"backbone", *(["neck"] if self.encoder.neck != "none" else []), *self.encoder.heads}
+        if unknown := [name for name in self.freeze if name not in parts]:
+            raise ParamsError(f"freeze: the encoder has no part {', '.join(unknown)}")
         if self.at_once and self.adversary and self.adversary.kind == "picture":
             raise ParamsError("at_once: a discriminator of images judges a whole batch: at_once: 0")
         counts = self.fade, self.validate_every, self.draft_photos, self.at_once

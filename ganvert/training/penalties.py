@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ganvert.encoders.heads import Prediction
 
-__all__ = ["PREDICTION_PENALTIES"]
+__all__ = ["PART_OF", "PREDICTION_PENALTIES"]
 
 
 def _w_norm(prediction: Prediction, w_avg: Tensor) -> Tensor:
@@ -28,10 +28,25 @@ def _delta(prediction: Prediction, w_avg: Tensor) -> Tensor:
     return (ws[:, 1:] - ws[:, :1]).norm(dim=2).sum(dim=1)
 
 
+def _alignment(prediction: Prediction, w_avg: Tensor) -> Tensor:
+    """Return the mean of ``|D' - D|``: how far the aligned distortion is from the true one."""
+    del w_avg
+    return prediction["alignment"].abs().mean(dim=(1, 2, 3))
+
+
 #: Name in ``train_encoder.options.NAME.regularise`` -> function of a prediction and w_avg, [N].
 #:
 #: ``w_norm``: Frobenius norm of ws - w_avg. pSp's w-norm loss (Richardson et al. 2021, release) and L_reg of PadInv
 #: (Bai et al. 2022, eq. 5). Inversion's ``w_norm`` is the mean square of the same difference.
 #: ``delta``: sum over rows 1, 2, ... of their Euclidean distance from row 0. L_d-reg of e4e (Tov et al. 2021, eq. 4).
 #: Inversion's ``delta`` is the mean square of the rows' distance from their mean.
-PREDICTION_PENALTIES: dict[str, Callable[[Prediction, Tensor], Tensor]] = {"w_norm": _w_norm, "delta": _delta}
+#: ``alignment``: L1 between the distortion that HFGI's aligner returns and what it was before its misalignment (Wang et
+#: al. 2022, release); of encoders with the head ``consultation``.
+PREDICTION_PENALTIES: dict[str, Callable[[Prediction, Tensor], Tensor]] = {
+    "w_norm": _w_norm,
+    "delta": _delta,
+    "alignment": _alignment,
+}
+
+#: Penalty -> the part of a prediction that it is of.
+PART_OF = {"w_norm": "ws", "delta": "ws", "alignment": "alignment"}

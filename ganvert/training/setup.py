@@ -11,7 +11,7 @@ import torch
 
 from ganvert.base.errors import ParamsError, UnsupportedError
 from ganvert.discriminators import Discriminator
-from ganvert.encoders import Encoder, load_encoder
+from ganvert.encoders import HEADS, Encoder, load_encoder
 from ganvert.generators.base import Generator
 from ganvert.sampling import generator_key
 from ganvert.spaces import make_space
@@ -25,6 +25,7 @@ from ganvert.training.ema import Ema
 from ganvert.training.losses import Losses
 from ganvert.training.optimisers import make_optimiser
 from ganvert.training.options import TrainOptions
+from ganvert.training.penalties import PART_OF
 from ganvert.training.reconstruct import Reconstructor
 
 __all__ = ["Setup", "prepare"]
@@ -65,7 +66,7 @@ def prepare(
     encoder = _initial_encoder(generator, options, start, folder)
     initial = encoder.fingerprint()
     for name in options.freeze:
-        encoder.heads[name].requires_grad_(False)
+        encoder.part(name).requires_grad_(False)
     synchronised(encoder, here)  # replaces layers: before an optimiser holds their parameters
     space = make_space(options.encoder.space, generator)
     also = make_space(options.also, generator) if options.also else None
@@ -93,7 +94,7 @@ def _initial_encoder(generator: Generator, options: TrainOptions, start: Path | 
     """Return a new encoder, with the weights of the one in `start` where they have the same parts.
 
     Raises:
-        ParamsError: the other one has parts that this one lacks.
+        ParamsError: the other one has another trunk, no head of this one, or one with other options.
     """
     encoder = Encoder(options.encoder, generator, folder, options.seed)
     if start is None:
@@ -106,8 +107,11 @@ def _initial_encoder(generator: Generator, options: TrainOptions, start: Path | 
     )
     tuned = dataclasses.replace(grown, backbone=wanted.backbone)
     same = grown == wanted or (tuned == wanted and encoder.backbone.frozen_as == given.spec.backbone)
-    if not same or any(wanted.heads.get(name) != head for name, head in given.spec.heads.items()):
+    shared = given.spec.heads.keys() & wanted.heads.keys()
+    if not same or not shared or any(wanted.heads[name] != given.spec.heads[name] for name in shared):
         raise ParamsError(f"{start} holds another encoder ({given.spec}), wanted {wanted}, or some of its heads")
+    if left_out := sorted(given.spec.heads.keys() - shared):
+        log.info("%s: heads left out: %s", start, ", ".join(left_out))
     encoder.load_state_dict(given.state_dict(), strict=False)
     return encoder
 
@@ -123,13 +127,14 @@ def _check_losses(encoder: Encoder, options: TrainOptions) -> None:
     blank = {side: encoder.w_avg.new_zeros(1, c, side, side) for side, c in encoder.taps.items()}
     with torch.no_grad():
         predicted = set(encoder.eval().predict(blank))
+    predicted |= {name for head in options.encoder.heads for name in HEADS[head].trained_by}
     rows, feature = "ws" in predicted, any(name[0] == "f" for name in predicted)
     latent_adversary = options.adversary is not None and options.adversary.kind == "latent"
     for name, wanted, there in (
         ("latent", bool(options.latent), rows),
         ("feature", bool(options.feature), feature),
         ("own_feature", bool(options.own_feature), feature and rows),
-        ("regularise", bool(options.regularise), rows),
+        *((f"regularise: {name}", True, PART_OF[name] in predicted) for name in options.regularise),
         ("adversary", latent_adversary, rows),
         ("fade", options.fade > 0, feature),
     ):

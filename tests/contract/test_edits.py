@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -17,14 +17,18 @@ from ganvert.compute.random import normal
 from ganvert.directions import Direction
 from ganvert.editing.contract import Edit, EditInputs
 from ganvert.editing.edits import EDITS, make_edit
+from ganvert.editing.edits.realign import Realign
 from ganvert.editing.render import draw_edit
+from ganvert.encoders import Encoder, EncoderSpec, JointEncoder
+from ganvert.encoders.heads.consultation import ConsultationHead
 from ganvert.generators import Generator
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
-from ganvert.images import to_pil
+from ganvert.images import from_pil, to_pil
 from ganvert.inversion.presets import Context, read_preset
 from ganvert.spaces import make_space
 
-NAMES = ["z", "zplus", "zplusplus", "zplus_psi", "wplus", "s", "f16/zplus", "f16/wplus", "pad/zplus", "m16-32/wplus"]
+NAMES = ["z", "zplus", "zplusplus", "zplus_psi", "wplus", "s", "f16/zplus", "f16/wplus"]
+NAMES += ["pad/zplus", "m16-32/wplus", "c32/wplus"]
 SHIFTS = ["shift", "geodesic", "stepped"]
 STEP = {"inverter": "optimise", "steps": 1, "lr": 0.3, "objective": [{"loss": "mse", "resolution": 64}]}
 
@@ -38,9 +42,28 @@ def code_in(name: str, generator: Generator, seed: int = 1, noise: bool = False)
     space = make_space(name, generator)
     maps = [normal([seed], (1, *shape)) for shape in generator.noise_shapes] if noise else []
     variables = {key: value.clone() for key, value in space.from_random([seed]).items()}
-    for key in set(variables) & {"const", "f", "d16", "d32", "m32"}:  # what is the generator's own is the same for all
+    for key in set(variables) & {
+        "const",
+        "f",
+        "d16",
+        "d32",
+        "m32",
+        "scale",
+        "shift",
+    }:  # what is the generator's own is the same for all
         variables[key] += 0.3 * normal([seed + 50], tuple(variables[key].shape[1:]))
     return Code(image_id=f"{seed}", method="mine", bind=lambda: space, variables=variables, noise=maps)
+
+
+def hfgi(generator: Generator) -> Encoder:
+    """What the edits that ask an encoder need: a head that reads distortions, as after training."""
+    options = {"size": 32, "width": 4, "widths": [[4, 4, 4], [4, 4, 4, 4]]}
+    spec = EncoderSpec(space="c32/wplus", backbone="ir18", heads={"consultation": options}, input_px=32)
+    encoder = Encoder(spec, generator)
+    with torch.no_grad():
+        for i, parameter in enumerate(encoder.parameters()):
+            parameter.add_(0.1 * normal([i], parameter.shape)[0])
+    return encoder.eval()
 
 
 def inputs_of(edit: Edit, code: Code) -> EditInputs:
@@ -54,7 +77,7 @@ def inputs_of(edit: Edit, code: Code) -> EditInputs:
         picture=pictures[0],
         reference_pictures=pictures[1:],
         preset=preset if needs.context else None,
-        context=Context(generator=space.generator) if needs.context else None,
+        context=Context(generator=space.generator, encoder=hfgi(space.generator)) if needs.context else None,
         code=code,
         directions=[(direction_in(space.direction_space), 1.0)] if edit.needs.direction else [],
         references=references,
@@ -72,6 +95,8 @@ def code(request: pytest.FixtureRequest, tiny_generator: MobileStyleGAN) -> Code
 
 
 def applicable(edit: Edit, code: Code) -> bool:
+    if isinstance(edit, Realign):
+        return code.space.name.startswith("c")
     return edit.needs.part == "all" or "/" in code.space.name
 
 
@@ -79,7 +104,7 @@ def applicable(edit: Edit, code: Code) -> bool:
 def test_amount_0_is_the_reconstruction(name: str, code: Code) -> None:
     edit = EDITS[name]
     if not applicable(edit, code):
-        with pytest.raises(UnsupportedError, match="such as pad/wplus or f16/wplus"):
+        with pytest.raises(UnsupportedError, match=r"such as (pad/wplus or f16/wplus|hfgi)"):
             edit.check_space(code.space, [])
         return
     inputs = inputs_of(edit, code)
@@ -90,7 +115,9 @@ def test_amount_0_is_the_reconstruction(name: str, code: Code) -> None:
 
 @pytest.mark.parametrize("name", EDITS)
 def test_inputs_that_do_not_go_with_the_edit_are_refused(name: str, tiny_generator: MobileStyleGAN) -> None:
-    edit, code = EDITS[name], code_in("pad/wplus", tiny_generator)
+    edit = EDITS[name]
+    space = "c32/wplus" if isinstance(edit, Realign) else "pad/wplus"
+    code = code_in(space, tiny_generator)
     good = inputs_of(edit, code)
     wrong: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({"references": [*good.references, code]}, ParamsError, "reference images"),
@@ -107,7 +134,7 @@ def test_inputs_that_do_not_go_with_the_edit_are_refused(name: str, tiny_generat
         ]
     if edit.needs.direction:
         wrong.append(({"directions": []}, ParamsError, r"name one \(direction: smile\)"))
-        wrong.append(({"directions": [(direction_in("z"), 1.0)]}, UnsupportedError, "lives in z, pad/wplus codes move"))
+        wrong.append(({"directions": [(direction_in("z"), 1.0)]}, UnsupportedError, f"lives in z, {space} codes move"))
     else:
         wrong.append(({"directions": [(direction_in("w"), 1.0)]}, ParamsError, "wanted no direction"))
     if edit.needs.references:
@@ -189,3 +216,34 @@ def test_the_picture_of_shift_needs_no_retraction(tiny_generator: MobileStyleGAN
     plain = code.variables["z"] + torch.from_numpy(direction.step(2.0))
     expected = tiny_generator.synthesize(ws=tiny_generator.map_rows(plain))
     torch.testing.assert_close(synthesise("shift", code, [(direction, 1.0)], 2.0), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_realign_reads_the_distortion_of_the_edited_picture(tiny_generator: MobileStyleGAN) -> None:
+    code, edit = code_in("c32/wplus", tiny_generator), EDITS["realign"]
+    inputs = inputs_of(edit, code)
+    assert inputs.context is not None and inputs.picture is not None
+    encoder = inputs.context.require_encoder()
+    assert isinstance(encoder, Encoder)
+    moved, drawn = EDITS["shift"].apply(inputs, 2.0), edit.apply(inputs, 2.0)
+    assert moved.ws is not None and drawn.ws is not None and moved.scales is not None and moved.deltas is not None
+    assert torch.equal(drawn.ws, moved.ws)
+    assert torch.equal(moved.scales["x32"], code.variables["scale"])  # shift leaves the modulation in place
+    head = cast(ConsultationHead, encoder.part("consultation"))
+    still, edited = (tiny_generator.synthesize(ws=ws, px=head.px) for ws in (code.variables["ws"], moved.ws))
+    with torch.no_grad():
+        wanted = head.consult(from_pil([inputs.picture]), still, edited)
+    for name, given in (("scale", drawn.scales), ("shift", drawn.deltas)):
+        assert given is not None and torch.equal(given["x32"], wanted[name]) and wanted[name].any()
+
+    # Of several encoders the last one's, and none without the head.
+    last, rows = hfgi(tiny_generator), EncoderSpec(backbone="ir18", heads={"single": {}}, input_px=32)
+    torch.nn.init.ones_(cast(ConsultationHead, last.part("consultation")).reader.shift[1].bias)  # type: ignore[union-attr, arg-type]
+    plain = Encoder(rows, tiny_generator)
+    for members, same in (([last, encoder, plain], True), ([encoder, last], False)):
+        context = Context(generator=tiny_generator, encoder=JointEncoder(members))
+        again = edit.apply(dataclasses.replace(inputs, context=context), 2.0)
+        assert again.deltas is not None and torch.equal(again.deltas["x32"], wanted["shift"]) == same
+    with pytest.raises(UnsupportedError, match="the encoder has no head consultation"):
+        edit.check(
+            dataclasses.replace(inputs, context=Context(generator=tiny_generator, encoder=JointEncoder([plain]))), 1.0
+        )

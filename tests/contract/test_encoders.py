@@ -38,6 +38,11 @@ ON_ANY_HEAD: dict[str, dict[str, Any]] = {
         "px": 16,
         "options": {"width": 8, "code": 16, "narrow": 4, "drop": 0.0},
     },
+    "consultation": {
+        "space": "c32/wplus",
+        "options": {"size": 32, "width": 4, "widths": [[4, 4, 6], [4, 4, 4, 4]]},
+        "beside": {"single": {}},  # it reads nothing of the backbone
+    },
     "content": {"space": "fs8/wplus", "neck": "fpn", "options": {"size": 8, "width": 8}},
     "dense": {"space": "wplus", "backbone": "residual", "px": 32},
     "feature": {"space": "f16/zplus", "neck": "fpn", "options": {"size": 16, "width": 8}},
@@ -83,7 +88,7 @@ SPECS: dict[str, EncoderSpec] = {
             neck=case.get("neck", "none"),
             descriptor=case.get("descriptor", "none"),
             pixels=case.get("pixels", 0),
-            heads={name: case.get("options", {})},
+            heads={name: case.get("options", {}), **case.get("beside", {})},
             input_px=case.get("px", 64),
         )
         for name, case in ON_ANY_HEAD.items()
@@ -283,7 +288,7 @@ def any_generator(request: pytest.FixtureRequest) -> Generator:
 def test_heads_are_sized_by_the_generator(name: str, any_generator: Generator) -> None:
     case = ON_ANY_HEAD[name]
     kinds: dict[str, dict[int, int]] = {"maps": {16: 6, 8: 5, 4: 4}, "descriptor": {1: 6}}
-    kinds |= {"all": kinds["maps"] | kinds["descriptor"], "pictures": kinds["maps"] | {32: 3}}
+    kinds |= {"all": kinds["maps"] | kinds["descriptor"], "pictures": kinds["maps"] | {32: 3}, "image": {64: 3}}
     taps = kinds[HEADS[name].reads]
     space = case["space"].replace("zplus", "wplus")
     try:

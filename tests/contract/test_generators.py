@@ -124,10 +124,11 @@ def test_bfloat16_draws_nearly_the_same(generator: Generator, ws: Tensor) -> Non
 
 @pytest.mark.slow
 def test_bfloat16_takes_all_inputs(generator: Generator, ws: Tensor) -> None:
-    """Noise, an injected feature, a delta with a mask, and padding are cast with the rest."""
+    """Noise, an injected feature, a scale, a delta with a mask, and padding are cast with the rest."""
     point = generator.feature_points[len(generator.feature_points) // 2]
     feature = generator.features(SynthesisInput(ws=ws), [point.name])[point.name]
     inputs = {"ws": ws, "features": {point.name: feature}}
+    inputs["scales"] = {point.name: 0.1 * normal(range(2), point.shape)}
     inputs |= {"deltas": {point.name: 0.1 * feature}, "masks": {point.name: torch.ones(2, 1, *point.shape[1:])}}
     if generator.noise_shapes:
         inputs["noise"] = [normal([i], (1, *shape)) for i, shape in enumerate(generator.noise_shapes)]
@@ -262,6 +263,19 @@ def test_deltas_add_at_their_point_under_their_mask(generator: Generator, ws: Te
         generator.synthesize(SynthesisInput(ws=ws, masks={name: mask}))
 
 
+def test_a_scale_acts_at_its_point_before_the_delta(generator: Generator, ws: Tensor) -> None:
+    image = generator.synthesize(ws=ws)
+    for point in generator.feature_points[1::4]:
+        name, scale, delta = point.name, *(normal(range(i, i + 2), point.shape) for i in (0, 2))
+        zero = SynthesisInput(ws=ws, scales={name: 0 * scale}, deltas={name: 0 * delta})
+        assert torch.equal(generator.synthesize(zero), image)
+        (before,) = generator.features(SynthesisInput(ws=ws), [name]).values()
+        changed = SynthesisInput(ws=ws, scales={name: scale}, deltas={name: delta})
+        (after,) = generator.features(changed, [name]).values()
+        torch.testing.assert_close(after, before * (1 + scale) + delta)
+        assert not torch.allclose(generator.synthesize(changed), image)
+
+
 def test_padding_replaces_zeros(generator: Generator, ws: Tensor) -> None:
     image = generator.synthesize(ws=ws)
     for conv in generator.paddable:
@@ -330,6 +344,7 @@ def test_wrong_inputs_are_refused(generator: Generator, ws: Tensor) -> None:
         ("no style 'nothing'", {"styles": {"nothing": ws[:, 0]}}),
         ("no feature point 'nothing'", {"features": {"nothing": ws}}),
         ("no feature point 'nothing'", {"deltas": {"nothing": ws}}),
+        ("no feature point 'nothing'", {"scales": {"nothing": ws}}),
         ("no paddable convolution 'nothing'", {"padding": {"nothing": ws}}),
         ("'random'", {"noise": "random"}),
     ):

@@ -19,7 +19,7 @@ from ganvert.spaces.sphere import MOTIONS, to_sphere
 OPTIMISE = {"inverter": "optimise", "steps": 2, "lr": 0.1, "objective": [{"loss": "mse", "resolution": 64}]}
 
 
-OVER = [f"{over}/{name}" for over in ("f16", "fs16", "m16-32", "pad") for name in SPACES]
+OVER = [f"{over}/{name}" for over in ("c32", "f16", "fs16", "m16-32", "pad") for name in SPACES]
 NAMES = [*SPACES, *OVER, "f8/zplus", "fs8/wplus"]
 RANDOM = {name for name in NAMES if name.split("/")[-1].startswith("z")}
 
@@ -65,8 +65,8 @@ def test_random_codes_depend_on_their_seed_alone(space: Space) -> None:
     for name in space.shapes:
         # The mapping runs on another batch size: equal to rounding, not to the bit.
         torch.testing.assert_close(first[name][[2, 0]], second[name])
-        # What padding starts from, and no difference under no mask.
-        of_the_generator = name == "const" or name.startswith(("pad.", "d16", "d32", "m16", "m32"))
+        # What padding starts from, no modulation, and no difference under no mask.
+        of_the_generator = name in ("const", "scale", "shift") or name.startswith(("pad.", "d16", "d32", "m16", "m32"))
         assert torch.equal(first[name][0], first[name][1]) == of_the_generator
 
 

@@ -16,6 +16,7 @@ from ganvert.editing.edits.composed import Crossover, Diffuse, Inpaint
 from ganvert.editing.edits.interpolate import Interpolate
 from ganvert.editing.edits.local import Local, LocalMix
 from ganvert.editing.edits.mix import Mix
+from ganvert.editing.edits.realign import Realign
 from ganvert.editing.edits.shift import Shift
 from ganvert.editing.edits.transfer import Transfer
 
@@ -31,6 +32,7 @@ EDITS: dict[str, Edit] = {
     # Keeps the image's padding or feature map and takes the reference's rows.
     "blend": Interpolate(part="detail"),
     "local": Local(),
+    "realign": Realign(),
     "mix": Mix(),
     "local_mix": LocalMix(),
     "transfer": Transfer(),

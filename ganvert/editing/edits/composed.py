@@ -22,6 +22,7 @@ from ganvert.editing.compose import (
 from ganvert.editing.contract import Edit, EditInputs, Needs
 from ganvert.editing.edits.interpolate import Interpolate
 from ganvert.generators.base import SynthesisInput
+from ganvert.inversion.inverter import Preset
 
 __all__ = ["ComposedEdit", "Crossover", "Diffuse", "Inpaint"]
 
@@ -39,6 +40,9 @@ class ComposedEdit(Edit):
     @abstractmethod
     def compose(self, inputs: EditInputs) -> Composed:
         """Return what is inverted."""
+
+    def method(self, preset: Preset) -> Preset:
+        return preset_for_parts(preset)
 
     def check(self, inputs: EditInputs, amount: float) -> None:
         super().check(inputs, amount)
@@ -58,7 +62,7 @@ class ComposedEdit(Edit):
         if inputs not in _FOUND:
             assert inputs.preset is not None and inputs.context is not None
             image_id = "+".join(code.image_id for code in (inputs.code, *inputs.references))
-            preset = preset_for_parts(inputs.preset)
+            preset = self.method(inputs.preset)
             _FOUND[inputs] = invert_composed(self.compose(inputs), image_id, preset, inputs.context)
         return _FOUND[inputs]
 

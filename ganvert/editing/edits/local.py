@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -82,7 +82,7 @@ class Within(Edit):
             here = F.interpolate(soft, size=point.shape[1:], mode="bilinear", antialias=True).to(change)
             still, moved = (_continued(drawn, point, before + here * change) for drawn in (still, moved))
             if point.name in deltas:
-                own = deltas[point.name] * masks[point.name]
+                own = deltas[point.name] * masks.get(point.name, 1.0)
                 deltas[point.name], masks[point.name] = own + here * change, torch.ones_like(here)
             else:
                 deltas[point.name], masks[point.name] = change, here
@@ -149,10 +149,13 @@ def _sizes(generator: Generator) -> list[int]:
 
 
 def _continued(drawn: SynthesisInput, point: FeaturePoint, feature: Tensor) -> SynthesisInput:
-    """Return what goes on from a map at a point, which has the code's own difference there already."""
-    deltas = {name: delta for name, delta in (drawn.deltas or {}).items() if name != point.name}
-    masks = {name: mask for name, mask in (drawn.masks or {}).items() if name != point.name}
-    return dataclasses.replace(drawn, features={point.name: feature}, deltas=deltas, masks=masks)
+    """Return what goes on from a map at a point, which has the code's own scale and difference there already."""
+
+    def others(tensors: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+        return {name: value for name, value in (tensors or {}).items() if name != point.name}
+
+    changes = {name: others(getattr(drawn, name)) for name in ("scales", "deltas", "masks")}
+    return dataclasses.replace(drawn, features={point.name: feature}, **changes)  # type: ignore[arg-type]
 
 
 @torch.no_grad()

@@ -32,7 +32,8 @@ class IRUnit(nn.Module):
     a 1x1 convolution with BN where it changes.
     """
 
-    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+    def __init__(self, c_in: int, c_out: int, stride: int, *, squeeze: bool = True) -> None:
+        """Build it; without `squeeze` it ends in BN (HFGI)."""
         super().__init__()
         # BN first and nothing after the sum: the shortcut carries a stage's input through unchanged. PReLU has a slope
         # per channel. The second convolution has the stride, so that the first sees all pixels.
@@ -42,7 +43,7 @@ class IRUnit(nn.Module):
             nn.PReLU(c_out),
             nn.Conv2d(c_out, c_out, 3, stride=stride, padding=1, bias=False),
             nn.BatchNorm2d(c_out),
-            SqueezeExcitation(c_out),
+            *([SqueezeExcitation(c_out)] if squeeze else []),
         )
         # A pool over one pixel has no weights: it takes every `stride`-th pixel.
         self.around: nn.Module = nn.MaxPool2d(1, stride)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ganvert.encoders.heads.base import Head, Prediction
 from ganvert.encoders.heads.base_code import BaseCodeHead
 from ganvert.encoders.heads.compact import CompactHead
+from ganvert.encoders.heads.consultation import ConsultationHead
 from ganvert.encoders.heads.content import ContentHead
 from ganvert.encoders.heads.dense import DenseHead
 from ganvert.encoders.heads.feature import FeatureHead
@@ -28,6 +29,7 @@ __all__ = ["HEADS", "Head", "Prediction"]
 HEADS: dict[str, type[Head]] = {
     "base_code": BaseCodeHead,
     "compact": CompactHead,
+    "consultation": ConsultationHead,
     "content": ContentHead,
     "dense": DenseHead,
     "feature": FeatureHead,

@@ -11,9 +11,10 @@ from ganvert.generators.base import Generator
 
 __all__ = ["Head", "Prediction", "Reads"]
 
-#: "ws" [N, num_ws, w_dim]; "fSIZE" [N, c, SIZE, SIZE]; "const" and "pad.CONV" are named as in the space ``pad/...``.
+#: "ws" [N, num_ws, w_dim]; "fSIZE" [N, c, SIZE, SIZE]; "const" and "pad.CONV" are named as in the space ``pad/...``,
+#: "scale" and "shift" as in ``cSIZE/...``.
 Prediction = dict[str, Tensor]
-Reads = Literal["maps", "pictures", "descriptor", "all"]
+Reads = Literal["maps", "pictures", "descriptor", "all", "image"]
 
 
 class Head(nn.Module, ABC):
@@ -21,11 +22,14 @@ class Head(nn.Module, ABC):
 
     Attributes:
         reads: the feature maps of the backbone; these and the small picture as one more map; the descriptor of the
-            face, a map of one pixel; or all of them, with the descriptor and the small picture as one map of one pixel.
+            face, a map of one pixel; all of them, with the descriptor and the small picture as one map of one pixel; or
+            the image alone, at the side that the encoder takes.
+        trained_by: what it predicts in training alone, for penalties; no part of a code.
         sees_rows: whether it runs after the heads of rows and is called with what they predict, ``head(taps, ws)``.
     """
 
     reads: ClassVar[Reads] = "maps"
+    trained_by: ClassVar[tuple[str, ...]] = ()
     sees_rows: ClassVar[bool] = False
 
     def __init__(self, generator: Generator, taps: dict[int, int]) -> None:

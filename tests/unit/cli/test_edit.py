@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from ganvert import tables
 from ganvert.base.files import OUTPUT_MARK
 from ganvert.cli import sources
 from ganvert.codes import Code
+from ganvert.compute.random import normal
 from ganvert.directions import load_directions
 from ganvert.editing.amounts import Percentile
 from ganvert.editing.contract import EditInputs
@@ -22,6 +24,7 @@ from ganvert.editing.edits.local import Local
 from ganvert.editing.edits.shift import Shift
 from ganvert.editing.population import Population
 from ganvert.editing.render import draw_edit
+from ganvert.encoders import Encoder, EncoderSpec
 from ganvert.faces.align import align, cut_quad
 from ganvert.images import contact_sheet, to_pil
 
@@ -217,3 +220,33 @@ def test_local_changes_a_region_alone(tiny_run: Run, table: list[Code], directio
     assert done.exit_code == 2 and "mask 'mouth'" in done.output
     done = tiny_run("edit", *image, *moves, "--local", "mund", "--out", "two.png")
     assert done.exit_code == 2 and "regions of faces are" in done.output.replace("\n", " ")
+
+
+def test_realign_reads_the_photograph_again(
+    tiny_run: Run, table: list[Code], directions: Path, write_params: Callable[..., None]
+) -> None:
+    generator = table[0].space.generator
+    options = {"size": 32, "width": 4, "widths": [[4, 4, 4], [4, 4, 4, 4]]}
+    heads: dict[str, dict[str, Any]] = {"single": {}, "consultation": options}
+    encoder = Encoder(EncoderSpec(space="c32/wplus", backbone="ir18", heads=heads, input_px=32), generator)
+    with torch.no_grad():
+        for i, parameter in enumerate(encoder.parameters()):
+            parameter.add_(0.05 * normal([i], parameter.shape)[0])
+    encoder.save(Path("hfgi.safetensors"), "a test")
+    write_params(invert={"options": {"pass": {"inverter": "feed_forward", "space": "c32/wplus"}}})
+    given = ("edit", "b.png", "--encoder", "hfgi.safetensors", "--crop", "--directions", directions, "--direction")
+    for out, move in (("plain", ()), ("realigned", ("--realign",))):
+        done = tiny_run(*given, "age=0,2", *move, "--out", out, method="pass")
+        assert done.exit_code == 0, done.output
+    plain, realigned = (
+        [Image.open(path).tobytes() for path in sorted(Path(folder).glob("*_age*.png"))]
+        for folder in ("plain", "realigned")
+    )
+    assert len(plain) == 2 and [one == other for one, other in zip(plain, realigned, strict=True)] == [True, False]
+    for codes, method, code, says in (
+        (TABLE, "pass", 2, "without --codes and --local"),
+        (("b.png", "--encoder", "hfgi.safetensors"), "encoder", 1, "its codes have no modulation"),
+    ):
+        moves = ("--directions", directions, "--direction", "age=2", "--realign")
+        done = tiny_run("edit", *codes, *moves, "--out", "x", method=method)
+        assert done.exit_code == code and says in " ".join(done.output.split())

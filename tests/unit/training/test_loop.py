@@ -24,6 +24,9 @@ from ganvert.training.setup import Setup, prepare
 Options = Callable[..., TrainOptions]
 Waves = Callable[..., Photos]
 
+#: The smallest head of HFGI.
+CONSULTATION = {"size": 32, "width": 4, "widths": [[4, 4, 4], [4, 4, 4, 4]]}
+
 
 def same(a: Trained, b: Trained) -> bool:
     state, other = a.encoder.state_dict(), b.encoder.state_dict()
@@ -121,6 +124,16 @@ RESUMED: dict[str, dict[str, Any]] = {
     "two passes, growing": {
         "encoder": {"heads": {"progressive": {"width": 8, "first": 2, "every": 2}}, "passes": 2},
         "objective": [{"loss": "mse"}],
+    },
+    "misaligned at random, rows that stay": {
+        "encoder": {
+            "space": "c32/wplus",
+            "heads": {"compact": {"width": 8, "code": 16}, "consultation": CONSULTATION},
+        },
+        "latent": 0.0,
+        "objective": [{"loss": "mse"}],
+        "regularise": {"alignment": 0.1},
+        "freeze": ["backbone", "compact"],
     },
     "drafts": {"picture": "draft", "objective": [{"loss": "mse"}]},
 }

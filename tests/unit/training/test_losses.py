@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ganvert.compute.random import normal
+from ganvert.encoders import Encoder
 from ganvert.generators.base import Generator, SynthesisInput
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.images import area_resize
@@ -35,11 +36,17 @@ def test_penalties_in_closed_form(tiny_generator: MobileStyleGAN) -> None:
     ws[1, 0, 3] += 3.0
     ws[1, 2, 5] += 4.0
     rows = tiny_generator.num_ws
-    values = {name: penalty({"ws": ws}, w_avg).tolist() for name, penalty in PREDICTION_PENALTIES.items()}
+    alignment = torch.zeros(2, 3, 4, 4)
+    alignment[1, 0, :2] = -3.0  # two of twelve rows of pixels
+    values = {
+        name: penalty({"ws": ws, "alignment": alignment}, w_avg).tolist()
+        for name, penalty in PREDICTION_PENALTIES.items()
+    }
     assert values == {
         "w_norm": pytest.approx([0.0, 5.0], abs=1e-5),
         # Row 2 is five away from the first one, all others three.
         "delta": pytest.approx([0.0, 5.0 + 3.0 * (rows - 2)], abs=1e-4),
+        "alignment": [0.0, 0.5],
     }
 
 
@@ -142,6 +149,26 @@ def test_frozen_heads_stay(tiny_generator: MobileStyleGAN, tmp_path: Path, optio
     changed = {name for name, value in trained.state_dict().items() if not torch.equal(value, before[name])}
     assert changed and not any(name.startswith("heads.compact") for name in changed)
     assert any(name.startswith("heads.refined") for name in changed)
+
+
+def test_a_frozen_trunk_stays_with_its_statistics(
+    tiny_generator: MobileStyleGAN, tmp_path: Path, options: Options
+) -> None:
+    """HFGI trains over an encoder of rows that stays as it is, its batch normalisation too."""
+    consultation = {"size": 32, "width": 4, "widths": [[4, 4, 4], [4, 4, 4, 4]]}
+    heads = {"single": {}, "consultation": consultation}
+    training = options(
+        encoder={"space": "c32/wplus", "backbone": "ir18", "neck": "fpn", "input_px": 32, "heads": heads},
+        latent=0.0,
+        objective=[{"loss": "mse"}],
+        freeze=["backbone", "neck", "single"],
+        steps=2,
+    )
+    before = Encoder(training.encoder, tiny_generator, None, training.seed).state_dict()
+    after = train(tiny_generator, training, tmp_path).encoder.state_dict()
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed and all(name.startswith("heads.consultation") for name in changed)
+    assert any("running_mean" in name for name in changed)
 
 
 def test_latent_and_feature_in_closed_form(tiny_generator: MobileStyleGAN, tmp_path: Path, options: Options) -> None:

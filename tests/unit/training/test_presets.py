@@ -33,6 +33,7 @@ PARTS = {
     "cpu_wplus_pictures": {"latent", "picture"},
     "cpu_refined": {"picture"},
     "cpu_refined_samples": {"feature f16", "picture"},
+    "cpu_hfgi": {"picture", "alignment"},
     "cpu_padinv": {"latent", "picture", "w_norm"},
     "cpu_wplus_drawn": {"picture"},
     "cpu_wplus_fused": {"picture"},
@@ -48,6 +49,7 @@ PARTS = {
     "bdinvert8": {"picture"},
     "feature_style": {"picture", "picture in wplus", "own f16"},
     "padinv": {"picture", "w_norm"},
+    "hfgi": {"picture", "alignment"},
     "restyle_psp": {"picture"},
     "restyle_e4e": {"picture", "delta", "adversary", "discriminator"},
 }
@@ -57,6 +59,7 @@ def shrunk(preset: dict[str, Any]) -> dict[str, Any]:
     """A preset on a tiny generator, narrow and short; everything that names a part of its loss stays."""
     small = copy.deepcopy(preset)
     encoder = small["encoder"]
+    encoder["space"] = encoder["space"].replace("c64", "c32")
     encoder["backbone"] = {"ir50": "ir18", "iresnet50": "ir18", "plain": "plain_narrow"}.get(
         encoder["backbone"], encoder["backbone"]
     )
@@ -64,6 +67,7 @@ def shrunk(preset: dict[str, Any]) -> dict[str, Any]:
     encoder["passes"] = min(encoder.get("passes", 1), 2)
     narrow: dict[str, dict[str, Any]] = {
         "compact": {"width": 8, "code": 16},
+        "consultation": {"size": 32, "width": 8, "widths": [[4, 4, 8], [4, 4, 8, 8]]},
         "dense": {"code": 16},
         "map2style": {"width": 8},
         "last": {"width": 8},

@@ -36,6 +36,12 @@ def test_going_on_from_a_file(tiny_generator: MobileStyleGAN, tmp_path: Path, op
     both = train(tiny_generator, wider, tmp_path / "third", start=path).encoder
     for name, value in load_encoder(path, tiny_generator).trained_state().items():
         torch.testing.assert_close(both.trained_state()[name], value, rtol=0, atol=1e-6)
+    # A head of the file that is not wanted is left out.
+    both.save(path, "note")
+    alone = train(tiny_generator, options(**slow), tmp_path / "alone", start=path).encoder
+    assert set(alone.spec.heads) == {"compact"}
+    for name, value in alone.trained_state().items():
+        torch.testing.assert_close(value, load_encoder(path, tiny_generator).state_dict()[name], rtol=0, atol=1e-6)
 
     other = MobileStyleGAN([16, 16, 16, 8], z_dim=16, w_dim=16, mapping_layers=2)
     with pytest.raises(CheckpointError, match=r"an encoder of generator .*; train one for it \(stage train_encoder"):
@@ -108,7 +114,7 @@ PICTURE = [{"loss": "mse"}]
         (
             {"encoder": NO_ROWS, "latent": 0.0, "feature": 1.0, "regularise": {"delta": 1.0}},
             ParamsError,
-            "regularise: this encoder predicts only f16",
+            "regularise: delta: this encoder predicts only f16",
         ),
         (
             {
