@@ -157,7 +157,8 @@ def make_app(page: Any, sessions: Sessions, hosts: frozenset[str] | None, passwo
     import gradio
     from starlette.applications import Starlette
     from starlette.responses import FileResponse, PlainTextResponse, Response
-    from starlette.routing import Route
+    from starlette.routing import Mount, Route
+    from starlette.staticfiles import StaticFiles
 
     async def photo(request: Request) -> Response:
         data = bytearray()
@@ -196,6 +197,7 @@ def make_app(page: Any, sessions: Sessions, hosts: frozenset[str] | None, passwo
             Route("/studio/photo", photo, methods=["POST"]),
             Route("/studio/picture/{name}", picture),
             Route("/studio/preview", _previews(page.handlers)),
+            Mount("/studio/examples", StaticFiles(packages=[("ganvert.studio", "examples")])),
         ]
     )
     gradio.mount_gradio_app(app, page.blocks, "/", **page.looks)  # type: ignore[arg-type]
