@@ -194,6 +194,8 @@ def test_a_cancelled_inversion_keeps_its_picture(studio: str, chromium: Any) -> 
     click(chromium, "Stop and keep this")
     until(chromium, "!document.querySelector('.g-job')")
     assert chromium.run(RIGHT) == "unedited"
+    chromium.run("document.querySelector('input[type=radio][value=balanced]').click()")  # of the next photographs
+    until(chromium, "ganvert.view.quality === 'balanced'")
 
 
 def test_what_is_compared_combined_and_kept(studio: str, chromium: Any) -> None:
