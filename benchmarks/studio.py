@@ -38,9 +38,10 @@ class Page:
         config = self.http.get("/config").json()
         self._session = secrets.token_hex(8)
         places = {part["id"]: part["props"].get("elem_id") for part in config["components"]}
-        self._functions = {
-            (event, places.get(part)): call["id"] for call in config["dependencies"] for part, event in call["targets"]
-        }
+        self._functions: dict[tuple[str, str | None], int] = {}
+        for call in config["dependencies"]:
+            for part, event in call["targets"]:
+                self._functions.setdefault((event, places.get(part)), call["id"])
         self.token = self.view("load", "", [""])["token"]
 
     def view(self, event: str, place: str | None, data: list[Any], asked: dict[str, Any] | None = None) -> Any:
