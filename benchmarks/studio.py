@@ -124,10 +124,10 @@ def main() -> None:
     def stopped() -> None:
         page.act("cancel")
 
-    print(f"upload  {median(lambda: page.upload(photograph), arguments.count, stopped):.2f} s")
+    print(f"upload  {median(lambda: page.upload(photograph), arguments.count, stopped):.2f} s", flush=True)
     stopped()
-    print(f"preview {median(lambda: page.preview(amount()), arguments.count):.2f} s")
-    print(f"release {median(lambda: page.release(amount()), arguments.count):.2f} s")
+    print(f"preview {median(lambda: page.preview(amount()), arguments.count):.2f} s", flush=True)
+    print(f"release {median(lambda: page.release(amount()), arguments.count):.2f} s", flush=True)
 
 
 if __name__ == "__main__":
