@@ -76,7 +76,7 @@ def find(samples: Samples, raw: Mapping[str, Any], kind: str, known: Path) -> di
     """Return name to direction in W, with the conditions of params.yaml or without any; a table keeps them."""
     if known.exists():
         return {name: direction for (name, _), direction in load_directions(known).items()}
-    options = params.build(InterfaceganOptions, {**raw, "spaces": ["w"]}, "interfacegan")
+    options = params.build(InterfaceganOptions, {**raw, "spaces": ["w"], "unconditional": False}, "interfacegan")
     if kind == "unconditional":
         bare = {name: dataclasses.replace(own, condition_on=()) for name, own in options.attributes.items()}
         options = dataclasses.replace(options, attributes=bare)

@@ -110,12 +110,17 @@ def make(name: str, command: list[str], part: str, out: Path) -> None:
     with Image.open(target / part if part else target) as file:
         sheet = file.convert("RGB")
     path = out / f"edit_{name}.jpg"
-    for quality in range(90, 40, -5):
-        sheet.save(path, quality=quality, optimize=True)
-        if path.stat().st_size <= LARGEST:
-            break
+    save_jpeg(sheet, path, LARGEST)
     taken = resource.getrusage(resource.RUSAGE_SELF).ru_utime - start
     print(f"{path}: {sheet.width} x {sheet.height}, {path.stat().st_size // 1000} KB, {taken:.0f} CPU s", flush=True)
+
+
+def save_jpeg(picture: Image.Image, path: Path, largest: int) -> None:
+    """Write a picture as JPEG of the best quality, down to 45, with which it has at most `largest` bytes."""
+    for quality in range(90, 40, -5):
+        picture.save(path, quality=quality, optimize=True)
+        if path.stat().st_size <= largest:
+            break
 
 
 def main() -> None:

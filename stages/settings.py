@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -123,11 +123,7 @@ def check_for(generator: Generator, settings: Settings) -> None:
         _check_method(generator, settings, method)
     space = make_space(settings.invert.preset(settings.edit.method).space, generator)
     for name, spec in settings.edit.edits.items():
-        if spec.shares and (known := _direction_names(settings, space.direction_space)) is not None:
-            for direction, rows in map(split_rows, spec.shares):
-                lookup(known, direction, f"direction in {space.direction_space} (edit.edits.{name}.direction)")
-                if rows is not None:
-                    row_range(*rows, generator.num_ws, f"edit.edits.{name}.direction {direction}@")
+        _check_directions(generator, settings, spec.shares, f"edit.edits.{name}.direction")
         edit = spec.make()
         try:
             edit.check_space(space, [])
@@ -137,9 +133,19 @@ def check_for(generator: Generator, settings: Settings) -> None:
         except (InputError, ParamsError, UnsupportedError) as error:
             raise type(error)(f"edit.edits.{name}: {error}") from error
     for name, stimuli in settings.stimuli.sets.items():
-        if (known := _direction_names(settings, space.direction_space)) is not None:
-            for direction in (*stimuli.directions, *stimuli.targets):
-                lookup(known, direction, f"direction in {space.direction_space} (stimuli.sets.{name})")
+        _check_directions(generator, settings, (*stimuli.directions, *stimuli.targets), f"stimuli.sets.{name}")
+
+
+def _check_directions(generator: Generator, settings: Settings, names: Iterable[str], where: str) -> None:
+    """Refuse directions, NAME or NAME@FIRST:END, that the run does not find, and rows that the generator lacks."""
+    space = make_space(settings.invert.preset(settings.edit.method).space, generator).direction_space
+    known = _direction_names(settings, space)
+    if known is None:
+        return
+    for direction, rows in map(split_rows, names):
+        lookup(known, direction, f"direction in {space} ({where})")
+        if rows is not None:
+            row_range(*rows, generator.num_ws, f"{where} {direction}@")
 
 
 def _check_method(generator: Generator, settings: Settings, method: str) -> None:

@@ -13,7 +13,7 @@ from ganvert.base.errors import GanvertError, InputError
 from ganvert.base.files import file_names, mark_output
 from ganvert.base.registry import lookup
 from ganvert.codes import batches, space_of
-from ganvert.directions import choose, load_directions
+from ganvert.directions import choose_rows, load_directions
 from ganvert.editing.edits import make_edit
 from ganvert.editing.population import Population
 from ganvert.editing.stimulus_set import Meter, Person, check_series, facts_of, make_stimuli
@@ -43,7 +43,8 @@ def main() -> None:
         faces = RECIPES[settings.align.recipe].needs_face
         try:
             wanted = (*spec.directions, *spec.targets)
-            series = spec.series({name: choose(known, name, space.direction_space) for name in wanted})
+            rows = generator.num_ws
+            series = spec.series({name: choose_rows(known, name, space.direction_space, rows) for name in wanted})
             make_edit("shift").check_space(space, [item.direction for item in series])
             check_series(series, faces)
             for item in series:

@@ -45,13 +45,18 @@ def _list(directions: DirectionsFile = None) -> None:
 
     path = directions_path(directions)
     table = Table("name", "space", "one step", "tested", "rows", "found by", title=Text(str(path)))
-    for direction in load_directions(path).values():
+    known = load_directions(path).values()
+    for direction in known:
+        if direction.stands_in:
+            continue
         rows = f"{direction.first_row} to {direction.last_row - 1}"
         tested = "{:g} to {:g}".format(*direction.tested) if direction.tested else ""
         table.add_row(
             Text(direction.name), direction.space, f"{direction.unit:.3g}", tested, rows, Text(direction.method)
         )
     Console().print(table)
+    if free := dict.fromkeys(direction.name for direction in known if direction.stands_in):
+        Console().print("Without their conditions:", Text(", ".join(free)))
 
 
 @command(

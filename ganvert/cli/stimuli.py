@@ -94,11 +94,12 @@ def _all_series(direction: list[str], target: list[str], sources: Sources, direc
     for texts, solved in ((direction, False), (target, True)):
         for text in texts:
             moves = Moves.of([text], sources, directions, "retract_once", scores=solved)
+            name, amounts = read_amounts(text)
             found.append(
                 Series(
-                    name=moves.names[0],
+                    name=name,
                     direction=moves.directions[0],
-                    amounts=read_amounts(text)[1],
+                    amounts=amounts,
                     solved=solved,
                     shift=moves.shift,
                 )

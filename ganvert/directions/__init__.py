@@ -55,7 +55,7 @@ DIRECTIONS: dict[str, Finder] = {
         find_ganspace, GanspaceOptions, spaces=("w", "z"), needs=("directions",), names=GanspaceOptions.names
     ),
     "interfacegan": Finder(
-        find_interfacegan, InterfaceganOptions, spaces=("w", "z"), names=lambda options: options.attributes
+        find_interfacegan, InterfaceganOptions, spaces=("w", "z"), names=lambda options: options.found
     ),
     "lowrank": Finder(
         find_lowrank, LowRankOptions, spaces=("w",), needs=("generator", "masks", "parser"), names=LowRankOptions.names

@@ -123,6 +123,11 @@ class Direction:
         return tuple(leak) if isinstance(leak, Mapping) else ()
 
     @property
+    def stands_in(self) -> str:
+        """The name of the direction that this one is without its conditions (`stands_in` of its quality), or empty."""
+        return str(self.quality.get("stands_in", ""))
+
+    @property
     def tested(self) -> tuple[float, float] | None:
         """The amounts between which portraits stayed whole (`range` of its quality); None where nobody has looked."""
         low, high = self.quality.get("range", (None, None))

@@ -73,10 +73,13 @@ class InterfaceganOptions(FitOptions):
 
     Attributes:
         attributes: what to find, each with its own options.
+        unconditional: whether those with conditions are also found without them, as NAME_free (`stands_in` of their
+            figures is NAME). An attribute of that name in `attributes` is what they say.
         spaces: w, and z for the normals carried there.
     """
 
     attributes: dict[str, AttributeOptions] = field(default_factory=dict)
+    unconditional: bool = False
     spaces: tuple[DirectionSpace, ...] = ("w", "z")
 
     def __post_init__(self) -> None:
@@ -107,9 +110,25 @@ class InterfaceganOptions(FitOptions):
                         f"is not in condition_on, got {share:g}"
                     )
 
+    @property
+    def stand_ins(self) -> dict[str, str]:
+        """NAME_free to NAME, of the attributes that are also found without their conditions."""
+        conditioned = [name for name, attribute in self.attributes.items() if attribute.shares and self.unconditional]
+        return {f"{name}_free": name for name in conditioned if f"{name}_free" not in self.attributes}
+
+    @property
+    def found(self) -> dict[str, AttributeOptions]:
+        """Everything that is found: the attributes, and those without their conditions."""
+        none: dict[str, Any] = {"condition_on": (), "condition_partly": {}, "range": None}
+        free = {
+            name: dataclasses.replace(self.attributes[own], score=self.attributes[own].score or own, **none)
+            for name, own in self.stand_ins.items()
+        }
+        return self.attributes | free
+
 
 def find_interfacegan(inputs: FinderInputs, options: InterfaceganOptions) -> list[Direction]:
-    """Return one direction per attribute and space.
+    """Return one direction per attribute (:attr:`InterfaceganOptions.found`) and space.
 
     A condition is projected out in each space by its own normal there.
 
@@ -133,8 +152,8 @@ def find_interfacegan(inputs: FinderInputs, options: InterfaceganOptions) -> lis
         for name, own in wanted.items()
     }
     return [
-        _direction(name, space, samples, boundaries, attribute)
-        for name, attribute in options.attributes.items()
+        _direction(name, space, samples, boundaries, attribute, options.stand_ins.get(name))
+        for name, attribute in options.found.items()
         for space in options.spaces
     ]
 
@@ -145,6 +164,7 @@ def _direction(
     samples: Samples,
     boundaries: Mapping[str, Boundary],
     attribute: AttributeOptions,
+    stands_in: str | None,
 ) -> Direction:
     """Return the direction of an attribute in a space, with figures on samples that it has not seen."""
     first, last = row_range(attribute.first_row, attribute.last_row, samples.num_ws, f"interfacegan {name}")
@@ -176,6 +196,8 @@ def _direction(
     }
     if space == "w" and attribute.range:  # one step of Z is another change of the picture
         quality["range"] = attribute.range
+    if stands_in:
+        quality["stands_in"] = stands_in
     accuracy, correlation = quality["validation_accuracy"], quality["correlation"]
     log.info("interfacegan %s in %s: validation accuracy %.3f, correlation %.3f", name, space, accuracy, correlation)
     return Direction(name, space, "interfacegan", vector, unit, first, last, quality)

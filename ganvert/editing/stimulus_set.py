@@ -54,8 +54,8 @@ class StimuliSpec(Presentation):
     """params.yaml: stimuli.sets.NAME.
 
     Attributes:
-        directions: names in the directions table, and how far each moves alone: numbers of standard deviations, or
-            percentiles of the samples (p90).
+        directions: names in the directions table, or NAME@FIRST:END, and how far each moves alone: numbers of standard
+            deviations, or percentiles of the samples (p90).
         targets: names in the directions table that are those of attributes, and the scores that pictures are to have.
     """
 
@@ -109,7 +109,7 @@ class Series:
     """The pictures of one direction: given amounts, or targets of the score that has the direction's name.
 
     Attributes:
-        name: of the direction, for files and the table.
+        name: of the direction, NAME or NAME@FIRST:END, for files and the table.
         direction: along which codes move.
         amounts: how far, or with `solved` which scores pictures are to have.
         solved: see there.
@@ -130,7 +130,8 @@ class Series:
     def file(self, person: str, amount: Amount) -> str:
         """Return the name of a picture."""
         assert not (self.solved and isinstance(amount, Percentile))
-        return f"{person}_{self.name}_{f'to_{amount:g}' if self.solved else amount_text(amount)}.png"
+        name = self.name.replace(":", "-")  # a colon cannot stand in a file's name everywhere
+        return f"{person}_{name}_{f'to_{amount:g}' if self.solved else amount_text(amount)}.png"
 
     def draw(self, code: Code, amount: float) -> Image.Image:
         """Return a code's picture with an amount [standard deviations]."""

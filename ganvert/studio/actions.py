@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganvert.base.errors import InputError
+from ganvert.base.registry import lookup
 from ganvert.studio import amounts, compare, keep, people, stimuli
 from ganvert.studio.changes import Changes
 
@@ -21,6 +22,15 @@ Action = Callable[["Session", Asked], Mapping[str, Any] | None]
 
 def _cancel(session: Session, asked: Asked) -> None:
     session.end()
+
+
+def _quality(session: Session, asked: Asked) -> None:
+    """Refine by the method of another card; without a photograph it is the one for the next."""
+    method = str(asked.get("method"))
+    lookup(dict.fromkeys(session.models.ladder), method, "quality")
+    session.quality = method
+    if session.found:
+        session.refine(method)
 
 
 def _stop(session: Session, asked: Asked) -> None:
@@ -78,6 +88,7 @@ ACTIONS: Mapping[str, Action] = {
     "look": lambda session, asked: None,
     "edit": lambda session, asked: None,  # the stage goes back to it
     "method": lambda session, asked: session.show_method(str(asked.get("method"))),
+    "quality": _quality,
     "cancel": _cancel,
     "stop": _stop,
     "undo": _step,
@@ -108,6 +119,6 @@ ACTIONS: Mapping[str, Action] = {
 }
 #: Those after which the stage stays as it is: they put something on it, or have nothing to do with it.
 STAGED = frozenset({
-    "look", "stop", "cancel", "compare", "meet", "combine", "animate", "diffuse", "save people", "sweep", "codes",
-    "apply", "forget", "stimuli", "tick", "export",
+    "look", "quality", "stop", "cancel", "compare", "meet", "combine", "animate", "diffuse", "save people", "sweep",
+    "codes", "apply", "forget", "stimuli", "tick", "export",
 })  # fmt: skip

@@ -79,6 +79,7 @@ def match(session: Session, asked: Mapping[str, Any]) -> None:
         tried: dict[float, float | None] = {}
 
         def measure(amount: float) -> float | None:
+            amount = round(amount, 2)  # as its slider shows it
             if amount not in tried:
                 picture = models.draw(code, now.with_amount(name, amount).heard, mask)
                 tried[amount] = models.scores(picture).get(name)
@@ -88,8 +89,9 @@ def match(session: Session, asked: Mapping[str, Any]) -> None:
         solved = solve_amount(measure, target, ends)
         if solved is None:
             raise UnsupportedError(f"{name}: no face is found on the picture, so that nothing can be measured")
-        session.history.add(session.history.now.with_amount(name, solved.amount))
+        amount = round(solved.amount, 2)
+        session.history.add(session.history.now.with_amount(name, amount))
         where = "" if solved.reached else f"; {target:g} is out of reach from {ends[0]:g} to {ends[1]:g}"
-        task.said = f"{name} measures {solved.score:.3g} at {solved.amount:+.2f}{where}"
+        task.said = f"{name} measures {solved.score:.3g} at {amount:+g} on the picture by {code.method}{where}"
 
     session.begin(f"{name} to {target:g}", work)

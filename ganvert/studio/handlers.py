@@ -12,14 +12,12 @@ from typing import Any
 from ganvert.base.errors import GanvertError
 from ganvert.base.registry import lookup
 from ganvert.studio.actions import ACTIONS, STAGED
-from ganvert.studio.models import Models
 from ganvert.studio.offline import gr
 from ganvert.studio.session import Session, Sessions
 from ganvert.studio.view import refinement_of, task_of, view_of
 
-__all__ = ["LADDER", "Handlers", "quality_cards"]
+__all__ = ["Handlers"]
 
-LADDER = ("fast", "balanced", "best")
 log = logging.getLogger(__name__)
 View = dict[str, Any]
 
@@ -64,7 +62,7 @@ class Handlers:
         """Return everything for a page that was opened."""
         session = self.sessions.of(token)
         view = self.guarded(session.token, lambda session: None)
-        return session.token, view, *self.values(session), self.timer(session), self.methods()
+        return session.token, view, *self.values(session), self.timer(session)
 
     def timer(self, session: Session) -> gr.Timer:
         """Return the clock of the page, which runs while something does in the background."""
@@ -80,39 +78,39 @@ class Handlers:
         low, high = session.models.reach(name)
         return gr.Slider(low, high, value=session.history.now.amount_of(name))
 
-    def act(self, token: Any, method: str, other: str | None, event: gr.EventData) -> tuple[Any, ...]:
+    def act(self, token: Any, other: str | None, event: gr.EventData) -> tuple[Any, ...]:
         """Do what a button of the script asks for."""
         asked = dict(event._data or {})
-        view = self.guarded(token, lambda session: self._done(session, asked, method))
+        view = self.guarded(token, lambda session: self._done(session, asked))
         session = self.sessions.of(token)
         return view, *self.values(session), session.history.now.amount_of(other or ""), self.timer(session)
 
-    def _done(self, session: Session, asked: Mapping[str, Any], method: str) -> Mapping[str, Any] | None:
+    def _done(self, session: Session, asked: Mapping[str, Any]) -> Mapping[str, Any] | None:
         what = str(asked.get("what"))
         if what in ("open", "sample"):
             name = str(asked.get("name", "photograph"))
             if what == "sample" and name in self.samples:
                 session.inbox["photo"] = self.samples[name].read_bytes()
-            return self.opened(session, name, method)
+            return self.opened(session, name)
         if what == "face":
             session.choose(int(asked["face"]))
-            session.refine(method)
+            session.refine(session.quality)
             return None
         if what not in STAGED:
             session.stage = session.pasted_name = None
         return lookup(ACTIONS, what, "button")(session, asked)
 
-    def opened(self, session: Session, name: str, method: str) -> Mapping[str, Any] | None:
+    def opened(self, session: Session, name: str) -> Mapping[str, Any] | None:
         """Take the photograph that was sent, show the encoder's picture, and begin to refine it."""
         data = session.inbox.pop("photo", None)
         if data is None:
             return {"message": "The photograph did not arrive; send it again.", "wrong": True}
         session.open(data, name)
-        session.refine(method)
+        session.refine(session.quality)
         return None
 
     def refine(self, token: Any, method: str | None) -> tuple[View, gr.Timer]:
-        """Begin to refine the face by another method; without a photograph it is the one for the next."""
+        """Begin to refine the face by another method than those of the cards."""
         view = self.guarded(token, lambda session: session.refine(method) if method and session.found else None)
         return view, self.timer(self.sessions.of(token))
 
@@ -144,17 +142,13 @@ class Handlers:
         """Look at what runs. Where it still does, the picture on the page stays as it is."""
         session, stay = self.sessions.of(token), [gr.skip()] * len(self.sliders)
         if session.busy:
-            return self.partial(session), gr.skip(), gr.skip(), *stay
+            return self.partial(session), gr.skip(), *stay
         moved = session.task is not None and not session.task.seen
         if session.task is not None:
             session.task.seen = True
         view = self.guarded(token, lambda session: None)
         # A slider that is being moved stays in its user's hand, unless a task has moved it.
-        return view, self.timer(session), self.methods(), *(self.values(session) if moved else stay)
-
-    def methods(self) -> gr.Radio:
-        """Return the cards of methods, with the time that each takes here."""
-        return gr.Radio(choices=quality_cards(self.sessions.models))
+        return view, self.timer(session), *(self.values(session) if moved else stay)
 
     def paste(self, token: Any, region: str) -> View:
         """Put the edited face back into the photograph."""
@@ -206,9 +200,3 @@ class Handlers:
             text = session.params(region)
 
         return self.guarded(token, work), text
-
-
-def quality_cards(models: Models) -> list[tuple[str, str]]:
-    """Return what stands on the cards of methods, and the methods; without a ladder that of the first picture."""
-    ladder = [name for name in LADDER if name in [*models.presets]] or [models.first]
-    return [("\n".join(filter(None, (name, models.times.label(name)))), name) for name in ladder]

@@ -52,7 +52,7 @@ from ganvert.sampling.scores import read_score_table
 from ganvert.scoring.metrics import NamedMetric, available
 from ganvert.scoring.score import asset_metrics, score_reconstructions
 from ganvert.studio.changes import Changes
-from ganvert.studio.times import Times
+from ganvert.studio.times import EXPECTED, Times
 
 __all__ = ["PREVIEW_PX", "Face", "Found", "Models", "Opened"]
 
@@ -162,6 +162,11 @@ class Models:
         """Attribute to its 10th and its 90th percentile among them."""
         deciles = {name: statistics.quantiles(values, n=10) for name, values in self.sampled.items()}
         return {name: (ends[0], ends[-1]) for name, ends in deciles.items()}
+
+    @cached_property
+    def ladder(self) -> list[str]:
+        """The methods that have a card, from fast to good; without any of them that of the first picture."""
+        return [name for name in EXPECTED if name in [*self.presets]] or [self.first]
 
     def context_of(self, method: str) -> tuple[Preset, Context]:
         """Return a method and what it works with, loaded at its first use."""

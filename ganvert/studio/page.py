@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ganvert.studio.handlers import Handlers, quality_cards
+from ganvert.studio.handlers import Handlers
 from ganvert.studio.offline import gr
 from ganvert.studio.session import Sessions
 
@@ -19,6 +19,7 @@ __all__ = ["Page", "make_page"]
 
 _HELD = 10.0  # seconds after which the event of a page that was closed is found to be over
 _TICK = 0.8  # seconds between two looks at what runs in the background
+_LOOK = 0.02  # seconds between two looks of Gradio at its queue; its own 0.001 takes 5 % of a core from an idle studio
 _SHOW = "(view) => { ganvert.show(view); }"
 _ASKS = ["g-asks"]  # Gradio's controls whose answer is a view: the script asks again where it gets lost
 _REGIONS = ("square", "face", "head")
@@ -64,10 +65,11 @@ def make_page(sessions: Sessions, samples: Mapping[str, Path]) -> Page:
             with gr.Column(scale=4, elem_id="g-right"), gr.Tabs():
                 controls = _Controls.place(sessions, named, numbered)
         _connect(handlers, controls, stage, token, answers, timer)
-        outputs = [token, answers.done, *controls.sliders.values(), timer, controls.method]
+        outputs = [token, answers.done, *controls.sliders.values(), timer]
         loaded = blocks.load(handlers.load, token, outputs, show_progress="hidden")
         loaded.then(None, answers.done, None, js=_SHOW)  # a change while the page is being built goes unnoticed
         blocks.load(_hold(ending), None, None, concurrency_limit=None, show_progress="hidden")
+    blocks._queue.sleep_when_free = blocks._queue.progress_update_sleep_when_free = _LOOK
     return Page(blocks, _looks(), handlers, ending)
 
 
@@ -116,7 +118,6 @@ class _Answers:
 class _Controls:
     """Gradio's components on the right of the picture."""
 
-    method: gr.Radio
     every: gr.Dropdown
     sliders: dict[str, gr.Slider]
     other: gr.Dropdown
@@ -136,15 +137,7 @@ class _Controls:
         presets = sessions.models.presets
         with gr.Tab("Photograph"):
             _slot("photograph")
-            cards = quality_cards(sessions.models)
-            placed["method"] = gr.Radio(
-                cards,
-                value="balanced" if "balanced" in [name for _, name in cards] else cards[0][1],
-                label="Quality",
-                elem_id="g-quality",
-                info="A first picture is there in seconds and may look like somebody else. It is then refined in the "
-                "background to this quality; you can edit meanwhile.",
-            )
+            _slot("quality")
             with gr.Accordion("All methods", open=False):
                 placed["every"] = gr.Dropdown(
                     [*presets], value=None, label="Method", info="Refine by any method that suits this generator."
@@ -223,15 +216,14 @@ def _connect(
     sliders, view = list(controls.sliders.values()), answers.done
     acted = stage.act(
         handlers.act,
-        [token, controls.method, controls.other],
+        [token, controls.other],
         [view, *sliders, controls.amount, timer],
         **again,
         **turn,
     )
     acted.then(handlers.check, token, answers.checked, **measures)
-    timer.tick(handlers.tick, token, [answers.ticked, timer, controls.method, *sliders], **free)
-    for chooser in (controls.method, controls.every):
-        chooser.input(handlers.refine, [token, chooser], [view, timer], **turn)
+    timer.tick(handlers.tick, token, [answers.ticked, timer, *sliders], **free)
+    controls.every.input(handlers.refine, [token, controls.every], [view, timer], **turn)
     for name, slider in controls.sliders.items():
         release = functools.partial(handlers.release, name)
         drawn = slider.release(release, [token, slider], view, **again, **turn)

@@ -31,6 +31,12 @@
   };
   const press = (text, help, work, kind = "") =>
     el("button", { type: "button", className: "g-button " + kind, title: help, onclick: work }, text);
+  // Writing videos is an extra of the package.
+  const film = (text, help, work) => {
+    const made = press(text, help, work);
+    made.disabled = !ganvert.view.video;
+    return ganvert.view.video ? [made] : [made, el("small", {}, "MP4 needs an extra: pip install 'ganvert[video]'")];
+  };
   const row = (...children) => el("div", { className: "g-row" }, ...children);
   const note = (text) => el("p", { className: "g-help" }, text);
   const title = (text) => el("h3", { className: "g-title" }, text);
@@ -131,7 +137,7 @@
       fields.part, fields.first, fields.last,
       row(press("Combine", "Draw it", combine, "g-primary"),
           press("Animate as GIF", "From this person to the second and back", () => act({ what: "animate", kind: ".gif", part: part.value })),
-          press("Animate as MP4", "The same as a video", () => act({ what: "animate", kind: ".mp4", part: part.value }))),
+          ...film("Animate as MP4", "The same as a video", () => act({ what: "animate", kind: ".mp4", part: part.value }))),
       title("One face in the other photograph"), note("The face of one in the hair, light and background of the other (semantic diffusion). It takes minutes."),
       labelled("Who", "", onto), labelled("Side of the face's square", "In pixels of 256: larger ones keep more of the person.", crop), labelled("How much the surroundings count", "0 leaves them to the generator, 1 keeps them.", around),
       row(press("Diffuse", "Invert both together", () => act({ what: "diffuse", onto: onto.value, crop: +crop.value, around: +around.value }))),
@@ -148,12 +154,12 @@
   panel("keep", (root) => {
     const direction = choice([]), first = number(-2, -4, 4, 0.5), last = number(2, -4, 4, 0.5), frames = number(9, 2, 60, 1);
     const sweep = (kind) => act({ what: "sweep", kind, direction: direction.value, first: +first.value, last: +last.value, count: +frames.value });
-    const video = press("MP4", "A video", () => sweep(".mp4"));
+    const video = film("MP4", "A video", () => sweep(".mp4"));
     root.append(
-      title("The code"), note("What the method found of this face, for `ganvert edit --codes codes.parquet`."), row(press("Download codes.parquet", "For `ganvert edit --codes codes.parquet`", () => act({ what: "codes" }))),
+      title("The code"), note("What the method found of this face, for ganvert edit --codes codes.parquet."), row(press("Download codes.parquet", "For ganvert edit --codes codes.parquet", () => act({ what: "codes" }))),
       title("An animation"), note("One direction from an amount to another; the other edits stay as they are."),
       labelled("Direction", "", direction), row(labelled("From", "", first), labelled("To", "", last), labelled("Pictures", "", frames)),
-      row(press("GIF", "An animation", () => sweep(".gif")), video),
+      row(press("GIF", "An animation", () => sweep(".gif")), ...video),
       title("A folder"), note("This edit of all photographs of a folder: each is inverted by the method in use and gets its face back. You download an archive."),
       ...photographs(),
       row(press("Apply to the folder", "Invert, edit, paste", () => act({
@@ -164,8 +170,6 @@
         fill(direction, view.directions, view.changes[0]?.direction);
         within(direction.value, first, last);
       }
-      video.disabled = !view.video;
-      video.title = view.video ? "A video" : "Needs the extra `video`: pip install 'ganvert[video]'";
       count(root, view);
     };
   });
@@ -194,7 +198,7 @@
     for (const control of [levels, folder, names]) control.addEventListener("input", measure);
     const make = () => act({ what: "stimuli", directions: chosen(), by: by.value, first: +first.value, last: +last.value, count: +levels.value, folder: folder.checked, oval: oval.checked });
     root.append(
-      note("Pictures for an experiment: every person, direction and level, each measured, as `ganvert stimuli` makes them."),
+      note("Pictures for an experiment: every person, direction and level, each measured, as ganvert stimuli makes them."),
       names, labelled("Levels by", "", by), row(labelled("From", "", first), labelled("To", "", last), labelled("Levels", "", levels)), unit,
       el("label", { className: "g-tick" }, oval, "cover all but the inner face"),
       el("label", { className: "g-tick" }, folder, "of the photographs of a folder, not of this one"), ...photographs(), size,

@@ -243,6 +243,19 @@ window.ganvert = (() => {
           button(`Face ${i + 1}`, "Work with this face", "face", { face: i, kind: i === view.chosen ? "g-primary" : "" }))) : "",
         chooser());
     },
+    quality(root) {
+      const cards = view.cards || [], key = JSON.stringify(cards);
+      if (root.dataset.key !== key) {  // built anew, a card would lose the focus of the keyboard
+        root.dataset.key = key;
+        root.replaceChildren(el("fieldset", { className: "g-cards" }, el("legend", {}, "Quality"),
+          el("p", { className: "g-help" }, "A first picture is there in seconds and may look like somebody else. It is then refined in the background to this quality; you can edit meanwhile. The examples show a photograph and, beside it, what the method finds."),
+          ...cards.map(({ name, lines, example }) => el("label", { className: "g-card" },
+            el("input", { type: "radio", name: "g-quality", value: name, onchange: () => act({ what: "quality", method: name }) }),
+            el("span", {}, el("strong", {}, name), ...lines.map((line) => el("small", {}, line))),
+            example ? el("img", { src: "studio/examples/" + example, alt: `Example: a photograph, and the picture that ${name} finds` }) : null))));
+      }
+      for (const input of root.querySelectorAll("input")) input.checked = input.value === view.quality;
+    },
     pasted(root) {
       root.replaceChildren(...(view.pasted ? [el("img", { className: "g-wide", src: picture(view.pasted), alt: "photograph with the edit in it" })] : []));
     },

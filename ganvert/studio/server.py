@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST_BYTES", "Fence", "bind", "make_app", "new_password", "serve"]
 
 MOST_BYTES = 64 << 20  # of an uploaded photograph
+_LEAVING = 10.0  # seconds in which the connection of a page that was left closes, on a busy machine too
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; worker-src 'self' blob:; "
@@ -110,7 +111,7 @@ class Fence:
 async def _left(receive: _Receive) -> bool:
     """Return whether the client of a request is gone."""
     try:
-        return (await asyncio.wait_for(receive(), 1))["type"] == "http.disconnect"
+        return (await asyncio.wait_for(receive(), _LEAVING))["type"] == "http.disconnect"
     except TimeoutError:
         return False
 
@@ -157,7 +158,8 @@ def make_app(page: Any, sessions: Sessions, hosts: frozenset[str] | None, passwo
     import gradio
     from starlette.applications import Starlette
     from starlette.responses import FileResponse, PlainTextResponse, Response
-    from starlette.routing import Route
+    from starlette.routing import Mount, Route
+    from starlette.staticfiles import StaticFiles
 
     async def photo(request: Request) -> Response:
         data = bytearray()
@@ -196,6 +198,7 @@ def make_app(page: Any, sessions: Sessions, hosts: frozenset[str] | None, passwo
             Route("/studio/photo", photo, methods=["POST"]),
             Route("/studio/picture/{name}", picture),
             Route("/studio/preview", _previews(page.handlers)),
+            Mount("/studio/examples", StaticFiles(packages=[("ganvert.studio", "examples")])),
         ]
     )
     gradio.mount_gradio_app(app, page.blocks, "/", **page.looks)  # type: ignore[arg-type]

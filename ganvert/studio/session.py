@@ -75,6 +75,8 @@ class Session:
         models: the networks.
         pictures: what its page shows.
         history: of the changes.
+        method: whose code is edited; empty before there is one.
+        quality: the method that photographs are refined by.
     """
 
     def __init__(self, models: Models) -> None:
@@ -86,6 +88,7 @@ class Session:
         self.chosen = 0
         self.found: dict[str, Found] = {}
         self.method = ""
+        self.quality = "balanced" if "balanced" in models.ladder else models.ladder[0]
         self.refinement: Refinement | None = None
         self.task: Task | None = None
         self.people, self.folder = People(), Folder()

@@ -72,17 +72,17 @@ class Times:
             except OSError:  # a home that cannot be written to: the next run measures again
                 self._path = None
 
-    def label(self, method: str) -> str:
+    def lines(self, method: str) -> list[str]:
         """Return what a user can expect of a method: its time, measured here or estimated, and likeness."""
         measured, expected = self.of(method), EXPECTED.get(method)
-        parts = [f"{measured:.0f} s, measured on this machine"] if measured is not None else []
+        lines = [f"{measured:.0f} s, measured on this machine"] if measured is not None else []
         if expected is not None:
             if measured is None:
-                parts.append(f"about {expected.core_seconds:.0f} s (estimate for one core)")
-            parts.append(
+                lines.append(f"about {expected.core_seconds:.0f} s (estimate for one core)")
+            lines.append(
                 f"{expected.words}: identity distance {expected.identity:.2f}; up to 0.6 it is the same person"
             )
-        return "\n".join(parts)
+        return lines
 
 
 def _read(path: Path) -> dict[str, object]:

@@ -11,6 +11,7 @@ from ganvert.studio.jobs import Job
 from ganvert.studio.people import people_view
 from ganvert.studio.session import Session
 from ganvert.studio.stimuli import stimuli_view
+from ganvert.studio.times import EXPECTED
 
 __all__ = ["refinement_of", "task_of", "view_of"]
 
@@ -29,6 +30,7 @@ def view_of(session: Session, message: str = "", wrong: bool = False, **more: An
     """
     view: dict[str, Any] = {"token": session.token, "message": message, "wrong": wrong, "changes": [], **more}
     view |= {"refinement": refinement_of(session), "task": task_of(session), "video": can_write_video()}
+    view |= {"cards": _cards(session), "quality": session.quality}
     opened = session.opened
     if opened is None or not session.found:
         return view
@@ -70,6 +72,19 @@ def view_of(session: Session, message: str = "", wrong: bool = False, **more: An
         "effects": _effects(session),
         "pasted": session.pasted_name,
     }
+
+
+def _cards(session: Session) -> list[dict[str, Any]]:
+    """Return what the page shows of the methods to choose from: what to expect of each, and its example."""
+    models = session.models
+    return [
+        {
+            "name": name,
+            "lines": models.times.lines(name),
+            "example": f"{name}.jpg" if models.needs_face and name in EXPECTED else None,
+        }
+        for name in models.ladder
+    ]
 
 
 def _change(session: Session, item: Change) -> dict[str, Any]:

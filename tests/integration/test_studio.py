@@ -194,6 +194,8 @@ def test_a_cancelled_inversion_keeps_its_picture(studio: str, chromium: Any) -> 
     click(chromium, "Stop and keep this")
     until(chromium, "!document.querySelector('.g-job')")
     assert chromium.run(RIGHT) == "unedited"
+    chromium.run("document.querySelector('input[type=radio][value=balanced]').click()")  # of the next photographs
+    until(chromium, "ganvert.view.quality === 'balanced'")
 
 
 def test_what_is_compared_combined_and_kept(studio: str, chromium: Any) -> None:
@@ -222,6 +224,10 @@ def test_what_is_compared_combined_and_kept(studio: str, chromium: Any) -> None:
     until(chromium, "ganvert.view.task.download?.name === 'me_smile.gif'")
     address = chromium.run("document.querySelector('a[download=\"me_smile.gif\"]').href")
     assert httpx.get(address).content.startswith(b"GIF89a")
+    click(chromium, "MP4")
+    until(chromium, "ganvert.view.task.download?.name === 'me_smile.mp4'")
+    address = chromium.run("document.querySelector('a[download=\"me_smile.mp4\"]').href")
+    assert httpx.get(address).content[4:8] == b"ftyp"
     chromium.run("ganvert.sendFolder([1, 2].map((i) => new File([new Uint8Array(9)], i + '.png')))")
     until(chromium, "ganvert.view.folder === 2")
     click(chromium, "Stimuli")
@@ -293,6 +299,8 @@ def test_foreign_pages_and_large_files_are_refused(studio: str, chromium: Any) -
     for headers in ({"Origin": "http://evil.example"}, {"Host": "evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
         for method, path in (("GET", "/"), ("POST", "/studio/photo"), ("POST", "/gradio_api/queue/join")):
             assert httpx.request(method, studio + path, headers=headers).status_code == 403
+    for method in ("fast", "balanced", "best"):  # the examples of the cards
+        assert httpx.get(f"{studio}/studio/examples/{method}.jpg").content.startswith(b"\xff\xd8")
     assert httpx.post(studio + "/gradio_api/upload", files={"files": b"x"}).status_code == 404
     assert httpx.post(studio + "/studio/photo", content=bytes(65 << 20)).status_code == 413
     assert httpx.get(studio + "/studio/preview?direction=smile&amount=x").status_code == 400

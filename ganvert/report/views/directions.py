@@ -40,8 +40,9 @@ class DirectionsView:
 
 
 def directions(run: Run) -> DirectionsView:
-    """Return the tables and the sheet."""
+    """Return the tables and the sheet. What stands in for a direction, without its conditions, has no row."""
     rows = run.inputs.directions.drop_columns(["vector"]).to_pylist()
+    rows = [row for row in rows if "stands_in" not in json.loads(row["quality"] or "{}")]
     tables = []
     for method in unique(row["method"] for row in rows):
         of_method = tuple(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ganvert.base.errors import ParamsError, UnknownNameError
-from ganvert.directions.base import FinderInputs, Samples
+from ganvert.directions.base import FinderInputs, Samples, unconditional
 from ganvert.directions.boundary import project_out
 from ganvert.directions.interfacegan import FITS, AttributeOptions, InterfaceganOptions, find_interfacegan
 
@@ -123,6 +123,23 @@ def test_conditioned_direction_leaves_the_condition_alone(space: str) -> None:
     plain = find_interfacegan(FinderInputs(samples=samples), options(spaces=(space,)))[0]
     assert a.quality["correlation"] < plain.quality["correlation"]
     assert set(a.quality["leak"]) == {"b"} and not plain.quality["leak"]
+
+
+def test_the_same_without_conditions_is_the_direction_without_them() -> None:
+    samples, _ = linear_samples(300)
+    attributes = {"a": AttributeOptions(condition_on=("b",), step=2.0, range=(-1, 1)), "b": AttributeOptions()}
+    wanted = options(spaces=("w",), attributes=attributes, unconditional=True)
+    found = {one.name: one for one in find_interfacegan(FinderInputs(samples=samples), wanted)}
+    assert list(found) == list(wanted.found) == ["a", "b", "a_free"]
+    plain = find_interfacegan(
+        FinderInputs(samples=samples), options(spaces=("w",), attributes={"a": AttributeOptions(step=2.0)})
+    )[0]
+    free = found["a_free"]
+    assert (free.vector == plain.vector).all() and free.unit == plain.unit
+    assert (free.stands_in, found["a"].stands_in) == ("a", "") and free.tested is None
+    assert unconditional({(one.name, one.space): one for one in found.values()}, found["a"]) is free
+    own = {**attributes, "a_free": AttributeOptions(score="a")}
+    assert not options(attributes=own, unconditional=True).stand_ins
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7])

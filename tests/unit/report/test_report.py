@@ -107,6 +107,7 @@ def make(folder: Path, **changes: Any) -> ReportInputs:
     direction = {"space": "w", "vector": np.ones(2, np.float32), "unit": 1.5, "first_row": 0, "last_row": 16}
     directions = [
         direction | {"name": "smile", "method": "interfacegan", "quality": '{"accuracy": 0.9125, "cos": {"age": 0.1}}'},
+        direction | {"name": "smile_free", "method": "interfacegan", "quality": '{"stands_in": "smile"}'},
         direction | {"name": "component_0", "method": "ganspace", "quality": '{"variance": 0.25}'},
     ]
     inputs = ReportInputs(
@@ -207,6 +208,7 @@ def test_figures_are_those_of_the_tables(page: str) -> None:
     assert '<td class="number"><b>0.200</b>' in page and "1 of 2 faces" in page
     assert '<td class="number best">' not in page  # the other method was measured on both faces
     assert "0.9125" in page and "cos age" in page and "0123456789ab<" in page
+    assert "smile_free" not in page  # a direction without its conditions stands in for it
 
 
 def test_texts_of_tables_are_escaped(page: str, parsed: Balanced) -> None:

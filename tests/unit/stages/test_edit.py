@@ -331,18 +331,22 @@ def test_amounts_and_masks_that_do_not_fit_stop_the_stage(project: Any, spec: di
 def test_stimuli_of_the_run_are_a_folder_for_each_set(
     project: Any, tiny_generator_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sets = {"near": {"directions": {"ganspace_1": [-1, "p90"]}, "size": 48}, "far": {"directions": {"ganspace_1": [3]}}}
+    near = {"directions": {"ganspace_1@0:2": [-1, "p90"]}, "size": 48}
+    sets = {"near": near, "far": {"directions": {"ganspace_1": [3]}}}
     project({}, **sets)
     monkeypatch.setattr(sys, "argv", ["stimuli", "near"])
     stimuli.main()
     assert [path.name for path in stimuli.OUT.iterdir()] == ["near"]
     with (stimuli.OUT / "near/stimuli.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["file"] for row in rows] == [f"{name}_ganspace_1_{how}.png" for name in "abc" for how in ("-1", "p90")]
+    assert [row["file"] for row in rows] == [
+        f"{name}_ganspace_1@0-2_{how}.png" for name in "abc" for how in ("-1", "p90")
+    ]
+    assert {row["direction"] for row in rows} == {"ganspace_1@0:2"}
     codes = {
         code.image_id: code for code in read_codes(Path("data/codes/mine.parquet"), load_generator(tiny_generator_file))
     }
-    direction = load_directions(edit.DIRECTIONS)["ganspace_1", "w"]
+    direction = dataclasses.replace(load_directions(edit.DIRECTIONS)["ganspace_1", "w"], last_row=2)
     for row in rows:
         inputs = EditInputs(code=codes[row["image_id"]], directions=[(direction, 1.0)])
         drawn = draw_edit(make_edit("shift"), inputs, float(row["amount"])).resize((48, 48), Image.Resampling.LANCZOS)

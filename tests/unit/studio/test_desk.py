@@ -24,7 +24,7 @@ from ganvert.studio import desk, jobs, stimuli
 from ganvert.studio.actions import ACTIONS, STAGED
 from ganvert.studio.changes import Changes
 from ganvert.studio.desk import Folder
-from ganvert.studio.session import Session
+from ganvert.studio.session import Session, Sessions
 from ganvert.studio.times import Times
 from ganvert.studio.view import view_of
 
@@ -365,16 +365,29 @@ def test_a_measured_score_is_matched(session: Session, monkeypatch: pytest.Monke
 def test_times_are_measured_once_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "cache" / "times.json"
     times = Times(path, "f" * 64, 2)
-    assert times.of("fast") is None and "estimate" in times.label("fast")
+    assert times.of("fast") is None and "estimate" in times.lines("fast")[0]
     times.add("fast", 31.0)
     times.add("fast", 44.0)  # beside other work
     again = Times(path, "f" * 64, 2)
-    assert again.of("fast") == 31 and again.label("fast").startswith("31 s, measured on this machine")
+    assert again.of("fast") == 31 and again.lines("fast")[0] == "31 s, measured on this machine"
     assert Times(path, "e" * 64, 2).of("fast") is None  # another generator
     for broken in ("", "[]", '{"x": 1}', "{" * 10):
         path.write_text(broken)
         assert Times(path, "f" * 64, 2).of("fast") is None
-    assert Times(None, "f" * 64, 2).label("w") == ""
+    assert Times(None, "f" * 64, 2).lines("w") == []
+
+
+def test_a_quality_is_that_of_the_next_photograph_too(sessions: Sessions, photograph: Photograph) -> None:
+    session = sessions.of(None)
+    assert session.quality == "balanced"
+    with pytest.raises(UnknownNameError, match="quality"):
+        ask(session, "quality", method="long")
+    ask(session, "quality", method="fast")  # there is no photograph to refine yet
+    assert session.refinement is None
+    session.open(photograph(), "waves.png")
+    ask(session, "quality", method="balanced")
+    assert session.refinement is not None and session.refinement.wait(60)
+    assert (session.method, view_of(session)["quality"]) == ("balanced", "balanced")
 
 
 def test_a_finished_inversion_is_timed(session: Session) -> None:
