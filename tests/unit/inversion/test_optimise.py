@@ -35,6 +35,7 @@ class MeanEncoder(Encoder):
     def __init__(self, generator: Generator, **parts: Tensor) -> None:
         nn.Module.__init__(self)
         self.spec, self.heads = EncoderSpec(backbone="vgg", heads={"compact": {}}), nn.ModuleDict()
+        self.backbone, self.neck = nn.Identity(), None
         self.input_px, self.generator_fingerprint = 32, generator.fingerprint()
         self.register_buffer("w_avg", generator.w_avg.clone())
         self._generator = [generator]
