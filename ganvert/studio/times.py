@@ -32,9 +32,9 @@ class Expected:
 
 
 EXPECTED = {
-    "fast": Expected(25, 0.094, 0.27, "a likeness"),
-    "balanced": Expected(39, 0.093, 0.24, "the person"),
-    "best": Expected(114, 0.042, 0.12, "close to the photograph"),
+    "fast": Expected(25, 0.088, 0.24, "a likeness"),
+    "balanced": Expected(42, 0.063, 0.17, "the person"),
+    "best": Expected(220, 0.021, 0.07, "close to the photograph"),
 }
 
 
