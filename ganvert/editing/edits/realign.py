@@ -14,7 +14,7 @@ from ganvert.editing.edits.shift import Shift
 from ganvert.encoders import Encoder, JointEncoder
 from ganvert.encoders.heads.consultation import ConsultationHead
 from ganvert.generators.base import SynthesisInput
-from ganvert.images import as_rgb, from_pil
+from ganvert.images import from_pil
 from ganvert.spaces import Space
 from ganvert.spaces.modulated import Modulated
 
@@ -56,8 +56,7 @@ class Realign(Shift):
         head, device = _head(inputs.context.require_encoder()), space.generator.w_avg.device
         moved = super().apply(inputs, amount)
         drawn, edited = (
-            as_rgb(space.generator.synthesize(space.without(part), px=head.px))
-            for part in (code.synthesis_input(), moved)
+            space.generator.synthesize(space.without(part), px=head.px) for part in (code.synthesis_input(), moved)
         )
         return space.add(moved, head.consult(from_pil([inputs.picture]).to(device), drawn, edited))
 
