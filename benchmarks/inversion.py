@@ -26,7 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -37,7 +37,7 @@ from ganvert.codes import codes_of_inversion
 from ganvert.compute import kernels
 from ganvert.compute.device import resolve_device, strict_math
 from ganvert.compute.memory import keep_freed_memory
-from ganvert.compute.precision import Speed
+from ganvert.compute.precision import Precision, Speed
 from ganvert.generators import load_generator
 from ganvert.images import area_resize, from_pil, from_png, to_pil
 from ganvert.inversion.presets import Batch, Context, Inversion, Preset, read_preset
@@ -307,7 +307,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--preview", nargs=4, action="append", metavar=("PRESET", "STEPS", "PX", "EVERY"))
-    parser.add_argument("--precision", default="float32", choices=["auto", "float32", "tf32", "bfloat16"])
+    parser.add_argument("--precision", default="float32", choices=get_args(Precision))
     parser.add_argument("--compile", default="false", choices=["false", "true", "graphs"])
     parser.add_argument("--side-by-side", type=int, default=None)
     parser.add_argument("--workers", type=int, default=1, help="processes of ours, a thread each")

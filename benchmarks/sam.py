@@ -2,6 +2,7 @@
 
     python -m benchmarks.sam OUT [--preset cpu_sam] [--scale 1] [--thresholds 0 0.1 0.15 0.2 0.3] [--count 4]
                              [--directions smile yaw] [--aligned data/aligned.parquet] [--assets data/assets]
+                             [--precision auto]
 
 The rows and the trials of a photograph do not depend on the threshold, and are made once; so is the joint optimisation
 of thresholds that choose the same layers. A photograph and a choice are a folder under OUT and are not computed again.
@@ -20,7 +21,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ from ganvert.base.preset_files import METHODS, Presets
 from ganvert.codes import Code, codes_of_inversion
 from ganvert.compute.device import strict_math
 from ganvert.compute.memory import keep_freed_memory
+from ganvert.compute.precision import Precision, Speed
 from ganvert.directions import choose as direction_of
 from ganvert.directions import load_directions
 from ganvert.editing.contract import EditInputs
@@ -95,12 +97,14 @@ class Subject:
 class Sweep:
     """Inverts and measures; everything is kept under `out`."""
 
-    def __init__(self, out: Path, preset: str, scale: float, directions: Sequence[str], assets: Path) -> None:
+    def __init__(
+        self, out: Path, preset: str, scale: float, directions: Sequence[str], assets: Path, speed: Speed
+    ) -> None:
         self.out, self.assets = out, assets
         self.generator = load_generator(assets / "mobile_stylegan.safetensors")
         self.preset = read_preset(preset, scaled(Presets.of_project(METHODS).resolve(preset).options, scale))
         self.rows, self.choice, self.together = self.preset.stages
-        self.context = make_context(self.preset, self.generator, shipped_encoders(self.preset), assets)
+        self.context = make_context(self.preset, self.generator, shipped_encoders(self.preset), assets, speed=speed)
         table = load_directions(shipped("directions_ffhq.parquet"), self.generator)
         self.directions = {name: direction_of(table, name, "w") for name in directions}
         self.scorer = AttributeScorer(assets, directions)
@@ -257,13 +261,15 @@ def main() -> None:
     parser.add_argument("--aligned", type=Path, default=Path("data/aligned.parquet"))
     parser.add_argument("--count", type=int, default=4)
     parser.add_argument("--assets", type=Path, default=Path("data/assets"))
+    parser.add_argument("--precision", default="auto", choices=get_args(Precision))
     parser.add_argument("--trials", action="store_true", help="only make the trials, and print what they find")
     options = parser.parse_args()
     strict_math(threads=1)
     keep_freed_memory()
     table = tables.read(options.aligned, tables.ALIGNED).to_pylist()[: options.count]
     crops = [Crop(row["image_id"], from_png(row["crop"])) for row in table]
-    sweep = Sweep(options.out, options.preset, options.scale, options.directions, options.assets)
+    speed = Speed(precision=options.precision)
+    sweep = Sweep(options.out, options.preset, options.scale, options.directions, options.assets, speed)
     if options.trials:
         for crop in crops:
             subject = sweep.subject(crop)

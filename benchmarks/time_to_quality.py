@@ -1,7 +1,7 @@
 """Time to quality: LPIPS against core-seconds, for presets at several lengths of their schedules.
 
     python -m benchmarks.time_to_quality OUT PRESET[@SCALE] ... [--aligned data/aligned.parquet] [--count 8]
-                                         [--assets data/assets] [--quality 0.1]
+                                         [--assets data/assets] [--quality 0.1] [--precision auto]
 
 `encoder_wplus@2` is the preset with twice its steps, in every stage and on the preview alike: each length has the whole
 of its schedule, so that a point of the curve is what a user with that much time gets. A photograph, preset and length
@@ -21,7 +21,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from tqdm import tqdm
@@ -31,9 +31,10 @@ from ganvert.base.preset_files import METHODS, Presets
 from ganvert.codes import codes_of_inversion
 from ganvert.compute.device import strict_math
 from ganvert.compute.memory import keep_freed_memory
+from ganvert.compute.precision import Precision, Speed
 from ganvert.generators import load_generator
 from ganvert.images import from_pil, from_png, to_pil
-from ganvert.inversion.presets import Preset, read_preset
+from ganvert.inversion.presets import Context, Preset, read_preset
 from ganvert.inversion.run import Crop, invert_crops, make_context, shipped_encoders
 from ganvert.scoring.metrics import metric
 
@@ -48,13 +49,12 @@ def scaled(raw: dict[str, Any], scale: float) -> dict[str, Any]:
     return {**raw, **changed, **stages}
 
 
-def measure(crop: Crop, preset: Preset, generator: Any, assets: Path, out: Path) -> dict[str, float]:
+def measure(crop: Crop, preset: Preset, context: Context, assets: Path, out: Path) -> dict[str, float]:
     """Invert one photograph; return its core-seconds and how far the drawn code is from it."""
-    context = make_context(preset, generator, shipped_encoders(preset), assets)
     started = time.process_time()
     inversion = invert_crops([crop], preset, context, seed=0, on_images=lambda images: None)
     seconds = time.process_time() - started
-    picture = to_pil(codes_of_inversion(inversion, [crop.image_id], preset.name, generator)[0].draw())[0]
+    picture = to_pil(codes_of_inversion(inversion, [crop.image_id], preset.name, context.generator)[0].draw())[0]
     picture.save(out / f"{preset.name}-{crop.image_id}.png")
     pair = from_pil([picture]), from_pil([crop.image])
     return {"core_seconds": seconds, **{name: float(metric(name, assets)(*pair)[0]) for name in METRICS}}
@@ -111,6 +111,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="photographs to skip")
     parser.add_argument("--assets", type=Path, default=Path("data/assets"))
     parser.add_argument("--quality", type=float, default=0.1)
+    parser.add_argument("--precision", default="auto", choices=get_args(Precision))
     options = parser.parse_intermixed_args()
     strict_math(threads=1)
     keep_freed_memory()
@@ -122,6 +123,8 @@ def main() -> None:
     rows = tables.read(options.aligned, tables.ALIGNED).to_pylist()[options.first : options.first + options.count]
     crops = [Crop(row["image_id"], from_png(row["crop"])) for row in rows]
     generator = load_generator(options.assets / "mobile_stylegan.safetensors")
+    speed = Speed(precision=options.precision)
+    contexts: dict[str, Context] = {}
     work = [(crop, *name.partition("@")[::2]) for crop in crops for name in options.presets]
     for crop, name, text in tqdm(work, desc="inversions"):
         scale = float(text or 1)
@@ -131,7 +134,9 @@ def main() -> None:
             continue
         preset = read_preset(name, scaled(presets.resolve(name).options, scale))
         found = {"preset": name, "scale": scale, "image_id": crop.image_id}
-        found |= measure(crop, preset, generator, options.assets, options.out)
+        if name not in contexts:  # what the engine measures of a method holds for all photographs
+            contexts[name] = make_context(preset, generator, shipped_encoders(preset), options.assets, speed=speed)
+        found |= measure(crop, preset, contexts[name], options.assets, options.out)
         with results.open("a") as stream:
             stream.write(",".join(str(found[key]) for key in COLUMNS) + "\n")
     with results.open() as stream:

@@ -186,7 +186,7 @@ def _method(settings: Settings, generator: Generator, edit: Edit) -> tuple[Prese
     method = settings.edit.method
     preset = edit.method(read_preset(method, resolved_options(PRESETS / f"{method}.yaml")))
     starts = settings.invert.starts(method)
-    return preset, make_context(preset, generator, starts, ASSETS, INPUTS)
+    return preset, make_context(preset, generator, starts, ASSETS, INPUTS, speed=settings.invert.speed)
 
 
 def edited(

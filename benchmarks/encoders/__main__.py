@@ -30,6 +30,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import get_args
 
 from benchmarks.encoders import basecode, edits, parts, quality, robust, start, throughput
 from benchmarks.encoders.bench import Bench
@@ -37,6 +38,7 @@ from ganvert.assets.shipped import shipped
 from ganvert.base.errors import GanvertError
 from ganvert.compute.device import strict_math
 from ganvert.compute.memory import keep_freed_memory
+from ganvert.compute.precision import Precision
 
 COMMANDS = {
     "throughput": throughput,
@@ -60,6 +62,7 @@ def main() -> None:
     shared.add_argument("--weights", type=Path, default=shipped(""), help="folder of NAME_ffhq.safetensors")
     shared.add_argument("--device", default="cpu")
     shared.add_argument("--threads", type=int, default=None)
+    shared.add_argument("--precision", default="auto", choices=get_args(Precision))
     shared.add_argument("--seed", type=int, default=0)
     shared.add_argument("--sheet", type=int, default=8, help="photographs on the sheet")
 

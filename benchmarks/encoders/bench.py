@@ -21,6 +21,7 @@ from ganvert.base.files import atomic_path
 from ganvert.base.preset_files import METHODS, Presets
 from ganvert.codes import codes_of_inversion
 from ganvert.compute.device import resolve_device
+from ganvert.compute.precision import Speed, speed_here
 from ganvert.encoders import load_encoder
 from ganvert.generators import Generator, load_generator
 from ganvert.images import contact_sheet, from_png, to_pil
@@ -51,6 +52,7 @@ class Bench:
         self.fingerprint = generator.fingerprint()
         self.px = min(256, generator.resolution)  # images are compared at this size
         self.presets = Presets.of_project(METHODS)
+        self.speed = speed_here(Speed(precision=options.precision), self.generator.w_avg.device)
         self._contexts: dict[tuple[str, Names], Context] = {}
         self._fingerprints: dict[int, str] = {}
 
@@ -63,7 +65,7 @@ class Bench:
         key = (f"{preset.name} {preset.fingerprint}", encoders)
         if key not in self._contexts:
             paths = [self.weights(name) for name in encoders]
-            self._contexts[key] = make_context(preset, self.generator, paths, self.assets)
+            self._contexts[key] = make_context(preset, self.generator, paths, self.assets, speed=self.speed)
         return self._contexts[key]
 
     def alone(self, name: str) -> tuple[Preset, Context]:
@@ -83,6 +85,7 @@ class Bench:
         facts["crop"] = hashlib.sha256(crop.image.tobytes()).hexdigest()
         if preset is not None:
             facts["options"] = preset.fingerprint
+            facts["precision"] = self.speed.precision
         if context is not None and context.encoder is not None:
             if id(context.encoder) not in self._fingerprints:  # reads every weight
                 self._fingerprints[id(context.encoder)] = context.encoder.fingerprint()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ganvert.base.errors import ParamsError
 from ganvert.cli.options import GeneratorOptions, InversionOptions
 
-__all__ = ["assets_folder", "directions_path", "encoders_of", "generator_path", "load", "read_method"]
+if TYPE_CHECKING:
+    from ganvert.compute.precision import Speed
+
+__all__ = ["assets_folder", "directions_path", "encoders_of", "generator_path", "load", "read_method", "speed_of"]
 
 
 def assets_folder(photos: Path | None = None) -> Path:
@@ -81,6 +84,13 @@ def encoders_of(options: InversionOptions, preset: Any) -> list[Path]:
     if options.encoder and not preset.needs_encoder:
         raise ParamsError(f"--encoder: method {preset.name!r} starts without one; leave the option out")
     return options.encoder or shipped_encoders(preset)
+
+
+def speed_of(options: InversionOptions) -> Speed:
+    """Return how optimisations compute, by --precision; ParamsError where there is no such precision."""
+    from ganvert.compute.precision import Precision, Speed
+
+    return Speed(precision=cast("Precision", options.precision))
 
 
 def _without_preview(raw: dict[str, Any]) -> None:

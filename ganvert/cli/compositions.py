@@ -12,7 +12,7 @@ import typer
 
 from ganvert.base.errors import InputError, ParamsError
 from ganvert.cli.app import command
-from ganvert.cli.common import assets_folder, encoders_of, load, read_method
+from ganvert.cli.common import assets_folder, encoders_of, load, read_method, speed_of
 from ganvert.cli.options import InversionOptions, SheetPx
 from ganvert.cli.paths import Reads, Writes
 from ganvert.cli.pictures import check_sheet, write_picture, write_sheet
@@ -108,10 +108,13 @@ class Composer:
         self.needs_face = lookup(RECIPES, options.recipe, "alignment recipe").needs_face
         if mask is not None:
             _check_mask(mask)
-        device, self._preset = resolve_device(options.device), preset_for_parts(read_method(options))
+        device, speed = resolve_device(options.device), speed_of(options)
+        self._preset = preset_for_parts(read_method(options))
         encoders = encoders_of(options, self._preset)
         self.generator = load(options, device)
-        self._context = make_context(self._preset, self.generator, encoders, assets_folder(), options.inputs)
+        self._context = make_context(
+            self._preset, self.generator, encoders, assets_folder(), options.inputs, speed=speed
+        )
 
     def faces(self, paths: Sequence[Path]) -> list[Face]:
         """Return the largest face of every photograph; InputError for one that cannot be used."""

@@ -13,7 +13,7 @@ import typer
 
 from ganvert.base.errors import InputError
 from ganvert.cli.app import command
-from ganvert.cli.common import assets_folder, encoders_of, generator_path, load, read_method
+from ganvert.cli.common import assets_folder, encoders_of, generator_path, load, read_method, speed_of
 from ganvert.cli.options import EveryFace, ExtractOptions, Inputs, InversionOptions, InvertOptions
 from ganvert.cli.paths import Writes
 
@@ -189,6 +189,7 @@ def _make_job(
             inputs=str(options.inputs),
             seed=options.seed,
             batch=batch or None,
+            speed=speed_of(options),
         ),
         metrics=metrics,
         keep=keep,

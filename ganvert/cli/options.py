@@ -85,6 +85,12 @@ class InversionOptions(GeneratorOptions):
         "data/inputs"
     )
     seed: Annotated[int, typer.Option(help="Seed of the run; each image's own seed is made of it.")] = 0
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="Of optimisations: float32, bfloat16, tf32, or auto: bfloat16 on a CPU fast at it, else float32."
+        ),
+    ] = "auto"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

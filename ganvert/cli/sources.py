@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganvert.base.errors import InputError, NoRegionError, ParamsError
-from ganvert.cli.common import assets_folder, encoders_of, load, read_method
+from ganvert.cli.common import assets_folder, encoders_of, load, read_method, speed_of
 from ganvert.cli.options import InversionOptions
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Sources:
             raise ParamsError("--image: names images of a table; give --codes, and no photographs")
         self.options, self.table, self.unusable = options, codes, list[str]()
         self.needs_face = lookup(RECIPES, options.recipe, "alignment recipe").needs_face
-        device = resolve_device(options.device)
+        device, speed = resolve_device(options.device), speed_of(options)
         self._paths, self._preset = list(photos), read_method(options)
         if codes is not None:
             self.generator = load(options, device)
@@ -146,7 +146,9 @@ class Sources:
             return
         encoders = encoders_of(options, self._preset)
         self.generator = load(options, device)
-        self._context = make_context(self._preset, self.generator, encoders, assets_folder(), options.inputs)
+        self._context = make_context(
+            self._preset, self.generator, encoders, assets_folder(), options.inputs, speed=speed
+        )
         self.space = make_space(self._preset.space, self.generator)
 
     def check(self, out: Path, single: bool = False) -> None:
@@ -342,7 +344,7 @@ def codes_of(
     from ganvert.spaces import make_space
 
     lookup(RECIPES, options.recipe, "alignment recipe")
-    device, preset = resolve_device(options.device), read_method(options)
+    device, preset, speed = resolve_device(options.device), read_method(options), speed_of(options)
     if table is not None:
         if same_crop:
             raise ParamsError("--same-crop: codes of a table are of crops that were made before")
@@ -360,7 +362,7 @@ def codes_of(
     generator = load(options, device)
     edit.check_space(make_space(preset.space, generator), [])
     folder = assets_folder()
-    context = make_context(preset, generator, encoders, folder, options.inputs)
+    context = make_context(preset, generator, encoders, folder, options.inputs, speed=speed)
     crops = crops_of(paths, options.recipe, generator.resolution, folder, same_crop)
     inversion = invert_crops(crops, preset, context, seed=options.seed)
     codes = codes_of_inversion(inversion, [crop.image_id for crop in crops], options.method, generator)

@@ -19,7 +19,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -32,9 +32,12 @@ from ganvert.compute.memory import out_of_memory
 if TYPE_CHECKING:  # generators are built on this package
     from ganvert.generators.base import Generator, SynthesisInput
 
-__all__ = ["PLAIN", "Engine", "Speed", "compile_cache", "speed_here"]
+__all__ = ["AUTO", "PLAIN", "Engine", "Precision", "Speed", "compile_cache", "speed_here"]
 
 log = logging.getLogger(__name__)
+
+
+Precision = Literal["auto", "float32", "tf32", "bfloat16"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,12 +58,14 @@ class Speed:
             feature map, at cosines of 0.998 and 0.978, and Adam averages over steps.
     """
 
-    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     compile: bool | Literal["graphs"] = False
     tolerance: float = 0.02
     gradient_tolerance: float = 0.3
 
     def __post_init__(self) -> None:
+        if self.precision not in get_args(Precision):
+            raise ParamsError(f"precision: wanted one of {', '.join(get_args(Precision))}, got {self.precision!r}")
         for name in ("tolerance", "gradient_tolerance"):
             if getattr(self, name) <= 0:
                 raise ParamsError(f"{name} must be above 0, got {getattr(self, name)}")
@@ -71,6 +76,8 @@ class Speed:
         return self.precision == "float32" and self.compile is False
 
 
+#: The fastest that the device has and that is near enough.
+AUTO = Speed()
 #: Eager float32, the reference.
 PLAIN = Speed(precision="float32")
 

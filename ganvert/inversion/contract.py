@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ganvert.base.errors import InputError, ParamsError, ShapeError, UnsupportedError
-from ganvert.compute.precision import PLAIN, Engine, Speed
+from ganvert.compute.precision import AUTO, Engine, Speed
 from ganvert.discriminators import Discriminator
 from ganvert.encoders.base import Encoder
 from ganvert.encoders.joint import JointEncoder
@@ -52,7 +52,7 @@ class Context:
     inputs: Path | None = None
     discriminator: Discriminator | None = None
     side_by_side: int | None = None
-    speed: Speed = PLAIN
+    speed: Speed = AUTO
     watch: Watch | None = None
 
     def __post_init__(self) -> None:
@@ -68,6 +68,12 @@ class Context:
     def engine(self) -> Engine:
         """The generator at the requested speed; made once, so that what it measures holds for all batches."""
         return Engine(self.generator, self.speed)
+
+    def watched(self, watch: Watch | None) -> Context:
+        """Return the same context with another watch; what its engine measures holds for both."""
+        other = dataclasses.replace(self, watch=watch)
+        other.__dict__["engine"] = self.engine
+        return other
 
     def require_encoder(self) -> Encoder | JointEncoder:
         """Return the encoder; raise UnsupportedError where there is none."""

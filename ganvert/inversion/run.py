@@ -14,7 +14,7 @@ from torch import Tensor
 from ganvert.assets.shipped import shipped
 from ganvert.base.errors import UnsupportedError
 from ganvert.base.seeds import item_seed
-from ganvert.compute.precision import PLAIN, Speed
+from ganvert.compute.precision import AUTO, Speed
 from ganvert.compute.progress import progress_bar
 from ganvert.discriminators import Discriminator, load_discriminator
 from ganvert.encoders import load_encoder
@@ -71,7 +71,7 @@ def make_context(
     folder: Path | None,
     inputs: Path | None = None,
     batch: int | None = 1,
-    speed: Speed = PLAIN,
+    speed: Speed = AUTO,
 ) -> Context:
     """Return the generator together with everything else that a preset needs.
 

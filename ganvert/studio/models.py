@@ -220,9 +220,8 @@ class Models:
         if preset.together:
             raise ParamsError(f"{method}: tunes one generator for many photographs; choose another method here")
         crop = Crop(face.image_id, face.aligned.crop)
-        context = dataclasses.replace(context, watch=watch)
         silent = on_images or (lambda images: None)
-        return self.found(invert_crops([crop], preset, context, seed=0, on_images=silent), face, method)
+        return self.found(invert_crops([crop], preset, context.watched(watch), seed=0, on_images=silent), face, method)
 
     def found(self, inversion: Inversion, face: Face, method: str) -> Found:
         """Return what an inversion of one face has found."""

@@ -175,7 +175,7 @@ def diffuse(session: Session, asked: Mapping[str, Any]) -> None:
         task.command = command("diffuse", given, models, method)
         composed = diffusion(target.aligned.crop, context.aligned.crop, mask, around)
         loaded = make_context(preset, models.generator, models.encoders_of(preset), models.assets)
-        watched = dataclasses.replace(loaded, watch=lambda so_far: task.over)
+        watched = loaded.watched(lambda so_far: task.over)
         with task.taking(models.inverting):
             code = invert_composed(composed, f"{target.image_id}+{context.image_id}", preset, watched)
         task.report(1.0)

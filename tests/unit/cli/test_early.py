@@ -75,6 +75,7 @@ SHARED = [
     (("--recipe", "centre"), "did you mean 'center'"),
     (("--device", "tpu"), "device: wanted auto"),
     (("--label", "3"), "label 3: this generator has no classes"),
+    (("--precision", "half"), "precision: wanted one of auto, float32, tf32, bfloat16, got 'half'"),
     (("--steps", "3", "--method", "encoder"), "method 'encoder' takes no steps"),
     (("--method", "encoder"), "an encoder of generator"),  # the shipped one
     (("--method", "encoder", "--encoder", "other.safetensors"), "other.safetensors: an encoder of generator"),

@@ -144,6 +144,12 @@ def test_metrics_of_a_small_generator_and_those_asked_for(small, noise: Path, tm
     assert [row["metric"] for row in scores] == ["mse_32", "ssim_64"]
 
 
+def test_the_precision_that_was_asked_for_stands_in_the_codes(small, noise: Path, tmp_path: Path) -> None:
+    done = small("invert", noise / "0.png", "--metric", "mse_64", "--precision", "bfloat16", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert pq.read_schema(tmp_path / "out/codes.parquet").metadata[b"precision"] == b"bfloat16"
+
+
 @pytest.mark.slow
 def test_every_photograph_is_stored_alone_and_never_inverted_again(small, noise: Path, tmp_path: Path) -> None:
     out, last = tmp_path / "out", noise / "2.png"

@@ -16,6 +16,7 @@ from PIL import Image
 
 from ganvert.base import params
 from ganvert.base.errors import InputError, ParamsError, PhotoError, UnknownNameError
+from ganvert.compute.precision import AUTO
 from ganvert.directions import choose_rows
 from ganvert.editing.population import Population
 from ganvert.editing.spec import EditSpec
@@ -132,6 +133,12 @@ def test_a_cancelled_inversion_keeps_the_best_so_far(session: Session, monkeypat
     session.refine("long")
     assert session.refinement is not job
     session.end()
+
+
+def test_inversions_are_as_fast_as_the_machine_can_and_settle_that_once(session: Session) -> None:
+    _, context = session.models.context_of("long")
+    assert context.speed == AUTO
+    assert context.watched(lambda so_far: True).engine is context.engine
 
 
 def test_an_inversion_ends_when_the_browser_is_gone(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
