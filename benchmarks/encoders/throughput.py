@@ -1,11 +1,16 @@
-"""Images per second of encoding, and of encoding and drawing, by batch size. Baseline: batch 1 of the same round."""
+"""Images per second of encoding, and of encoding and drawing, by batch size. Baseline: batch 1 of the same round.
+
+With --photos, of alignment too. With --precision bfloat16 encoders run under autocast, and a second table says how far
+their predictions are from those in float32.
+"""
 
 from __future__ import annotations
 
 import argparse
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +23,8 @@ from benchmarks.encoders.bench import (
     Row,
     kept,
 )
+from ganvert.base.errors import InputError
+from ganvert.faces import AlignOptions, FaceDetector, align_photos
 from ganvert.inversion.run import targets_of
 from ganvert.spaces import make_space
 
@@ -28,6 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 2, 4, 8, 16, 32, 64])
     parser.add_argument("--draw-up-to", type=int, default=8, help="largest batch drawn (0.7 GB a picture)")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--photos", type=Path, help="folder of photographs that are aligned, one after the other")
 
 
 def run(bench: Bench) -> None:
@@ -46,12 +54,15 @@ def run(bench: Bench) -> None:
                 count=len(bench.crops),
                 device=str(targets.device),
                 threads=torch.get_num_threads(),
+                photos=str(options.photos),
+                precision=bench.speed.precision,
             ),
             lambda: one_round(bench, targets, batches),
         )
         for number in range(options.rounds)
     ]
     lines: list[Row] = []
+    fast = bench.speed.precision == "bfloat16"
     for work in rounds[0]:
         for batch in rounds[0][work]:
             per_picture = np.array([facts[work][batch] for facts in rounds]) / int(batch)
@@ -68,10 +79,12 @@ def run(bench: Bench) -> None:
             )
     bench.report(
         "throughput",
-        {"Pictures a second": lines},
+        {"Pictures a second": lines} | ({"Difference from float32": differences(bench, targets)} if fast else {}),
         f"Medians of {len(rounds)} rounds; lowest and highest ratio of a round to its own batch 1. Photographs "
         f"are {bench.generator.resolution} px and on the device already; encoding includes shrinking them. Drawing "
-        "stops at tensors: no file is written. With one thread on a CPU, seconds are processor time.",
+        "stops at tensors: no file is written. Alignment reads, detects and crops, and takes no batches. With one "
+        f"thread on a CPU, seconds are processor time. Encoders in {bench.speed.precision}; alignment and drawing in "
+        "float32.",
         {"rounds": rounds},
     )
 
@@ -80,16 +93,18 @@ def run(bench: Bench) -> None:
 def one_round(bench: Bench, targets: Tensor, batches: Sequence[int]) -> dict[str, dict[str, float]]:
     """Return work -> batch size -> seconds of one call."""
     seconds: dict[str, dict[str, float]] = {}
+    if bench.options.photos:
+        seconds["align"] = {"1": seconds_to_align(bench)}
     for encoders in bench.options.encoders:
         preset, context = bench.alone(encoders)
-        encoder, space = context.require_encoder(), make_space(preset.space, bench.generator)
+        encode, space = encoding(bench, context.require_encoder()), make_space(preset.space, bench.generator)
 
-        def draw(images: Tensor, encoder: Any = encoder, space: Any = space) -> Tensor:
-            code = space.adopt(encoder.encode(images), [0] * len(images))
+        def draw(images: Tensor, encode: Any = encode, space: Any = space) -> Tensor:
+            code = space.adopt(encode(images), [0] * len(images))
             return bench.generator.synthesize(space.decode(code))
 
         for name, work, most in (
-            ("encode", encoder.encode, math.inf),
+            ("encode", encode, math.inf),
             ("encode, draw", draw, bench.options.draw_up_to),
         ):
             work(targets[:1])  # the first call also allocates
@@ -101,6 +116,45 @@ def one_round(bench: Bench, targets: Tensor, batches: Sequence[int]) -> dict[str
                     work(images)
                     times[str(batch)] = now(targets.device) - start
     return seconds
+
+
+def encoding(bench: Bench, encoder: Any) -> Callable[[Tensor], dict[str, Tensor]]:
+    """Return what encodes images [N, 3, h, h] at the precision that was asked for."""
+
+    def encode(images: Tensor) -> dict[str, Tensor]:
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=bench.speed.precision == "bfloat16"):
+            prediction = encoder.encode(images)
+        return {name: part.float() for name, part in prediction.items()}
+
+    return encode
+
+
+@torch.no_grad()
+def differences(bench: Bench, targets: Tensor) -> list[Row]:
+    """Return, for each part of a prediction, the length of its difference from float32's as a share of its own."""
+    lines: list[Row] = []
+    for encoders in bench.options.encoders:
+        encoder = bench.alone(encoders)[1].require_encoder()
+        exact, other = encoder.encode(targets[:1]), encoding(bench, encoder)(targets[:1])
+        for name, part in exact.items():
+            share = float((other[name] - part).norm() / part.norm())
+            lines.append({"encoder": encoders, "part": name, "relative difference": share})
+    return lines
+
+
+def seconds_to_align(bench: Bench) -> float:
+    """Return the mean seconds of reading a photograph, finding its face and cutting the crop."""
+    paths = sorted(path for path in bench.options.photos.iterdir() if path.is_file())
+    if not paths:
+        raise InputError(f"--photos: {bench.options.photos} holds no file; wanted a folder of photographs")
+    options, detector = (
+        AlignOptions(resolution=bench.generator.resolution),
+        FaceDetector(bench.assets, second_look=True),
+    )
+    align_photos(paths[:1], Path(), options, detector)  # the first call also loads
+    start = now(torch.device("cpu"))
+    align_photos(paths, Path(), options, detector)
+    return (now(torch.device("cpu")) - start) / len(paths)
 
 
 def now(device: torch.device) -> float:
