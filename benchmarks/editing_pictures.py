@@ -2,9 +2,8 @@
 
     python -m benchmarks.editing_pictures OUT [NAME ...]
 
-OUT/work/wplus/codes.parquet must hold codes of the sample photographs: `ganvert invert PHOTOS --method encoder_wplus
---out OUT/work/wplus`, and photos.parquet beside it. NAME is a picture, such as `diffuse`; all are made without one.
-Each is OUT/edit_NAME.jpg, at most 150 KB. Run it in a folder without a params.yaml, or in the project's.
+NAME is a picture, such as `diffuse`; all are made without one. Each is OUT/edit_NAME.jpg, at most 150 KB. Run it in the
+project's folder after `make repro`, whose codes of the sample photographs are edited.
 """
 
 from __future__ import annotations
@@ -28,12 +27,13 @@ PX = "200"
 def commands(work: Path, photos: Path) -> dict[str, tuple[list[str], str]]:
     """Return picture to its command, without --out, and what of the output it is: empty for the output itself."""
     first, second, third = (str(photos / name) for name in ("obama.jpg", "biden.jpg", "astronaut.png"))
-    codes = ["--codes", str(work / "wplus/codes.parquet"), "--px", PX]
+    codes = ["--codes", "data/codes/balanced.parquet", "--px", PX]
     one = ["--image", "obama"]
     return {
         "edit": (["edit", *codes, *one, "--direction", "smile=-2:2:5"], ""),
         "grid": (["grid", *codes, *one, "--direction", "yaw=-2:2:3", "--direction", "age=-2:2:5"], ""),
-        "interpolate": (["interpolate", codes[1], "--count", "5", "--px", PX], ""),
+        # Between feature maps both heads show.
+        "interpolate": (["interpolate", first, second, "--method", "encoder_wplus", "--count", "5", "--px", PX], ""),
         "mix": (["mix", "obama", "biden", "--style", "astronaut", *codes], "sheet.png"),
         "blend": (["blend", first, third, "--px", PX], "sheet.png"),
         "transfer": (

@@ -25,7 +25,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What a method made of a face; no picture where the inversion failed."""
+    """What a method made of a face: no picture where the inversion failed, nor scores where none was asked for."""
 
     method: str
     picture: InlineImage | None

@@ -191,6 +191,13 @@ def test_what_is_missing_is_said_with_its_reason(parsed: Balanced) -> None:
         assert words in text, words
 
 
+def test_what_was_not_asked_for_is_no_failure(inputs: ReportInputs) -> None:
+    second = "b" * 16 + "-0"
+    asked = [row for row in inputs.scores.to_pylist() if (row["method"], row["image_id"]) != (METHODS[1], second)]
+    page = build_report(dataclasses.replace(inputs, scores=inputs.scores.from_pylist(asked)), OPTIONS)
+    assert "no reconstruction" not in page and page.count("not asked for: ") == 1
+
+
 @pytest.mark.parametrize(("metric", "best"), [("lpips_vgg_256", "b"), ("psnr_256", "a"), ("own", None)])
 def test_the_best_method_is_one_that_measured_as_many_faces_as_any(metric: str, best: str | None) -> None:
     values = {"a": [0.3, 0.5], "b": [0.2, 0.4], "one_face": [0.1]}
