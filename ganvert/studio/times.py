@@ -33,7 +33,7 @@ class Expected:
 
 EXPECTED = {
     "fast": Expected(25, 0.088, 0.24, "a likeness"),
-    "balanced": Expected(42, 0.063, 0.17, "the person"),
+    "balanced": Expected(42, 0.061, 0.16, "the person"),
     "best": Expected(220, 0.021, 0.07, "close to the photograph"),
 }
 
