@@ -2,9 +2,10 @@
 
     python benchmarks/synthesis.py [--quick] [--device cuda] [--out synthesis.json]
 
-Weights are random: only sizes matter. The plain network is the baseline, and tests compare images with it too. It
-modulates and demodulates weights, one set per sample of a grouped convolution, and filters as upfirdn does: zeros
-between the pixels, padding, convolution. Its up-convolution is a transposed one, as in NVlabs' reference path for CPUs.
+Weights are random: only sizes matter. Ours is timed in float32 and in bfloat16, the plain network in float32. The plain
+network is the baseline, and tests compare images with it too. It modulates and demodulates weights, one set per sample
+of a grouped convolution, and filters as upfirdn does: zeros between the pixels, padding, convolution. Its
+up-convolution is a transposed one, as in NVlabs' reference path for CPUs.
 """
 
 from __future__ import annotations
@@ -25,9 +26,12 @@ from torch import Tensor
 
 from ganvert.compute.device import strict_math
 from ganvert.compute.memory import keep_freed_memory
+from ganvert.compute.precision import Engine, Speed
+from ganvert.generators.base import SynthesisInput
 from ganvert.generators.stylegan2 import StyleGAN2
 
 W_DIM = 512
+COLUMNS = ("plain_seconds", "ours_seconds", "ours_ratio", "bfloat16_seconds", "bfloat16_ratio")
 SQRT2 = math.sqrt(2)
 
 
@@ -179,12 +183,15 @@ def measure(
     generator.load_state_dict(state)
     generator.eval().requires_grad_(False)
     ws = torch.randn(batch, generator.num_ws, W_DIM, generator=torch.Generator().manual_seed(1)).to(device)
+    engine = Engine(generator, Speed(precision="bfloat16"))
+    engine.now = engine.speed
     networks: dict[str, Callable[[Tensor], Tensor]] = {
         "plain": lambda at: plain_synthesis(state, at),
         "ours": lambda at: generator.synthesize(ws=at),
+        "bfloat16": lambda at: engine.synthesize(SynthesisInput(ws=at)),
     }
     with torch.no_grad():
-        pictures = [draw(ws[:1]) for draw in networks.values()]
+        pictures = [networks[name](ws[:1]) for name in ("plain", "ours")]
     difference = float((pictures[0] - pictures[1]).abs().max() / pictures[0].abs().max())
     assert difference < 1e-3, f"the two networks draw different images ({difference})"
     rows = []
@@ -197,26 +204,25 @@ def measure(
                 if not any(word in str(error) for word in ("memory", "alloc", "primitive")):
                     raise
                 taken[name] = None
-        plain, ours = taken["plain"], taken["ours"]
-        rows.append(
-            {
-                "resolution": resolution,
-                "channel_base": channel_base,
-                "batch": batch,
-                "pass": "forward + backward" if backward else "forward",
-                "plain_seconds": plain,
-                "ours_seconds": ours,
-                "ratio": None if plain is None or ours is None else plain / ours,
-            }
-        )
+        row = {
+            "resolution": resolution,
+            "channel_base": channel_base,
+            "batch": batch,
+            "pass": "forward + backward" if backward else "forward",
+        }
+        row |= {f"{name}_seconds": value for name, value in taken.items()}
+        for name in ("ours", "bfloat16"):
+            plain, other = taken["plain"], taken[name]
+            row[f"{name}_ratio"] = None if plain is None or other is None else plain / other
+        rows.append(row)
     return rows
 
 
 def show(row: Mapping[str, object]) -> str:
     """Return one line of the table."""
     cells = [f"{row['resolution']} px", f"base {row['channel_base']}", f"batch {row['batch']}", str(row["pass"])]
-    for name, unit in (("plain_seconds", "s"), ("ours_seconds", "s"), ("ratio", "x")):
-        value = row[name]
+    for name in COLUMNS:
+        value, unit = row[name], "s" if name.endswith("seconds") else "x"
         cells.append(f"{value:.3f} {unit}" if isinstance(value, float) else "no memory")
     return " | ".join(f"{cell:>18}" for cell in cells)
 
@@ -244,7 +250,7 @@ def main() -> None:
     _limit_memory()
     if options.quick:
         options.batch, options.resolution, options.repeats = [1], [256], 1
-    heads = ("picture", "channels", "batch", "pass", "plain", "ours", "ratio")
+    heads = ("picture", "channels", "batch", "pass", *(name.replace("_", " ") for name in COLUMNS))
     sys.stdout.write(" | ".join(f"{head:>18}" for head in heads) + "\n")
     rows = []
     for resolution in options.resolution:
