@@ -51,7 +51,7 @@ SHOWN = {
     "sefa": Shown({"components": 2, "groups": {"coarse": {"last_row": 4}}}, {"sefa_coarse_1": 2}),
     "stylespace": Shown(
         {"attributes": {"smile": {"region": "mouth"}}, "regions": ["hair"], "components": 1},
-        {"stylespace_smile_0": 15, "stylespace_hair_0": 25},
+        {"stylespace_smile_0": 10, "stylespace_hair_0": 25},
     ),
     "lowrank": Shown({"regions": {"mouth": {"part": "mouth"}}, "components": 1}, {"lowrank_mouth_0": 3}),
     "random": Shown({"count": 1, "stds": [0.2]}, {"random_0.2_0": 1}),
