@@ -7,8 +7,8 @@ COMMAND is one of
                 same round
     quality     reconstructions of each encoder without a step of optimisation; baseline: the picture of w_avg
     start       few steps from the encoder's code; baseline: many steps from w_avg, everything else equal
-    basecode    steps that F/Z+ needs from the feature map of an encoder until it is as near as the baseline is after
-                all its steps, which starts from the generator's own feature at w_avg
+    basecode    steps that F/Z+ needs from the prediction of an encoder, or its feature map alone, until it is as near
+                as the baseline is after all its steps, which starts from the generator's own feature at w_avg
     robust      crops that are moved, rotated and scaled (BDInvert, section 4); baseline: the same crops as they are
     edits       codes of one pass moved along the shipped directions: changes of scores, MobileFaceNet's cosine between
                 edit and reconstruction; baseline: the reconstruction

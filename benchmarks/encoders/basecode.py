@@ -1,4 +1,4 @@
-"""Steps that F/Z+ needs from the feature map of an encoder. Baseline: the generator's own feature at w_avg."""
+"""Steps that F/Z+ needs from an encoder's prediction. Baseline: the generator's own feature at w_avg, random rows."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.encoders.bench import Bench, Names, Row, kept, numbers, per_image, save_small, shortened
-from ganvert.generators import Generator
-from ganvert.images import area_resize, as_rgb
+from ganvert.compute.precision import Engine
+from ganvert.images import area_resize, as_rgb, from_pil
 from ganvert.inversion.presets import Context, Preset, read_preset
 from ganvert.inversion.run import Crop, targets_of
 from ganvert.scoring.metrics.pixel import mse
 from ganvert.scoring.statistics import summarise
 
-#: Route -> where the optimisation starts, and the encoders that predict it.
-ROUTES: dict[str, tuple[str, Names]] = {
-    "encoder": ("encoder", ("wplus",)),
-    "mean": ("mean", ()),
+#: Route -> where map and rows start, and the encoders that predict it. In "feature" and "mean" the rows are random, as
+#: the F/Z+ paper starts them.
+ROUTES: dict[str, tuple[str, str, Names]] = {
+    "encoder": ("encoder", "ws", ("wplus",)),
+    "feature": ("encoder", "random", ("wplus",)),
+    "mean": ("mean", "random", ()),
 }
 
 
@@ -38,9 +40,10 @@ def run(bench: Bench) -> None:
     options = bench.options
     methods: dict[str, tuple[Preset, Context]] = {}
     raw = bench.presets.resolve(options.preset).options
-    for route, (init, encoders) in ROUTES.items():
+    for route, (init, detail, encoders) in ROUTES.items():
         # Without preview: every step's picture is the generator's, and their errors compare.
-        preset = read_preset(options.preset, {**shortened(raw, options.steps, init=init), "preview_steps": 0})
+        changes = {"preview_steps": 0, "detail_init": detail}
+        preset = read_preset(options.preset, {**shortened(raw, options.steps, init=init), **changes})
         methods[route] = preset, bench.context(preset, encoders)
     results = optimise_all(bench, methods)
     bench.report(
@@ -73,11 +76,12 @@ def optimise_all(bench: Bench, methods: Mapping[str, tuple[Preset, Context]]) ->
             def compute(
                 crop: Crop = crop, preset: Preset = preset, context: Context = context, place: Path = place
             ) -> Row:
-                with watched(bench.generator, targets_of([crop], bench.generator), bench.px) as errors:
+                target = targets_of([crop], bench.generator)
+                with watched(context.engine, target, bench.px) as errors:
                     code, picture, cost = bench.invert(crop, preset, context)
                 save_small(picture, place / "picture.png")
-                # The last image drawn is the result.
-                *steps, end = errors
+                steps = errors[-preset.steps :]  # what is before them measured the precision
+                end = float(mse(area_resize(from_pil([picture]), bench.px), area_resize(target, bench.px)))
                 return {"end": end, "mse": steps, "objective": code.trace[0].tolist(), **cost}
 
             results[route].append(kept(place / "scores.json", bench.key(crop, preset, context), compute))
@@ -136,9 +140,9 @@ def until(ours: Sequence[float], theirs: Sequence[float]) -> tuple[int, int]:
 
 
 @contextmanager
-def watched(generator: Generator, target: Tensor, px: int) -> Iterator[list[float]]:
-    """Record the mean squared error, at `px`, of every image [1, C, h, w] that the generator draws inside."""
-    run, errors, wanted = generator.run, [], area_resize(target, px)
+def watched(engine: Engine, target: Tensor, px: int) -> Iterator[list[float]]:
+    """Record the mean squared error, at `px`, of every image [1, C, h, w] that optimisations draw inside."""
+    run, errors, wanted = engine.run, [], area_resize(target, px)
 
     def watched_run(*args: Any, **more: Any) -> tuple[Tensor, dict[str, Tensor]]:
         image, features = run(*args, **more)
@@ -146,8 +150,8 @@ def watched(generator: Generator, target: Tensor, px: int) -> Iterator[list[floa
             errors.append(float(mse(area_resize(as_rgb(image.detach()).clamp(-1, 1), px), wanted)))
         return image, features
 
-    generator.run = watched_run  # type: ignore[method-assign]
+    engine.run = watched_run  # type: ignore[method-assign]
     try:
         yield errors
     finally:
-        del generator.run
+        del engine.run

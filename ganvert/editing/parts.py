@@ -67,11 +67,7 @@ def with_part(space: Space, code: Mapping[str, Tensor], other: Mapping[str, Tens
 
 
 def mean_code(space: Space, n: int = 1) -> Variables:
-    """Return the code of w_avg in every row, n times: with padding, the generator's own input and zeros around.
-
-    Raises:
-        UnsupportedError: the space has no map from ws to its codes (Z).
-    """
+    """Return the code of w_avg in every row, n times: with padding, the generator's own input and zeros around."""
     generator = space.generator
     # The "fixed constants" from which PadInv interpolates the padding (supplement, section D).
     return space.from_ws(generator.w_avg.expand(n, generator.num_ws, -1))

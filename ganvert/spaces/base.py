@@ -40,14 +40,12 @@ class Space(ABC):
 
     Attributes:
         direction_space: space of the direction vectors that move its codes, "z" or "w".
-        starts_from_ws: whether :meth:`from_ws` exists.
         first_row: first coded row of ws; a feature map replaces the rows before it. 0 for a whole code.
         rows: number of coded rows.
     """
 
     name: str
     direction_space: str
-    starts_from_ws: bool = True
 
     def __init__(self, generator: Generator, first_row: int = 0) -> None:
         self.generator, self.first_row = generator, first_row
@@ -74,7 +72,7 @@ class Space(ABC):
 
     @abstractmethod
     def from_ws(self, ws: Tensor) -> Variables:
-        """Return the code nearest to ws [N, num_ws, w_dim]; raises UnsupportedError if the space has no such map."""
+        """Return the code nearest to ws [N, num_ws, w_dim]."""
 
     @abstractmethod
     def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:
@@ -96,7 +94,7 @@ class Space(ABC):
             detail: start of the rows behind a feature map; spaces without one support only "ws".
 
         Raises:
-            UnsupportedError: the space has no map from ws, or no feature map for another `detail`.
+            UnsupportedError: the space has no feature map for another `detail`.
         """
         del seeds
         if detail != "ws":
@@ -106,15 +104,14 @@ class Space(ABC):
     @property
     def takes(self) -> tuple[str, ...]:
         """Parts of an encoder's prediction that the space uses, any of which is enough (default: rows of ws)."""
-        # Encoders predict ws, never z: the mapping network has no inverse.
-        return ("ws",) if self.starts_from_ws else ()
+        return ("ws",)
 
     def adopt(self, prediction: Mapping[str, Tensor], seeds: Sequence[int], detail: DetailInit = "ws") -> Variables:
         """Return the code that an encoder predicts.
 
         Parts that the prediction lacks are filled in: rows of ws with w_avg, feature maps and padding with the
-        generator's own, z at random. Parts that the space does not use (see :attr:`takes`) are ignored, such as a
-        feature map for W+. Gradients flow back to the prediction.
+        generator's own. Parts that the space does not use (see :attr:`takes`) are ignored, such as a feature map for
+        W+. Gradients flow back to the prediction, except through z, which is searched for.
 
         Args:
             prediction: some of "ws" [N, num_ws, w_dim], "fSIZE" [N, c, SIZE, SIZE], and "const" and "pad.CONV" with
@@ -128,14 +125,8 @@ class Space(ABC):
         """
         return self.start(self.usable_parts(prediction, seeds)["ws"], seeds, detail)
 
-    def check_predictable(self) -> None:
-        """Raise UnsupportedError if the space uses no part that an encoder can predict."""
-        if not self.takes:
-            raise UnsupportedError(f"no encoder predicts codes of space {self.name!r}: start from random")
-
     def usable_parts(self, prediction: Mapping[str, Tensor], seeds: Sequence[int]) -> Variables:
         """Return the parts of a prediction that the space uses, checked (see :meth:`adopt`), and "ws" in any case."""
-        self.check_predictable()
         parts = {name: value for name, value in prediction.items() if name in self.takes}
         if not parts:
             got = ", ".join(prediction) or "nothing"

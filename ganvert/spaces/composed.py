@@ -58,10 +58,7 @@ class Composed(Space):
 
     def adopt(self, prediction: Mapping[str, Tensor], seeds: Sequence[int], detail: DetailInit = "ws") -> Variables:
         parts = self.usable_parts(prediction, seeds)
-        if self.detail.starts_from_ws or detail != "ws":
-            rows = self.detail.start(parts["ws"], seeds, detail)
-        else:  # encoders do not predict z, so it starts at random
-            rows = self.detail.from_random(seeds)
+        rows = self.detail.start(parts["ws"], seeds, detail)
         # Copies, so that an optimisation in place does not write into the prediction.
         given = {name: parts[name].clone() for name in self.own_shapes if name in parts}
         return {**self.own(len(seeds)), **given, **rows}

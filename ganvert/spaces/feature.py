@@ -90,9 +90,9 @@ class Feature(Composed):
 
     def _rows(self, ws: Tensor, seeds: Sequence[int], detail: DetailInit) -> Variables:
         """Return the start of the detail variables."""
-        if detail == "random" or (detail == "ws" and not self.detail.starts_from_ws):
+        if detail == "random":
             return self.detail.from_random(seeds)
-        # BDInvert starts the rows at the mean code, F/Z+ at random: their encoder predicts the feature alone.
+        # BDInvert starts the rows at the mean code, F/Z+ at random: their encoders predict the feature alone.
         mean = self.generator.w_avg.expand(len(ws), self.generator.num_ws, -1)
         return self.detail.from_ws(ws if detail == "ws" else mean)
 

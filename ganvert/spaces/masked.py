@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ganvert.base.errors import UnsupportedError
 from ganvert.generators.base import FeaturePoint, Generator, SynthesisInput
-from ganvert.spaces.base import DetailInit, Motion, Move, Space, Variables
+from ganvert.spaces.base import Motion, Move, Space
 from ganvert.spaces.composed import Composed
 from ganvert.spaces.feature import point_of_size
 
@@ -54,11 +54,6 @@ class Masked(Composed):
     def differences(self) -> tuple[str, ...]:
         """Names of the variables that are differences of feature maps."""
         return tuple(f"d{size}" for size in self.sizes)
-
-    def start(self, ws: Tensor, seeds: Sequence[int], detail: DetailInit = "ws") -> Variables:
-        # z has no way back from ws: it starts at random, as behind a feature map.
-        rows = self.detail.start(ws, seeds, detail) if self.detail.starts_from_ws else self.detail.from_random(seeds)
-        return {**self.own(len(ws)), **rows}
 
     @property
     def takes(self) -> tuple[str, ...]:

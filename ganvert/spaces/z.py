@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ganvert.base.errors import UnsupportedError
 from ganvert.base.registry import lookup
 from ganvert.compute.random import normal
 from ganvert.generators.base import SynthesisInput
 from ganvert.spaces.base import Motion, Move, Space, Variables
+from ganvert.spaces.nearest import nearest_z
 from ganvert.spaces.sphere import MOTIONS, slerp, to_sphere
 
 __all__ = ["Z", "ZPlus"]
@@ -22,7 +22,6 @@ class ZPlus(Space):
 
     name = "zplus"
     direction_space = "z"
-    starts_from_ws = False
 
     @property
     def reads(self) -> list[int]:
@@ -37,9 +36,12 @@ class ZPlus(Space):
         return {"z": to_sphere(normal(seeds, self.shapes["z"]).to(self.generator.w_avg))}
 
     def from_ws(self, ws: Tensor) -> Variables:
-        raise UnsupportedError(
-            f"space {self.name!r} cannot start from w codes (the mapping network has no inverse): use random"
-        )
+        count = self.shapes["z"][0]
+        return {"z": nearest_z(self.generator, self.rows_of, ws[:, self.reads], self.reads, count)}
+
+    def rows_of(self, z: Tensor) -> Tensor:
+        """Return the w of z, [N, len(reads), w_dim]: one for each that is read."""
+        return self.to_ws({"z": z})[:, self.reads]
 
     def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:
         return self.whole(self.generator.map_rows(variables["z"], self.first_row))

@@ -33,14 +33,16 @@ class ZPlusPlus(ZPlus):
     def to_ws(self, variables: Mapping[str, Tensor]) -> Tensor:
         raise UnsupportedError(f"space {self.name!r} has no ws: slots that read the same row have different w")
 
+    def rows_of(self, z: Tensor) -> Tensor:
+        w = self.generator.map_to_w(z.flatten(0, 1)).unflatten(0, z.shape[:2])
+        # With rows_differ each z gives a w for every row, of which only its own is used: [N, i, row of i].
+        return w[:, range(len(self.reads)), self.reads] if self.generator.rows_differ else w
+
     def decode(self, variables: Mapping[str, Tensor]) -> SynthesisInput:
         return self.decode_rows(variables["z"])
 
     def decode_rows(self, z: Tensor) -> SynthesisInput:
-        generator, slots, rows = self.generator, self._styles.slots, self.reads
-        w = generator.map_to_w(z.flatten(0, 1)).unflatten(0, z.shape[:2])
-        if generator.rows_differ:  # each z gives a w for every row, of which only its own is used: [N, i, row of i]
-            w = w[:, range(len(rows)), rows]
+        generator, slots, rows, w = self.generator, self._styles.slots, self.reads, self.rows_of(z)
         styles: dict[str, Tensor] = {}
         # generator.styles applies all affine layers to one ws, with one w per row. So each pass serves one slot of
         # every row that has slots left: two passes in StyleGAN2, where a row has two slots at most.

@@ -121,7 +121,7 @@ def make_cells(
             cells.append(Cell(method=invert[0], seed=0, invert=None, job=None, reason=invert[1]))
             continue
         raw = shortened(invert.preset, steps)
-        random = any(stage.get("init") == "random" for stage in raw.get("stages", [raw]))
+        random = any("random" in (s.get("init"), s.get("detail_init")) for s in raw.get("stages", [raw]))
         for seed in range(seeds if random else 1):
             one = dataclasses.replace(invert, preset=raw, seed=invert.seed + seed)
             try:

@@ -14,7 +14,7 @@ from ganvert.discriminators import Discriminator
 from ganvert.encoders import HEADS, Encoder, load_encoder
 from ganvert.generators.base import Generator
 from ganvert.sampling import generator_key
-from ganvert.spaces import make_space
+from ganvert.spaces import Space, make_space
 from ganvert.training.adversary import Adversary
 from ganvert.training.checkpoint import Checkpoint, TrainingState
 from ganvert.training.data import Data, Photos
@@ -70,7 +70,7 @@ def prepare(
     synchronised(encoder, here)  # replaces layers: before an optimiser holds their parameters
     space = make_space(options.encoder.space, generator)
     also = make_space(options.also, generator) if options.also else None
-    _check_losses(encoder, options)
+    _check_losses(encoder, options, space)
     if not here.is_main:  # the main process draws; the others then find everything drawn
         here.wait()
     data = Data(generator, encoder, options.data, photos, options.seed, work)
@@ -116,12 +116,12 @@ def _initial_encoder(generator: Generator, options: TrainOptions, start: Path | 
     return encoder
 
 
-def _check_losses(encoder: Encoder, options: TrainOptions) -> None:
+def _check_losses(encoder: Encoder, options: TrainOptions, space: Space) -> None:
     """Refuse losses of something that this encoder does not predict.
 
     Raises:
         ParamsError: a loss has nothing to act on.
-        UnsupportedError: photographs are to be reconstructed by an encoder that predicts no rows.
+        UnsupportedError: photographs are to be reconstructed by an encoder that predicts no rows, or rows cannot learn.
     """
     # Only the heads know what they predict: they run once, in eval mode, which leaves BN's statistics alone.
     blank = {side: encoder.w_avg.new_zeros(1, c, side, side) for side, c in encoder.taps.items()}
@@ -140,6 +140,11 @@ def _check_losses(encoder: Encoder, options: TrainOptions) -> None:
     ):
         if wanted and not there:
             raise ParamsError(f"{name}: this encoder predicts only {', '.join(sorted(predicted))}")
+    if rows and space.direction_space == "z":
+        raise UnsupportedError(
+            f"encoder: space {space.name!r}: its z are searched for, so that no gradient reaches the rows; "
+            "train in wplus or fs16/wplus, and use the encoder in any space"
+        )
     if options.draws and not rows and options.data.photos and options.objective_on != "samples":
         raise UnsupportedError("an encoder without rows is compared on samples only: objective_on: samples")
 

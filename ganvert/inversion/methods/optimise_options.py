@@ -49,7 +49,7 @@ class OptimiseOptions:
             :meth:`ganvert.spaces.base.Space.adopt`), or ``previous``: the code of the stage before
             (``inverter: chain``).
         detail_init: where the rows behind a feature map begin: ``ws``, those that made the map or were predicted with
-            it (random in Z and Z+), ``mean`` or ``random``.
+            it (in Z and Z+ the nearest), ``mean`` or ``random``.
         code: ``optimise`` it, or leave it ``fixed`` as it starts, so that only noise maps move.
         steps: steps in all.
         optimiser: ``adam``, or ``lbfgs`` with a line search (one image at a time; lr is its first trial length).
@@ -159,8 +159,6 @@ class OptimiseOptions:
         space = make_space(self.space, generator)
         for name in self.rates:
             lookup(space.shapes, name, f"variable of {self.space}")
-        if self.init == "encoder":
-            space.check_predictable()
         if self.preview_steps:
             Preview(generator, self.preview_px)
         if self.noise == "optimise" and not generator.noise_shapes:

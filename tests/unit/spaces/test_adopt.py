@@ -91,7 +91,8 @@ def test_a_base_code_alone(any_generator: Generator) -> None:
     assert torch.equal(codes["ws"], any_generator.w_avg.expand_as(codes["ws"]))
     codes = zplus.adopt(prediction, [1, 2])
     assert torch.equal(codes["f"], prediction[f"f{size}"])
-    assert torch.equal(codes["z"], zplus.from_random([1, 2])["z"])
+    assert torch.equal(codes["z"], zplus.from_ws(any_generator.w_avg.expand(2, any_generator.num_ws, -1))["z"])
+    assert torch.equal(zplus.adopt(prediction, [1, 2], "random")["z"], zplus.from_random([1, 2])["z"])
     random = wplus.adopt(prediction, [1, 2], "random")
     assert torch.equal(random["ws"], wplus.from_random([1, 2])["ws"])
     with pytest.raises(UnsupportedError, match=f"predicts f{size}; space 'wplus' needs ws"):

@@ -42,17 +42,19 @@ def test_methods_with_a_random_start_run_for_every_seed(
     methods = [
         invert("w"),
         invert("z", space="z", init="random"),
+        invert("fz", space="f16/z", init="mean", detail_init="random"),
         ("gone", "no weights"),
         invert("bad", space="f512/w"),
     ]
     cells = make_cells(methods, steps=None, seeds=3, assets=tmp_path, device="cpu", threads=1, generator=tiny_generator)
     assert [(cell.name, cell.job is not None) for cell in cells] == [
         *(("w-0", True), ("z-0", True), ("z-1", True), ("z-2", True)),
+        *(("fz-0", True), ("fz-1", True), ("fz-2", True)),
         *(("gone-0", False), ("bad-0", False)),
     ]
-    assert [cell.invert.seed for cell in cells if cell.invert] == [7, 7, 8, 9]
-    assert len({cell.job.key for cell in cells if cell.job}) == 4
-    assert cells[4].reason == "no weights" and "512" in cells[5].reason
+    assert [cell.invert.seed for cell in cells if cell.invert] == [7, 7, 8, 9, 7, 8, 9]
+    assert len({cell.job.key for cell in cells if cell.job}) == 7
+    assert cells[7].reason == "no weights" and "512" in cells[8].reason
 
 
 @pytest.mark.parametrize(("px", "some"), [(1024, "lpips_vgg_1024"), (256, "mse_256"), (64, "ssim_64")])
