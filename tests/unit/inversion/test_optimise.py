@@ -206,8 +206,8 @@ def test_what_an_encoder_predicts_is_where_a_method_starts(context: Context, tar
         read_preset("mine", {"inverter": "feed_forward", "space": "z"}),
         optimiser(init="encoder", space="z"),
     ):
-        with pytest.raises(UnsupportedError, match="no encoder predicts codes of space 'z'"):
-            preset.check(generator)
+        with pytest.raises(UnsupportedError, match="predicts f16; space 'z' needs ws"):
+            run(preset, targets, alone)
     with pytest.raises(UnsupportedError, match="predicts f16, not ws"):
         run(optimiser(regularise={"encoder": 1.0}), targets, alone)
     with pytest.raises(UnsupportedError, match="predicts f16, not ws"):

@@ -133,6 +133,7 @@ PICTURE = [{"loss": "mse"}]
         ({"data": {"samples": 0}, "objective": PICTURE, "picture": "draft"}, ParamsError, "give data.samples"),
         ({"encoder": {"space": "f5/wplus"}, "objective": PICTURE}, UnsupportedError, "no feature of 5 px"),
         ({"also": "f5/wplus", "objective": PICTURE}, UnsupportedError, "no feature of 5 px"),
+        ({"encoder": {"space": "zplus"}, "objective": PICTURE}, UnsupportedError, "no gradient reaches the rows"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_any_work(
