@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ganvert.base.errors import GanvertError
+from ganvert.compute.memory import give_back_freed_memory
 from ganvert.inversion.contract import Inversion
 from ganvert.studio.changes import Changes
 
 if TYPE_CHECKING:
     from ganvert.studio.session import Session
 
-__all__ = ["Ended", "Job", "Refinement", "Task"]
+__all__ = ["Ended", "Job", "Refinement", "Task", "wait_for_all"]
 
 #: Seconds without a sign of the browser after which work ends; browsers slow hidden pages to one call a minute.
 AWAY = 150.0
@@ -26,6 +27,19 @@ FORMING_PX = 256
 
 class Ended(Exception):
     """Raised inside a job that is to end."""
+
+
+class _Thread(threading.Thread):
+    """The thread of a job."""
+
+
+def wait_for_all(seconds: float) -> bool:
+    """Wait for the end of all jobs of this process, so long at most; return whether all have ended."""
+    deadline = time.monotonic() + seconds
+    threads = [thread for thread in threading.enumerate() if isinstance(thread, _Thread)]
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return not any(thread.is_alive() for thread in threads)
 
 
 class Job(ABC):
@@ -44,7 +58,7 @@ class Job(ABC):
         self.done, self.state, self.reason = 0.0, "waiting", ""
         self._cancel = threading.Event()
         self._begun = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name=title, daemon=True)
+        self._thread = _Thread(target=self._run, name=title, daemon=True)
 
     @property
     @abstractmethod
@@ -120,6 +134,8 @@ class Job(ABC):
         except Exception as error:  # a thread has nobody above it who would say so
             self.state, self.reason = "failed", f"{self.title}: {type(error).__name__}: {error}"
             raise
+        finally:
+            give_back_freed_memory()  # the next one may be hours away
 
 
 class Task(Job):
@@ -139,7 +155,7 @@ class Task(Job):
 
     def __init__(self, session: Session, title: str, function: Callable[[Task], None]) -> None:
         super().__init__(session, title)
-        self._function = function
+        self._function: Callable[[Task], None] | None = function
         self.command = self.said = ""
         self.seen = False
         self.download: tuple[str, str] | None = None
@@ -149,7 +165,9 @@ class Task(Job):
         return self.session.models.working
 
     def work(self) -> None:
-        self._function(self)
+        function, self._function = self._function, None  # photographs and codes that it holds
+        assert function is not None  # a thread starts once
+        function(self)
 
 
 class Refinement(Job):

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import base64
+import os
+import signal
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +76,41 @@ def test_a_port_that_is_taken_is_a_sentence() -> None:
     with pytest.raises(InputError, match="wanted an address of this machine"):
         bind("192.0.2.1", 0)
     assert isinstance(first, socket.socket)
+
+
+SERVED = """
+import socket, sys, threading
+from ganvert.studio.until_signal import run_until_signal
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        threading.Thread(target=print, args=["up"], kwargs={"flush": True}).start()
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+code = run_until_signal(app, socket.create_server(("127.0.0.1", 0)), lambda: print("end", flush=True), lambda: None)
+print("whole", flush=True)
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "word", "code"), [("INT", "Ctrl-C", 0), ("TERM", "SIGTERM", 143), ("HUP", "SIGHUP", 129)]
+)
+def test_whatever_ends_a_server_is_said_and_its_work_is_ended(number: str, word: str, code: int) -> None:
+    root = Path(__file__).resolve().parents[3]
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVED],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None and process.stdout.readline() == "up\n"
+        process.send_signal(signal.Signals[f"SIG{number}"])
+        said, complained = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert said == "end\nwhole\n" and process.returncode == code
+    assert complained.startswith(f"ganvert studio: ended by {word}") and complained.count("\n") == 1

@@ -237,7 +237,7 @@ def test_a_png_says_where_it_came_from(session: Session) -> None:
 def test_pasting_changes_the_square_alone(session: Session) -> None:
     session.history.add(Changes().with_amount("smile", 2))
     assert session.opened is not None
-    photo, pasted = np.asarray(session.opened.photo.image), np.asarray(session.pasted("square").image)
+    photo, pasted = np.asarray(session.opened.photo().image), np.asarray(session.pasted("square").image)
     assert pasted.shape == photo.shape and (pasted != photo).any()
     assert (pasted[:, :10] == photo[:, :10]).all()  # the middle square leaves 15 px on either side
 
