@@ -48,14 +48,14 @@ class Job(ABC):
     Attributes:
         session: whose work it is.
         title: what it is, such as a method's name.
-        done: part of its work, 0 to 1.
         state: ``waiting``, ``running``, ``done``, ``cancelled`` or ``failed``.
         reason: why it failed; empty where it did not.
     """
 
     def __init__(self, session: Session, title: str) -> None:
         self.session, self.title = session, title
-        self.done, self.state, self.reason = 0.0, "waiting", ""
+        self.state, self.reason = "waiting", ""
+        self._steps: tuple[tuple[float, float], tuple[float, float]] | None = None  # first and last: when, and part
         self._cancel = threading.Event()
         self._begun = time.monotonic()
         self._thread = _Thread(target=self._run, name=title, daemon=True)
@@ -93,20 +93,36 @@ class Job(ABC):
         return self._cancel.is_set() or time.monotonic() - self.session.seen > AWAY
 
     @property
+    def done(self) -> float:
+        """Part of its work that is done, 0 to 1."""
+        return self._steps[1][1] if self._steps else 0.0
+
+    @property
     def seconds(self) -> float:
         """Seconds since it has begun to run."""
         return time.monotonic() - self._begun
 
     @property
     def left(self) -> float | None:
-        """Seconds that are left by the speed so far; None while there is no telling."""
-        if self.state != "running" or self.done < 0.05:
+        """Seconds that are left by the speed so far; None while there is no telling.
+
+        What came before the first step (networks are loaded, and how fast to compute is measured) comes but once.
+        """
+        if self.state != "running" or self._steps is None:
             return None
-        return self.seconds * (1 - self.done) / self.done
+        (first, begun), (last, done) = self._steps
+        if done - begun < 0.04:
+            return None
+        return max(0.0, (last - first) * (1 - done) / (done - begun) - (time.monotonic() - last))
+
+    def reach(self, done: float) -> None:
+        """Say how far it is, 0 to 1."""
+        now = time.monotonic(), done
+        self._steps = (self._steps[0] if self._steps else now), now
 
     def report(self, done: float) -> None:
         """Say how far it is, 0 to 1; raises :class:`Ended` where it is to end."""
-        self.done = done
+        self.reach(done)
         if self.over:
             raise Ended
 
@@ -197,7 +213,7 @@ class Refinement(Job):
         self.session.refined(self, found, partial=self.over)
 
     def _on_images(self, images: float) -> None:
-        self.done = images
+        self.reach(images)
 
     def _watch(self, so_far: Callable[[], Inversion]) -> bool:
         """Show the picture so far every few seconds; return whether the inversion is to end."""

@@ -295,7 +295,11 @@ class Models:
 
     def reach(self, name: str) -> tuple[float, float]:
         """Return the least and the largest amount of a direction's slider, which is of codes in W."""
-        return reach(choose_rows(self.table, name, "w", self.generator.num_ws))
+        return reach(self.in_w(name))
+
+    def in_w(self, name: str) -> Direction:
+        """Return the direction of a name for codes in W."""
+        return choose_rows(self.table, name, "w", self.generator.num_ws)
 
     def rows_of(self, name: str, code: Code) -> Mapping[str, tuple[int, int]]:
         """Return the named ranges of rows on which a direction moves a code."""

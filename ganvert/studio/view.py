@@ -90,6 +90,7 @@ def _change(session: Session, item: Change) -> dict[str, Any]:
     """Return what the page shows of a change, and what may be chosen for it."""
     known = session.models.rows_of(item.direction, session.code)
     own = session.models.direction(item.direction, session.code)
+    tested = None if item.rows else session.models.direction(item.name, session.code).tested  # on its own rows
     return {
         "name": item.name,
         "direction": item.direction,
@@ -101,6 +102,7 @@ def _change(session: Session, item: Change) -> dict[str, Any]:
         "conditions": list(own.conditions),
         "can_be_free": bool(session.models.free_of(item.direction, session.code)),
         "held": not item.free,
+        "tested": "tested from {:g} to {:g}".format(*tested) if tested else "not tested",
     }
 
 

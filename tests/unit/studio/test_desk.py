@@ -301,6 +301,7 @@ def test_rows_and_conditions_of_an_edit(edited: Session) -> None:
     assert [name for name, _ in smile["ranges"]] == ["", "pose", "face", "all"] and smile["rows"] == ""
     assert (smile["conditions"], smile["held"], smile["can_be_free"]) == (["age"], True, True)
     assert (age["conditions"], age["can_be_free"]) == ([], False)
+    assert (age["tested"], smile["tested"]) == ("tested from -4 to 4", "not tested")
     whole = edited.picture()
     ask(edited, "rows", direction="smile", rows="pose")
     assert view_of(edited)["changes"][0]["rows"] == "pose" and not same(edited.picture(), whole)
@@ -309,6 +310,8 @@ def test_rows_and_conditions_of_an_edit(edited: Session) -> None:
     ask(edited, "free", direction="smile", held=True)
     ask(edited, "rows", direction="smile", rows="all")  # its own
     assert same(edited.picture(), whole) and edited.history.now.title == "smile +2, age -1"
+    ask(edited, "rows", direction="age", rows="pose")
+    assert view_of(edited)["changes"][1]["tested"] == "not tested"  # on these rows
     with pytest.raises(UnknownNameError):
         ask(edited, "rows", direction="smile", rows="style")  # the generator is too small to have any
     with pytest.raises(UnsupportedError, match="none of this score without conditions"):
