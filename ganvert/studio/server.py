@@ -245,7 +245,7 @@ def serve(page: Any, sessions: Sessions, listening: socket.socket, password: str
     for process in sweep_temporary(_NAME):
         say(f"the last one (process {process}) was killed, for want of memory if by the system; its files are deleted")
     alive = tempfile.mkdtemp(prefix=temporary_prefix(_NAME))
-    faulthandler.enable()  # a library that crashes says where
+    faulthandler.enable(2)  # a library that crashes says where, on stderr
     host, port = listening.getsockname()[:2]
     hosts = None if password is not None else frozenset({f"{host}:{port}", f"localhost:{port}"})
     app = make_app(page, sessions, hosts, password)
