@@ -179,7 +179,14 @@ class _Controls:
             placed["save_crop"] = gr.Button("Download the edited face", elem_classes=_ASKS)
             placed["save_whole"] = gr.Button("Download the whole photograph", elem_classes=_ASKS)
             placed["block"] = gr.Button("Show the edit as a block for params.yaml", elem_classes=_ASKS)
-            placed["code"] = gr.Code(label="params.yaml", language="yaml", interactive=False, visible=False)
+            placed["code"] = gr.Code(
+                label="params.yaml",
+                language="yaml",
+                interactive=False,
+                wrap_lines=True,
+                show_line_numbers=False,
+                visible=False,
+            )
             _slot("keep")
         with gr.Tab("Stimuli"):
             _slot("stimuli")
