@@ -142,7 +142,7 @@ def test_work_in_the_background_can_be_stopped(edited: Session, photograph: Phot
     edited.inbox["second"] = photograph(5)
     ACTIONS["meet"](edited, {"role": "second", "name": "you.png"})
     ask(edited, "stop")
-    assert edited.task.state == "cancelled" and not edited.people.known["second"].codes
+    assert edited.task.state == "cancelled" and not edited.people.known["second"].found
     edited.end()
 
 
@@ -180,7 +180,7 @@ def test_two_people_are_combined(session: Session, photograph: Photograph) -> No
     session.inbox["second"] = photograph(5)
     ask(session, "meet", role="second", name="you.png")
     assert view_of(session)["people"]["known"]["second"]["ready"]
-    other = session.people.known["second"].codes["first"]
+    other = session.people.known["second"].found["first"].code
     for edit, options in (("interpolate", {"part": "all"}), ("mix", {"first_row": 2, "last_row": None})):
         ask(session, "combine", edit=edit, amount=0.25, **options)
         wanted = make_edit(edit, {key: value for key, value in options.items() if value is not None})
@@ -206,7 +206,7 @@ def test_a_transfer_changes_what_the_pair_changed(session: Session, photograph: 
         session.inbox[role] = data
         ask(session, "meet", role=role, name=f"{role}.png")
     ask(session, "combine", edit="transfer", amount=1.0, part="all")
-    after = session.people.known["after"].codes["first"]
+    after = session.people.known["after"].found["first"].code
     assert session.people.result is not None  # the pair's first photograph is the one in work
     assert same(session.people.result[0], to_pil(after.draw())[0])
 

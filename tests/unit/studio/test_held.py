@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from ganvert.inversion.contract import Context
 from ganvert.studio import models as models_module
 from ganvert.studio import people
 from ganvert.studio import session as module
@@ -129,6 +131,17 @@ def test_loaded_methods_are_bounded(sessions: Sessions, monkeypatch: pytest.Monk
     for name in ("balanced", "long", "balanced", "long"):
         assert models.context_of(name) is models.context_of(name)
     assert set(models._contexts) == {"first", "long"} and models.context_of("first") is first
+
+
+def test_methods_share_the_encoder_of_the_same_files(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = sessions.models
+    files = {"first": [Path("a")], "balanced": [Path("b")], "long": [Path("a")]}
+    models._contexts.clear()
+    monkeypatch.setattr(models, "encoders_of", lambda preset: files[preset.name])
+    load: Callable[..., Any] = lambda *_: Context(generator=models.generator, encoder=object())  # type: ignore[arg-type]  # noqa: E731
+    monkeypatch.setattr(models_module, "make_context", load)
+    first, balanced, long = (models.context_of(name)[1].encoder for name in files)
+    assert first is long and balanced is not first
 
 
 def test_faces_of_a_crowd_are_bounded(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
