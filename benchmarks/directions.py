@@ -78,7 +78,8 @@ def find(samples: Samples, raw: Mapping[str, Any], kind: str, known: Path) -> di
         return {name: direction for (name, _), direction in load_directions(known).items()}
     options = params.build(InterfaceganOptions, {**raw, "spaces": ["w"], "unconditional": False}, "interfacegan")
     if kind == "unconditional":
-        bare = {name: dataclasses.replace(own, condition_on=()) for name, own in options.attributes.items()}
+        none: dict[str, Any] = {"condition_on": (), "condition_partly": {}}
+        bare = {name: dataclasses.replace(own, **none) for name, own in options.attributes.items()}
         options = dataclasses.replace(options, attributes=bare)
     found = find_interfacegan(FinderInputs(samples=samples), options)
     save_directions(known, found)
@@ -245,9 +246,10 @@ def main() -> None:
     judge = Judge(options.out, options.assets, generator)
     codes = read_codes(options.codes, generator)
     if options.ranges:
-        for name in names:
-            ends = [reach(judge, codes, found["conditional"][name], sign) for sign in (-1, 1)]
-            print(f"{name:12} range: [{ends[0]:g}, {ends[1]:g}]", flush=True)
+        for kind, directions in found.items():
+            for name in names:
+                ends = [reach(judge, codes, directions[name], sign) for sign in (-1, 1)]
+                print(f"{kind:13} {name:12} range: [{ends[0]:g}, {ends[1]:g}]", flush=True)
         return
     for code in codes:
         for kind, directions in found.items():

@@ -126,12 +126,17 @@ def temporary_prefix(name: str) -> str:
     return f"{name}-{_owner()}-"
 
 
-def sweep_temporary(name: str) -> None:
-    """Delete temporary folders (:func:`temporary_prefix`) that killed processes of this user left on this machine."""
-    _sweep(Path(tempfile.gettempdir()), f"{name}-*", _TEMPORARY)
+def sweep_temporary(name: str) -> list[int]:
+    """Delete temporary folders (:func:`temporary_prefix`) that killed processes of this user left on this machine.
+
+    Returns:
+        The numbers of these processes.
+    """
+    return _sweep(Path(tempfile.gettempdir()), f"{name}-*", _TEMPORARY)
 
 
-def _sweep(folder: Path, names: str, marked: re.Pattern[str]) -> None:
+def _sweep(folder: Path, names: str, marked: re.Pattern[str]) -> list[int]:
+    killed = set[int]()
     for entry in folder.glob(names):
         mark = marked.search(entry.name)
         if mark is None or mark["machine"] != _machine() or psutil.pid_exists(int(mark["process"])):
@@ -144,6 +149,8 @@ def _sweep(folder: Path, names: str, marked: re.Pattern[str]) -> None:
                 shutil.rmtree(entry, ignore_errors=True)
             else:
                 entry.unlink()
+            killed.add(int(mark["process"]))
+    return sorted(killed)
 
 
 def check_writable(path: Path, *, folder: bool, what: str) -> None:

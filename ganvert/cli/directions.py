@@ -50,13 +50,15 @@ def _list(directions: DirectionsFile = None) -> None:
         if direction.stands_in:
             continue
         rows = f"{direction.first_row} to {direction.last_row - 1}"
-        tested = "{:g} to {:g}".format(*direction.tested) if direction.tested else ""
+        tested = "{:g} to {:g}".format(*direction.tested) if direction.tested else "not tested"
         table.add_row(
             Text(direction.name), direction.space, f"{direction.unit:.3g}", tested, rows, Text(direction.method)
         )
     Console().print(table)
-    if free := dict.fromkeys(direction.name for direction in known if direction.stands_in):
-        Console().print("Without their conditions:", Text(", ".join(free)))
+    free = {direction.name: direction.tested for direction in known if direction.stands_in and direction.space == "w"}
+    for text, looked in (("Without their conditions", True), ("Without their conditions, not tested", False)):
+        if names := [name for name, ends in free.items() if bool(ends) == looked]:
+            Console().print(f"{text}:", Text(", ".join(names)))
 
 
 @command(

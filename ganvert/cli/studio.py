@@ -68,4 +68,4 @@ def studio(
     print(f"ganvert studio: http://{host}:{listening.getsockname()[1]}/   (Ctrl-C ends it)", flush=True)  # noqa: T201
     if password is not None:
         print(f"user ganvert, password {password}", flush=True)  # noqa: T201
-    serve(page, sessions, listening, password)
+    raise typer.Exit(serve(page, sessions, listening, password))

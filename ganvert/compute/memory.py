@@ -10,7 +10,15 @@ from typing import Any
 
 import torch
 
-__all__ = ["auto_batch", "free_memory", "keep_freed_memory", "memory_budget", "out_of_memory", "peak_memory"]
+__all__ = [
+    "auto_batch",
+    "free_memory",
+    "give_back_freed_memory",
+    "keep_freed_memory",
+    "memory_budget",
+    "out_of_memory",
+    "peak_memory",
+]
 
 #: The share of the free memory that is used; the rest is for fragmentation, the driver and other processes.
 _SHARE = 0.9
@@ -112,14 +120,31 @@ def keep_freed_memory() -> bool:
     A synthesis step allocates and frees hundreds of 60 MB activations. By default each of them is mapped and
     page-faulted anew, which took half of the time of a forward and backward pass at 1024 px on a CPU.
 
+    All threads then share one heap. By default glibc has several, and each would keep what its threads have freed: a
+    studio of five sessions had 5.2 GB, of which 3.9 GB were free in six heaps.
+
     Returns:
         Whether the C library took the settings; without glibc it does not, which costs speed only.
     """
-    import ctypes
-
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    mallopt = _of_glibc("mallopt")
     if mallopt is None:
         return False
-    m_trim_threshold, m_top_pad, m_mmap_max = -1, -2, -4  # from malloc.h
-    # Never trim the heap, grow it by 128 MB, and map nothing outside of it.
-    return all([mallopt(m_trim_threshold, 2**31 - 1), mallopt(m_top_pad, 1 << 27), mallopt(m_mmap_max, 0)])
+    m_trim_threshold, m_top_pad, m_mmap_max, m_arena_max = -1, -2, -4, -8  # from malloc.h
+    # Never trim the heap, grow it by 128 MB, map nothing outside of it, and have no other.
+    settings = {m_trim_threshold: 2**31 - 1, m_top_pad: 1 << 27, m_mmap_max: 0, m_arena_max: 1}
+    taken = [mallopt(name, value) for name, value in settings.items()]
+    return all(taken)
+
+
+def give_back_freed_memory() -> None:
+    """Give what :func:`keep_freed_memory` keeps back to the kernel, once: after work that will not go on at once."""
+    trim = _of_glibc("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _of_glibc(name: str) -> Callable[..., int] | None:
+    """Return a function of the C library; None where it has none of this name."""
+    import ctypes
+
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

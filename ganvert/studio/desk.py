@@ -14,10 +14,9 @@ from PIL import Image
 
 from ganvert.base.errors import InputError
 from ganvert.base.files import file_names, temporary_prefix
-from ganvert.codes import Code
 from ganvert.editing.stimuli import Presentation
 from ganvert.editing.stimulus_set import Series
-from ganvert.studio.models import Face, Opened
+from ganvert.studio.models import Face, Found, Opened
 
 __all__ = ["MOST_FILES", "MOST_FOLDER", "Cell", "Compared", "Folder", "People", "Person", "Stage", "StimulusSet"]
 
@@ -57,15 +56,20 @@ class Compared:
 
 @dataclasses.dataclass
 class Person:
-    """Another photograph, of which one face is used, and its codes by method."""
+    """Another photograph, of which one face is used, and what was found of it by method."""
 
     opened: Opened
-    codes: dict[str, Code] = dataclasses.field(default_factory=dict)
+    found: dict[str, Found] = dataclasses.field(default_factory=dict)
 
     @property
     def face(self) -> Face:
         """The largest face."""
         return self.opened.faces[0]
+
+    @property
+    def held(self) -> int:
+        """Memory that it takes [bytes]."""
+        return self.opened.held + sum(found.held for found in self.found.values())
 
 
 @dataclasses.dataclass

@@ -191,12 +191,12 @@ class Handlers:
 
         return self.guarded(token, work)
 
-    def block(self, token: Any, region: str) -> tuple[View, str]:
-        """Return the edit as a block for params.yaml."""
+    def block(self, token: Any, region: str) -> tuple[View, gr.Code]:
+        """Return the edit as a block for params.yaml, in a place that is there only for a block."""
         text = ""
 
         def work(session: Session) -> None:
             nonlocal text
             text = session.params(region)
 
-        return self.guarded(token, work), text
+        return self.guarded(token, work), gr.Code(text, visible=bool(text))

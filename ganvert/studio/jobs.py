@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ganvert.base.errors import GanvertError
+from ganvert.compute.memory import give_back_freed_memory
 from ganvert.inversion.contract import Inversion
 from ganvert.studio.changes import Changes
 
 if TYPE_CHECKING:
     from ganvert.studio.session import Session
 
-__all__ = ["Ended", "Job", "Refinement", "Task"]
+__all__ = ["Ended", "Job", "Refinement", "Task", "wait_for_all"]
 
 #: Seconds without a sign of the browser after which work ends; browsers slow hidden pages to one call a minute.
 AWAY = 150.0
@@ -28,23 +29,36 @@ class Ended(Exception):
     """Raised inside a job that is to end."""
 
 
+class _Thread(threading.Thread):
+    """The thread of a job."""
+
+
+def wait_for_all(seconds: float) -> bool:
+    """Wait for the end of all jobs of this process, so long at most; return whether all have ended."""
+    deadline = time.monotonic() + seconds
+    threads = [thread for thread in threading.enumerate() if isinstance(thread, _Thread)]
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return not any(thread.is_alive() for thread in threads)
+
+
 class Job(ABC):
     """Work in a thread of its own. It ends when it is done, cancelled, or the browser is gone.
 
     Attributes:
         session: whose work it is.
         title: what it is, such as a method's name.
-        done: part of its work, 0 to 1.
         state: ``waiting``, ``running``, ``done``, ``cancelled`` or ``failed``.
         reason: why it failed; empty where it did not.
     """
 
     def __init__(self, session: Session, title: str) -> None:
         self.session, self.title = session, title
-        self.done, self.state, self.reason = 0.0, "waiting", ""
+        self.state, self.reason = "waiting", ""
+        self._steps: tuple[tuple[float, float], tuple[float, float]] | None = None  # first and last: when, and part
         self._cancel = threading.Event()
         self._begun = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name=title, daemon=True)
+        self._thread = _Thread(target=self._run, name=title, daemon=True)
 
     @property
     @abstractmethod
@@ -79,20 +93,36 @@ class Job(ABC):
         return self._cancel.is_set() or time.monotonic() - self.session.seen > AWAY
 
     @property
+    def done(self) -> float:
+        """Part of its work that is done, 0 to 1."""
+        return self._steps[1][1] if self._steps else 0.0
+
+    @property
     def seconds(self) -> float:
         """Seconds since it has begun to run."""
         return time.monotonic() - self._begun
 
     @property
     def left(self) -> float | None:
-        """Seconds that are left by the speed so far; None while there is no telling."""
-        if self.state != "running" or self.done < 0.05:
+        """Seconds that are left by the speed so far; None while there is no telling.
+
+        What came before the first step (networks are loaded, and how fast to compute is measured) comes but once.
+        """
+        if self.state != "running" or self._steps is None:
             return None
-        return self.seconds * (1 - self.done) / self.done
+        (first, begun), (last, done) = self._steps
+        if done - begun < 0.04:
+            return None
+        return max(0.0, (last - first) * (1 - done) / (done - begun) - (time.monotonic() - last))
+
+    def reach(self, done: float) -> None:
+        """Say how far it is, 0 to 1."""
+        now = time.monotonic(), done
+        self._steps = (self._steps[0] if self._steps else now), now
 
     def report(self, done: float) -> None:
         """Say how far it is, 0 to 1; raises :class:`Ended` where it is to end."""
-        self.done = done
+        self.reach(done)
         if self.over:
             raise Ended
 
@@ -120,6 +150,8 @@ class Job(ABC):
         except Exception as error:  # a thread has nobody above it who would say so
             self.state, self.reason = "failed", f"{self.title}: {type(error).__name__}: {error}"
             raise
+        finally:
+            give_back_freed_memory()  # the next one may be hours away
 
 
 class Task(Job):
@@ -139,7 +171,7 @@ class Task(Job):
 
     def __init__(self, session: Session, title: str, function: Callable[[Task], None]) -> None:
         super().__init__(session, title)
-        self._function = function
+        self._function: Callable[[Task], None] | None = function
         self.command = self.said = ""
         self.seen = False
         self.download: tuple[str, str] | None = None
@@ -149,7 +181,9 @@ class Task(Job):
         return self.session.models.working
 
     def work(self) -> None:
-        self._function(self)
+        function, self._function = self._function, None  # photographs and codes that it holds
+        assert function is not None  # a thread starts once
+        function(self)
 
 
 class Refinement(Job):
@@ -179,7 +213,7 @@ class Refinement(Job):
         self.session.refined(self, found, partial=self.over)
 
     def _on_images(self, images: float) -> None:
-        self.done = images
+        self.reach(images)
 
     def _watch(self, so_far: Callable[[], Inversion]) -> bool:
         """Show the picture so far every few seconds; return whether the inversion is to end."""

@@ -52,13 +52,17 @@ from ganvert.sampling.scores import read_score_table
 from ganvert.scoring.metrics import NamedMetric, available
 from ganvert.scoring.score import asset_metrics, score_reconstructions
 from ganvert.studio.changes import Changes
+from ganvert.studio.pictures import memory_of
 from ganvert.studio.times import EXPECTED, Times
 
 __all__ = ["PREVIEW_PX", "Face", "Found", "Models", "Opened"]
 
 PREVIEW_PX = 256  # side of the pictures that are drawn while a slider moves
 _PIXELS = 100_000_000  # of a photograph at most
+_SHOWN_PX = 1280  # longest side of a photograph on the page
 _MASKS = 8  # of faces and regions that are kept
+_FACES = 30  # of a photograph, the largest ones
+_CONTEXTS = 6  # methods that stay loaded, each with a generator in bfloat16 of its own (30 MB)
 _FAMILIES = re.compile(r"_\d+$")  # components of a decomposition are numbered, attributes have names
 log = logging.getLogger(__name__)
 
@@ -73,11 +77,30 @@ class Face:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Opened:
-    """A photograph and the faces that were found on it, largest first; several names of one face are one face."""
+    """A photograph and the faces that were found on it.
 
-    photo: Photo
+    Attributes:
+        data: the file. Decoded, a photograph takes up to a hundred times as much memory, so it is not kept so.
+        name: what it is called.
+        size: width and height, upright [px].
+        small: the photograph as the page shows it.
+        faces: largest first, :data:`_FACES` at most.
+    """
+
+    data: bytes
     name: str
+    size: tuple[int, int]
+    small: Image.Image
     faces: Sequence[Face]
+
+    def photo(self) -> Photo:
+        """Decode the photograph, at full size."""
+        return open_photo(self.data, _PIXELS, self.name)
+
+    @property
+    def held(self) -> int:
+        """Memory that it takes [bytes]."""
+        return len(self.data) + memory_of(self.small, *(face.aligned.crop for face in self.faces))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,6 +109,20 @@ class Found:
 
     code: Code
     inversion: Inversion
+
+    @property
+    def held(self) -> int:
+        """Memory that it takes [bytes]: codes, noise, and of a tuned generator the changes and the generator."""
+        of = self.inversion
+        tensors = [
+            *of.variables.values(),
+            *of.noise,
+            of.trace,
+            *(part for each in of.weights for part in each.values()),
+        ]
+        if self.code.tuned is not None:
+            tensors += self.code.space.generator.state_dict().values()
+        return sum(tensor.nbytes for tensor in tensors)
 
 
 class Models:
@@ -124,7 +161,8 @@ class Models:
         self.working = threading.Lock()
         self._drafts: tuple[Code, Preview, Fitted] | None = None
         self._masks: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
-        self._contexts: dict[str, tuple[Preset, Context]] = {}
+        self._contexts: OrderedDict[str, tuple[Preset, Context]] = OrderedDict()
+        self._loading = threading.Lock()
         self.context_of(first)
 
     @property
@@ -169,12 +207,24 @@ class Models:
         return [name for name in EXPECTED if name in [*self.presets]] or [self.first]
 
     def context_of(self, method: str) -> tuple[Preset, Context]:
-        """Return a method and what it works with, loaded at its first use."""
-        if method not in self._contexts:
-            preset = read_resolved(self.presets.resolve(method))
-            encoders = self.encoders_of(preset)
-            self._contexts[method] = preset, make_context(preset, self.generator, encoders, self.assets)
-        return self._contexts[method]
+        """Return a method and what it works with; that of the methods used last, and of the first picture, is kept."""
+        with self._loading:
+            if method not in self._contexts:
+                preset = read_resolved(self.presets.resolve(method))
+                encoders = self.encoders_of(preset)
+                context = make_context(preset, self.generator, encoders, self.assets)
+                # Frozen weights, and what their fast convolutions make of them, once for all methods: 260 MB.
+                same = [known.encoder for used, known in self._contexts.values() if self.encoders_of(used) == encoders]
+                if encoders and same:
+                    context = dataclasses.replace(context, encoder=same[0])
+                self._contexts[method] = preset, context
+            for used in (method, self.first):
+                if used in self._contexts:
+                    self._contexts.move_to_end(used)
+            found = self._contexts[method]
+            while len(self._contexts) > _CONTEXTS:
+                self._contexts.popitem(last=False)
+            return found
 
     def encoders_of(self, preset: Preset) -> list[Path]:
         """Return the weights of the encoders that a method starts from."""
@@ -208,9 +258,11 @@ class Models:
                     f"{photo.photo_id[:16]}-{i}",
                     align(photo.image, points, self.generator.resolution, self.recipe),
                 )
-                for i, points in enumerate(found)
+                for i, points in enumerate(found[:_FACES])
             ]
-        return Opened(photo, name, faces)
+            size, small = photo.size, photo.image  # no other needs it any more
+            small.thumbnail((_SHOWN_PX, _SHOWN_PX), Image.Resampling.LANCZOS)
+        return Opened(data, name, size, small, faces)
 
     def invert(
         self, face: Face, method: str, watch: Watch | None = None, on_images: Callable[[float], None] | None = None
@@ -248,7 +300,11 @@ class Models:
 
     def reach(self, name: str) -> tuple[float, float]:
         """Return the least and the largest amount of a direction's slider, which is of codes in W."""
-        return reach(choose_rows(self.table, name, "w", self.generator.num_ws))
+        return reach(self.in_w(name))
+
+    def in_w(self, name: str) -> Direction:
+        """Return the direction of a name for codes in W."""
+        return choose_rows(self.table, name, "w", self.generator.num_ws)
 
     def rows_of(self, name: str, code: Code) -> Mapping[str, tuple[int, int]]:
         """Return the named ranges of rows on which a direction moves a code."""
@@ -312,7 +368,7 @@ class Models:
         options = PasteOptions(region=region)  # type: ignore[arg-type]
         options.check_assets(self.assets)
         with self.drawing:
-            return paste_edit(opened.photo, edited, plain, face.aligned.quad, options, self.assets)
+            return paste_edit(opened.photo(), edited, plain, face.aligned.quad, options, self.assets)
 
     def fit(self, face: Face, plain: Image.Image) -> Fit:
         """Return how well a reconstruction lies on the photographed face."""

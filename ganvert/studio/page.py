@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ganvert.studio.handlers import Handlers
+from ganvert.studio.models import Models
 from ganvert.studio.offline import gr
 from ganvert.studio.session import Sessions
 
@@ -22,6 +23,7 @@ _TICK = 0.8  # seconds between two looks at what runs in the background
 _LOOK = 0.02  # seconds between two looks of Gradio at its queue; its own 0.001 takes 5 % of a core from an idle studio
 _SHOW = "(view) => { ganvert.show(view); }"
 _ASKS = ["g-asks"]  # Gradio's controls whose answer is a view: the script asks again where it gets lost
+_UNTESTED = "Not tested: it goes to 4 standard deviations of the generator's faces."
 _REGIONS = ("square", "face", "head")
 
 
@@ -148,15 +150,14 @@ class _Controls:
                 "direction was tested. The list below the sliders says where an edit takes the face among the "
                 "generator's faces."
             )
-            placed["sliders"] = {name: _slider(name, sessions.models.reach(name)) for name in named}
+            placed["sliders"] = {name: _slider(sessions.models, name) for name in named}
             with gr.Accordion("More directions", open=not named):
                 placed["other"] = gr.Dropdown(
                     numbered, value=numbered[0] if numbered else None, label="Direction", interactive=True,
                     elem_id="g-other",
                     info="Components of GANSpace, SeFa and other decompositions have numbers for names.",
                 )  # fmt: skip
-                ends = sessions.models.reach(numbered[0]) if numbered else (-1.0, 1.0)
-                placed["amount"] = _slider("", ends)
+                placed["amount"] = _slider(sessions.models, "", numbered[0] if numbered else None)
             _slot("changes", "amounts")
         with gr.Tab("Compare"):
             gr.Markdown("What else an edit changed: every score of the edited picture against the unedited one.")
@@ -178,20 +179,30 @@ class _Controls:
             placed["save_crop"] = gr.Button("Download the edited face", elem_classes=_ASKS)
             placed["save_whole"] = gr.Button("Download the whole photograph", elem_classes=_ASKS)
             placed["block"] = gr.Button("Show the edit as a block for params.yaml", elem_classes=_ASKS)
-            placed["code"] = gr.Code(label="params.yaml", language="yaml", interactive=False)
+            placed["code"] = gr.Code(
+                label="params.yaml",
+                language="yaml",
+                interactive=False,
+                wrap_lines=True,
+                show_line_numbers=False,
+                visible=False,
+            )
             _slot("keep")
         with gr.Tab("Stimuli"):
             _slot("stimuli")
         return cls(**placed)
 
 
-def _slider(name: str, ends: tuple[float, float]) -> gr.Slider:
-    """Place the slider of a direction; of the one that is chosen beside it for an empty name."""
+def _slider(models: Models, name: str, chosen: str | None = None) -> gr.Slider:
+    """Place the slider of a direction; for an empty name of the one that is chosen beside it, which is `chosen` now."""
+    moved = name or chosen
+    tested = moved is None or models.in_w(moved).tested is not None
     return gr.Slider(
-        *ends,
+        *(models.reach(moved) if moved else (-1.0, 1.0)),
         0,
         step=0.1,
         label=name.replace("_", " ") or "amount of this direction",
+        info=None if tested else _UNTESTED,
         buttons=[],  # Gradio's own button to reset one draws no picture
         elem_id=f"g-move-{name}",  # the script asks for previews by it
         elem_classes=_ASKS,

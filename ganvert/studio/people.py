@@ -64,7 +64,8 @@ def meet(session: Session, role: str, data: bytes, name: str) -> None:
     """
     lookup(ROLES, role, "further photograph")
     session.code  # noqa: B018 (raises without a photograph)
-    person = Person(session.models.open(data, name))
+    opened = session.models.open(data, name)
+    person = Person(dataclasses.replace(opened, faces=opened.faces[:1]))
     session.people.known[role] = person
     session.people.result = None
     method = session.method
@@ -80,12 +81,12 @@ def _code(session: Session, role: str, method: str, task: Task) -> Code:
     if role not in session.people.known:
         raise InputError(f"there is no photograph of {ROLES[role]} yet: choose one")
     person = session.people.known[role]
-    if method not in person.codes:
+    if method not in person.found:
         with task.taking(session.models.inverting):
             found = session.models.invert(person.face, method, lambda so_far: task.over, task.report)
         task.report(1.0)  # a cancelled inversion is no result
-        person.codes[method] = found.code
-    return person.codes[method]
+        person.found[method] = found
+    return person.found[method].code
 
 
 def _edit_of(session: Session, asked: Mapping[str, Any], task: Task) -> tuple[Edit, EditInputs, float]:
@@ -189,13 +190,17 @@ def diffuse(session: Session, asked: Mapping[str, Any]) -> None:
 
 def people_view(session: Session) -> dict[str, Any]:
     """Return what the page shows of it."""
+
+    def picture(role: str, person: Person) -> str:
+        return session.shown(f"person {role}", person.face.image_id, lambda: person.face.aligned.crop, 256)
+
     return {
         "roles": ROLES,
         "known": {
             role: {
                 "name": person.opened.name,
-                "picture": session.shown(f"person {role}", person.opened, lambda p=person: p.face.aligned.crop, 256),  # type: ignore[misc]
-                "ready": session.method in person.codes,
+                "picture": picture(role, person),
+                "ready": session.method in person.found,
             }
             for role, person in session.people.known.items()
         },

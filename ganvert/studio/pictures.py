@@ -10,8 +10,9 @@ from pathlib import Path
 
 from PIL import Image
 
-__all__ = ["MOST_BYTES", "MOST_PICTURES", "Pictures"]
+__all__ = ["MOST_BYTES", "MOST_PICTURES", "Pictures", "memory_of"]
 
+_PIXEL = {"L": 1, "P": 1, "1": 1}  # bytes of a pixel; Pillow gives those of other modes four
 #: Of a session.
 MOST_PICTURES, MOST_BYTES = 1000, 256 << 20
 
@@ -43,6 +44,11 @@ class Pictures:
         shown.save(buffer, "JPEG", quality=90)
         return self.add("image/jpeg", buffer.getvalue())
 
+    @property
+    def held(self) -> int:
+        """Memory that they take [bytes]."""
+        return self._bytes
+
     def has(self, name: str) -> bool:
         """Return whether there is a picture of that name; it then counts as the newest one."""
         with self._lock:
@@ -55,6 +61,11 @@ class Pictures:
         """Return the media type and the bytes of a picture, or its place, None where there is none of that name."""
         with self._lock:
             return self._kept.get(name)
+
+
+def memory_of(*pictures: Image.Image) -> int:
+    """Return the memory that pictures take [bytes]."""
+    return sum(picture.width * picture.height * _PIXEL.get(picture.mode, 4) for picture in pictures)
 
 
 def _size(data: bytes | Path) -> int:

@@ -218,7 +218,8 @@ window.ganvert = (() => {
     changes(root) {
       const rows = (view.changes || []).map((change) =>
         el("li", { className: change.muted ? "g-muted" : "" },
-          el("span", {}, `${change.direction.replaceAll("_", " ")} ${signed(change.amount)}`, placeOf(change.name)),
+          el("span", {}, `${change.direction.replaceAll("_", " ")} ${signed(change.amount)}`, placeOf(change.name),
+            el("small", { title: "The amounts between which portraits kept their faces and stayed the persons" }, `, ${change.tested}`)),
           button("↑", "One place up", "up", { direction: change.direction }),
           button(change.muted ? "Show" : "Mute", "Leave this edit out for now, or take it in again", "mute",
                  { direction: change.direction }),

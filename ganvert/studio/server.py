@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import faulthandler
 import hmac
 import logging
+import os
 import secrets
+import shutil
 import socket
+import sys
+import tempfile
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from ganvert.base.errors import InputError, UnsupportedError
-from ganvert.base.files import sweep_temporary
+from ganvert.base.files import sweep_temporary, temporary_prefix
 from ganvert.studio.people import ROLES
 from ganvert.studio.session import Sessions
+from ganvert.studio.until_signal import run_until_signal, say
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST_BYTES", "Fence", "bind", "make_app", "new_password", "serve"]
 
 MOST_BYTES = 64 << 20  # of an uploaded photograph
+_NAME = "ganvert-studio"  # of temporary folders
 _LEAVING = 10.0  # seconds in which the connection of a page that was left closes, on a busy machine too
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -228,31 +235,29 @@ def bind(host: str, port: int) -> socket.socket:
     return listening
 
 
-def serve(page: Any, sessions: Sessions, listening: socket.socket, password: str | None) -> None:
-    """Serve a page on a socket until Ctrl-C, then end all inversions."""
-    import uvicorn
+def serve(page: Any, sessions: Sessions, listening: socket.socket, password: str | None) -> int:
+    """Serve a page on a socket until a signal ends it, then end all work; say on stderr what ended it.
 
-    sweep_temporary("ganvert-studio")  # photographs of a studio that was killed
+    Returns:
+        The exit code: 0 after Ctrl-C, that of a shell after another signal.
+    """
+    # SIGKILL leaves no time for a word: the next studio finds this folder, and says it in its place.
+    for process in sweep_temporary(_NAME):
+        say(f"the last one (process {process}) was killed, for want of memory if by the system; its files are deleted")
+    alive = tempfile.mkdtemp(prefix=temporary_prefix(_NAME))
+    faulthandler.enable(2)  # a library that crashes says where, on stderr
     host, port = listening.getsockname()[:2]
     hosts = None if password is not None else frozenset({f"{host}:{port}", f"localhost:{port}"})
-    config = uvicorn.Config(
-        make_app(page, sessions, hosts, password),
-        log_level="warning",
-        timeout_keep_alive=5,
-        timeout_graceful_shutdown=2,
-    )
-
-    class Server(uvicorn.Server):
-        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            page.ending.set()  # pages let go of their streams, which would be waited for
-            await super().shutdown(sockets)
-
+    app = make_app(page, sessions, hosts, password)
     try:
-        Server(config).run([listening])
-    except KeyboardInterrupt:  # raised again once everything is closed
-        pass
+        code = run_until_signal(app, listening, page.ending.set, sessions.forget)
     finally:
-        sessions.end()
+        all_ended = sessions.end()
+        shutil.rmtree(alive, ignore_errors=True)
+    if not all_ended:  # Python would end with an abort where a thread still computes
+        sys.stdout.flush()
+        os._exit(code)
+    return code
 
 
 def new_password() -> str:

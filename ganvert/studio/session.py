@@ -27,14 +27,17 @@ from ganvert.editing.paste import Pasted
 from ganvert.images import to_png
 from ganvert.studio.changes import Changes, History, params_block
 from ganvert.studio.desk import Compared, Folder, People, Stage, StimulusSet
-from ganvert.studio.jobs import Refinement, Task
+from ganvert.studio.jobs import Refinement, Task, wait_for_all
 from ganvert.studio.models import Face, Found, Models, Opened
-from ganvert.studio.pictures import Pictures
+from ganvert.studio.pictures import MOST_PICTURES, Pictures, memory_of
 
 __all__ = ["Measured", "Session", "Sessions"]
 
 _KEPT = 2 * 3600.0  # seconds for which the work of a session is kept without a sign of its browser
 _MOST_SESSIONS = 8
+_MOST_HELD = 1 << 30  # bytes of all sessions together
+_MOST_DRAWN = 12  # full pictures of a session that are not drawn again
+_MOST_MEASURED = 200  # pictures of a session whose figures are known
 _LEAVE = 5.0  # seconds for which the end of a step is waited for
 
 
@@ -130,6 +133,15 @@ class Session:
         """Whether something runs in the background."""
         return any(job is not None and job.active for job in (self.refinement, self.task))
 
+    @property
+    def held(self) -> int:
+        """Memory that the session takes [bytes]: photographs, codes and pictures; small things are not counted."""
+        parts = [self.pictures.held] + [len(data) for data in [*self.inbox.values()]]
+        parts += [found.held for found in [*self.found.values()]]
+        parts += [person.held for person in [*self.people.known.values()]]
+        parts += [self.opened.held] if self.opened is not None else []
+        return sum(parts) + memory_of(*self._drawn.values(), *(self.people.result or ())[:1])
+
     def open(self, data: bytes, name: str) -> None:
         """Take another photograph: find its faces, and draw the largest one by the encoder's pass.
 
@@ -219,8 +231,7 @@ class Session:
             picture = self.models.draw(self.found[method].code, changes.heard, self.mask(changes.heard))
             with self._lock:
                 self._drawn[key] = picture
-                while len(self._drawn) > 12:
-                    self._drawn.pop(next(iter(self._drawn)))
+                _keep_newest(self._drawn, _MOST_DRAWN)
         return self._drawn[key]
 
     def mask(self, changes: Changes) -> Tensor | None:
@@ -236,6 +247,7 @@ class Session:
         name = self._names.get((kind, key))
         if name is None or not self.pictures.has(name):
             name = self._names[kind, key] = self.pictures.show(make(), px)
+            _keep_newest(self._names, MOST_PICTURES)
         return name
 
     def shown_changes(self, changes: Changes) -> str:
@@ -258,6 +270,7 @@ class Session:
             distance = self.models.identity(edited, plain)
             places = self.models.places(self.code, self.history.now)
             self._measured[key] = Measured(distance, self.models.fit(self.face, plain).warning, places)
+            _keep_newest(self._measured, _MOST_MEASURED)
         return self._measured[key]
 
     def measure(self) -> Measured:
@@ -314,8 +327,17 @@ class Session:
         return params_block(self.history.now, self.method, self.models.starts(self.method), region)
 
 
+def _keep_newest(kept: dict[Any, Any], most: int) -> None:
+    """Forget the oldest of more than `most` things."""
+    for key in list(kept)[:-most]:
+        kept.pop(key, None)
+
+
 class Sessions:
-    """All sessions of a studio, by token. The one that was left longest ago makes room for a new one."""
+    """All sessions of a studio, by token. Those that were left longest ago make room for others.
+
+    There are at most :data:`_MOST_SESSIONS` of them, of :data:`_MOST_HELD` bytes together, or one that takes more.
+    """
 
     def __init__(self, models: Models) -> None:
         self.models = models
@@ -325,18 +347,32 @@ class Sessions:
     def of(self, token: Any) -> Session:
         """Return the session of a token, which has thereby given a sign; a new one for a token that nobody has."""
         with self._lock:
-            now = time.monotonic()
-            for name in [name for name, session in self._all.items() if now - session.seen > _KEPT]:
-                self._drop(name)
             session = self._all.get(token) if isinstance(token, str) else None
-            if session is None:
-                while len(self._all) >= _MOST_SESSIONS:
-                    self._drop(next(iter(self._all)))
+            if session is None or self._late(session):
                 session = Session(self.models)
                 self._all[session.token] = session
-            session.seen = now
+            session.seen = time.monotonic()
             self._all.move_to_end(session.token)
-            return session
+        self.forget()
+        return session
+
+    def forget(self) -> None:
+        """Forget the sessions whose time is over, and of too many or too large ones those left longest ago."""
+        with self._lock:
+            kept, held = list[Session](), 0
+            for session in reversed(self._all.values()):  # the newest sign first
+                held += session.held
+                if self._late(session) or (kept and (len(kept) >= _MOST_SESSIONS or held > _MOST_HELD)):
+                    break
+                kept.append(session)
+            left = [session for session in self._all.values() if session not in kept]
+            for session in left:
+                del self._all[session.token]
+        for session in left:
+            session.leave()
+
+    def _late(self, session: Session) -> bool:
+        return time.monotonic() - session.seen > _KEPT
 
     def picture(self, name: str) -> tuple[str, bytes | Path] | None:
         """Return a picture of any session by its name."""
@@ -344,14 +380,11 @@ class Sessions:
             sessions = list(self._all.values())
         return next((found for session in sessions if (found := session.pictures.get(name))), None)
 
-    def end(self) -> None:
-        """End all work, and wait for it: a thread that computes while Python ends would end it with an error."""
+    def end(self) -> bool:
+        """End all work, and wait for it; return whether all has ended."""
         with self._lock:
-            refinements = [session.refinement for session in self._all.values() if session.refinement is not None]
-            for name in list(self._all):
-                self._drop(name)
-        for refinement in refinements:
-            refinement.wait(_LEAVE)
-
-    def _drop(self, token: str) -> None:
-        self._all.pop(token).leave()
+            sessions = list(self._all.values())
+            self._all.clear()
+        for session in sessions:
+            session.leave()
+        return wait_for_all(_LEAVE)

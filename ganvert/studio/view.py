@@ -15,7 +15,6 @@ from ganvert.studio.times import EXPECTED
 
 __all__ = ["refinement_of", "task_of", "view_of"]
 
-_PHOTO_PX = 1280  # longest side of the photograph on the page
 _THUMB_PX = 96
 
 
@@ -37,8 +36,8 @@ def view_of(session: Session, message: str = "", wrong: bool = False, **more: An
     history = session.history
     return view | {
         "name": opened.name,
-        "photograph": session.shown("photograph", opened, lambda: opened.photo.image, _PHOTO_PX),
-        "size": list(opened.photo.size),
+        "photograph": session.shown("photograph", opened, lambda: opened.small),
+        "size": list(opened.size),
         "faces": [face.aligned.quad.round(1).tolist() for face in opened.faces],
         "chosen": session.chosen,
         "crop": session.shown("crop", session.face, lambda: session.face.aligned.crop),
@@ -91,6 +90,7 @@ def _change(session: Session, item: Change) -> dict[str, Any]:
     """Return what the page shows of a change, and what may be chosen for it."""
     known = session.models.rows_of(item.direction, session.code)
     own = session.models.direction(item.direction, session.code)
+    tested = None if item.rows else session.models.direction(item.name, session.code).tested  # on its own rows
     return {
         "name": item.name,
         "direction": item.direction,
@@ -102,6 +102,7 @@ def _change(session: Session, item: Change) -> dict[str, Any]:
         "conditions": list(own.conditions),
         "can_be_free": bool(session.models.free_of(item.direction, session.code)),
         "held": not item.free,
+        "tested": "tested from {:g} to {:g}".format(*tested) if tested else "not tested",
     }
 
 

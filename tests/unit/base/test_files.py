@@ -75,7 +75,8 @@ folder = tempfile.mkdtemp(prefix=temporary_prefix("ganvert-x"), dir=".")
 open(os.path.join(folder, "photograph"), "w").close()
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    subprocess.run([sys.executable, "-c", killed], cwd=tmp_path)
+    process = subprocess.Popen([sys.executable, "-c", killed], cwd=tmp_path)
+    process.wait()
     (left,) = tmp_path.iterdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     mine = Path(tempfile.mkdtemp(prefix=temporary_prefix("ganvert-x")))
@@ -84,9 +85,9 @@ os.kill(os.getpid(), signal.SIGKILL)
     (outside / "kept").touch()
     link = left.with_name(left.name + "x")  # nothing is followed
     link.symlink_to(outside)
-    sweep_temporary("ganvert-y")
+    assert sweep_temporary("ganvert-y") == []
     assert left.exists()
-    sweep_temporary("ganvert-x")
+    assert sweep_temporary("ganvert-x") == [process.pid]
     assert {path.name for path in tmp_path.iterdir()} == {mine.name, "outside"}
     assert (outside / "kept").exists()
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import mmap
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -92,3 +95,43 @@ def test_the_peak_of_some_work_is_seen() -> None:
     assert 0.9 * size < high - low < 1.5 * size
     assert peak_memory(CPU, lambda: None) < high - 0.9 * size  # it is not the peak of all times
     assert memory_budget(CPU) > size
+
+
+HEAPS = """
+import threading
+from ganvert.compute.memory import _status, give_back_freed_memory, keep_freed_memory
+
+def work():
+    pieces = [bytearray(2**20) for _ in range(100)]
+    del pieces
+    done.release()
+    leave.wait()  # a thread that ended would pass its heap on
+
+keep_freed_memory()
+done, leave = threading.Semaphore(0), threading.Event()
+before = _status("VmRSS")
+for _ in range(4):
+    threading.Thread(target=work).start()
+    done.acquire()
+print(_status("VmRSS") - before >> 20)
+give_back_freed_memory()
+print(_status("VmRSS") - before >> 20)
+leave.set()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="settings of glibc")
+def test_threads_keep_what_they_freed_together_and_give_it_back_when_asked() -> None:
+    """Four threads take and free 100 MB in turn: what the first has freed serves the others."""
+    root = Path(__file__).resolve().parents[3]
+    run = subprocess.run(
+        [sys.executable, "-c", HEAPS],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    kept, given_back = map(int, run.stdout.split())
+    assert 90 < kept < 200
+    assert given_back < 50

@@ -33,7 +33,11 @@ def tiny_directions(tiny_generator_file: Path, tmp_path_factory: pytest.TempPath
     generator = load_generator(tiny_generator_file)
     numbers = np.random.default_rng(0)
     found = []
-    figures = {"smile": {"score": "s", "leak": {"age": 0.0}, "step": 1.5}, "grin": {"score": "s", "leak": {}}}
+    figures: dict[str, Any] = {
+        "smile": {"score": "s", "leak": {"age": 0.0}, "step": 1.5},
+        "grin": {"score": "s", "leak": {}},
+        "age": {"range": [-4, 4]},
+    }
     for name in ("smile", "age", "ganspace_0", "grin"):
         vector = numbers.normal(size=generator.w_dim)
         vector /= np.linalg.norm(vector)

@@ -142,7 +142,7 @@ def test_work_in_the_background_can_be_stopped(edited: Session, photograph: Phot
     edited.inbox["second"] = photograph(5)
     ACTIONS["meet"](edited, {"role": "second", "name": "you.png"})
     ask(edited, "stop")
-    assert edited.task.state == "cancelled" and not edited.people.known["second"].codes
+    assert edited.task.state == "cancelled" and not edited.people.known["second"].found
     edited.end()
 
 
@@ -180,7 +180,7 @@ def test_two_people_are_combined(session: Session, photograph: Photograph) -> No
     session.inbox["second"] = photograph(5)
     ask(session, "meet", role="second", name="you.png")
     assert view_of(session)["people"]["known"]["second"]["ready"]
-    other = session.people.known["second"].codes["first"]
+    other = session.people.known["second"].found["first"].code
     for edit, options in (("interpolate", {"part": "all"}), ("mix", {"first_row": 2, "last_row": None})):
         ask(session, "combine", edit=edit, amount=0.25, **options)
         wanted = make_edit(edit, {key: value for key, value in options.items() if value is not None})
@@ -206,7 +206,7 @@ def test_a_transfer_changes_what_the_pair_changed(session: Session, photograph: 
         session.inbox[role] = data
         ask(session, "meet", role=role, name=f"{role}.png")
     ask(session, "combine", edit="transfer", amount=1.0, part="all")
-    after = session.people.known["after"].codes["first"]
+    after = session.people.known["after"].found["first"].code
     assert session.people.result is not None  # the pair's first photograph is the one in work
     assert same(session.people.result[0], to_pil(after.draw())[0])
 
@@ -301,6 +301,7 @@ def test_rows_and_conditions_of_an_edit(edited: Session) -> None:
     assert [name for name, _ in smile["ranges"]] == ["", "pose", "face", "all"] and smile["rows"] == ""
     assert (smile["conditions"], smile["held"], smile["can_be_free"]) == (["age"], True, True)
     assert (age["conditions"], age["can_be_free"]) == ([], False)
+    assert (age["tested"], smile["tested"]) == ("tested from -4 to 4", "not tested")
     whole = edited.picture()
     ask(edited, "rows", direction="smile", rows="pose")
     assert view_of(edited)["changes"][0]["rows"] == "pose" and not same(edited.picture(), whole)
@@ -309,6 +310,8 @@ def test_rows_and_conditions_of_an_edit(edited: Session) -> None:
     ask(edited, "free", direction="smile", held=True)
     ask(edited, "rows", direction="smile", rows="all")  # its own
     assert same(edited.picture(), whole) and edited.history.now.title == "smile +2, age -1"
+    ask(edited, "rows", direction="age", rows="pose")
+    assert view_of(edited)["changes"][1]["tested"] == "not tested"  # on these rows
     with pytest.raises(UnknownNameError):
         ask(edited, "rows", direction="smile", rows="style")  # the generator is too small to have any
     with pytest.raises(UnsupportedError, match="none of this score without conditions"):

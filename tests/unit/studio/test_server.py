@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import base64
+import os
+import signal
 import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from ganvert.base.errors import InputError, UnsupportedError
-from ganvert.studio.server import Fence, bind
+from ganvert.studio import server
+from ganvert.studio.server import Fence, bind, serve
 
 HOST = "127.0.0.1:7860"
 
@@ -71,3 +80,76 @@ def test_a_port_that_is_taken_is_a_sentence() -> None:
     with pytest.raises(InputError, match="wanted an address of this machine"):
         bind("192.0.2.1", 0)
     assert isinstance(first, socket.socket)
+
+
+SERVED = """
+import socket, sys, threading
+from ganvert.studio.until_signal import run_until_signal
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        threading.Thread(target=print, args=["up"], kwargs={"flush": True}).start()
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+code = run_until_signal(app, socket.create_server(("127.0.0.1", 0)), lambda: print("end", flush=True), lambda: None)
+print("whole", flush=True)
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "word", "code"), [("INT", "Ctrl-C", 0), ("TERM", "SIGTERM", 143), ("HUP", "SIGHUP", 129)]
+)
+def test_whatever_ends_a_server_is_said_and_its_work_is_ended(number: str, word: str, code: int) -> None:
+    root = Path(__file__).resolve().parents[3]
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVED],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None and process.stdout.readline() == "up\n"
+        process.send_signal(signal.Signals[f"SIG{number}"])
+        said, complained = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert said == "end\nwhole\n" and process.returncode == code
+    assert complained.startswith(f"ganvert studio: ended by {word}") and complained.count("\n") == 1
+
+
+KILLED = """
+import os, signal, tempfile
+from ganvert.base.files import temporary_prefix
+tempfile.mkdtemp(prefix=temporary_prefix("ganvert-studio"))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_studio_that_was_killed_is_reported_by_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = Path(__file__).resolve().parents[3]
+    environment = {**os.environ, "PYTHONPATH": str(root), "TMPDIR": str(tmp_path)}
+    killed = subprocess.Popen([sys.executable, "-c", KILLED], env=environment)
+    assert killed.wait() == -signal.SIGKILL and len(list(tmp_path.iterdir())) == 1
+    running: list[Path] = []
+
+    def run(*_: Any) -> int:
+        running.extend(tmp_path.iterdir())
+        return 0
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(server, "make_app", lambda *_: None)
+    monkeypatch.setattr(server, "run_until_signal", run)
+    sessions: Any = SimpleNamespace(end=lambda: True, forget=None)
+    page = SimpleNamespace(ending=SimpleNamespace(set=None))
+    said = []
+    for _ in range(2):
+        with bind("127.0.0.1", 0) as listening:
+            assert serve(page, sessions, listening, None) == 0
+        said.append(capfd.readouterr().err)
+    assert f"(process {killed.pid}) was killed" in said[0] and said[1] == ""
+    assert len(running) == 2 and list(tmp_path.iterdir()) == []

@@ -141,6 +141,21 @@ def test_inversions_are_as_fast_as_the_machine_can_and_settle_that_once(session:
     assert context.watched(lambda so_far: True).engine is context.engine
 
 
+def test_what_comes_before_the_first_step_is_in_no_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(jobs, "time", SimpleNamespace(monotonic=lambda: clock[-1]))
+    user: Any = SimpleNamespace(seen=0.0)
+    task = jobs.Task(user, "work", lambda task: None)
+    task.state = "running"
+    estimates = []
+    for now, done in ((60.0, 0.1), (62.0, 0.2), (64.0, 0.3)):
+        clock.append(now)
+        task.report(done)
+        estimates.append(task.left)
+    clock.append(66.0)  # between two steps
+    assert [*estimates, task.left] == [None, pytest.approx(16), pytest.approx(14), pytest.approx(12)]
+
+
 def test_an_inversion_ends_when_the_browser_is_gone(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     session.refine("long")
     job = session.refinement
@@ -237,7 +252,7 @@ def test_a_png_says_where_it_came_from(session: Session) -> None:
 def test_pasting_changes_the_square_alone(session: Session) -> None:
     session.history.add(Changes().with_amount("smile", 2))
     assert session.opened is not None
-    photo, pasted = np.asarray(session.opened.photo.image), np.asarray(session.pasted("square").image)
+    photo, pasted = np.asarray(session.opened.photo().image), np.asarray(session.pasted("square").image)
     assert pasted.shape == photo.shape and (pasted != photo).any()
     assert (pasted[:, :10] == photo[:, :10]).all()  # the middle square leaves 15 px on either side
 
