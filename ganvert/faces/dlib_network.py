@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvert.faces.weights import load_in_order
+from ganvert.networks.blank import Blank
 
 __all__ = ["DLIB_FILE", "DlibDescriptor"]
 
@@ -49,7 +50,6 @@ class DlibDescriptor(nn.Module):
 
     Args:
         folder: of the assets.
-        random: leave the weights random (tests).
 
     Raises:
         AssetError: the weights are missing or damaged.
@@ -58,14 +58,14 @@ class DlibDescriptor(nn.Module):
 
     means: Tensor
 
-    def __init__(self, folder: Path | None = None, *, random: bool = False) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
         super().__init__()
-        self.first = nn.Conv2d(3, 32, 7, stride=2)
         widths = zip((32, *_WIDTHS), _WIDTHS, strict=False)
-        self.blocks = nn.ModuleList(Block(a, b, i in _HALVING) for i, (a, b) in enumerate(widths))
-        self.last = nn.Linear(256, 128, bias=False)
-        if not random:
-            load_in_order(self, DLIB_FILE, folder)
+        with Blank():
+            self.first = nn.Conv2d(3, 32, 7, stride=2)
+            self.blocks = nn.ModuleList(Block(a, b, i in _HALVING) for i, (a, b) in enumerate(widths))
+            self.last = nn.Linear(256, 128, bias=False)
+        load_in_order(self, DLIB_FILE, folder)
         self.register_buffer("means", torch.tensor(_MEANS).view(3, 1, 1), persistent=False)
         self.eval().requires_grad_(False)
 
