@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from ganvert.faces.weights import load_in_order
 from ganvert.networks.blank import Blank
 
-__all__ = ["DLIB_FILE", "DlibDescriptor"]
+__all__ = ["DLIB_FILE", "DlibDescriptor", "load_network"]
 
 DLIB_FILE = "dlib_descriptor.safetensors"
 #: Means of red, green and blue of its training images [0, 255], and what the difference is divided by.
@@ -76,3 +77,9 @@ class DlibDescriptor(nn.Module):
         for block in self.blocks:
             x = block(x)
         return self.last(x.mean(dim=(2, 3)))
+
+
+@cache
+def load_network(folder: Path | None, device: torch.device) -> DlibDescriptor:
+    """Return the shared network of a folder and device; see :class:`DlibDescriptor`."""
+    return DlibDescriptor(folder).to(device)
