@@ -72,15 +72,13 @@ def samples_of(generator: Generator) -> Samples:
     return Samples(z=z.double().numpy(), w=w.double().numpy(), scores=scores, num_ws=generator.num_ws)
 
 
-def find(samples: Samples, raw: Mapping[str, Any], kind: str, known: Path) -> dict[str, Direction]:
-    """Return name to direction in W, with the conditions of params.yaml or without any; a table keeps them."""
+def find(samples: Samples, options: InterfaceganOptions, kind: str, known: Path) -> dict[str, Direction]:
+    """Return name to direction in W, with the conditions of the options or without any; a table keeps them."""
     if known.exists():
         return {name: direction for (name, _), direction in load_directions(known).items()}
-    options = params.build(InterfaceganOptions, {**raw, "spaces": ["w"], "unconditional": False}, "interfacegan")
     if kind == "unconditional":
-        none: dict[str, Any] = {"condition_on": (), "condition_partly": {}}
-        bare = {name: dataclasses.replace(own, **none) for name, own in options.attributes.items()}
-        options = dataclasses.replace(options, attributes=bare)
+        free = {name: own.without_conditions(name) for name, own in options.attributes.items()}
+        options = dataclasses.replace(options, attributes=free)
     found = find_interfacegan(FinderInputs(samples=samples), options)
     save_directions(known, found)
     return {direction.name: direction for direction in found}
@@ -239,10 +237,11 @@ def main() -> None:
     options = parser.parse_args()
     strict_math(threads=1)
     raw = yaml.safe_load(Path("params.yaml").read_text())["discover"]["methods"]["interfacegan"]
+    wanted = params.build(InterfaceganOptions, {**raw, "spaces": ["w"], "unconditional": False}, "interfacegan")
     generator = load_generator(options.assets / "mobile_stylegan.safetensors")
     samples = samples_of(generator)
-    found = {kind: find(samples, raw, kind, options.out / f"{kind}.parquet") for kind in options.kinds}
-    names = options.names or list(raw["attributes"])
+    found = {kind: find(samples, wanted, kind, options.out / f"{kind}.parquet") for kind in options.kinds}
+    names = options.names or list(wanted.attributes)
     judge = Judge(options.out, options.assets, generator)
     codes = read_codes(options.codes, generator)
     if options.ranges:
@@ -258,12 +257,11 @@ def main() -> None:
         used = resource.getrusage(resource.RUSAGE_SELF)
         print(f"{code.image_id}: {used.ru_utime + used.ru_stime:.0f} core-seconds", flush=True)
     table = Table(judge.rows, samples)
-    attributes = raw["attributes"]
-    scores = {name: attributes[name].get("score", name) for name in names}
+    scores = {name: wanted.attributes[name].score or name for name in names}
     for kind in found:
         print_table(table, kind, scores, options.amounts)
     if len(found) == len(KINDS):
-        conditions = {name: attributes[name]["condition_on"] for name in names if attributes[name].get("condition_on")}
+        conditions = {name: list(shares) for name in names if (shares := wanted.attributes[name].shares)}
         print_leaks(table, conditions, scores, options.amounts)
 
 

@@ -10,6 +10,7 @@ import copy
 import datetime
 import functools
 import io
+import itertools
 import json
 import random
 import struct
@@ -91,11 +92,8 @@ def _plain(spec: EncoderSpec) -> dict[str, Any]:
 
 def weights(seed: int) -> Iterator[Case]:
     """Yield files that claim to be a default generator, an encoder, or tuned weights."""
-    draw, kinds = random.Random(seed), sorted(_weights())
-    number = 0
-    while True:
-        kind = kinds[number % len(kinds)]
-        number += 1
+    draw = random.Random(seed)
+    for kind in itertools.cycle(sorted(_weights())):
         tensors, metadata = (dict(part) for part in _weights()[kind])
         changes = [_change_weights(tensors, metadata, draw) for _ in range(draw.choice((1, 1, 2, 4)))]
         huge = draw.random() < 0.03
@@ -233,11 +231,8 @@ def _tables() -> dict[str, pa.Table]:
 
 def tables(seed: int) -> Iterator[Case]:
     """Yield tables of directions, codes and edits from outside: other types, values, lengths, rows, metadata, bytes."""
-    draw, kinds = random.Random(seed), sorted(_tables())
-    number = 0
-    while True:
-        kind = kinds[number % len(kinds)]
-        number += 1
+    draw = random.Random(seed)
+    for kind in itertools.cycle(sorted(_tables())):
         table, changes = _tables()[kind], []
         for _ in range(draw.choice((1, 1, 2, 3))):
             with suppress(pa.ArrowException, ValueError, TypeError, OverflowError, KeyError):
@@ -377,9 +372,7 @@ def params(seed: int) -> Iterator[Case]:
     raw = yaml_params.load(ROOT / "params.yaml")
     folders = [ROOT / "presets"]
     methods, encoders = Presets(METHODS, folders=folders), Presets(ENCODERS, folders=folders)
-    number = 0
-    while True:
-        number += 1
+    for number in itertools.count(1):
         if number % 40 == 0:
             text = draw.choice(_CRAFTED)
             yield f"crafted {text[:30]!r}", functools.partial(_read_text, text)

@@ -22,7 +22,7 @@ from ganvert.base.preset_files import METHODS, Presets
 from ganvert.codes import codes_of_inversion
 from ganvert.compute.device import resolve_device
 from ganvert.compute.precision import Speed, speed_here
-from ganvert.encoders import load_encoder
+from ganvert.encoders import check_encoder
 from ganvert.generators import Generator, load_generator
 from ganvert.images import contact_sheet, from_png, to_pil
 from ganvert.inversion.presets import Context, Inversion, Preset, read_preset
@@ -75,7 +75,7 @@ class Bench:
         """
         joined, _, space = name.partition(":")
         encoders = tuple(joined.split("+"))
-        space = space or load_encoder(self.weights(encoders[-1]), self.generator, self.assets).space
+        space = space or check_encoder(self.weights(encoders[-1]), self.generator).space
         preset = read_preset("alone", {"inverter": "feed_forward", "space": space})
         return preset, self.context(preset, encoders)
 

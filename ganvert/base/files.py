@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -35,6 +36,7 @@ __all__ = [
     "open_memmap",
     "sha256_of",
     "sweep",
+    "sweep_locked",
     "sweep_temporary",
     "sync",
     "temporary_prefix",
@@ -79,9 +81,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: image and table writers choose their format by it. A long name leaves no room for more.
-    stem = shortened(path.stem, 160, lambda text: len(os.fsencode(text)))
-    temporary = path.with_name(f".{stem}.{_owner()}-{uuid.uuid4().hex[:8]}.part{path.suffix}")
+    # The suffix stays last: image and table writers choose their format by it.
+    temporary = path.with_name(f".{_stem(path)}.{_owner()}-{uuid.uuid4().hex[:8]}.part{path.suffix}")
     try:
         yield temporary
         sync(temporary)
@@ -107,6 +108,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _stem(path: Path) -> str:
+    """Return the part of a file's name that its temporary names share; a long name leaves no room for more."""
+    return shortened(path.stem, 160, lambda text: len(os.fsencode(text)))
+
+
 def _owner() -> str:
     """Return the mark of this process in the names of what it writes: its machine and its number."""
     return f"{_machine()}-{os.getpid()}"
@@ -119,6 +125,19 @@ def _machine() -> str:
 def sweep(folder: Path) -> None:
     """Delete what killed processes of this machine left half written in a folder; running ones keep theirs."""
     _sweep(folder, ".*.part*", _PARTIAL)
+
+
+def sweep_locked(folder: Path, path: Path | None = None) -> None:
+    """Delete files that killed processes of any machine left half written, where no running process writes.
+
+    Args:
+        folder: where they lie.
+        path: of the one file there whose lock the caller holds; None if it holds the folder's.
+    """
+    names = ".*.part*" if path is None else f".{glob.escape(_stem(path))}.*.part{glob.escape(path.suffix)}"
+    for entry in folder.glob(names):
+        if _PARTIAL.search(entry.name):
+            entry.unlink(missing_ok=True)
 
 
 def temporary_prefix(name: str) -> str:

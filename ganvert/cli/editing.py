@@ -208,10 +208,11 @@ def edit(
     from ganvert.images import to_pil
     from ganvert.scoring.score import asset_metrics
 
-    pasting, paste = build(PasteOptions, {"region": region}, "--region"), bool(photos) and not crop
+    pasting = build(PasteOptions, {"region": region}, "--region")
+    paste = pasting if photos and not crop else None
     sources = Sources(photos or [], codes, image or [], options)
     if paste:
-        pasting.check_assets(assets_folder())
+        paste.check_assets(assets_folder())
     moves = Moves.of(direction, sources, directions, motion, local, local_point, realign=realign)
     single = is_picture_name(out)
     if len(moves.cells) > 1:
@@ -225,7 +226,7 @@ def edit(
         if not sources.shows(source, moves.mask):
             continue
         (reconstruction,) = to_pil(source.code.draw())
-        pictures = _drawn(source, reconstruction, moves, pasting if paste else None, None if single else out, px)
+        pictures = _drawn(source, reconstruction, moves, paste, None if single else out, px)
         if single:
             _write_single(out, pictures, moves, px)
         elif len(pictures) > 1:

@@ -66,6 +66,14 @@ class AttributeOptions:
         """Every condition, and how much of it is projected out."""
         return dict.fromkeys(self.condition_on, 1.0) | self.condition_partly
 
+    def without_conditions(self, name: str) -> AttributeOptions:
+        """Return the options of the same direction without its conditions, and without the range measured with them.
+
+        Args:
+            name: of this attribute, whose score the direction keeps under any other name.
+        """
+        return dataclasses.replace(self, score=self.score or name, condition_on=(), condition_partly={}, range=None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class InterfaceganOptions(FitOptions):
@@ -119,11 +127,7 @@ class InterfaceganOptions(FitOptions):
     @property
     def found(self) -> dict[str, AttributeOptions]:
         """Everything that is found: the attributes, and those without their conditions."""
-        none: dict[str, Any] = {"condition_on": (), "condition_partly": {}, "range": None}
-        free = {
-            name: dataclasses.replace(self.attributes[own], score=self.attributes[own].score or own, **none)
-            for name, own in self.stand_ins.items()
-        }
+        free = {name: self.attributes[own].without_conditions(own) for name, own in self.stand_ins.items()}
         return self.attributes | free
 
 

@@ -59,13 +59,13 @@ def load_encoder(path: Path, generator: Generator, folder: Path | None = None) -
     return encoder.to(generator.w_avg.device).eval().requires_grad_(False)
 
 
-def check_encoder(path: Path, generator: Generator) -> None:
-    """Refuse a file that is no encoder of the generator by what its header says, without reading its weights.
+def check_encoder(path: Path, generator: Generator) -> EncoderSpec:
+    """Return the architecture of a file by what its header says; its weights are not read.
 
     Raises:
-        CheckpointError: as :func:`load_encoder`.
+        CheckpointError: it is no encoder of the generator.
     """
-    _spec_of(path, read_metadata(Path(path)), generator)
+    return _spec_of(path, read_metadata(Path(path)), generator)
 
 
 def _spec_of(path: Path, metadata: Mapping[str, str], generator: Generator) -> EncoderSpec:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ganvert.faces.chips import DLIB, DLIB_POINTS_FFHQ, cut_chips, place_points
-from ganvert.faces.dlib_network import DlibDescriptor
+from ganvert.faces.dlib_network import load_network
 from ganvert.images import area_resize
 
 __all__ = ["DESCRIBED_PX", "DESCRIPTOR_SIZE", "describe"]
@@ -32,14 +31,9 @@ def describe(images: Tensor, folder: Path | None) -> Tensor:
     Returns:
         [N, 128 n, 1, 1], ten times dlib's descriptors.
     """
-    network = _network(folder, images.device)
+    network = load_network(folder, images.device)
     # Points are (x, y) with integers at pixel centres.
     place = torch.from_numpy(place_points(np.array(DLIB_POINTS_FFHQ) * DESCRIBED_PX - 0.5, DLIB))
     parts = [area_resize(part, DESCRIBED_PX) for part in images.split(3, dim=1)]
     chips = [cut_chips(part, place.expand(len(part), 2, 3), DLIB.size) for part in parts]
     return _SCALE * torch.cat([network(chip) for chip in chips], dim=1)[:, :, None, None]
-
-
-@cache
-def _network(folder: Path | None, device: torch.device) -> DlibDescriptor:
-    return DlibDescriptor(folder).to(device)

@@ -18,7 +18,7 @@ from PIL import Image
 
 from ganvert import tables
 from ganvert.base.errors import TableError
-from ganvert.base.files import atomic_path, crc_of, mark_output
+from ganvert.base.files import atomic_path, crc_of, mark_output, sweep_locked
 from ganvert.codes import tuned_folder
 from ganvert.extraction.job import Job
 from ganvert.extraction.shards import PICTURES, THUMBS, Plan, storage_errors
@@ -61,9 +61,7 @@ def assemble(plan: Plan, outputs: Mapping[str, Path]) -> dict[str, int]:
     with plan.store.assembling():
         for name, path in outputs.items():
             with storage_errors(path):
-                # Left by processes that were killed while they assembled: no other one assembles now.
-                for partial in path.parent.glob(f".{path.stem}.*.part{path.suffix}"):
-                    partial.unlink()
+                sweep_locked(path.parent, path)  # no other process assembles now
                 record = plan.store.outputs / hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]
                 rows = _rows_if_same(path, content, record)
                 if rows is None:

@@ -113,7 +113,7 @@ def is_image(data: IO[bytes]) -> bool:
     try:
         with _quiet(), Image.open(data, formats=FORMATS):
             return True
-    except Exception:
+    except Exception:  # as in `decode`: decoders raise all kinds of errors
         return False
 
 
@@ -170,7 +170,7 @@ def _page_sizes(file: TiffImagePlugin.TiffImageFile) -> Iterator[int]:
     for page in itertools.count(1):
         try:
             file.seek(page)
-        except Exception:
+        except Exception:  # the end of the file, or a damaged page; both have several types
             return
         yield file.width * file.height
 
@@ -179,7 +179,7 @@ def _orientation(file: Image.Image, data: bytes) -> int:
     """Return the EXIF (or XMP) orientation, 1 to 8; 1 if there is none that makes sense."""
     try:
         value = file.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:
+    except Exception:  # odd metadata make Pillow raise all kinds of errors
         value = _orientation_of_first_ifd(data)
     if isinstance(value, tuple) and value:
         value = value[0]

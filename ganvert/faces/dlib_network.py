@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -9,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvert.faces.weights import load_in_order
+from ganvert.networks.blank import Blank
 
-__all__ = ["DLIB_FILE", "DlibDescriptor"]
+__all__ = ["DLIB_FILE", "DlibDescriptor", "load_network"]
 
 DLIB_FILE = "dlib_descriptor.safetensors"
 #: Means of red, green and blue of its training images [0, 255], and what the difference is divided by.
@@ -49,7 +51,6 @@ class DlibDescriptor(nn.Module):
 
     Args:
         folder: of the assets.
-        random: leave the weights random (tests).
 
     Raises:
         AssetError: the weights are missing or damaged.
@@ -58,14 +59,14 @@ class DlibDescriptor(nn.Module):
 
     means: Tensor
 
-    def __init__(self, folder: Path | None = None, *, random: bool = False) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
         super().__init__()
-        self.first = nn.Conv2d(3, 32, 7, stride=2)
         widths = zip((32, *_WIDTHS), _WIDTHS, strict=False)
-        self.blocks = nn.ModuleList(Block(a, b, i in _HALVING) for i, (a, b) in enumerate(widths))
-        self.last = nn.Linear(256, 128, bias=False)
-        if not random:
-            load_in_order(self, DLIB_FILE, folder)
+        with Blank():
+            self.first = nn.Conv2d(3, 32, 7, stride=2)
+            self.blocks = nn.ModuleList(Block(a, b, i in _HALVING) for i, (a, b) in enumerate(widths))
+            self.last = nn.Linear(256, 128, bias=False)
+        load_in_order(self, DLIB_FILE, folder)
         self.register_buffer("means", torch.tensor(_MEANS).view(3, 1, 1), persistent=False)
         self.eval().requires_grad_(False)
 
@@ -76,3 +77,9 @@ class DlibDescriptor(nn.Module):
         for block in self.blocks:
             x = block(x)
         return self.last(x.mean(dim=(2, 3)))
+
+
+@cache
+def load_network(folder: Path | None, device: torch.device) -> DlibDescriptor:
+    """Return the shared network of a folder and device; see :class:`DlibDescriptor`."""
+    return DlibDescriptor(folder).to(device)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ganvert.assets.shipped import shipped
 from ganvert.base.errors import AssetError, CheckpointError
 from ganvert.checkpoints.weights import read_weights
+from ganvert.networks.blank import Blank
 
 __all__ = ["EXPRESSIONS", "EXPRESSION_FILE", "ExpressionNet", "log_odds"]
 
@@ -42,10 +43,11 @@ class ExpressionNet(nn.Module):
     def __init__(self, path: Path | None = None) -> None:
         super().__init__()
         path = shipped(EXPRESSION_FILE) if path is None else path
-        self.blocks = nn.Sequential(
-            *(_Block(c_in, c_out, first=c_in == 3) for c_in, c_out in zip((3, *WIDTHS), WIDTHS, strict=False))
-        )
-        self.classify = nn.Linear(WIDTHS[-1], len(EXPRESSIONS))
+        with Blank():
+            self.blocks = nn.Sequential(
+                *(_Block(c_in, c_out, first=c_in == 3) for c_in, c_out in zip((3, *WIDTHS), WIDTHS, strict=False))
+            )
+            self.classify = nn.Linear(WIDTHS[-1], len(EXPRESSIONS))
         try:
             self.load_state_dict(_restored(read_weights(path)[0]))
         except (CheckpointError, RuntimeError, KeyError) as error:

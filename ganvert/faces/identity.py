@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ganvert.faces.chips import DLIB, Template, cut_chips, place_chip, place_points
 from ganvert.faces.detect import FaceDetector
-from ganvert.faces.dlib_network import DlibDescriptor
+from ganvert.faces.dlib_network import load_network
 from ganvert.faces.mtcnn import Mtcnn
 from ganvert.images import to_pil
 
@@ -97,7 +97,7 @@ def load_dlib(folder: Path | None, device: torch.device) -> FaceDescriber:
         AssetError: a model is missing or damaged.
         CheckpointError: the weights are of another network.
     """
-    return FaceDescriber(DlibDescriptor(folder).to(device), DLIB, folder)
+    return FaceDescriber(load_network(folder, device), DLIB, folder)
 
 
 def mtcnn_points(folder: Path | None) -> FindPoints:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvert.faces.weights import load_in_order
+from ganvert.networks.blank import Blank
 
 __all__ = ["MOBILEFACENET_FILE", "MobileFaceNet"]
 
@@ -56,29 +57,28 @@ class MobileFaceNet(nn.Module):
 
     Args:
         folder: of the assets.
-        random: leave the weights random (tests).
 
     Raises:
         AssetError: the weights are missing or damaged.
         CheckpointError: they are of another network.
     """
 
-    def __init__(self, folder: Path | None = None, *, random: bool = False) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
         super().__init__()
-        self.first = nn.Sequential(Conv(3, 64, 3, 2), Conv(64, 64, 3, 1, 64), Conv(64, 64, linear=True))
-        self.blocks = nn.Sequential()
-        width = 64
-        for inside, outputs, stride in _BLOCKS:
-            self.blocks.append(Block(width, inside, outputs, stride))
-            width = outputs
-        self.last = nn.Sequential(
-            Conv(width, 512),
-            nn.Conv2d(512, 512, 7, groups=512),  # weighs the positions (global depthwise convolution)
-            nn.Conv2d(512, 512, 1),
-            nn.Conv2d(512, 192, 1),
-        )
-        if not random:
-            load_in_order(self, MOBILEFACENET_FILE, folder)
+        with Blank():
+            self.first = nn.Sequential(Conv(3, 64, 3, 2), Conv(64, 64, 3, 1, 64), Conv(64, 64, linear=True))
+            self.blocks = nn.Sequential()
+            width = 64
+            for inside, outputs, stride in _BLOCKS:
+                self.blocks.append(Block(width, inside, outputs, stride))
+                width = outputs
+            self.last = nn.Sequential(
+                Conv(width, 512),
+                nn.Conv2d(512, 512, 7, groups=512),  # weighs the positions (global depthwise convolution)
+                nn.Conv2d(512, 512, 1),
+                nn.Conv2d(512, 192, 1),
+            )
+        load_in_order(self, MOBILEFACENET_FILE, folder)
         self.eval().requires_grad_(False)
 
     def forward(self, chips: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ganvert.faces.weights import load_in_order
 from ganvert.images import from_pil
+from ganvert.networks.blank import Blank
 
 __all__ = ["MTCNN_FILE", "FoundFace", "Mtcnn"]
 
@@ -47,7 +48,6 @@ class Mtcnn(nn.Module):
         folder: of the assets.
         min_face: smallest face that is looked for [px].
         thresholds: least probability of a face after each network.
-        random: leave the weights random (tests).
 
     Raises:
         AssetError: the weights are missing or damaged.
@@ -60,20 +60,19 @@ class Mtcnn(nn.Module):
         *,
         min_face: int = 20,
         thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7),
-        random: bool = False,
     ) -> None:
         super().__init__()
         self.min_face, self.thresholds = min_face, thresholds
         # Every network ends in logits of no face and face, corrections of the box and, the last, five points.
-        self.propose = nn.ModuleList([_trunk([(3, 10, 3, 2), (10, 16, 3, 0), (16, 32, 3, 0)])])
-        self.propose += [nn.Conv2d(32, 2, 1), nn.Conv2d(32, 4, 1)]
-        self.refine = nn.ModuleList([_trunk([(3, 28, 3, 3), (28, 48, 3, 3), (48, 64, 2, 0)], (576, 128))])
-        self.refine += [nn.Linear(128, 2), nn.Linear(128, 4)]
-        wide = [(3, 32, 3, 3), (32, 64, 3, 3), (64, 64, 3, 2), (64, 128, 2, 0)]
-        self.decide = nn.ModuleList([_trunk(wide, (1152, 256)), nn.Linear(256, 2), nn.Linear(256, 4)])
-        self.decide.append(nn.Linear(256, 10))
-        if not random:
-            load_in_order(self, MTCNN_FILE, folder)
+        with Blank():
+            self.propose = nn.ModuleList([_trunk([(3, 10, 3, 2), (10, 16, 3, 0), (16, 32, 3, 0)])])
+            self.propose += [nn.Conv2d(32, 2, 1), nn.Conv2d(32, 4, 1)]
+            self.refine = nn.ModuleList([_trunk([(3, 28, 3, 3), (28, 48, 3, 3), (48, 64, 2, 0)], (576, 128))])
+            self.refine += [nn.Linear(128, 2), nn.Linear(128, 4)]
+            wide = [(3, 32, 3, 3), (32, 64, 3, 3), (64, 64, 3, 2), (64, 128, 2, 0)]
+            self.decide = nn.ModuleList([_trunk(wide, (1152, 256)), nn.Linear(256, 2), nn.Linear(256, 4)])
+            self.decide.append(nn.Linear(256, 10))
+        load_in_order(self, MTCNN_FILE, folder)
         self.eval().requires_grad_(False)
 
     def detect(self, image: Image.Image) -> list[FoundFace]:

@@ -20,6 +20,7 @@ from ganvert.base.errors import AssetError, CheckpointError, NoRegionError
 from ganvert.base.registry import lookup
 from ganvert.checkpoints.weights import read_weights
 from ganvert.networks.bisenet import BiSeNet
+from ganvert.networks.blank import Blank
 
 __all__ = [
     "CLASSES",
@@ -103,7 +104,8 @@ class FaceParser:
 
     def __init__(self, folder: Path | None) -> None:
         path = assets.path(PARSER_FILE, folder)
-        self.network = BiSeNet(len(CLASSES)).eval().requires_grad_(False)
+        with Blank():
+            self.network = BiSeNet(len(CLASSES)).eval().requires_grad_(False)
         try:
             # Batch norms count the batches that they were trained on, which a frozen network has no use for.
             counters = {name: value for name, value in self.network.state_dict().items() if not value.ndim}

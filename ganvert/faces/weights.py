@@ -20,7 +20,7 @@ def load_in_order(network: nn.Module, name: str, folder: Path | None) -> None:
     """Load an asset into a network: ``conv{i}``, ``prelu{i}`` and ``linear{i}``, numbered as the network defines them.
 
     Args:
-        network: whose convolutions, PReLUs and linear layers are defined in the order in which they run.
+        network: blank, whose convolutions, PReLUs and linear layers are defined in the order in which they run.
         name: of the file.
         folder: of the assets.
 

@@ -21,6 +21,7 @@ from ganvert import assets
 from ganvert.base.errors import CheckpointError
 from ganvert.compute import kernels
 from ganvert.compute.kernels import in_bfloat16, to_channels_last
+from ganvert.networks.blank import Blank
 from ganvert.networks.winograd import WinogradConv2d
 
 __all__ = ["Lpips", "load_lpips"]
@@ -109,7 +110,7 @@ class Lpips(nn.Module):
         super().__init__()
         weights = assets.path(f"lpips_{net}.safetensors", folder)
         _torchvision_library()
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), Blank():
             warnings.simplefilter("ignore")  # lpips calls torchvision with arguments deprecated long ago
             import lpips
 

@@ -16,7 +16,9 @@ class Blank(TorchFunctionMode):
     """Makes modules that are built inside of it leave their random weights as memory happens to be.
 
     A network of 267 million weights is drawn for seconds, and its memory is taken before anything is read into it.
-    Blank weights take neither time nor, until they are filled, memory.
+    Blank weights take neither time nor, until they are filled, memory. Every network that is filled from a file is made
+    blank: drawn weights would move PyTorch's global generator, and what is drawn next would depend on whether the file
+    had been loaded before.
     """
 
     def __torch_function__(

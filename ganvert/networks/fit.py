@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ganvert.base.errors import CheckpointError
+from ganvert.networks.blank import Blank
 
 __all__ = ["fitted"]
 
@@ -18,7 +19,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def fitted(make: Callable[[], Network], state: Mapping[str, Tensor], what: str) -> Network:
-    """Build a network whose tensors have exactly the shapes of a state dict, without loading its values.
+    """Build a blank network whose tensors have exactly the shapes of a state dict; its values are not loaded.
 
     Args:
         make: builds it with sizes that it takes from the state dict.
@@ -42,7 +43,8 @@ def fitted(make: Callable[[], Network], state: Mapping[str, Tensor], what: str) 
     given = {name: tuple(value.shape) for name, value in state.items()}
     if given != wanted:
         raise CheckpointError(f"not a {what}: {_difference(given, wanted)}")
-    return make()
+    with Blank():
+        return make()
 
 
 def _difference(given: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]) -> str:

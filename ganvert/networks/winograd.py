@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ganvert.compute.kernels import use_cpu_kernels
+from ganvert.networks.blank import Blank
 
 __all__ = ["WinogradConv2d"]
 
@@ -125,7 +126,8 @@ class WinogradConv2d(nn.Conv2d):
         shape = (convolution.kernel_size, convolution.stride, convolution.padding, convolution.dilation)
         if not many or shape != ((3, 3), (1, 1), (1, 1), (1, 1)) or convolution.groups != 1 or convolution.bias is None:
             return convolution
-        taken = cls(convolution.in_channels, convolution.out_channels, 3, padding=1)
+        with Blank():
+            taken = cls(convolution.in_channels, convolution.out_channels, 3, padding=1)
         taken.load_state_dict(convolution.state_dict())
         return taken.requires_grad_(False).train(convolution.training)
 

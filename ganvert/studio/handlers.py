@@ -46,7 +46,7 @@ class Handlers:
             return self.view(session, **(work(session) or {}))
         except GanvertError as error:
             message = str(error)
-        except Exception as error:
+        except Exception as error:  # the page waits for an answer, whatever went wrong
             log.exception("studio: %s", type(error).__name__)
             message = f"{type(error).__name__}: {error}; the terminal says more"
         try:

@@ -204,7 +204,7 @@ class Models:
     @cached_property
     def ladder(self) -> list[str]:
         """The methods that have a card, from fast to good; without any of them that of the first picture."""
-        return [name for name in EXPECTED if name in [*self.presets]] or [self.first]
+        return [name for name in EXPECTED if name in self.presets] or [self.first]
 
     def context_of(self, method: str) -> tuple[Preset, Context]:
         """Return a method and what it works with; that of the methods used last, and of the first picture, is kept."""

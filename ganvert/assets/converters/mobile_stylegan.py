@@ -13,6 +13,7 @@ from ganvert.base.errors import CheckpointError
 from ganvert.base.seeds import item_seed
 from ganvert.compute.random import normal
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
+from ganvert.networks.blank import Blank
 
 __all__ = ["make_mobile_stylegan"]
 
@@ -34,7 +35,8 @@ def make_mobile_stylegan(product: Product, parts: Sequence[bytes]) -> bytes:
     )
     layers = sum(name.endswith(".conv2.bias") for name in state)
     widths = ["conv1.bias", *(f"layers.{i}.conv2.bias" for i in range(layers))]
-    generator = MobileStyleGAN([state[name].numel() for name in widths])
+    with Blank():
+        generator = MobileStyleGAN([state[name].numel() for name in widths])
     state["w_avg"] = generator.w_avg  # the export has none: a placeholder, so that loading can be strict
     try:
         generator.load_state_dict(state)

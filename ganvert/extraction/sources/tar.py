@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ganvert.base.errors import InputError, PhotoError, StorageError
-from ganvert.base.files import atomic_path
+from ganvert.base.files import atomic_path, sweep_locked
 from ganvert.extraction.sources.base import Entry, Source, picture_name, pieces_of, reason_of, stamp_of
 from ganvert.faces.listing import check_size
 
@@ -78,9 +78,7 @@ class Tar(Source):
         if plain.exists() and stamp_of(str(path), plain.stat().st_mtime_ns)[1]:
             return plain
         log.info("%s: compressed as one piece: unpacked once to %s", path, plain)
-        # Nobody else unpacks here: the catalogue's lock is held. What a killed run left behind goes first.
-        for stale in plain.parent.glob(".*.part.tar"):
-            stale.unlink(missing_ok=True)
+        sweep_locked(plain.parent)  # nobody else unpacks here: the catalogue's lock is held
         with atomic_path(plain) as temporary:
             _unpack(path, temporary)
             os.utime(temporary, ns=(now, now))  # from before the archive was read, because it may change meanwhile

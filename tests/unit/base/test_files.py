@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from ganvert.base.files import (
     file_names,
     sha256_of,
     sweep,
+    sweep_locked,
     sweep_temporary,
     temporary_prefix,
 )
@@ -65,6 +67,23 @@ with atomic_path(Path("table.parquet")) as file, atomic_folder(Path("folder")) a
         assert mine.exists()
         assert folder.exists()
     assert {path.name for path in tmp_path.iterdir()} == {elsewhere.name, ".name.part.txt", "b.txt", "c"}
+
+
+def test_whose_lock_is_held_is_swept_whoever_wrote_it(tmp_path: Path) -> None:
+    ours, other, users = tmp_path / "a[1].parquet", tmp_path / "a1.parquet", tmp_path / ".a[1].part.parquet"
+    users.touch()
+    with atomic_path(ours) as first, atomic_path(other) as second:
+        first.touch()
+        second.touch()
+        elsewhere = tmp_path / re.sub(r"[0-9a-f]{8}-\d+-", "0badc0de-1-", first.name)
+        elsewhere.touch()
+        sweep_locked(tmp_path, ours)
+        assert set(tmp_path.iterdir()) == {second, users}
+        elsewhere.touch()
+        sweep_locked(tmp_path)
+        assert set(tmp_path.iterdir()) == {users}
+        first.touch()  # so that both blocks end well
+        second.touch()
 
 
 def test_temporary_folders_of_killed_processes_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,9 +126,10 @@ def test_conditioned_direction_leaves_the_condition_alone(space: str) -> None:
     assert set(a.quality["leak"]) == {"b"} and not plain.quality["leak"]
 
 
-def test_the_same_without_conditions_is_the_direction_without_them() -> None:
+@pytest.mark.parametrize("conditions", [{"condition_on": ("b",)}, {"condition_partly": {"b": 0.5}}])
+def test_the_same_without_conditions_is_the_direction_without_them(conditions: dict[str, Any]) -> None:
     samples, _ = linear_samples(300)
-    attributes = {"a": AttributeOptions(condition_on=("b",), step=2.0, range=(-1, 1)), "b": AttributeOptions()}
+    attributes = {"a": AttributeOptions(**conditions, step=2.0, range=(-1, 1)), "b": AttributeOptions()}
     wanted = options(spaces=("w",), attributes=attributes, unconditional=True)
     found = {one.name: one for one in find_interfacegan(FinderInputs(samples=samples), wanted)}
     assert list(found) == list(wanted.found) == ["a", "b", "a_free"]

@@ -559,7 +559,8 @@ def test_compressed_tar_that_unfolds_to_too_much(tmp_path: Path, monkeypatch: py
 
 
 def test_what_a_killed_run_unpacked_is_swept(tmp_path: Path) -> None:
-    path, stray = tarred(tmp_path, PICTURES, "f.tar.gz", "w:gz"), tmp_path / "unpacked" / ".x.0123abcd.part.tar"
+    path = tarred(tmp_path, PICTURES, "f.tar.gz", "w:gz")
+    stray = tmp_path / "unpacked" / ".x.0123abcd-1-0123abcd.part.tar"
     stray.parent.mkdir()
     stray.write_bytes(b"half")
     assert list(stray.parent.iterdir()) == [stray]

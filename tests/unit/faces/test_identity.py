@@ -46,11 +46,11 @@ def test_descriptors_equal_dlibs(assets: Path) -> None:
     assert chips.grad[0].abs().max() > 0 and not chips.grad[1:].any()
 
 
-def test_gradient_of_the_network() -> None:
+def test_gradient_of_the_network(assets: Path) -> None:
     """With random weights, along random directions, in float64; the pooling's kinks are too rare to be met."""
     torch.manual_seed(0)
-    for network, size in ((DlibDescriptor(random=True), 150), (MobileFaceNet(random=True), 112)):
-        network.double()
+    for network, size in ((DlibDescriptor(assets), 150), (MobileFaceNet(assets), 112)):
+        network.double().apply(lambda layer: reset() if (reset := getattr(layer, "reset_parameters", None)) else None)
         chips = (torch.rand(1, 3, size, size, dtype=torch.float64) * 2 - 1).requires_grad_()
         step = torch.randn_like(chips)
         weights = torch.randn_like(network(chips))
