@@ -163,7 +163,13 @@ class History:
         return self.go(self.place + 1)
 
 
-def params_block(changes: Changes, method: str, starts: Sequence[str], region: str = "square") -> str:
+def params_block(
+    changes: Changes,
+    method: str,
+    starts: Sequence[str],
+    region: str = "square",
+    generator: Mapping[str, object] | None = None,
+) -> str:
     """Return the changes as YAML for params.yaml, with which `dvc repro` renders them for all photographs.
 
     Args:
@@ -171,6 +177,7 @@ def params_block(changes: Changes, method: str, starts: Sequence[str], region: s
         method: the preset that finds the codes.
         starts: the files that the method starts from, as a project names them.
         region: what is pasted back.
+        generator: its section, where it is not the default one.
 
     Raises:
         ParamsError: no change acts.
@@ -186,6 +193,7 @@ def params_block(changes: Changes, method: str, starts: Sequence[str], region: s
         edit = {"edit": "local", "mask": changes.region, **edit}
     paste = {"mode": "difference", "feather": 0.1, "colour_match": False, "region": region}
     sections: Mapping[str, object] = {
+        **({"generator": dict(generator)} if generator else {}),
         "invert": {"methods": {method: starts[0] if len(starts) == 1 else list(starts)}},
         "edit": {"method": method, "paste": paste, "edits": {"studio": edit}},
     }

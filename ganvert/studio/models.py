@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -230,11 +231,19 @@ class Models:
         """Return the weights of the encoders that a method starts from."""
         return (self.encoders or shipped_encoders(preset)) if preset.needs_encoder else []
 
+    @property
+    def own_generator(self) -> dict[str, Any] | None:
+        """The section `generator` of params.yaml; None where it is the default one."""
+        source = self.generator.source
+        if source is None or source.absolute() == (self.assets / "mobile_stylegan.safetensors").absolute():
+            return None
+        return {"path": str(source), "label": self.generator.label}
+
     def starts(self, method: str) -> list[str]:
         """Return the files that a method starts from, as params.yaml names them in `invert.methods`."""
         preset, _ = self.context_of(method)
         if not preset.needs_encoder:
-            return ["data/assets/mobile_stylegan.safetensors"]
+            return [(self.own_generator or {"path": "data/assets/mobile_stylegan.safetensors"})["path"]]
         if self.encoders:
             return [str(path) for path in self.encoders]
         return [f"ganvert/weights/{path.name}" for path in self.encoders_of(preset)]

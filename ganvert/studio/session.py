@@ -324,7 +324,9 @@ class Session:
 
     def params(self, region: str) -> str:
         """Return the edit as a block for params.yaml."""
-        return params_block(self.history.now, self.method, self.models.starts(self.method), region)
+        return params_block(
+            self.history.now, self.method, self.models.starts(self.method), region, self.models.own_generator
+        )
 
 
 def _keep_newest(kept: dict[Any, Any], most: int) -> None:

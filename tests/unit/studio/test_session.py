@@ -58,6 +58,8 @@ def same(first: Image.Image, second: Image.Image) -> bool:
 def test_the_block_renders_the_same_picture_through_the_stage(session: Session, changes: Changes, title: str) -> None:
     session.history.add(changes)
     block = yaml.safe_load(session.params("square"))
+    source = str(session.models.generator.source)
+    assert block["generator"]["path"] == source == block["invert"]["methods"]["first"]
     spec = params.build(EditSpec, block["edit"]["edits"]["studio"], "edit.edits.studio")
     planned = PlannedEdit(
         name="studio",
