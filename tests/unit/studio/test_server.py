@@ -83,8 +83,9 @@ def test_a_port_that_is_taken_is_a_sentence() -> None:
 
 
 SERVED = """
-import socket, sys, threading
+import signal, socket, sys, threading
 from ganvert.studio.until_signal import run_until_signal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests may run under nohup
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
         await receive()
