@@ -88,9 +88,13 @@ class Chromium:
         return dict(message["result"])
 
     def open(self, url: str) -> None:
-        """Open a page, and wait for its document."""
+        """Open a page, and wait until its document has been read."""
         self.events.clear()
         self.call("Page.navigate", url=url)
+        deadline = time.monotonic() + 60
+        while not self.run("document.readyState != 'loading' && document.body != null"):
+            assert time.monotonic() < deadline, f"{url}: its document does not come to an end"
+            time.sleep(0.02)
 
     def run(self, script: str) -> Any:
         """Return the value of an expression in the page, once its promise is kept."""
