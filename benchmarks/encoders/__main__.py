@@ -12,6 +12,8 @@ COMMAND is one of
     robust      crops that are moved, rotated and scaled (BDInvert, section 4); baseline: the same crops as they are
     edits       codes of one pass moved along the shipped directions: changes of scores, MobileFaceNet's cosine between
                 edit and reconstruction; baseline: the reconstruction
+    ablation    small encoders, trained here, that differ in one thing: backbone, identity loss, samples, passes;
+                baseline: the first of them
     parts       w_avg with the feature map, or padding, of an encoder (PadInv): what moves, and which colours change;
                 baselines: the rows of the same encoder alone, and the photographs of other people
 
@@ -32,7 +34,7 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from benchmarks.encoders import basecode, edits, parts, quality, robust, start, throughput
+from benchmarks.encoders import ablation, basecode, edits, parts, quality, robust, start, throughput
 from benchmarks.encoders.bench import Bench
 from ganvert.assets.shipped import shipped
 from ganvert.base.errors import GanvertError
@@ -47,6 +49,7 @@ COMMANDS = {
     "basecode": basecode,
     "robust": robust,
     "edits": edits,
+    "ablation": ablation,
     "parts": parts,
 }
 

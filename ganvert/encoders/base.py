@@ -223,7 +223,7 @@ class Encoder(nn.Module):
                 prediction |= head(inputs[head.reads], prediction.get("ws"))  # type: ignore[index]
         return prediction
 
-    def correct(self, images: Tensor, before: Prediction) -> Prediction:
+    def correct(self, images: Tensor, before: Prediction | None = None) -> Prediction:
         """Run one more pass, which corrects the rows of the prediction `before` (ReStyle, section 3).
 
         Only the new offsets have gradients: as in the release, reconstruction and rows of earlier passes are detached,
@@ -231,16 +231,14 @@ class Encoder(nn.Module):
 
         Args:
             images: photographs [N, 3, input_px, input_px] in [-1, 1].
-            before: the prediction of the pass before, or :meth:`mean` before the first.
+            before: the prediction of the pass before; None in the first, which compares with the image of w_avg.
         """
-        # The reconstruction is drawn in full precision, even where autocast is on for the encoder.
+        # The reconstruction is drawn in full precision, even where autocast is on for the encoder. That of w_avg is
+        # drawn once for all images.
+        known = before or {"ws": self.w_avg.expand(1, self.num_ws, -1)}
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-            drawn = area_resize(as_rgb(self.draw(before)), self.input_px)
-        return self.predict(self.features(torch.cat([images, drawn], dim=1)), before["ws"].detach())
-
-    def mean(self, n: int) -> Prediction:
-        """Return w_avg in all rows of n codes, where the first of several passes starts."""
-        return {"ws": self.w_avg.expand(n, self.num_ws, -1)}
+            drawn = area_resize(as_rgb(self.draw(known)), self.input_px).expand_as(images)
+        return self.predict(self.features(torch.cat([images, drawn], dim=1)), known["ws"].detach())
 
     def draw(self, prediction: Prediction) -> Tensor:
         """Return the reconstructions [N, C, resolution, resolution] of a prediction in the encoder's own space."""
@@ -252,11 +250,10 @@ class Encoder(nn.Module):
         """Return the prediction of every pass over images [N, 3, input_px, input_px]."""
         if self.spec.passes == 1:
             return [self.predict(self.features(images))]
-        # The first pass compares the photograph with the mean image (ReStyle, section 3).
-        predictions = [self.mean(len(images))]
-        for _ in range(self.spec.passes):
+        predictions = [self.correct(images)]
+        while len(predictions) < self.spec.passes:
             predictions.append(self.correct(images, predictions[-1]))
-        return predictions[1:]
+        return predictions
 
     def forward(self, images: Tensor) -> Prediction:
         """Return the prediction of the last pass over images [N, 3, input_px, input_px] in [-1, 1]."""

@@ -156,7 +156,7 @@ def _predicted(setup: Setup, batch: StepBatch, previous: Prediction | None) -> P
     with torch.autocast(device.type, torch.bfloat16, enabled=setup.options.precision == "bf16"):
         if encoder.spec.passes > 1:
             small = area_resize(batch.seen, encoder.input_px)
-            prediction = encoder.correct(small, previous or encoder.mean(len(batch.items)))
+            prediction = encoder.correct(small, previous)
         else:
             prediction = encoder.predict(setup.data.taps(batch.items, batch.seen))
     # Generator and losses work in float32: small differences of images are lost in bfloat16.
