@@ -106,7 +106,11 @@ def _discriminator(context: Context, options: Adversarial, seed: int) -> Discrim
         size = min(options.resolution, context.generator.resolution)
         # At most 512 channels, 16384 / r where that is less: StyleGAN2-ADA's widths at 256 px.
         widths = {"channels_base": 32 * options.channels, "channels_max": options.channels}
-        return fresh(size, **widths, image_channels=channels, seed=seed)
+        new = fresh(size, **widths, image_channels=channels, seed=seed)
+        # It says 0 of every image, and so nothing to the generator, until it has learned a difference: the slopes of
+        # random layers would move the generator anywhere. (The paper's has been trained with its generator.)
+        torch.nn.init.zeros_(new.b4.out.weight)
+        return new
     if context.discriminator.image_channels != channels:
         raise UnsupportedError(
             f"the checkpoint's discriminator takes {context.discriminator.image_channels} channels, its generator "

@@ -172,6 +172,16 @@ def test_a_given_discriminator_is_used_and_stays_as_it_was(context: Context) -> 
         tune(batch, dataclasses.replace(context, discriminator=grey), **options)
 
 
+def test_a_new_discriminator_moves_nothing_before_it_has_learned(context: Context) -> None:
+    """The slopes of random layers would move the generator anywhere."""
+    batch = batch_of(context.generator).select(0)
+    nothing = {"loss": "mse", "resolution": None, "weight": 0.0}
+    game = {"samples": 1, "resolution": 16, "channels": 8, "lr": 0.01, "local": 1.0}
+    first, later = (tune(batch, context, steps=n, objective=(nothing,), adversarial=game).weights[0] for n in (1, 3))
+    assert not any(value.any() for value in first.values())
+    assert any(value.any() for value in later.values())
+
+
 class Bright(Discriminator):
     """Takes bright pictures for real ones, whatever it is taught."""
 
