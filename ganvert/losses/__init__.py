@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ganvert.losses.base import Loss
+from ganvert.losses.checkerboard import Checkerboard
 from ganvert.losses.identity import IdentityDlib
 from ganvert.losses.laplacian import Laplacian
 from ganvert.losses.perceptual import (
@@ -37,5 +38,6 @@ LOSSES: dict[str, Callable[[Path | None, torch.device], Loss[Any]]] = {
     "vgg_conv4_3": IdInvertPerceptual,
     "gram": Gram,
     "laplacian": Laplacian,
+    "checkerboard": Checkerboard,
     "identity_dlib": IdentityDlib,
 }

@@ -14,7 +14,7 @@ from scipy.ndimage import convolve1d
 from skimage import data
 from torch import Tensor, nn
 
-from ganvert.base.errors import AssetError
+from ganvert.base.errors import AssetError, ShapeError
 from ganvert.compute.random import normal
 from ganvert.faces.chips import DLIB, DLIB_POINTS_FFHQ, place_points
 from ganvert.losses import LOSSES, lpips
@@ -69,6 +69,26 @@ def test_pixel_losses_in_closed_form() -> None:
     x, y = torch.full((1, 3, 8, 8), 0.5), torch.full((1, 3, 8, 8), -0.25)
     assert LOSSES["mse"](None, CPU)(x, y).item() == pytest.approx(0.5625)
     assert LOSSES["l1"](None, CPU)(x, y).item() == pytest.approx(0.75)
+
+
+def test_checkerboard_sees_what_repeats_and_nothing_else() -> None:
+    """A pattern counts by its variance, wherever it begins; slopes, other periods and noise hardly do."""
+    loss = LOSSES["checkerboard"](None, CPU)
+    target = torch.zeros(1, 3, 256, 256)
+    pattern = normal([0], (3, 8, 8))
+    pattern = pattern - pattern.mean(dim=(2, 3), keepdim=True)
+    want = float(pattern.square().mean())
+    tiled = pattern.repeat(1, 1, 32, 32)
+    assert loss(tiled, target).item() == pytest.approx(want, rel=1e-3)
+    assert loss(tiled.roll((3, 5), (2, 3)), target).item() == pytest.approx(want, rel=1e-3)
+    assert loss(3 * tiled, target).item() == pytest.approx(9 * want, rel=1e-3)
+    ramp = torch.linspace(-1, 1, 256).expand(1, 3, 256, 256)
+    assert loss(ramp, target).item() < 1e-6 * float(ramp.square().mean())
+    assert loss(normal([1], (3, 256, 256)), target).item() == pytest.approx(1 / 64, rel=0.2)  # 64 periods in a window
+    other = normal([2], (3, 11, 11)).repeat(1, 1, 24, 24)[..., :256, :256]
+    assert loss(other, target).item() < 0.05 * float(other.square().mean())
+    with pytest.raises(ShapeError, match="wanted images of 16 px or more"):
+        loss.prepare(torch.zeros(1, 3, 8, 8))
 
 
 @pytest.mark.slow
