@@ -23,6 +23,9 @@ MAX_HEADER = 10_000  # bytes, numpy's own limit
 MAX_MEMBERS = 1000  # of an archive
 _ENTRY = b"PK\x01\x02"  # starts an entry of its directory
 MAX_UNPACKED = 1 << 30  # bytes of an archive's members together
+# numpy's own. They are also those that `zipfile` stops unpacking at the promised size: a few bytes of bzip2 may unfold
+# to gigabytes first.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def read_npy(data: memoryview, budget: Budget) -> Any:
@@ -82,6 +85,10 @@ def read_npz(data: memoryview, budget: Budget) -> dict[str, Any]:
                 name = member.filename.removesuffix(".npy")
                 if name == member.filename or name in arrays:
                     raise Refusal(f"the archive has a member {brief(member.filename)}; wanted arrays, NAME.npy")
+                if member.compress_type not in _METHODS:
+                    raise Refusal(
+                        f"the member {brief(name)} is packed by method {member.compress_type}; numpy stores or deflates"
+                    )
                 with archive.open(member) as file:
                     # One byte more than declared would be a member that lies about its size.
                     body = file.read(member.file_size + 1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import pickle
 import struct
 import time
 import tracemalloc
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -417,3 +419,12 @@ def test_every_cut_of_a_stream() -> None:
             except CheckpointError:
                 continue
             assert not isinstance(root, torch.Tensor)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_packed_array_that_unfolds_to_more_than_it_promises(method: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as archive:
+        archive.writestr("a.npy", bytes(1 << 20))
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", None)  # nothing is unpacked
+    refused(stream.getvalue(), f"'a' is packed by method {method}; numpy stores or deflates")
