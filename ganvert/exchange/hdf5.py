@@ -6,6 +6,7 @@ the group IDENTITY/LABEL. The library that reads the format, h5py, is an extra: 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ MAGIC = {"synthetics": False, "synthetics_collection": True}
 VERSION = 2
 MOST_NUMBERS = 1 << 20  # of one code; 18 rows of 512 are 9,216
 MOST_SAMPLES = 1 << 22
+#: Bytes of all codes to those of the file: links name one sample many times, and deflate makes zeros a thousand times
+#: smaller. Equal rows of a w become 18 times smaller.
+MOST_UNFOLDED = 64
 #: deflate, shuffle, fletcher32: any other filter would be loaded as a plugin.
 FILTERS = {1, 2, 3}
 
@@ -55,13 +59,17 @@ def _read(file: Any, path: Path) -> tuple[list[str], str, np.ndarray]:
         raise InputError(f"{path}: an HDF5 file, but none of face_synthetics, version {VERSION}")
     samples = {path.stem: file} if not collection else _samples(file, path)
     codes: list[np.ndarray] = []
-    spaces = set()
+    spaces, left = set(), MOST_UNFOLDED * path.stat().st_size
     for name, sample in samples.items():
         found = next((latent for latent in LATENTS if latent in sample), None)
         if found is None:
             raise TableError(f"{path}: {name} has no {', '.join(LATENTS)}")
         spaces.add(LATENTS[found])
-        codes.append(_numbers(_own(sample, found, path), f"{path}: {name}/{found}"))
+        dataset = _checked(_own(sample, found, path), f"{path}: {name}/{found}")
+        left -= 4 * dataset.size
+        if left < 0:
+            raise CheckpointError(f"{path}: its codes have over {MOST_UNFOLDED} times as many bytes as the file")
+        codes.append(np.asarray(dataset[0], dtype=np.float32))
     if not codes or len(spaces) != 1 or len({code.shape for code in codes}) != 1:
         shapes = sorted({str(list(code.shape)) for code in codes})
         raise TableError(f"{path}: wanted codes of one space and shape, got {sorted(spaces)} of {', '.join(shapes)}")
@@ -91,8 +99,8 @@ def _own(group: Any, name: str, path: Path) -> Any:
     return group[name]
 
 
-def _numbers(dataset: Any, where: str) -> np.ndarray:
-    """Return a code [d] or [rows, d] of a dataset with one more axis in front."""
+def _checked(dataset: Any, where: str) -> Any:
+    """Return a dataset [1, d] or [1, rows, d] after a check that reading it reads this file, and not too much of it."""
     import h5py
 
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind != "f" or dataset.ndim not in (2, 3):
@@ -103,4 +111,9 @@ def _numbers(dataset: Any, where: str) -> np.ndarray:
     filters = {made.get_filter(i)[0] for i in range(made.get_nfilters())}
     if dataset.external or dataset.is_virtual or not filters <= FILTERS:
         raise CheckpointError(f"{where}: its numbers are in other files, or need a plugin")
-    return np.asarray(dataset[0], dtype=np.float32)
+    # A piece is unpacked as a whole, however much of it is in the dataset.
+    if dataset.chunks is not None and math.prod(dataset.chunks) > MOST_NUMBERS:
+        raise CheckpointError(
+            f"{where}: stored in pieces of {list(dataset.chunks)} numbers; up to {MOST_NUMBERS} are read"
+        )
+    return dataset

@@ -116,6 +116,28 @@ def test_nothing_outside_of_the_file_is_read(path: Path, tmp_path: Path) -> None
             read_foreign_codes(path)
 
 
+def test_a_file_that_unfolds_to_more_than_it_can_hold_is_refused(path: Path) -> None:
+    def linked(file: Any) -> None:
+        file.create_dataset("0/0/w_latent", data=np.zeros((1, 1 << 14), "f4"), compression="gzip")
+        for i in range(1, 100):
+            file[f"0/{i}"] = file["0/0"]
+
+    def unwritten(file: Any) -> None:
+        for i in range(10):
+            file.create_dataset(f"0/{i}/w_latent", (1, 1 << 20), "f4")
+
+    def in_a_huge_piece(file: Any) -> None:
+        options = {"maxshape": (None, None), "chunks": (1, 1 << 22), "compression": "gzip"}
+        file.create_dataset("0/0/w_latent", (1, 16), "f4", **options)
+
+    for make, says in ((linked, "64 times"), (unwritten, "64 times"), (in_a_huge_piece, "in pieces of")):
+        with h5py.File(path, "w") as file:
+            start(file, collection=True)
+            make(file)
+        with pytest.raises(CheckpointError, match=says):
+            read_foreign_codes(path)
+
+
 def test_damaged_files_are_refused(path: Path) -> None:
     with h5py.File(path, "w") as file:
         start(file)
