@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import json
 import shutil
@@ -20,6 +21,7 @@ from ganvert.base.errors import InputError, UnsupportedError
 from ganvert.base.files import atomic_folder, atomic_path, file_names
 from ganvert.base.registry import lookup
 from ganvert.codes import Code, Codes, batches, space_of, tuned_folder
+from ganvert.exchange.files import save_tensors
 from ganvert.generators.base import Generator
 
 __all__ = ["CODE_EXPORTS", "CodeExport", "export_codes"]
@@ -49,15 +51,20 @@ class _Source:
     path: Path
     generator: Generator
 
-    @property
+    @functools.cached_property
     def facts(self) -> dict[str, Any]:
         """Metadata of the table."""
         return tables.metadata_of(tables.schema_of(self.path, "codes"))
 
-    @property
+    @functools.cached_property
+    def image_ids(self) -> list[str]:
+        """The images, in the order of the table."""
+        return tables.read(self.path, "codes", ["image_id"]).column("image_id").to_pylist()
+
+    @functools.cached_property
     def names(self) -> list[str]:
         """A file name for every image, in the order of the table."""
-        return file_names(tables.read(self.path, "codes", ["image_id"]).column("image_id").to_pylist())
+        return file_names(self.image_ids)
 
     def codes(self) -> Iterator[Codes]:
         """Yield the codes in pieces."""
@@ -102,11 +109,13 @@ def export_codes(path: Path, generator: Generator, kind: str, out: Path) -> int:
 
     Raises:
         UnknownNameError: there is no such kind.
-        InputError: the folder exists already.
+        InputError: the folder exists already, or the table has no codes.
         TableError, UnsupportedError: the codes are of another generator, or the kind cannot hold them.
     """
     export = lookup(CODE_EXPORTS, kind, "kind of export")
     space_of(path, generator)
+    if not tables.count(path, "codes"):
+        raise InputError(f"{path}: wanted codes to export, it has none: no photograph of that run could be used")
     if export.folder and out.exists():
         raise InputError(f"{out} exists already; name a new folder")
     source = _Source(path, generator)
@@ -126,7 +135,7 @@ def _array_bytes(value: np.ndarray) -> bytes:
 
 def _write_e4e(source: _Source, path: Path) -> None:
     # A plain tensor, as e4e's inference writes it; the numbers are what every tool of its family indexes.
-    torch.save(source.ws(), path)
+    save_tensors(source.ws(), path)
 
 
 def _write_npy(source: _Source, path: Path) -> None:
@@ -146,7 +155,8 @@ def _variables_of(code: Code) -> dict[str, np.ndarray]:
 
 def _write_webdataset(source: _Source, path: Path) -> None:
     """Write one tar: NAME.json, and NAME.VARIABLE.npy for every variable."""
-    names = iter(source.names)
+    # A dot ends the name of a sample in this format.
+    names = iter(file_names([image_id.replace(".", "_") for image_id in source.image_ids]))
     with tarfile.open(path, "w") as archive:
 
         def add(name: str, content: bytes) -> None:
@@ -156,8 +166,7 @@ def _write_webdataset(source: _Source, path: Path) -> None:
 
         for codes in source.codes():
             for code in codes:
-                # A dot ends the name of a sample in this format.
-                name = next(names).replace(".", "_")
+                name = next(names)
                 facts = {
                     "image_id": code.image_id,
                     "method": code.method,

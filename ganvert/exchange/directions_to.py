@@ -13,6 +13,7 @@ from ganvert.base.errors import ParamsError
 from ganvert.base.files import atomic_path
 from ganvert.base.registry import lookup
 from ganvert.directions import Direction
+from ganvert.exchange.files import save_tensors
 from ganvert.exchange.import_directions import samples_of
 from ganvert.exchange.style_directions import to_channels, to_vectors
 from ganvert.generators.base import Generator
@@ -53,9 +54,9 @@ def _write_pt(direction: Direction, generator: Generator, path: Path) -> None:
     """Write the same as a tensor, as e4e's and BDInvert's directions, or a list of styles, as StyleCLIP's."""
     if direction.space == "s":
         styles = to_vectors(direction.step(1), direction, generator)
-        torch.save([torch.from_numpy(style.copy()) for style in styles], path)
+        save_tensors([torch.from_numpy(style.copy()) for style in styles], path)
     else:
-        torch.save(torch.from_numpy(_step_of_rows(direction, generator.num_ws)[None].copy()), path)
+        save_tensors(torch.from_numpy(_step_of_rows(direction, generator.num_ws)[None].copy()), path)
 
 
 def _write_channels(direction: Direction, generator: Generator, path: Path) -> None:

@@ -16,7 +16,7 @@ from ganvert.base.files import file_names
 from ganvert.checkpoints.base import Content
 from ganvert.checkpoints.containers import read_content
 
-__all__ = ["is_numbers", "names_of_files", "read_file", "tensor", "unwrapped"]
+__all__ = ["is_numbers", "names_of_files", "read_file", "save_tensors", "tensor", "unwrapped"]
 
 #: What is cut off a name: the endings of pictures and arrays, and nothing else that follows a dot.
 _ENDINGS = re.compile(r"\.(jpe?g|png|webp|bmp|tiff?|heic|avif|npy|pt)$", re.IGNORECASE)
@@ -66,6 +66,13 @@ def unwrapped(root: Any) -> Any:
             break
         root = inner
     return root
+
+
+def save_tensors(value: Any, path: Path) -> None:
+    """Write tensors, or a list or dict of them, as torch does; equal ones give equal bytes."""
+    # To an open file: torch writes the name of a path into the file, and here it is a temporary one.
+    with path.open("wb") as file:
+        torch.save(value, file)
 
 
 def names_of_files(paths: Sequence[str]) -> list[str]:

@@ -22,6 +22,7 @@ from ganvert.checkpoints.ganvert_file import write_tensors
 from ganvert.checkpoints.nvlabs_state import ARGUMENTS, BLUR, MEAN
 from ganvert.checkpoints.rosinality import PARTS
 from ganvert.compute.random import normal
+from ganvert.exchange.files import save_tensors
 from ganvert.generators import Generator, load_generator
 from ganvert.generators.stylegan2 import StyleGAN2
 from ganvert.networks.modulation import blur_kernel
@@ -192,7 +193,7 @@ def _write_rosinality(generator: StyleGAN2, path: Path) -> None:
     levels = range(generator.resolution.bit_length() - 3)
     tensors |= {f"convs.{2 * i}.conv.blur.kernel": blur_kernel() for i in levels}
     tensors |= {f"to_rgbs.{i}.upsample.kernel": blur_kernel() for i in levels}
-    torch.save({"g_ema": tensors, "latent_avg": mean.clone()}, path)
+    save_tensors({"g_ema": tensors, "latent_avg": mean.clone()}, path)
 
 
 # --- NVlabs ----------------------------------------------------------------------------------------------------------

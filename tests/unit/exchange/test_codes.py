@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -167,6 +168,34 @@ def test_exports_that_keep_every_variable(kind: str, tiny_generator: MobileStyle
     assert json.loads(members["ann_b.json"])["space"] == codes.space_name
     for name, value in codes.variables.items():
         assert np.array_equal(np.load(io.BytesIO(members[f"ann_b.{name}.npy"])), value[0])
+
+
+def test_equal_codes_make_equal_files(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    np.save(tmp_path / "in.npy", normal([1, 2], (8, 16)).numpy())
+    import_codes(tmp_path / "in.npy", tiny_generator, tmp_path / "codes.parquet")
+    for kind in ("e4e", "npy", "webdataset"):
+        for name in ("first", "second"):
+            export_codes(tmp_path / "codes.parquet", tiny_generator, kind, tmp_path / name)
+        assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes(), kind
+
+
+def test_samples_of_webdataset_have_names_of_their_own(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    np.save(tmp_path / "in.npy", normal([1, 2], (8, 16)).numpy())
+    import_codes(tmp_path / "in.npy", tiny_generator, tmp_path / "codes.parquet", names=["a.b", "a_b"])
+    export_codes(tmp_path / "codes.parquet", tiny_generator, "webdataset", tmp_path / "out")
+    with tarfile.open(tmp_path / "out") as archive:
+        assert archive.getnames() == ["a_b.json", "a_b.ws.npy", "a_b-2.json", "a_b-2.ws.npy"]
+
+
+@pytest.mark.parametrize("kind", sorted(CODE_EXPORTS))
+def test_a_table_without_codes_is_refused(kind: str, tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    table = tmp_path / "codes.parquet"
+    np.save(tmp_path / "in.npy", normal([1], (8, 16)).numpy())
+    import_codes(tmp_path / "in.npy", tiny_generator, table)
+    pq.write_table(pq.read_table(table).slice(0, 0), table)
+    with pytest.raises(InputError, match="wanted codes to export"):
+        export_codes(table, tiny_generator, kind, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_every_export_is_tested() -> None:
