@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ganvert.base.errors import InputError, TableError
 from ganvert.base.texts import brief
-from ganvert.exchange.files import is_numbers, read_file, tensor, unwrapped
+from ganvert.exchange.files import is_numbers, read_file, readings, tensor, unwrapped
 from ganvert.exchange.hdf5 import SIGNATURE, read_hdf5
 
 __all__ = ["CODE_FILES", "CodeFile", "ForeignCodes", "read_foreign_codes"]
@@ -80,13 +80,13 @@ def read_foreign_codes(path: Path) -> ForeignCodes:
     if path.is_file() and _begins(path, SIGNATURE):
         names, space, rows = read_hdf5(path)
         return ForeignCodes(kind="hdf5", names=names, rows=tensor(rows, str(path)), space=space)
-    root = unwrapped(read_file(path).root)
-    for kind, layout in CODE_FILES.items():
-        if layout.matches(root):
-            try:
-                return ForeignCodes(kind=kind, **layout.read(root))
-            except TableError as error:
-                raise TableError(f"{path}: read as codes of {layout.tools}: {error}") from error
+    for root in readings(read_file(path)):
+        for kind, layout in CODE_FILES.items():
+            if layout.matches(root):
+                try:
+                    return ForeignCodes(kind=kind, **layout.read(root))
+                except TableError as error:
+                    raise TableError(f"{path}: read as codes of {layout.tools}: {error}") from error
     known = "; ".join(layout.tools for layout in CODE_FILES.values())
     raise InputError(
         f"{path}: {_summary(root)} is no file of codes; those that are read: {known}; HDF5 of "

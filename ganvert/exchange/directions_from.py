@@ -11,7 +11,7 @@ import numpy as np
 
 from ganvert.base.errors import InputError, TableError, UnsupportedError
 from ganvert.base.texts import brief
-from ganvert.exchange.files import is_numbers, read_file, unwrapped
+from ganvert.exchange.files import is_numbers, read_file, readings
 from ganvert.exchange.style_directions import Channel, is_channels, read_channels
 
 __all__ = ["DIRECTION_FILES", "DirectionFile", "ForeignDirection", "read_foreign_directions"]
@@ -64,13 +64,13 @@ def read_foreign_directions(path: Path) -> tuple[str, list[ForeignDirection]]:
             for name, channels in read_channels(path).items()
         ]
         return "channels", found
-    root = unwrapped(read_file(path).root)
-    for kind, layout in DIRECTION_FILES.items():
-        if layout.matches(root):
-            try:
-                return kind, layout.read(root)
-            except (TableError, UnsupportedError) as error:
-                raise type(error)(f"{path}: read as directions of {layout.tools}: {error}") from error
+    for root in readings(read_file(path)):
+        for kind, layout in DIRECTION_FILES.items():
+            if layout.matches(root):
+                try:
+                    return kind, layout.read(root)
+                except (TableError, UnsupportedError) as error:
+                    raise type(error)(f"{path}: read as directions of {layout.tools}: {error}") from error
     known = "; ".join(layout.tools for layout in DIRECTION_FILES.values())
     raise InputError(f"{path}: no directions; read are those of {known}; StyleSpace's channels (JSON)")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from ganvert.base.files import file_names
 from ganvert.checkpoints.base import Content
 from ganvert.checkpoints.containers import read_content
 
-__all__ = ["is_numbers", "names_of_files", "read_file", "save_tensors", "tensor", "unwrapped"]
+__all__ = ["is_numbers", "names_of_files", "read_file", "readings", "save_tensors", "tensor", "unwrapped"]
 
 #: What is cut off a name: the endings of pictures and arrays, and nothing else that follows a dot.
 _ENDINGS = re.compile(r"\.(jpe?g|png|webp|bmp|tiff?|heic|avif|npy|pt)$", re.IGNORECASE)
@@ -66,6 +66,18 @@ def unwrapped(root: Any) -> Any:
             break
         root = inner
     return root
+
+
+def readings(content: Content) -> Iterator[Any]:
+    """Yield what the content of a file may be: itself, and then its only value.
+
+    A dict of one entry may be one of many, such as the codes of images by name where there is one image. An .npz is
+    never so: its arrays have names because they must.
+    """
+    inner = unwrapped(content.root)
+    if inner is not content.root and content.container != "npz":
+        yield content.root
+    yield inner
 
 
 def save_tensors(value: Any, path: Path) -> None:

@@ -55,6 +55,20 @@ def test_restyle_takes_the_last_pass(golden: Any, wide_generator: MobileStyleGAN
     assert torch.equal(codes.variables["ws"][0], torch.from_numpy(expected))
 
 
+@pytest.mark.parametrize("shape", [(8, 16), (16,)])
+def test_one_image_by_name_is_read_as_several_are(
+    shape: tuple[int, ...], tiny_generator: MobileStyleGAN, tmp_path: Path
+) -> None:
+    both = dict(zip(["ann.jpg", "bob.jpg"], normal([0, 1], shape).numpy(), strict=True))
+    for count in (2, 1):
+        np.save(tmp_path / "latents.npy", dict(list(both.items())[:count]), allow_pickle=True)  # type: ignore[arg-type]
+        found = read_foreign_codes(tmp_path / "latents.npy")
+        assert (found.kind, found.names) == ("restyle", ["ann.jpg", "bob.jpg"][:count])
+        assert found.rows is not None and torch.equal(found.rows[0], torch.from_numpy(both["ann.jpg"]))
+    np.savez(tmp_path / "w.npz", w=both["ann.jpg"][None])  # as StyleGAN2-ADA's projector: the name is none of an image
+    assert read_foreign_codes(tmp_path / "w.npz").kind == "rows"
+
+
 def test_rosinality_with_its_noise_maps(golden: Any) -> None:
     codes = read_foreign_codes(CODES / "rosinality_projected.pt")
     assert codes.names == ["a.png", "b.png"]
