@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,12 +77,12 @@ def read_foreign_directions(path: Path) -> tuple[str, list[ForeignDirection]]:
 
 
 def numbers(value: Any, what: str) -> np.ndarray:
-    """Return an array or tensor as float64; TableError if it holds no finite floats."""
+    """Return an array or tensor as float64; TableError if it holds no floats, or others than float32 has."""
     if not is_numbers(value):
         raise TableError(f"{what}: wanted an array of floats, got {type(value).__name__}")
     array = np.asarray(value.detach() if hasattr(value, "detach") else value, dtype=np.float64)
-    if not np.isfinite(array).all():
-        raise TableError(f"{what}: it has numbers that are not finite")
+    if not (np.abs(array) <= np.finfo(np.float32).max).all():
+        raise TableError(f"{what}: it has numbers that are not finite, or too large for float32")
     return array
 
 
@@ -121,11 +122,15 @@ def _boundary(root: Any) -> list[ForeignDirection]:
     vector = numbers(root["boundary"], "boundary")
     facts = root.get("meta_data")
     layers = facts.get("manipulate_layers") if isinstance(facts, dict) else None
-    if vector.ndim == 3:
+    if vector.ndim > 1 and len(vector) == 1:
         vector = vector[0]
+    if vector.ndim > 2:
+        raise TableError(f"wanted one boundary, [1, R, d], got shape {list(vector.shape)}")
     if layers is None:
         return [ForeignDirection(vector=vector, space="w")]
-    rows = [int(layer) for layer in layers] if isinstance(layers, list | tuple | np.ndarray) else []
+    rows = layers.tolist() if isinstance(layers, np.ndarray) else layers
+    if not isinstance(rows, list | tuple) or not all(type(row) is int for row in rows):
+        rows = []
     if vector.ndim != 2 or not rows or not all(0 <= row < len(vector) for row in rows):
         raise TableError(f"manipulate_layers are {brief(layers)}, the boundary has shape {list(vector.shape)}")
     moved = np.zeros_like(vector)
@@ -173,6 +178,8 @@ def _named(root: Any) -> list[ForeignDirection]:
     step, first, last = root.get("lat_stdev"), root.get("edit_start"), root.get("edit_end")
     if not isinstance(step, float | int) or not isinstance(first, int) or not isinstance(last, int):
         raise TableError("lat_stdev, edit_start or edit_end is missing")
+    if not math.isfinite(step):
+        raise TableError(f"lat_stdev is {step}; wanted a finite number")
     space = {"Z": "z", "W": "w"}.get(str(root.get("latent_space")))
     length = float(step) * float(np.linalg.norm(vector))
     name = str(root.get("name") or "")

@@ -54,7 +54,7 @@ def import_directions(
 
     Raises:
         InputError: no file, no such layout, or `out` has a direction of that name.
-        ParamsError: the space has to be named, or does not fit the file; or the unit is not positive.
+        ParamsError: the space has to be named, or does not fit the file; or amount 1 has no positive length.
         ShapeError: the vectors do not fit the generator.
         CheckpointError, TableError, UnsupportedError: see :func:`read_foreign_directions`.
     """
@@ -67,14 +67,20 @@ def import_directions(
         where = _space_of(one, space, path)
         vector, (first, last), along = _moved(one, generator, where, samples, rows, path)
         length = float(np.linalg.norm(vector))
-        own = one.step or length
+        own = length if one.step is None else one.step
+        step = along() / length if unit == "fit" else own if unit == "own" else unit
+        if not 0 < step < math.inf:
+            why = "the generator's samples do not vary along it" if unit == "fit" else "it is the tool's own step"
+            raise ParamsError(
+                f"{path}: {label}: wanted a positive length of amount 1, got {step:g} ({why}); choose another --unit"
+            )
         made.append(
             Direction(
                 name=label,
                 space=cast(DirectionSpace, where + ("plus" if vector.ndim == 2 else "")),
                 method=f"imported_{kind}",
                 vector=vector / length,
-                unit=along() / length if unit == "fit" else own if unit == "own" else unit,
+                unit=step,
                 first_row=first,
                 last_row=last,
                 quality={**source, "length": length, "own_step": own},

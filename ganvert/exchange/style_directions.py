@@ -8,7 +8,6 @@ number of their layer and their own, such as (6, 501) for smile, and moves them 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +40,7 @@ Channel = tuple[int | str, int, float]
 Styles = dict[str, np.ndarray]
 MOST_BYTES = 1 << 20  # of a list of channels
 MOST_CHANNELS = 100  # of a direction that is written as a list; the deviation of each is measured
+_LARGEST = 3e38  # number that float32 holds
 _CHUNK = 500  # samples whose styles are computed at once
 
 
@@ -83,7 +83,7 @@ def _channel(value: Any, name: str, path: Path) -> Channel:
             pass
         case _:
             raise TableError(f"{path}: {brief(name)}: wanted [layer, channel] or [layer, channel, share]")
-    if isinstance(layer, bool) or isinstance(channel, bool) or not math.isfinite(share):
+    if isinstance(layer, bool) or isinstance(channel, bool) or not abs(share) < _LARGEST:
         raise TableError(f"{path}: {brief(name)}: wanted numbers, got {brief(value)}")
     return layer, channel, float(share)
 
@@ -173,7 +173,7 @@ def to_channels(direction: Direction, generator: Generator, w: np.ndarray) -> li
     Layers have numbers on a StyleGAN2, whose order StyleSpace counts in, and the names of their styles otherwise.
 
     Raises:
-        ParamsError: more channels move than such a list is for.
+        ParamsError: more channels move than such a list is for, or one that does not vary.
     """
     step = direction.vector * direction.unit
     if (count := np.count_nonzero(step)) > MOST_CHANNELS:
@@ -186,6 +186,11 @@ def to_channels(direction: Direction, generator: Generator, w: np.ndarray) -> li
     ):
         for channel in np.flatnonzero(vector):
             one = {slot.name: np.eye(1, slot.width, int(channel))[0]}
-            share = float(vector[channel]) / deviation(one, generator, w)
+            if not (spread := deviation(one, generator, w)):
+                raise ParamsError(
+                    f"{direction.name}: channel {channel} of {slot.name} is the same in all samples, so that it has no "
+                    "standard deviation to be a share of; write npy or pt"
+                )
+            share = float(vector[channel]) / spread
             made.append((i if generator.architecture == "stylegan2" else slot.name, int(channel), share))
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 from pathlib import Path
@@ -11,7 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from ganvert.base.errors import CheckpointError, GanvertError, InputError, ParamsError, ShapeError, UnsupportedError
+from ganvert.base.errors import (
+    CheckpointError,
+    GanvertError,
+    InputError,
+    ParamsError,
+    ShapeError,
+    TableError,
+    UnsupportedError,
+)
 from ganvert.directions import Direction, choose, load_directions
 from ganvert.exchange import import_directions as importing
 from ganvert.exchange.directions_from import read_foreign_directions
@@ -85,6 +94,54 @@ def test_idinvert_moves_the_rows_it_names(tiny_generator: MobileStyleGAN, tmp_pa
     np.testing.assert_allclose(direction.step(1), [vector[0, 2], np.zeros(16), vector[0, 4]], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("count", "layers", "words"),
+    [
+        (1, ["a"], "manipulate_layers are"),
+        (1, [None], "manipulate_layers are"),
+        (1, [float("nan")], "manipulate_layers are"),
+        (1, [8], "manipulate_layers are"),
+        (2, [0], "wanted one boundary"),
+        (2, None, "wanted one boundary"),
+    ],
+)
+def test_boundaries_that_are_not_read(count: int, layers: Any, words: str, tmp_path: Path) -> None:
+    content = {"boundary": np.ones((count, 8, 16), "f4"), "meta_data": {"manipulate_layers": layers}}
+    np.save(tmp_path / "pose.npy", np.array(content, dtype=object), allow_pickle=True)
+    with pytest.raises(TableError, match=words):
+        read_foreign_directions(tmp_path / "pose.npy")
+
+
+def test_a_boundary_alone_is_one_of_w(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    content = {"boundary": np.ones((1, 8, 16), "f4")}
+    np.save(tmp_path / "pose.npy", np.array(content, dtype=object), allow_pickle=True)
+    direction = one(tmp_path / "pose.npy", tiny_generator, tmp_path)
+    assert (direction.space, direction.method) == ("wplus", "imported_idinvert")
+
+
+@pytest.mark.parametrize("step", [0.0, -0.5])
+def test_a_step_of_no_positive_length_is_refused(step: float, tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    parts = {"mean": np.zeros((1, 16), "f4"), "comp": np.eye(16, dtype="f4")[:2, None], "std": np.float32([1, step])}
+    np.savez(tmp_path / "pca.npz", **parts)
+    with pytest.raises(ParamsError, match=f"pc1: wanted a positive length of amount 1, got {step:g}"):
+        import_directions(tmp_path / "pca.npz", tiny_generator, tmp_path / "directions.parquet", unit="own")
+    import_directions(tmp_path / "pca.npz", tiny_generator, tmp_path / "directions.parquet")
+    assert len(load_directions(tmp_path / "directions.parquet", tiny_generator)) == 2
+
+
+def test_a_direction_along_which_nothing_varies(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    flat = copy.deepcopy(tiny_generator)
+    for value in flat.mapping.parameters():
+        value.zero_()
+    flat.conv1.affine.weight.zero_()
+    np.save(tmp_path / "v.npy", np.ones((1, 16)))
+    with pytest.raises(ParamsError, match="do not vary along it"):
+        one(tmp_path / "v.npy", flat, tmp_path, space="w")
+    direction = Direction("v", "s", "mine", np.eye(1, 16)[0], 1.0, 0, 1)
+    with pytest.raises(ParamsError, match="channel 0 of conv1 is the same in all samples"):
+        export_direction(direction, flat, "channels", tmp_path / "v.json")
+
+
 def test_a_named_direction_of_ganspace(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
     content = {
         "name": "hair", "lat_comp": np.ones((1, 16), "f4"), "lat_stdev": 0.5, "latent_space": "W",
@@ -94,6 +151,9 @@ def test_a_named_direction_of_ganspace(tiny_generator: MobileStyleGAN, tmp_path:
     direction = one(tmp_path / "hair.pkl", tiny_generator, tmp_path, unit="own")
     assert (direction.name, direction.space, direction.first_row, direction.last_row) == ("hair", "w", 1, 4)
     np.testing.assert_allclose(direction.step(2), np.ones(16), atol=1e-6)
+    (tmp_path / "hair.pkl").write_bytes(pickle.dumps(content | {"lat_stdev": float("nan")}))
+    with pytest.raises(TableError, match="lat_stdev is nan"):
+        read_foreign_directions(tmp_path / "hair.pkl")
     (tmp_path / "hair.pkl").write_bytes(pickle.dumps(content | {"edit_type": "activation"}))
     with pytest.raises(UnsupportedError, match="activations"):
         read_foreign_directions(tmp_path / "hair.pkl")
@@ -185,6 +245,7 @@ def test_a_list_of_channels_is_short(tiny_generator: MobileStyleGAN, tmp_path: P
         (np.ones((1, 6, 16)), {"space": "w"}, ShapeError, "6 rows, but the generator has 8"),
         (np.zeros((1, 16)), {"space": "w"}, ShapeError, "is zero"),
         (np.full((1, 16), np.inf), {"space": "w"}, GanvertError, "not finite"),
+        (np.full((1, 16), 1e300), {"space": "w"}, GanvertError, "too large for float32"),
         (np.ones((1, 16)), {"space": "w", "rows": (4, 9)}, ShapeError, "rows"),
         (np.ones((1, 16)), {"space": "w", "unit": -1.0}, ParamsError, "positive"),
         (np.ones((1, 16), dtype=int), {"space": "w"}, InputError, "no directions"),

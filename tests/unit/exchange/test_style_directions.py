@@ -117,6 +117,7 @@ def test_vectors_of_all_styles(kind: str, generator: Generator, tmp_path: Path) 
         ('{"a": [[6, 3]', TableError, "not JSON"),
         ('{"a":' + "[" * 100_000, TableError, "not JSON"),
         ("{" + " " * MOST_BYTES, TableError, "at most 1 MB"),
+        ({"a": [["b4.conv1", 1, 10**400]]}, TableError, "wanted numbers"),
     ],
 )
 def test_lists_that_do_not_fit(content: Any, error: type, says: str, generator: Generator, tmp_path: Path) -> None:
