@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ganvert.base.errors import InputError, TableError
@@ -15,6 +14,8 @@ from ganvert.checkpoints import Checkpoint
 from ganvert.checkpoints.read import read_checkpoint
 from ganvert.checkpoints.weights import read_weights
 from ganvert.generators import GENERATORS, Generator, build_generator
+from ganvert.tables.reader import UNREADABLE
+from ganvert.tables.schemas import columns_text
 
 __all__ = ["describe", "describe_generator"]
 
@@ -84,9 +85,13 @@ def _list(items: Iterable[str]) -> str:
 
 def _table(path: Path) -> dict[str, Any]:
     try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
+        with pq.ParquetFile(path) as file:
+            metadata = {
+                key.decode(errors="replace"): value.decode(errors="replace")
+                for key, value in (file.schema_arrow.metadata or {}).items()
+                if key != b"ARROW:schema"
+            }
+            columns = columns_text(file.schema_arrow)
+            return {"kind": "table", **metadata, "rows": file.metadata.num_rows, "columns": columns}
+    except UNREADABLE as error:
         raise TableError(f"{path}: not a readable Parquet file: {error}") from error
-    metadata = {k.decode(): v.decode() for k, v in (file.schema_arrow.metadata or {}).items() if k != b"ARROW:schema"}
-    columns = ", ".join(f"{field.name} ({field.type})" for field in file.schema_arrow)
-    return {"kind": "table", **metadata, "rows": file.metadata.num_rows, "columns": columns}

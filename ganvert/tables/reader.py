@@ -74,7 +74,9 @@ def batches(
         try:
             # Larger groups are not from Writer: another program may have put all rows into one.
             if max(sizes, default=0) > group_rows(file.schema_arrow):
-                yield from file.iter_batches(batch, columns=columns and list(columns))
+                for part in file.iter_batches(batch, columns=columns and list(columns)):
+                    part.validate(full=True)
+                    yield part
                 return
             facts = ColumnFacts(file, source.size())
             for number in range(file.num_row_groups):
@@ -116,15 +118,13 @@ class Lookup:
             TableError: see :func:`read`.
         """
         self.path, self.columns = path, [*columns]
-        self._stack = ExitStack()
-        self._file, _ = self._stack.enter_context(open_table(path, table, self.columns))
         self._place: dict[str, tuple[int, int]] = {}
-        for group in range(self._file.num_row_groups):
-            try:
-                ids = self._file.read_row_group(group, columns=[key]).column(key).to_pylist()
-            except UNREADABLE as error:
-                raise _damaged(path, error) from error
-            self._place |= {name: (group, i) for i, name in enumerate(ids)}
+        with ExitStack() as stack:
+            self._file, _ = stack.enter_context(open_table(path, table, [*self.columns, key]))
+            for group in range(self._file.num_row_groups):
+                ids = self._read(group, [key]).column(key).to_pylist()
+                self._place |= {name: (group, i) for i, name in enumerate(ids)}
+            self._stack = stack.pop_all()
         self._last: tuple[int, pa.Table] | None = None
 
     def __enter__(self) -> Lookup:
@@ -142,11 +142,16 @@ class Lookup:
             raise TableError(f"{self.path}: there is no row {key!r}; the tables are of different runs: run `dvc repro`")
         group, row = self._place[key]
         if self._last is None or self._last[0] != group:
-            try:
-                self._last = group, self._file.read_row_group(group, columns=self.columns)
-            except UNREADABLE as error:
-                raise _damaged(self.path, error) from error
+            self._last = group, self._read(group, self.columns)
         return dict(self._last[1].slice(row, 1).to_pylist()[0])
+
+    def _read(self, group: int, columns: list[str]) -> pa.Table:
+        try:
+            data = self._file.read_row_group(group, columns=columns)
+            data.validate(full=True)
+        except UNREADABLE as error:
+            raise _damaged(self.path, error) from error
+        return data
 
 
 def _group(

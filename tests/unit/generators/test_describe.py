@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from ganvert.base.errors import CheckpointError, InputError, ParamsError
+from ganvert import tables
+from ganvert.base.errors import CheckpointError, InputError, ParamsError, TableError
 from ganvert.base.files import sha256_of
 from ganvert.encoders import Encoder, EncoderSpec
 from ganvert.generators import load_generator
@@ -87,3 +91,20 @@ def test_import_keeps_the_generator_and_says_where_it_is_from(tiny_generator_fil
     with pytest.raises(CheckpointError):
         import_generator(tmp_path / "bad.pkl", tmp_path / "other.safetensors")
     assert not (tmp_path / "other.safetensors").exists()
+
+
+def test_damaged_tables_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    tables.write(path, tables.RECONSTRUCTIONS, [{"image_id": "a", "method": "w", "png": b"x"}], {"note": "plain"})
+    assert describe(path)["note"] == "plain"
+    assert describe(path)["columns"] == "image_id (string), method (string), png (binary)"
+    whole, random = path.read_bytes(), np.random.default_rng(0)
+    pq.write_table(pq.read_table(path).replace_schema_metadata({b"note": b"\xff\xfe"}), path)
+    assert describe(path)["note"] == "\ufffd\ufffd"
+    for _ in range(300):  # described, or refused
+        changed = bytearray(whole)
+        for place in random.integers(4, len(whole), size=3):
+            changed[place] = int(random.integers(256))
+        path.write_bytes(bytes(changed))
+        with contextlib.suppress(TableError):
+            describe(path)

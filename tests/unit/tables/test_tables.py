@@ -377,3 +377,22 @@ def test_columns_that_are_not_there(whole: Path) -> None:
     for read in (tables.read, lambda *arguments: next(tables.batches(*arguments))):
         with pytest.raises(TableError, match="wanted the column 'z', there are image_id"):
             read(whole, "codes", ["image_id", "z"])
+    with pytest.raises(TableError, match="wanted the column 'nothing'"):
+        tables.Lookup(whole, "codes", "nothing", ["method"])
+
+
+@pytest.mark.parametrize("count", [1, 20])  # 20 rows of pictures are more than a row group of ours
+def test_text_that_is_not_utf8_is_refused_however_it_is_read(count: int, tmp_path: Path) -> None:
+    path, table = tmp_path / "elsewhere.parquet", tables.RECONSTRUCTIONS
+    rows = [{"image_id": f"{i}", "method": "wplus_adam", "png": b""} for i in range(count)]
+    data = pa.Table.from_pylist(rows, table.schema())
+    pq.write_table(data, path, compression="none", use_dictionary=False, write_statistics=False)
+    path.write_bytes(path.read_bytes().replace(b"wplus_adam", b"wplus\xff\xff\xff\xff\xff"))
+    for read in (
+        lambda: tables.read(path, table),
+        lambda: list(tables.batches(path, table)),
+        lambda: list(tables.rows(path, table, ["method"])),
+        lambda: tables.Lookup(path, table, "image_id", ["method"])["0"],
+    ):
+        with pytest.raises(TableError, match=r"elsewhere.parquet: damaged: .*UTF8"):
+            read()
