@@ -62,7 +62,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def _parse(data: bytes) -> Any:
-    """Return the value of a YAML document, after a check of its size with all aliases written out."""
+    """Return the value of a YAML document, after a check of its keys, and of its size with all aliases written out."""
     loader = _Loader(data)
     try:
         root = loader.get_single_node()
@@ -75,7 +75,7 @@ def _parse(data: bytes) -> Any:
 
 
 def _size(node: yaml.Node, known: dict[yaml.Node, int], depth: int) -> int:
-    """Return how many values a node stands for; ParamsError for too many, too deep a nesting or a circle.
+    """Return how many values a node stands for; ParamsError for too many, too deep a nesting, a circle, a double key.
 
     Args:
         node: a composed node; aliases of it are the same object.
@@ -89,6 +89,8 @@ def _size(node: yaml.Node, known: dict[yaml.Node, int], depth: int) -> int:
     if depth > _MOST_DEPTH:
         raise ParamsError(f"not valid YAML: values inside of values, more than {_MOST_DEPTH} deep")
     known[node], size = 0, 1
+    if isinstance(node, yaml.MappingNode):
+        _check_keys(node)
     if isinstance(node, yaml.CollectionNode):
         parts = node.value if isinstance(node, yaml.SequenceNode) else [part for pair in node.value for part in pair]
         size += sum(_size(part, known, depth + 1) for part in parts)
@@ -96,6 +98,16 @@ def _size(node: yaml.Node, known: dict[yaml.Node, int], depth: int) -> int:
         raise ParamsError(f"wanted at most {_MOST_VALUES} values, got more (aliases, *NAME, count as what they name)")
     known[node] = size
     return size
+
+
+def _check_keys(node: yaml.MappingNode) -> None:
+    """Refuse a key that stands twice, of which PyYAML would take the last one; DVC refuses it too."""
+    seen = set[tuple[str, str]]()
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            if (key.tag, key.value) in seen:
+                raise ParamsError(f"line {key.start_mark.line + 1}: the key {brief(key.value)} stands twice; keep one")
+            seen.add((key.tag, key.value))
 
 
 def section(raw: Mapping[str, Any], path: str) -> Any:

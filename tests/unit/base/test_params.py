@@ -100,6 +100,12 @@ def test_files(tmp_path: Path) -> None:
         load(path)
     path.write_text("a: {b: {c: 1}}")
     assert load(path) == {"a": {"b": {"c": 1}}}
+    for text, line in (("steps: 100\nlr: 1\nsteps: 200", 3), ("a:\n  - {b: 1, c: 2, b: 1}", 2)):
+        path.write_text(text)
+        with pytest.raises(ParamsError, match=rf"params.yaml: line {line}: the key '(steps|b)' stands twice"):
+            load(path)
+    path.write_text("a: &a {b: 1}\nc: {<<: *a, b: 2}\n1: x\n'1': y")
+    assert load(path) == {"a": {"b": 1}, "c": {"b": 2}, 1: "x", "1": "y"}
 
 
 def test_sections() -> None:
