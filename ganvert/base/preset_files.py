@@ -141,7 +141,8 @@ class Presets:
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names: inline ones in their order, then those of files, sorted."""
-        files = {path.stem for folder in self.folders for path in folder.glob("*.yaml")}
+        # Hidden files are those of editors and file systems (.#NAME.yaml, ._NAME.yaml).
+        files = {path.stem for folder in self.folders for path in folder.glob("*.yaml") if path.name[0] != "."}
         return iter([*self.inline, *sorted(files - set(self.inline))])
 
     def resolve(self, name: str) -> ResolvedPreset:

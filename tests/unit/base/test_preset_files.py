@@ -170,3 +170,9 @@ def test_every_shipped_preset_says_what_it_is_in_a_line(kind: preset_files.Prese
     presets = Presets(kind, folders=preset_folders()[-1:])
     for preset in map(presets.resolve, presets):
         assert preset.description.endswith("."), preset.name
+
+
+def test_hidden_files_are_no_presets(write: Write) -> None:
+    presets = write({"mine/one": "a: 1", "mine/._one": "b: 1"})
+    Path("mine/.#one.yaml").symlink_to("somebody@machine.1")  # the lock of an editor
+    assert list(presets) == ["one"]
