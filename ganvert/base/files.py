@@ -96,7 +96,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a new sibling folder to write to; it becomes `path`, which must not exist, only if the block succeeds."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{_owner()}-{uuid.uuid4().hex[:8]}.part")
+    temporary = path.with_name(f".{_short(path.name)}.{_owner()}-{uuid.uuid4().hex[:8]}.part")
     temporary.mkdir()
     try:
         yield temporary
@@ -109,8 +109,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def _stem(path: Path) -> str:
-    """Return the part of a file's name that its temporary names share; a long name leaves no room for more."""
-    return shortened(path.stem, 160, lambda text: len(os.fsencode(text)))
+    """Return the part of a file's name that its temporary names share."""
+    return _short(path.stem)
+
+
+def _short(name: str) -> str:
+    """Return a name with room for more: a long one leaves none."""
+    return shortened(name, 160, lambda text: len(os.fsencode(text)))
 
 
 def _owner() -> str:

@@ -156,3 +156,12 @@ def test_names_for_files_differ_and_are_short(tmp_path: Path, names: list[str]) 
     for name in shown:
         (tmp_path / f"own-{name}_detail-{name}_and_more.png").touch()
     assert len({name.lower() for name in shown}) == len(names)
+
+
+def test_long_names(tmp_path: Path) -> None:
+    name = "α" * 125  # of 250 bytes; file systems allow 255
+    with atomic_folder(tmp_path / name) as folder:
+        (folder / "a").touch()
+    with atomic_path(tmp_path / name / name) as file:
+        file.touch()
+    assert sorted(path.name for path in (tmp_path / name).iterdir()) == ["a", name]
