@@ -66,13 +66,16 @@ def free_memory(device: torch.device | None = None, root: Path = Path("/")) -> i
     """
     if device is not None and device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    free = _kilobytes(root / "proc/meminfo", "MemAvailable")
-    for limit, used in (
-        ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory.current"),
-        ("sys/fs/cgroup/memory/memory.limit_in_bytes", "sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    free = 1024 * _field(root / "proc/meminfo", "MemAvailable")
+    for group, limit, used, unread in (
+        ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+        ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
     ):
         with contextlib.suppress(OSError, ValueError):  # no such cgroup (v2, then v1), or it has no limit ("max")
-            free = min(free, int((root / limit).read_text()) - int((root / used).read_text()))
+            # Pages of files that were read count as used. Linux takes those that nobody has come back to as soon as
+            # memory is wanted; after a large download or many photographs they are most of what is "used".
+            cached = _field(root / group / "memory.stat", unread)
+            free = min(free, int((root / group / limit).read_text()) - int((root / group / used).read_text()) + cached)
     return max(free, 0)
 
 
@@ -103,15 +106,16 @@ def peak_memory(device: torch.device, work: Callable[[], Any]) -> int:
 
 def _status(field: str) -> int:
     """Return a line of /proc/self/status [bytes]; 0 where there is none."""
-    return _kilobytes(Path("/proc/self/status"), field)
+    return 1024 * _field(Path("/proc/self/status"), field)
 
 
-def _kilobytes(path: Path, field: str) -> int:
+def _field(path: Path, field: str) -> int:
+    """Return the number behind a name in one of the kernel's files, with a colon between or not; 0 where it is none."""
     try:
-        lines = path.read_text().splitlines()
+        lines = [line.split() for line in path.read_text().splitlines()]
     except OSError:
         return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:")), 0)
+    return next((int(line[1]) for line in lines if len(line) > 1 and line[0].rstrip(":") == field), 0)
 
 
 def keep_freed_memory() -> bool:

@@ -80,6 +80,10 @@ def test_free_memory_is_the_machines_or_the_containers(version: Literal[1, 2], t
     assert free_memory(root=tmp_path) == 2_048_000
     write(tmp_path, **{group + limit: "400\n"})
     assert free_memory(root=tmp_path) == 0
+    # Pages of files that nobody has come back to are used until somebody wants them.
+    cached = {1: "inactive_file 9\ntotal_inactive_file 400\n", 2: "file 800\ninactive_file 400\n"}[version]
+    write(tmp_path, **{f"{group}stat": f"anon 1\n{cached}slab 3\n"})
+    assert free_memory(root=tmp_path) == 300
 
 
 def test_the_peak_of_some_work_is_seen() -> None:
