@@ -121,7 +121,7 @@ def mean_w(state: Mapping[str, Tensor], lr_multiplier: float = 0.01) -> Tensor:
     """Return the mean w [w_dim] of a state dict's mapping network over a fixed set of samples.
 
     Raises:
-        CheckpointError: the state dict has no mapping network that fits.
+        CheckpointError: the state dict has no mapping network that fits, or one of too many classes.
     """
     mapping, z_dim = MappingNetwork.for_state(state, lr_multiplier=lr_multiplier)
     own = {name.removeprefix("mapping."): value for name, value in state.items() if name.startswith("mapping.")}
@@ -130,6 +130,8 @@ def mean_w(state: Mapping[str, Tensor], lr_multiplier: float = 0.01) -> Tensor:
     except RuntimeError as error:
         raise CheckpointError(f"not a StyleGAN mapping network: {error}") from error
     classes = mapping.label_dim
+    if classes > _SAMPLES:
+        raise CheckpointError(f"it has no mean w, and {classes} classes; it is estimated for up to {_SAMPLES}")
     labels = torch.eye(classes)[torch.arange(_SAMPLES) % classes] if classes else None
     with torch.no_grad():
         return mapping(normal(range(_SAMPLES), (z_dim,)), labels).mean(dim=0)

@@ -24,6 +24,7 @@ from ganvert.checkpoints.rosinality import PARTS
 from ganvert.compute.random import normal
 from ganvert.exchange.files import save_tensors
 from ganvert.generators import Generator, load_generator
+from ganvert.generators.base import labels_for
 from ganvert.generators.stylegan2 import StyleGAN2
 from ganvert.networks.modulation import blur_kernel
 
@@ -100,7 +101,7 @@ def export_generator(generator: Generator, kind: str, out: Path, *, force: bool 
 def _difference(generator: Generator, again: Generator) -> float:
     """Return the largest difference of w, the mean w and a picture, relative to a picture's scale of 1 or more."""
     z = normal(range(generator.num_ws), (generator.z_dim,))
-    labels = torch.eye(generator.label_dim)[:1].expand(len(z), -1) if generator.label_dim else None
+    labels = labels_for(z, None, generator.label_dim, 0, generator.architecture)
     drawn = []
     for model in (generator, again):
         w = model.map_to_w(z, labels)

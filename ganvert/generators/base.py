@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvert.base.errors import GanvertError, ShapeError, TableError, UnsupportedError
@@ -153,7 +154,8 @@ def labels_for(inputs: Tensor, labels: Tensor | None, classes: int, label: int |
             f"{what} is conditional: give labels [N, {classes}], or choose one class (params: generator.label, "
             f"0 to {classes - 1})"
         )
-    return torch.eye(classes, device=inputs.device, dtype=inputs.dtype)[label].expand(len(inputs), -1)
+    # Not a row of an identity matrix, which would be as large as the square of what a file says.
+    return F.one_hot(torch.tensor([label]), classes).to(inputs).expand(len(inputs), -1)
 
 
 class Taps:

@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from ganvert.base.errors import CheckpointError, UnsupportedError
+from ganvert.checkpoints.stylegan2 import mean_w
 from ganvert.compute.random import normal
 from ganvert.generators import Generator, SynthesisInput, build_generator, load_generator
+from ganvert.generators.base import labels_for
 from ganvert.generators.stylegan2 import StyleGAN2
 from ganvert.networks.modulation import blur_kernel, modulated_up_conv, upsample
 
@@ -212,6 +214,21 @@ def test_the_mapping_network_takes_labels_both_ways(state: dict[str, Tensor]) ->
         generator = build(wide)
         assert (generator.label_dim, generator.z_dim) == (3, 16)
         assert not torch.allclose(generator.map(z, labels), generator.map(z, labels.flip(0)))
+
+
+def test_labels_take_the_memory_of_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of classes is a file's: its square may be any amount of memory."""
+    z = normal(range(2), (16,)).double()
+    wanted = torch.eye(5, dtype=torch.float64)[[3, 3]]
+    monkeypatch.setattr(torch, "eye", None)
+    assert torch.equal(labels_for(z, None, 5, 3, "stylegan2"), wanted)
+    assert labels_for(z, None, 1 << 20, 3, "stylegan2").untyped_storage().nbytes() == 8 << 20
+
+
+def test_a_mean_w_of_countless_classes_is_refused(state: dict[str, Tensor]) -> None:
+    labels = {"mapping.label_weight": torch.zeros(16385, 16), "mapping.fc0.weight": torch.zeros(16, 32)}
+    with pytest.raises(CheckpointError, match="no mean w, and 16385 classes"):
+        mean_w({**state, **labels})
 
 
 @pytest.mark.parametrize(
