@@ -16,6 +16,7 @@ from ganvert.faces.chips import DLIB, Template, cut_chips, place_chip, place_poi
 from ganvert.faces.detect import FaceDetector
 from ganvert.faces.dlib_network import load_network
 from ganvert.faces.mtcnn import Mtcnn
+from ganvert.faces.remembered import Remembered
 from ganvert.images import to_pil
 
 __all__ = ["SAME_PERSON", "FaceDescriber", "FindPoints", "load_dlib", "mtcnn_points"]
@@ -45,7 +46,7 @@ class FaceDescriber:
     ) -> None:
         self.network, self.template, self._points = network, template, points
         self._detector = None if points else FaceDetector(folder, long_side=DETECTION_SIDE)
-        self._found: dict[tuple[bytes, int | None], np.ndarray | None] = {}
+        self._found = Remembered[np.ndarray | None](_REMEMBERED)
 
     def places(self, images: Tensor, steps: int | None = None) -> Tensor:
         """Find where the chips of pictures lie (:func:`ganvert.faces.chips.place_points`).
@@ -67,11 +68,7 @@ class FaceDescriber:
     def _place(self, image: Image.Image, steps: int | None) -> np.ndarray | None:
         # A target is compared with the results of several methods, and in training comes again and again.
         key = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).digest(), steps
-        if key not in self._found:
-            if len(self._found) >= _REMEMBERED:
-                del self._found[next(iter(self._found))]
-            self._found[key] = self._look(image, steps)
-        return self._found[key]
+        return self._found.get(key, lambda: self._look(image, steps))
 
     def _look(self, image: Image.Image, steps: int | None) -> np.ndarray | None:
         """Return where the chip of a picture's largest face lies."""

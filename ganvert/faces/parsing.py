@@ -19,6 +19,7 @@ from ganvert import assets
 from ganvert.base.errors import AssetError, CheckpointError, NoRegionError
 from ganvert.base.registry import lookup
 from ganvert.checkpoints.weights import read_weights
+from ganvert.faces.remembered import Remembered
 from ganvert.networks.bisenet import BiSeNet
 from ganvert.networks.blank import Blank
 
@@ -112,7 +113,7 @@ class FaceParser:
             self.network.load_state_dict(read_weights(path)[0] | counters)
         except (CheckpointError, RuntimeError) as error:
             raise AssetError(f"{path}: not the face parsing network ({error}); delete it and fetch again") from error
-        self._seen: dict[bytes, np.ndarray] = {}
+        self._seen = Remembered[np.ndarray](_REMEMBERED)
 
     def labels(self, image: Image.Image) -> np.ndarray:
         """Return the class of every pixel, uint8 [512, 512], as an index into :data:`CLASSES`.
@@ -124,12 +125,7 @@ class FaceParser:
         if image.size != (PARSER_PX, PARSER_PX):
             image = image.resize((PARSER_PX, PARSER_PX), Image.Resampling.BILINEAR)
         # One photograph has its mask taken for several terms of an objective, and at several sizes.
-        key = hashlib.sha256(image.tobytes()).digest()
-        if key not in self._seen:
-            if len(self._seen) >= _REMEMBERED:
-                del self._seen[next(iter(self._seen))]
-            self._seen[key] = self._parse(np.asarray(image))
-        return self._seen[key]
+        return self._seen.get(hashlib.sha256(image.tobytes()).digest(), lambda: self._parse(np.asarray(image)))
 
     @torch.no_grad()
     def _parse(self, pixels: np.ndarray) -> np.ndarray:
