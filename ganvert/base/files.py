@@ -150,13 +150,17 @@ def temporary_prefix(name: str) -> str:
     return f"{name}-{_owner()}-"
 
 
-def sweep_temporary(name: str) -> list[int]:
+def sweep_temporary(name: str, folder: Path | None = None) -> list[int]:
     """Delete temporary folders (:func:`temporary_prefix`) that killed processes of this user left on this machine.
+
+    Args:
+        name: what was given to :func:`temporary_prefix`.
+        folder: where they are; the system's folder for them if None.
 
     Returns:
         The numbers of these processes.
     """
-    return _sweep(Path(tempfile.gettempdir()), f"{name}-*", _TEMPORARY)
+    return _sweep(Path(tempfile.gettempdir()) if folder is None else folder, f"{name}-*", _TEMPORARY)
 
 
 def _sweep(folder: Path, names: str, marked: re.Pattern[str]) -> list[int]:

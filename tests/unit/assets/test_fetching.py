@@ -8,6 +8,8 @@ import io
 import json
 import resource
 import socket
+import subprocess
+import sys
 import tarfile
 import threading
 import zipfile
@@ -348,3 +350,21 @@ def test_what_npm_cannot_fetch_is_left_out_with_one_warning(
     (message,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
     assert "a.bin" in message and "no npm client" in message
     assert left(tmp_path / "assets") == ["b.bin", "manifest.json"]
+
+
+def test_what_a_killed_process_left_is_swept(index: Index, tmp_path: Path) -> None:
+    killed = """
+import os, signal, tempfile
+from pathlib import Path
+from ganvert.assets.sources import SCRATCH
+from ganvert.base.files import atomic_path, temporary_prefix
+with tempfile.TemporaryDirectory(dir=".", prefix=temporary_prefix(SCRATCH)) as scratch, atomic_path(Path("a")) as file:
+    (Path(scratch) / "toy-1.0-py3-none-any.whl").touch()
+    file.touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", killed], cwd=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    product = serve(index, wheel(a=b"1"))
+    fetch(tmp_path, photos=None, products=[product])
+    assert {path.name for path in tmp_path.iterdir()} == {product.name, "manifest.json"}
