@@ -44,7 +44,10 @@ def read(content: Content, options: ReadOptions) -> ForeignEncoder:
     tensors, unknown = rename({name: state[name] for name in state if name not in styles}, _ours, "feature_style")
     if unknown:
         raise CheckpointError(f"not part of a FeatureStyleEncoder: {', '.join(map(brief, unknown[:5]))}")
-    rows = len(styles) // 2
+    rows = (len(styles) + 1) // 2
+    wanted = {f"styles.{row}.{part}" for row in range(rows) for part in ("weight", "bias")}
+    if extra := sorted(styles.keys() - wanted):
+        raise CheckpointError(f"not part of a FeatureStyleEncoder: {', '.join(map(brief, extra[:5]))}")
     for part in ("weight", "bias"):
         # One linear layer per row; ours is a single one, whose outputs are the rows one after the other.
         pieces = [styles.get(f"styles.{row}.{part}") for row in range(rows)]

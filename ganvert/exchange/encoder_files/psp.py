@@ -171,7 +171,8 @@ def _kind(state: Mapping[str, Any], opts: Mapping[str, Any], images: int, asked:
                 f"choose --as {' or --as '.join(fitting)}" + (f", not {asked}" if asked else "")
             )
         return asked
-    if asked is not None and asked not in (own, f"restyle_{own}"):
+    # pSp's encoder with six input channels is ReStyle's over pSp.
+    if asked not in (None, own) and not (images == 2 and asked == f"restyle_{own}"):
         raise ParamsError(f"--as {asked}: the file says that its encoder is of {own}; leave the option out")
     return own
 

@@ -200,6 +200,9 @@ def test_without_options_one_has_to_choose(name: str, fitting: tuple[str, str]) 
             psp.read(content, ReadOptions(kind=wrong))
     with pytest.raises(ParamsError, match="leave the option out"):
         psp.read(file_of(name), ReadOptions(kind=fitting[0]))
+    for own in ("e4e", "psp"):  # of three input channels, so that it is no ReStyle's
+        with pytest.raises(ParamsError, match=f"its encoder is of {own}; leave the option out"):
+            psp.read(file_of(own), ReadOptions(kind=f"restyle_{own}"))
 
 
 def test_options_and_prefixes_as_other_files_have_them() -> None:
@@ -290,6 +293,10 @@ def test_a_generator_of_another_size_is_refused(tiny_generator: MobileStyleGAN, 
     ):
         encoder_state(foreign, tiny_generator, content, Path("e4e.pt"))
     content = file_of("fse")
+    for name in ("styles.18.weight", "styles.x"):
+        more = file_of("fse", **{name: torch.zeros(1)})
+        with pytest.raises(CheckpointError, match=r"styles\.N\.weight|not part of a FeatureStyleEncoder: 'styles.x'"):
+            ENCODER_FILES["feature_style"].read(more, ReadOptions())
     foreign = ENCODER_FILES["feature_style"].read(content, ReadOptions())
     with pytest.raises(CheckpointError, match=r"content.layers.4.weight has shape \[512, 512, 3, 3\], wanted \[64, "):
         encoder_state(foreign, wide_generator, content, Path("fse.pth"))
