@@ -383,7 +383,9 @@ class MobileStyleGAN(Generator):
         return self.to_img(x, styles["to_img"], half=px is not None and px <= self.resolution // 2), taps.activations
 
     def stored_noise(self) -> list[Tensor]:
-        return [stored / stored.square().mean().sqrt() for stored in self.noise_maps]
+        # A map of zeros, whose strength is 0, stays one.
+        tiny = torch.finfo(torch.float32).tiny
+        return [stored / stored.square().mean().sqrt().clamp_min(tiny) for stored in self.noise_maps]
 
     def _noise(self, synthesis_input: SynthesisInput) -> Sequence[Tensor | None]:
         """Return the map that each convolution adds."""

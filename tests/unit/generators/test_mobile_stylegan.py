@@ -112,6 +112,14 @@ def test_tuned_weights_get_their_gradients(tiny_generator: MobileStyleGAN, ws: T
     assert all(bool(p.grad.abs().sum() > 0) for name, p in generator.named_parameters() if not name.startswith("map"))
 
 
+def test_a_noise_map_of_zeros_stays_one(tiny_generator: MobileStyleGAN, ws: Tensor) -> None:
+    generator = copy.deepcopy(tiny_generator)
+    generator.conv1.noise.zero_()
+    assert not generator.stored_noise()[0].any()
+    expected = generator.synthesize(ws=ws)
+    torch.testing.assert_close(generator.synthesize(ws=ws, noise=generator.stored_noise()), expected)
+
+
 def test_fingerprint_is_of_the_weights(tiny_generator: MobileStyleGAN, tiny_generator_file: Path) -> None:
     other = copy.deepcopy(tiny_generator)
     assert other.fingerprint() == tiny_generator.fingerprint() == load_generator(tiny_generator_file).fingerprint()
