@@ -109,7 +109,8 @@ class Fence:
             kind, _, secret = given.partition(" ")
             if kind.lower() != "basic" or not hmac.compare_digest(secret.strip().encode(), self._wanted.encode()):
                 return 401, "this studio wants the user ganvert and the password that it printed when it started"
-        _, called, route = path.rpartition("/gradio_api/")
+        # From its first mention on: a file or an address that a request names may hold the prefix once more.
+        _, called, route = path.partition("/gradio_api/")
         if called and not route.startswith(_OPEN):
             return 404, "this studio keeps no files and has no other routes"
         return None

@@ -51,6 +51,8 @@ def test_only_its_own_page_may_use_it() -> None:
         "run-history/records",
         "vibe-edit",
         "call/act",
+        "file=/etc/gradio_api/info",
+        "proxy=http://x/gradio_api/queue/join",
     ],
 )
 def test_routes_for_files_are_closed(route: str) -> None:
