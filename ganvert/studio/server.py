@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import faulthandler
 import hmac
 import logging
@@ -227,7 +228,7 @@ def bind(host: str, port: int) -> socket.socket:
         listening.listen(128)
     except OSError as error:
         listening.close()
-        if isinstance(error, PermissionError) or error.errno == 98:
+        if isinstance(error, PermissionError) or error.errno == errno.EADDRINUSE:
             raise UnsupportedError(f"--port {port}: {error.strerror}; choose another one") from error
         raise InputError(f"--host {host}: {error.strerror or error}; wanted an address of this machine") from error
     except OverflowError as error:
