@@ -131,6 +131,8 @@ class Job:
                 _code_of(preset),
                 _digest_of_inputs(preset, invert.inputs),
             ]
+            if len(invert.encoders) > 1:  # later ones override earlier ones: `models` does not tell their order
+                facts["encoders"] = [self.digests[path] for path in invert.encoders]
         if self.metrics:
             facts["metrics"] = [self.metrics, closure_digest("ganvert.scoring.score", without=PLUMBING)]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]

@@ -147,3 +147,18 @@ def test_the_precision_of_the_machine_is_in_the_key(tmp_path: Path, monkeypatch:
     assert old.key == job("avx2 amx_bf16", precision="float32").key
     assert new.key == job("avx2", precision="bfloat16").key == Job.from_json(new.to_json()).key
     assert old.key != new.key
+
+
+def test_the_order_of_encoders_is_in_the_key(tmp_path: Path) -> None:
+    """Where two predict the same part of a code, the later one counts."""
+    files = {name: tmp_path / f"{name}.safetensors" for name in ("generator", "rows", "features")}
+    for name, file in files.items():
+        file.write_bytes(name.encode())
+
+    def key(*encoders: str) -> str:
+        named = tuple(str(files[name]) for name in encoders)
+        invert = Invert(method="m", preset=PRESETS["encoder"], generator=str(files["generator"]), encoders=named)
+        return make_job(align=None, invert=invert, assets_folder=tmp_path, device="cpu").key
+
+    assert key("rows", "features") != key("features", "rows") == key("features", "rows")
+    assert len({key("rows"), key("features")}) == 2
