@@ -34,7 +34,8 @@ def assemble(plan: Plan, outputs: Mapping[str, Path]) -> dict[str, int]:
     """Write the tables of a plan whose shards are all finished.
 
     Their bytes follow from the job and the pictures alone, not from how these were divided into shards, or when and
-    where they were computed. Existing tables that were made from the same are left alone.
+    where they were computed. Existing tables that were made from the same are left alone, where nothing is missing
+    beside them.
 
     Args:
         plan: with nothing left to do (:meth:`Plan.update`).
@@ -64,7 +65,7 @@ def assemble(plan: Plan, outputs: Mapping[str, Path]) -> dict[str, int]:
                 sweep_locked(path.parent, path)  # no other process assembles now
                 record = plan.store.outputs / hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]
                 rows = _rows_if_same(path, content, record)
-                if rows is None:
+                if rows is None or (name == "codes" and _lacks_tuned(path)):
                     rows = _write(plan, name, path, content, shard)
                     with atomic_path(record) as temporary:
                         temporary.write_text(str(crc_of(path)))
@@ -136,6 +137,12 @@ def _rows_if_same(path: Path, content: str, record: Path) -> int | None:
         return None
     log.info("%s: made from the same pictures by the same job, left as it is", path)
     return int(metadata.num_rows)
+
+
+def _lacks_tuned(path: Path) -> bool:
+    """Return whether tuned weights that a table of codes names are not beside it."""
+    names = {row["tuned"] for row in tables.rows(path, "codes", ["tuned"], 4096)}
+    return any(name and not (tuned_folder(path) / name).is_file() for name in names)
 
 
 def _write(plan: Plan, name: str, path: Path, content: str, shard: str) -> int:

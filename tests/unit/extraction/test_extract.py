@@ -239,6 +239,9 @@ def test_tuned_generators_come_with_the_table(
     (out / "codes.parquet").unlink()
     run(job, inputs, tmp_path, "one")
     assert sorted(path.name for path in (out / "codes.tuned").iterdir()) == files
+    (out / "codes.tuned" / files[0]).unlink()  # the table alone is whole
+    run(job, inputs, tmp_path, "one")
+    assert sorted(path.name for path in (out / "codes.tuned").iterdir()) == files
 
 
 def test_bad_requests_stop_before_any_work(photos: Path, new_job: Callable[..., Job], tmp_path: Path) -> None:
