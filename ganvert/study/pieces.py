@@ -68,7 +68,7 @@ class PieceStore:
         facts = [
             name,
             measured,
-            tools.metrics,
+            tools.available,  # not `metrics`: a network that was missing may have been fetched since
             tools.code_metrics,
             tools.attributes,
             tools.generator.fingerprint(),

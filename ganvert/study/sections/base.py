@@ -128,9 +128,14 @@ class Tools:
     directions: Mapping[tuple[str, str], Direction] = dataclasses.field(default_factory=dict)
 
     @cached_property
+    def available(self) -> tuple[str, ...]:
+        """The names of `metrics` without optional ones whose network is missing."""
+        return available(self.metrics, self.assets)
+
+    @cached_property
     def measures(self) -> list[NamedMetric]:
-        """The metrics of reconstructions, without optional ones whose network is missing."""
-        return [metric(name, self.assets) for name in available(self.metrics, self.assets)]
+        """The metrics of reconstructions that are available."""
+        return [metric(name, self.assets) for name in self.available]
 
     @cached_property
     def measures_of_codes(self) -> list[NamedCodeMetric]:
@@ -140,8 +145,8 @@ class Tools:
     @cached_property
     def identities(self) -> list[NamedMetric]:
         """Metrics of identity for faces that may have moved."""
-        names = [name for name in self.metrics if name.startswith("identity")]
-        return [metric(name, self.assets, moved=True) for name in available(names, self.assets)]
+        names = [name for name in self.available if name.startswith("identity")]
+        return [metric(name, self.assets, moved=True) for name in names]
 
     @cached_property
     def scorer(self) -> AttributeScorer | None:
