@@ -99,10 +99,10 @@ class Session:
         self.compared: Compared | None = None
         self.stimuli: StimulusSet | None = None
         self._lock = threading.RLock()
-        self._drawn: dict[tuple[str, Changes], Image.Image] = {}
+        self._drawn: dict[tuple[Found, Changes], Image.Image] = {}
         self._partial: set[str] = set()  # methods that were cancelled on their way
-        self._names: dict[tuple[Any, ...], str] = {}  # of pictures that are shown
-        self._measured: dict[tuple[str, Changes], Measured] = {}
+        self._names: dict[tuple[str | Found, Any], str] = {}  # of pictures that are shown
+        self._measured: dict[tuple[Found, Changes], Measured] = {}
         self.pasted_name: str | None = None
 
     @property
@@ -115,9 +115,7 @@ class Session:
     @property
     def code(self) -> Code:
         """The code that is edited; InputError before there is one."""
-        if not self.found:
-            raise InputError("there is no photograph yet: choose one first")
-        return self.found[self.method].code
+        return self._work()[1].code
 
     @property
     def stem(self) -> str:
@@ -148,20 +146,20 @@ class Session:
         Raises:
             PhotoError: it cannot be used. The session keeps what it had.
         """
-        opened = self.models.open(data, name)
-        self.end()
-        with self._lock:
-            self.opened = opened
-        self.choose(0)
+        self._take(self.models.open(data, name), 0)
 
     def choose(self, face: int) -> None:
         """Work with another face of the photograph."""
         if self.opened is None or not 0 <= face < len(self.opened.faces):
             raise InputError(f"face {face + 1}: there is no such face on the photograph")
+        self._take(self.opened, face)
+
+    def _take(self, opened: Opened, face: int) -> None:
+        """Draw a face by the encoder's pass and work with it; until it is there, other threads see the last one."""
         self.end()
-        found = self.models.invert(self.opened.faces[face], self.models.first)
+        found = self.models.invert(opened.faces[face], self.models.first)
         with self._lock:
-            self.chosen, self.history = face, History()
+            self.opened, self.chosen, self.history = opened, face, History()
             self.found, self.method = {self.models.first: found}, self.models.first
             self.stage = self.compared = self.pasted_name = self.people.result = None
             self._forget()
@@ -181,10 +179,10 @@ class Session:
         """Take what a refinement found, if the face is still the one it is of; `partial` if it was cancelled."""
         with self._lock:
             if self.opened is not None and self.face is refinement.face:
-                method = self.method = refinement.method
-                self.found[method] = found
+                method = refinement.method
                 # One by this name may have been cancelled halfway before.
-                self._forget(method)
+                self._forget(self.found.get(method, found))
+                self.found[method], self.method = found, method
                 self._partial = self._partial - {method} | ({method} if partial else set())
 
     def begin(self, title: str, function: Callable[[Task], None]) -> None:
@@ -215,24 +213,47 @@ class Session:
             self.task.wait(_LEAVE)  # it writes into the folder
         self.folder.delete()
 
-    def _forget(self, method: str | None = None) -> None:
-        """Forget what was drawn and measured of a method's code, or of all."""
-        for kept in (self._drawn, self._measured, self._names):
-            for key in [key for key in list(kept) if method in (None, key[0])]:
-                kept.pop(key)  # type: ignore[call-overload]
+    def _forget(self, found: Found | None = None) -> None:
+        """Forget what was drawn and measured of a code, or all."""
+        with self._lock:
+            for kept in (self._drawn, self._measured, self._names):
+                for key in [key for key in kept if found in (None, key[0])]:
+                    kept.pop(key)  # type: ignore[call-overload]
 
     def picture(self, changes: Changes | None = None, method: str | None = None) -> Image.Image:
         """Return the full picture of changes, by default those that are shown, by a method, by default the present."""
-        changes, method = changes or self.history.now, method or self.method
-        key = method, changes.heard
-        if key not in self._drawn:
+        with self._lock:
+            face, found = self._work(method)
+            changes = changes or self.history.now
+        return self._draw(face, found, changes)
+
+    def _work(self, method: str | None = None) -> tuple[Face, Found]:
+        """Return the face in work and what a method found of it, by default the present one, as of one moment.
+
+        Raises:
+            InputError: there is no photograph yet.
+        """
+        with self._lock:
             if not self.found:
                 raise InputError("there is no photograph yet: choose one first")
-            picture = self.models.draw(self.found[method].code, changes.heard, self.mask(changes.heard))
-            with self._lock:
-                self._drawn[key] = picture
-                _keep_newest(self._drawn, _MOST_DRAWN)
-        return self._drawn[key]
+            return self.face, self.found[method or self.method]
+
+    def _draw(self, face: Face, found: Found, changes: Changes) -> Image.Image:
+        """Return the full picture of changes of a code."""
+        key = found, changes.heard
+        picture = self._drawn.get(key)
+        if picture is None:
+            picture = self.models.draw(found.code, changes.heard, self.models.mask(face, changes.heard.region))
+            self._keep(self._drawn, key, picture, _MOST_DRAWN)
+        return picture
+
+    def _keep(self, kept: dict[Any, Any], key: tuple[Any, Any], value: Any, most: int) -> None:
+        """Keep what was made, `most` at most; not of a code in whose place another one has come meanwhile."""
+        of, _ = key
+        with self._lock:
+            if isinstance(of, str) or any(of is found for found in self.found.values()):
+                kept[key] = value
+                _keep_newest(kept, most)
 
     def mask(self, changes: Changes) -> Tensor | None:
         """Return where changes may act on the face; None for everywhere."""
@@ -242,49 +263,69 @@ class Session:
         """Return the unedited picture of the present code."""
         return self.picture(Changes())
 
-    def shown(self, kind: str, key: Any, make: Callable[[], Image.Image], px: int | None = None) -> str:
-        """Return the name of a picture on the page; it is made where it is not kept any more."""
-        name = self._names.get((kind, key))
+    def shown(self, of: str | Found, key: Any, make: Callable[[], Image.Image], px: int | None = None) -> str:
+        """Return the name of a picture on the page; it is made where it is not kept any more.
+
+        Args:
+            of: what it shows: a word, or a code.
+            key: which one.
+            make: returns it.
+            px: its longest side at most.
+        """
+        name = self._names.get((of, key))
         if name is None or not self.pictures.has(name):
-            name = self._names[kind, key] = self.pictures.show(make(), px)
-            _keep_newest(self._names, MOST_PICTURES)
+            name = self.pictures.show(make(), px)
+            self._keep(self._names, (of, key), name, MOST_PICTURES)
         return name
 
     def shown_changes(self, changes: Changes) -> str:
         """Return the name of the full picture of changes on the page."""
-        return self.shown(self.method, (self.face, changes), lambda: self.picture(changes))
+        face, found = self._work()
+        return self.shown(found, changes, lambda: self._draw(face, found, changes))
 
     def thumb(self, changes: Changes, px: int) -> str | None:
         """Return the name of a small picture of changes; None where they were not drawn by the present method."""
-        key = self.face, changes, px
-        drawn = self._drawn.get((self.method, changes.heard))
+        _, found = self._work()
+        drawn, key = self._drawn.get((found, changes.heard)), (changes, px)
         if drawn is None:  # drawing all of a history again for another method would take minutes
-            return self._names.get((self.method, key))
-        return self.shown(self.method, key, lambda: drawn, px)
+            return self._names.get((found, key))
+        return self.shown(found, key, lambda: drawn, px)
 
     def check(self) -> Measured:
         """Return what the edit did to the person, and whether it can be pasted back; once for each picture."""
-        key = self.method, self.history.now.heard
-        if key not in self._measured:
-            plain, edited = self.plain(), self.picture()
+        with self._lock:
+            (face, found), changes = self._work(), self.history.now
+        return self._check(face, found, changes)
+
+    def _check(self, face: Face, found: Found, changes: Changes) -> Measured:
+        """Return :meth:`check` of changes of a code."""
+        key = found, changes.heard
+        measured = self._measured.get(key)
+        if measured is None:
+            plain, edited = (self._draw(face, found, one) for one in (Changes(), changes))
             distance = self.models.identity(edited, plain)
-            places = self.models.places(self.code, self.history.now)
-            self._measured[key] = Measured(distance, self.models.fit(self.face, plain).warning, places)
-            _keep_newest(self._measured, _MOST_MEASURED)
-        return self._measured[key]
+            places = self.models.places(found.code, changes)
+            measured = Measured(distance, self.models.fit(face, plain).warning, places)
+            self._keep(self._measured, key, measured, _MOST_MEASURED)
+        return measured
 
     def measure(self) -> Measured:
         """Return what the edit did to all scores, and to the person; once for each picture."""
-        key, measured = (self.method, self.history.now.heard), self.check()
+        with self._lock:
+            (face, found), changes = self._work(), self.history.now
+        measured = self._check(face, found, changes)
         if not measured.before:
-            before, after = self.models.scores(self.plain()), self.models.scores(self.picture())
-            measured = self._measured[key] = dataclasses.replace(measured, before=before, after=after)
+            pictures = [self._draw(face, found, one) for one in (Changes(), changes)]
+            before, after = map(self.models.scores, pictures)
+            measured = dataclasses.replace(measured, before=before, after=after)
+            self._keep(self._measured, (found, changes.heard), measured, _MOST_MEASURED)
         return measured
 
     @property
     def measured(self) -> Measured | None:
         """What was measured of the picture that is shown; None where nothing was."""
-        return self._measured.get((self.method, self.history.now.heard))
+        _, found = self._work()
+        return self._measured.get((found, self.history.now.heard))
 
     def moved(self, direction: str, amount: float) -> Changes:
         """Return the changes with another amount of a direction; ParamsError where its slider does not go so far."""

@@ -33,14 +33,14 @@ def view_of(session: Session, message: str = "", wrong: bool = False, **more: An
     opened = session.opened
     if opened is None or not session.found:
         return view
-    history = session.history
+    history, face = session.history, session.face
     return view | {
         "name": opened.name,
-        "photograph": session.shown("photograph", opened, lambda: opened.small),
+        "photograph": session.shown("photograph", opened.faces[0].image_id, lambda: opened.small),
         "size": list(opened.size),
         "faces": [face.aligned.quad.round(1).tolist() for face in opened.faces],
         "chosen": session.chosen,
-        "crop": session.shown("crop", session.face, lambda: session.face.aligned.crop),
+        "crop": session.shown("crop", face.image_id, lambda: face.aligned.crop),
         "before": session.shown_changes(Changes()),
         "after": session.shown_changes(history.now),
         "title": history.now.title,

@@ -26,6 +26,7 @@ from ganvert.studio import jobs
 from ganvert.studio import pictures as kept
 from ganvert.studio import session as module
 from ganvert.studio.changes import Changes
+from ganvert.studio.jobs import Refinement
 from ganvert.studio.models import Models
 from ganvert.studio.pictures import Pictures
 from ganvert.studio.session import Session, Sessions
@@ -291,3 +292,55 @@ def test_nothing_is_written_to_disk(session: Session, studio_project: Path) -> N
     view_of(session)
     session.png(session.pasted("square").image)
     assert sorted(path.name for path in studio_project.iterdir()) == ["dvc.yaml", "params.yaml"]
+
+
+def test_a_photograph_is_there_when_its_first_picture_is(
+    photograph: Photograph, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then other threads, such as a look at what runs, see the one before, which is whole."""
+    session.history.add(Changes().with_amount("smile", 2))
+    before = view_of(session)
+    seen: list[dict[str, Any]] = []
+    invert = session.models.invert
+
+    def inverted(*given: Any, **more: Any) -> Any:
+        seen.append(view_of(session))
+        return invert(*given, **more)
+
+    monkeypatch.setattr(session.models, "invert", inverted)
+    session.open(photograph(5), "other.png")
+    assert seen == [before] and view_of(session)["name"] == "other.png"
+    monkeypatch.setattr(session.models, "invert", lambda *_: (_ for _ in ()).throw(ParamsError("no memory")))
+    now = view_of(session)
+    with pytest.raises(ParamsError):
+        session.open(photograph(), "waves.png")
+    assert view_of(session) == now
+
+
+@pytest.mark.parametrize("what", ["open", "refine"])
+def test_what_was_drawn_of_a_code_that_is_gone_is_not_shown(
+    photograph: Photograph, session: Session, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """A picture that is on its way, in another thread, while another face or a better code takes its place."""
+    session.refine("long")
+    session.end()  # half a code
+    changes = Changes().with_amount("smile", 1)
+    draw = session.models.draw
+
+    def drawn(*given: Any) -> Image.Image:
+        monkeypatch.setattr(session.models, "draw", draw)
+        picture = draw(*given)
+        if what == "open":
+            session.open(photograph(5), "other.png")
+            session.found["long"] = session.found["first"]
+            session.show_method("long")
+        else:
+            session.refined(Refinement(session, "long"), session.found["first"], partial=False)
+        return picture
+
+    monkeypatch.setattr(session.models, "draw", drawn)
+    session.history.add(changes)
+    session.check()
+    session.history.add(changes)
+    assert session.measured is None
+    assert same(session.picture(), session.models.draw(session.code, changes))
