@@ -76,7 +76,7 @@ def compare_view(session: Session) -> dict[str, Any]:
     """Return what the page shows of it."""
     done = session.compared
     view: dict[str, Any] = {"choices": ["photograph", *_sides(session)] if session.found else [], "done": None}
-    if done is not None:
+    if done is not None and session.pictures.has(done.difference):
         view["done"] = {
             "sides": list(done.sides),
             "difference": done.difference,

@@ -52,10 +52,14 @@ class Pictures:
     def has(self, name: str) -> bool:
         """Return whether there is a picture of that name; it then counts as the newest one."""
         with self._lock:
-            if name is not None and name in self._kept:
+            if name in self._kept:
                 self._kept.move_to_end(name)
                 return True
             return False
+
+    def kept(self, name: str | None) -> str | None:
+        """Return the name where there is a picture of it (:meth:`has`), else None."""
+        return name if name is not None and self.has(name) else None
 
     def get(self, name: str) -> tuple[str, bytes | Path] | None:
         """Return the media type and the bytes of a picture, or its place, None where there is none of that name."""

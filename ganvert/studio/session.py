@@ -288,7 +288,7 @@ class Session:
         _, found = self._work()
         drawn, key = self._drawn.get((found, changes.heard)), (changes, px)
         if drawn is None:  # drawing all of a history again for another method would take minutes
-            return self._names.get((found, key))
+            return self.pictures.kept(self._names.get((found, key)))
         return self.shown(found, key, lambda: drawn, px)
 
     def check(self) -> Measured:

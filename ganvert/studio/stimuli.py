@@ -197,7 +197,7 @@ def stimuli_view(session: Session) -> dict[str, Any]:
                     "amount": cell.row["amount"],
                     "target": cell.row["target"],
                     "reached": cell.row["reached"],
-                    "thumb": cell.thumb if session.pictures.has(cell.thumb) else None,
+                    "thumb": session.pictures.kept(cell.thumb),
                     "kept": cell.kept,
                     "check": cell.row["check"],
                 }

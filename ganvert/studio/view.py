@@ -69,7 +69,7 @@ def view_of(session: Session, message: str = "", wrong: bool = False, **more: An
         "badge": session.measured.badge if session.measured else "",
         "places": session.measured.places if session.measured else {},
         "effects": _effects(session),
-        "pasted": session.pasted_name,
+        "pasted": session.pictures.kept(session.pasted_name),
     }
 
 
@@ -133,12 +133,13 @@ def task_of(session: Session) -> dict[str, Any] | None:
     task = session.task
     if task is None:
         return None
+    picture, name = task.download or (None, "")
     return {
         **_progress_of(task),
         "title": task.title,
         "said": task.said,
         "command": task.command,
-        "download": {"picture": task.download[0], "name": task.download[1]} if task.download else None,
+        "download": {"picture": picture, "name": name} if session.pictures.kept(picture) else None,
     }
 
 

@@ -24,6 +24,7 @@ from ganvert.studio import desk, jobs, stimuli
 from ganvert.studio.actions import ACTIONS, STAGED
 from ganvert.studio.changes import Changes
 from ganvert.studio.desk import Folder
+from ganvert.studio.pictures import MOST_PICTURES
 from ganvert.studio.session import Session, Sessions
 from ganvert.studio.times import Times
 from ganvert.studio.view import view_of
@@ -98,6 +99,26 @@ def test_an_animation_holds_the_pictures_of_its_amounts(edited: Session) -> None
 
 
 @pytest.mark.slow
+def test_what_the_page_offers_is_kept(edited: Session) -> None:
+    """However many previews are drawn while it stands there; and what is gone all the same is not offered."""
+    ask(edited, "compare", left="first: unedited", right="first: smile +2, age -1")
+    ask(edited, "sweep", direction="smile", kind=".gif", first=0, last=1, count=2)
+    edited.pasted_name = edited.pictures.show(edited.picture())
+
+    def offered() -> list[str]:
+        view = view_of(edited)
+        return [view["pasted"], view["compare"]["done"]["difference"], view["task"]["download"]["picture"]]
+
+    for _ in range(3):
+        for _ in range(MOST_PICTURES // 2):
+            edited.pictures.add("image/jpeg", b"preview")
+        assert all(map(edited.pictures.get, offered()))
+    for _ in range(MOST_PICTURES):
+        edited.pictures.add("image/jpeg", b"preview")
+    view = view_of(edited)
+    assert view["pasted"] is view["compare"]["done"] is view["task"]["download"] is None
+
+
 def test_a_folder_gets_the_edit(edited: Session, photograph: Photograph) -> None:
     ask(edited, "apply")
     assert edited.task is not None and "no photographs yet" in edited.task.reason

@@ -344,3 +344,18 @@ def test_what_was_drawn_of_a_code_that_is_gone_is_not_shown(
     session.history.add(changes)
     assert session.measured is None
     assert same(session.picture(), session.models.draw(session.code, changes))
+
+
+def test_small_pictures_that_are_shown_stay(session: Session) -> None:
+    for amount in range(1, 16):
+        session.history.add(Changes().with_amount("smile", amount / 10))
+        view_of(session)
+    for _ in range(3):  # of previews, while a slider moves
+        for _ in range(kept.MOST_PICTURES // 2):
+            session.pictures.add("image/jpeg", b"preview")
+        thumbs = [state["thumb"] for state in view_of(session)["history"]]
+        assert all(name and session.pictures.get(name) for name in thumbs)
+    for _ in range(kept.MOST_PICTURES):
+        session.pictures.add("image/jpeg", b"preview")
+    for name in (state["thumb"] for state in view_of(session)["history"]):
+        assert name is None or session.pictures.get(name)
