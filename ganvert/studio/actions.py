@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganvert.base.errors import InputError
 from ganvert.base.registry import lookup
+from ganvert.images import to_png
 from ganvert.studio import amounts, compare, keep, people, stimuli
 from ganvert.studio.changes import Changes
 
@@ -54,8 +55,7 @@ def _change(session: Session, asked: Asked) -> None:
 
 
 def _codes(session: Session, asked: Asked) -> Mapping[str, Any]:
-    session.code  # noqa: B018 (raises without a photograph)
-    data, name = keep.codes_file(session)
+    data, name = keep.codes_file(session.models, *session.work())
     kind = "application/zip" if name.endswith(".zip") else "application/octet-stream"
     return {"download": {"picture": session.pictures.add(kind, data), "name": f"{session.stem}_{name}"}}
 
@@ -63,9 +63,9 @@ def _codes(session: Session, asked: Asked) -> Mapping[str, Any]:
 def _save_people(session: Session, asked: Asked) -> Mapping[str, Any]:
     if session.people.result is None:
         raise InputError("there is no picture of both people yet: make one first")
-    picture, title, edits = session.people.result
+    picture, title, facts = session.people.result
     name = session.file_name(title, ".png")
-    return {"download": {"picture": session.pictures.add("image/png", session.png(picture, edits)), "name": name}}
+    return {"download": {"picture": session.pictures.add("image/png", to_png(picture, facts)), "name": name}}
 
 
 def _forget_folder(session: Session, asked: Asked) -> None:

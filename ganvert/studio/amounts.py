@@ -72,7 +72,7 @@ def match(session: Session, asked: Mapping[str, Any]) -> None:
         target = float(str(asked["target"]))
     except ValueError as error:
         raise ParamsError(f"{name}: wanted a number to be measured, got {asked['target']!r}") from error
-    now = session.history.now
+    history, now = session.history, session.history.now
     mask = session.mask(now)
 
     def work(task: Task) -> None:
@@ -90,7 +90,7 @@ def match(session: Session, asked: Mapping[str, Any]) -> None:
         if solved is None:
             raise UnsupportedError(f"{name}: no face is found on the picture, so that nothing can be measured")
         amount = round(solved.amount, 2)
-        session.history.add(session.history.now.with_amount(name, amount))
+        history.add(history.now.with_amount(name, amount))  # of the face that it was sought for
         where = "" if solved.reached else f"; {target:g} is out of reach from {ends[0]:g} to {ends[1]:g}"
         task.said = f"{name} measures {solved.score:.3g} at {amount:+g} on the picture by {code.method}{where}"
 

@@ -78,11 +78,11 @@ class People:
 
     Attributes:
         known: ``second``, the other person; ``after``, the same photograph with something changed on it.
-        result: the picture that was made of both people, its title, and what its metadata say of how.
+        result: the picture that was made of both people, its title, and what its metadata say of how it was made.
     """
 
     known: dict[str, Person] = dataclasses.field(default_factory=dict)
-    result: tuple[Image.Image, str, str] | None = None
+    result: tuple[Image.Image, str, Mapping[str, str]] | None = None
 
 
 class Folder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from ganvert import tables
 from ganvert.base.errors import InputError, ParamsError
 from ganvert.base.files import file_names, temporary_prefix
 from ganvert.codes import Code, read_codes, tuned_folder, write_codes
-from ganvert.editing.animation import ANIMATIONS, MP4, animation, check_video
+from ganvert.editing.animation import GIF, MP4, animation, check_video
 from ganvert.editing.paste import PasteOptions, paste_edit
 from ganvert.editing.requests import read_amounts
 from ganvert.extraction import Invert, Keep, assemble, make_job, outputs_of, plan, run_shard
@@ -27,15 +27,28 @@ from ganvert.studio.commands import command, moves
 from ganvert.studio.jobs import Task
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from ganvert.extraction import Job
-    from ganvert.studio.models import Models
+    from ganvert.studio.models import Face, Found, Models
     from ganvert.studio.session import Session
 
-__all__ = ["apply_to_folder", "codes_file", "invert_folder", "job_of", "series_text", "sweep", "zipped"]
+__all__ = [
+    "ANIMATION_PX",
+    "add_animation",
+    "animation_kind",
+    "apply_to_folder",
+    "codes_file",
+    "invert_folder",
+    "job_of",
+    "series_text",
+    "sweep",
+    "zipped",
+]
 
-_KINDS = {".gif": "image/gif", MP4: "video/mp4"}
+_KINDS = {GIF: "image/gif", MP4: "video/mp4"}
 _MOST_FRAMES = 60
-_SWEEP_PX = 512
+ANIMATION_PX = 512  # longest side of its pictures
 
 
 def series_text(name: str, first: float, last: float, count: int, ends: tuple[float, float]) -> str:
@@ -48,13 +61,24 @@ def series_text(name: str, first: float, last: float, count: int, ends: tuple[fl
     return f"{name}={first:g}:{last:g}:{count}"
 
 
-def sweep(session: Session, asked: Mapping[str, Any]) -> None:
-    """Begin an animation of one direction, from an amount to another, under the other changes as they are."""
-    direction, suffix = str(asked["direction"]), str(asked.get("kind", ".gif"))
-    if suffix not in ANIMATIONS:
-        raise ParamsError(f"animation: wanted {' or '.join(ANIMATIONS)}, got {suffix!r}")
+def animation_kind(asked: Mapping[str, Any]) -> str:
+    """Return the ending of the animation that is asked for; ParamsError for one that cannot be made here."""
+    suffix = str(asked.get("kind", GIF))
+    if suffix not in _KINDS:
+        raise ParamsError(f"animation: wanted {' or '.join(_KINDS)}, got {suffix!r}")
     if suffix == MP4:
         check_video("MP4")
+    return suffix
+
+
+def add_animation(session: Session, pictures: Sequence[Image.Image], suffix: str) -> str:
+    """Keep an animation of pictures for the page; return its name."""
+    return session.pictures.add(_KINDS[suffix], animation(pictures, ANIMATION_PX, suffix))
+
+
+def sweep(session: Session, asked: Mapping[str, Any]) -> None:
+    """Begin an animation of one direction, from an amount to another, under the other changes as they are."""
+    direction, suffix = str(asked["direction"]), animation_kind(asked)
     code, ends = session.code, session.models.reach(direction)
     now = session.history.now.heard.within(session.history.now.region)  # the region is the sweep's, edits or none
     moving, mask = now.change_of(direction).name, session.mask(now)
@@ -62,31 +86,29 @@ def sweep(session: Session, asked: Mapping[str, Any]) -> None:
     text = series_text(moving, float(asked["first"]), float(asked["last"]), int(asked["count"]), ends)
     amounts = [float(amount) for amount in read_amounts(text)[1]]  # type: ignore[arg-type]
     others, stem, method = now.without(direction), session.stem, session.method
-    given = ["me.jpg", "--direction", text, *moves(others), "--px", str(_SWEEP_PX), "--out", f"{direction}{suffix}"]
+    given = ["me.jpg", "--direction", text, *moves(others), "--px", str(ANIMATION_PX), "--out", f"{direction}{suffix}"]
 
     def work(task: Task) -> None:
         task.command = command("edit", ["--crop", *given], session.models, method)
         pictures = []
         for amount in amounts:
             drawn = session.models.draw(code, now.with_amount(direction, amount), mask)
-            drawn.thumbnail((_SWEEP_PX, _SWEEP_PX))
+            drawn.thumbnail((ANIMATION_PX, ANIMATION_PX))
             pictures.append(drawn)
             task.report(len(pictures) / len(amounts))
-        name = session.pictures.add(_KINDS[suffix], animation(pictures, _SWEEP_PX, suffix))
-        task.download = name, f"{stem}_{direction}{suffix}"
+        task.download = add_animation(session, pictures, suffix), f"{stem}_{direction}{suffix}"
 
     session.begin(f"{direction} as {suffix[1:].upper()}", work)
 
 
-def codes_file(session: Session) -> tuple[bytes, str]:
-    """Return the code of the face as a table, and its name: codes.parquet, with tuned weights in an archive."""
-    method, face, models = session.method, session.face, session.models
+def codes_file(models: Models, face: Face, found: Found) -> tuple[bytes, str]:
+    """Return the code of a face as a table, and its name: codes.parquet, with tuned weights in an archive."""
+    method = found.code.method
     preset, context = models.context_of(method)
-    inversion = session.found[method].inversion
     seeds = seeds_for([Crop(face.image_id, face.aligned.crop)], method, 0)
     with tempfile.TemporaryDirectory(prefix=temporary_prefix("ganvert-studio")) as folder:
         path = Path(folder, "codes.parquet")
-        write_codes(path, preset, inversion, [face.image_id], seeds, context)
+        write_codes(path, preset, found.inversion, [face.image_id], seeds, context)
         if not any(tuned_folder(path).glob("*")):
             return path.read_bytes(), "codes.parquet"
         buffer = io.BytesIO()

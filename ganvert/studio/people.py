@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from ganvert.base.errors import InputError, ParamsError
 from ganvert.base.registry import lookup
-from ganvert.editing.animation import MP4, animation, check_video
 from ganvert.editing.compose import box_mask, diffusion, invert_composed, preset_for_parts
 from ganvert.editing.contract import EditInputs
 from ganvert.editing.edits import make_edit
@@ -18,19 +17,21 @@ from ganvert.studio.changes import Changes
 from ganvert.studio.commands import command
 from ganvert.studio.desk import Person, Stage
 from ganvert.studio.jobs import Task
+from ganvert.studio.keep import ANIMATION_PX, add_animation, animation_kind
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from ganvert.codes import Code
     from ganvert.editing.contract import Edit
+    from ganvert.studio.models import Models
     from ganvert.studio.session import Session
 
 __all__ = ["COMBINATIONS", "ROLES", "animate", "combine", "diffuse", "meet", "people_view"]
 
 #: What further photographs are for.
 ROLES = {"second": "the second person", "after": "the second person with something changed"}
-_FRAMES, _FRAME_PX = 11, 512
+_FRAMES = 11  # of an animation
 _DIFFUSION = "cpu_idinvert"  # as `ganvert diffuse`
 
 
@@ -71,94 +72,103 @@ def meet(session: Session, role: str, data: bytes, name: str) -> None:
     method = session.method
 
     def work(task: Task) -> None:
-        _code(session, role, method, task)
+        _code(session.models, person, method, task)
 
     session.begin(f"{name} by {method}", work)
 
 
-def _code(session: Session, role: str, method: str, task: Task) -> Code:
+def _code(models: Models, person: Person, method: str, task: Task) -> Code:
     """Return the code of a further photograph by a method; found at its first use."""
-    if role not in session.people.known:
-        raise InputError(f"there is no photograph of {ROLES[role]} yet: choose one")
-    person = session.people.known[role]
     if method not in person.found:
-        with task.taking(session.models.inverting):
-            found = session.models.invert(person.face, method, lambda so_far: task.over, task.report)
+        with task.taking(models.inverting):
+            found = models.invert(person.face, method, lambda so_far: task.over, task.report)
         task.report(1.0)  # a cancelled inversion is no result
         person.found[method] = found
     return person.found[method].code
 
 
-def _edit_of(session: Session, asked: Mapping[str, Any], task: Task) -> tuple[Edit, EditInputs, float]:
-    """Return the edit that is asked for, what it works on, and the amount."""
+def _edit_of(
+    session: Session, asked: Mapping[str, Any], code: Code, people: Mapping[str, Person], task: Task
+) -> tuple[Edit, EditInputs, float]:
+    """Return the edit that is asked for of a code and others, what it works on, and the amount."""
     name = str(asked.get("edit"))
     combination = lookup(COMBINATIONS, name, "combination of photographs")
     options = {key: asked[key] for key in combination.options if asked.get(key) not in (None, "")}
-    edit, method = make_edit(name, options), session.method
-    references = [_code(session, role, method, task) for role in combination.roles]
-    return edit, EditInputs(code=session.code, references=references), float(asked.get("amount", 1.0))
+    references = [_code(session.models, people[role], code.method, task) for role in combination.roles]
+    return make_edit(name, options), EditInputs(code=code, references=references), float(asked.get("amount", 1.0))
 
 
 def combine(session: Session, asked: Mapping[str, Any]) -> None:
     """Begin to combine both codes: interpolate, mix, blend or transfer."""
-    _refuse_missing(session, asked)
+    # As they are now: while it waits for its turn, another photograph or method may come.
+    code, people = _refuse_missing(session, asked), dict(session.people.known)
 
     def work(task: Task) -> None:
-        edit, inputs, amount = _edit_of(session, asked, task)
+        edit, inputs, amount = _edit_of(session, asked, code, people, task)
         picture = session.models.draw_edit(edit, inputs, amount)
         title = f"{asked['edit']} {amount:g}"
         with_whom = ", ".join(f"{reference.image_id} {reference.fingerprint()[:12]}" for reference in inputs.references)
-        _show(session, picture, title, f"{title} with {with_whom}: {edit}")
+        _show(session, code, picture, title, f"{title} with {with_whom}: {edit}")
 
     session.begin(f"{asked.get('edit')}", work)
 
 
-def _refuse_missing(session: Session, asked: Mapping[str, Any]) -> None:
-    """Refuse at once what could not be done: no such combination, a photograph that is missing, codes without parts."""
-    session.code  # noqa: B018 (raises without a photograph)
-    name = str(asked.get("edit"))
+def _refuse_missing(session: Session, asked: Mapping[str, Any]) -> Code:
+    """Refuse at once what could not be done: no such combination, a photograph that is missing, codes without parts.
+
+    Returns:
+        The code that is combined with others.
+    """
+    code, name = session.code, str(asked.get("edit"))
     combination = lookup(COMBINATIONS, name, "combination of photographs")
     for role in combination.roles:
         if role not in session.people.known:
             raise InputError(f"there is no photograph of {ROLES[role]} yet: choose one")
     options = {key: asked[key] for key in combination.options if asked.get(key) not in (None, "")}
-    make_edit(name, options).check_space(session.code.space, [])
+    make_edit(name, options).check_space(code.space, [])
+    return code
 
 
-def _show(session: Session, picture: Image.Image, title: str, edits: str) -> None:
-    """Put a result on the stage."""
-    session.people.result = picture, title, edits
-    before = session.shown_changes(Changes())
-    session.stage = Stage((before, "before"), (session.pictures.show(picture), title))
+def _show(session: Session, code: Code, picture: Image.Image, title: str, edits: str, made: Code | None = None) -> None:
+    """Put a result on the stage, where the photograph of its code is still there.
+
+    Args:
+        session: the user's work.
+        code: of the photograph in work when it was asked for.
+        picture: the result.
+        title: what it is called.
+        edits: how it was made, for its metadata.
+        made: the code that it is drawn from; None for `code`.
+    """
+    if session.face.image_id == code.image_id:
+        session.people.result = picture, title, session.provenance(made or code, edits=edits)
+        before = session.shown_changes(Changes())
+        session.stage = Stage((before, "before"), (session.pictures.show(picture), title))
 
 
 def animate(session: Session, asked: Mapping[str, Any]) -> None:
     """Begin an animation from one person to the other."""
-    suffix = str(asked.get("kind", ".gif"))
-    if suffix == MP4:
-        check_video("MP4")
+    suffix = animation_kind(asked)
     asked = {**asked, "edit": "interpolate"}
-    _refuse_missing(session, asked)
+    code, people, stem = _refuse_missing(session, asked), dict(session.people.known), session.stem
 
     def work(task: Task) -> None:
-        given = ["me.jpg", "you.jpg", "--count", str(_FRAMES), "--px", str(_FRAME_PX), "--out", f"between{suffix}"]
-        task.command = command("interpolate", given, session.models, session.method)
-        edit, inputs, _ = _edit_of(session, asked, task)
+        given = ["me.jpg", "you.jpg", "--count", str(_FRAMES), "--px", str(ANIMATION_PX), "--out", f"between{suffix}"]
+        task.command = command("interpolate", given, session.models, code.method)
+        edit, inputs, _ = _edit_of(session, asked, code, people, task)
         pictures = []
         for number in range(_FRAMES):
             pictures.append(session.models.draw_edit(edit, inputs, number / (_FRAMES - 1)))
-            pictures[-1].thumbnail((_FRAME_PX, _FRAME_PX))
+            pictures[-1].thumbnail((ANIMATION_PX, ANIMATION_PX))
             task.report((number + 1) / _FRAMES)
-        kind = "video/mp4" if suffix == MP4 else "image/gif"
-        name = session.pictures.add(kind, animation(pictures, _FRAME_PX, suffix))
-        task.download = name, f"{session.stem}_between{suffix}"
+        task.download = add_animation(session, pictures, suffix), f"{stem}_between{suffix}"
 
     session.begin(f"way to the second person as {suffix[1:].upper()}", work)
 
 
 def diffuse(session: Session, asked: Mapping[str, Any]) -> None:
     """Begin to diffuse one face into the surroundings of the other."""
-    session.code  # noqa: B018 (raises without a photograph)
+    own = session.code
     if "second" not in session.people.known:
         raise InputError(f"there is no photograph of {ROLES['second']} yet: choose one")
     models, faces = session.models, (session.face, session.people.known["second"].face)
@@ -183,7 +193,7 @@ def diffuse(session: Session, asked: Mapping[str, Any]) -> None:
         with models.drawing:
             (picture,) = to_pil(code.draw())
         title = f"diffused, crop {side}"
-        _show(session, picture, title, f"{title}: {target.image_id} onto {context.image_id} by {method}")
+        _show(session, own, picture, title, f"{title}: {target.image_id} onto {context.image_id} by {method}", code)
 
     session.begin("Diffusion", work)
 

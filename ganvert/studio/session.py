@@ -115,7 +115,7 @@ class Session:
     @property
     def code(self) -> Code:
         """The code that is edited; InputError before there is one."""
-        return self._work()[1].code
+        return self.work()[1].code
 
     @property
     def stem(self) -> str:
@@ -223,11 +223,11 @@ class Session:
     def picture(self, changes: Changes | None = None, method: str | None = None) -> Image.Image:
         """Return the full picture of changes, by default those that are shown, by a method, by default the present."""
         with self._lock:
-            face, found = self._work(method)
+            face, found = self.work(method)
             changes = changes or self.history.now
         return self._draw(face, found, changes)
 
-    def _work(self, method: str | None = None) -> tuple[Face, Found]:
+    def work(self, method: str | None = None) -> tuple[Face, Found]:
         """Return the face in work and what a method found of it, by default the present one, as of one moment.
 
         Raises:
@@ -280,12 +280,12 @@ class Session:
 
     def shown_changes(self, changes: Changes) -> str:
         """Return the name of the full picture of changes on the page."""
-        face, found = self._work()
+        face, found = self.work()
         return self.shown(found, changes, lambda: self._draw(face, found, changes))
 
     def thumb(self, changes: Changes, px: int) -> str | None:
         """Return the name of a small picture of changes; None where they were not drawn by the present method."""
-        _, found = self._work()
+        _, found = self.work()
         drawn, key = self._drawn.get((found, changes.heard)), (changes, px)
         if drawn is None:  # drawing all of a history again for another method would take minutes
             return self.pictures.kept(self._names.get((found, key)))
@@ -294,7 +294,7 @@ class Session:
     def check(self) -> Measured:
         """Return what the edit did to the person, and whether it can be pasted back; once for each picture."""
         with self._lock:
-            (face, found), changes = self._work(), self.history.now
+            (face, found), changes = self.work(), self.history.now
         return self._check(face, found, changes)
 
     def _check(self, face: Face, found: Found, changes: Changes) -> Measured:
@@ -312,7 +312,7 @@ class Session:
     def measure(self) -> Measured:
         """Return what the edit did to all scores, and to the person; once for each picture."""
         with self._lock:
-            (face, found), changes = self._work(), self.history.now
+            (face, found), changes = self.work(), self.history.now
         measured = self._check(face, found, changes)
         if not measured.before:
             pictures = [self._draw(face, found, one) for one in (Changes(), changes)]
@@ -324,7 +324,7 @@ class Session:
     @property
     def measured(self) -> Measured | None:
         """What was measured of the picture that is shown; None where nothing was."""
-        _, found = self._work()
+        _, found = self.work()
         return self._measured.get((found, self.history.now.heard))
 
     def moved(self, direction: str, amount: float) -> Changes:
@@ -345,9 +345,9 @@ class Session:
         assert self.opened is not None
         return self.models.paste(self.opened, face, self.picture(), self.plain(), region)
 
-    def png(self, picture: Image.Image, edits: str | None = None) -> bytes:
+    def png(self, picture: Image.Image) -> bytes:
         """Return a picture as PNG that says where it came from: generator, method, image, code, edits, version."""
-        return to_png(picture, self.provenance(edits=edits))
+        return to_png(picture, self.provenance())
 
     def provenance(
         self, code: Code | None = None, changes: Changes | None = None, edits: str | None = None

@@ -26,7 +26,7 @@ from ganvert.studio.keep import codes_file, invert_folder, series_text, zipped
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ganvert.studio.models import Models
+    from ganvert.studio.models import Face, Found, Models
     from ganvert.studio.session import Session
 
 __all__ = ["export", "make", "stimuli_view", "tick"]
@@ -37,8 +37,8 @@ _MOST_CELLS = 400  # whose small pictures are kept together
 
 def make(session: Session, asked: Mapping[str, Any]) -> None:
     """Begin to draw and measure a set: of the photograph in work, or of all in the folder."""
-    session.code  # noqa: B018 (raises without a photograph)
-    models, method = session.models, session.method
+    face, found = session.work()
+    models, method = session.models, found.code.method
     names = [str(name) for name in asked.get("directions") or ()]
     if not names:
         raise ParamsError("wanted one direction at least: tick it")
@@ -47,7 +47,7 @@ def make(session: Session, asked: Mapping[str, Any]) -> None:
     series = [
         Series(
             name=name,
-            direction=models.direction(name, session.code),
+            direction=models.direction(name, found.code),
             amounts=read_amounts(text)[1],
             solved=solved,
         )
@@ -76,7 +76,11 @@ def make(session: Session, asked: Mapping[str, Any]) -> None:
         task.command = made.command
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
-        made.table = table = _table(session, task, place, method if whole else None)
+        if whole:
+            table = invert_folder(session, method, lambda done: task.report(0.5 * done)) / "codes.parquet"
+        else:
+            table = _table(models, face, found, place)
+        made.table = table
         known = names_of_images(table)
         codes = read_codes(table, models.generator)
         facts = facts_of(method, models.recipe, models.generator, models.directions_path)
@@ -100,11 +104,9 @@ def _text(models: Models, name: str, asked: Mapping[str, Any], solved: bool) -> 
     return series_text(name, low, high, count, (low, high))
 
 
-def _table(session: Session, task: Task, place: Path, method: str | None) -> Path:
-    """Return the table of codes: of the folder by a method, or for None of the photograph in work alone."""
-    if method is not None:
-        return invert_folder(session, method, lambda done: task.report(0.5 * done)) / "codes.parquet"
-    data, name = codes_file(session)
+def _table(models: Models, face: Face, found: Found, place: Path) -> Path:
+    """Write the table of one code into a folder, with what lies beside it; return its path."""
+    data, name = codes_file(models, face, found)
     (place / name).write_bytes(data)
     if name.endswith(".zip"):
         with zipfile.ZipFile(place / name) as archive:

@@ -23,7 +23,7 @@ from ganvert.images import to_pil
 from ganvert.studio import desk, jobs, stimuli
 from ganvert.studio.actions import ACTIONS, STAGED
 from ganvert.studio.changes import Changes
-from ganvert.studio.desk import Folder
+from ganvert.studio.desk import Folder, Person
 from ganvert.studio.pictures import MOST_PICTURES
 from ganvert.studio.session import Session, Sessions
 from ganvert.studio.times import Times
@@ -367,6 +367,49 @@ def test_regions_are_those_of_faces(edited: Session, monkeypatch: pytest.MonkeyP
     top = slice(0, size // 4)
     assert change[1][top].sum() < 0.1 * change[0][top].sum() and change[1][-size // 4 :].sum() > 0
     assert "mask: mouth" in edited.params("square") and "edit: local" in edited.params("square")
+
+
+def test_work_in_the_background_is_of_what_it_was_asked_for(
+    session: Session, photograph: Photograph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever photograph, method or second person comes while it waits for its turn."""
+    monkeypatch.setattr(session.models, "scores", lambda picture: {"smile": float(np.asarray(picture).mean())})
+    session.inbox["second"] = photograph(5)
+    ask(session, "meet", role="second", name="you.png")
+    code, person = session.code, session.people.known["second"]
+    session.refine("balanced")
+    assert session.refinement is not None and session.refinement.wait(60)
+    session.show_method("first")
+    combined = {"edit": "interpolate", "amount": 0.25, "part": "all"}
+
+    def another_comes(change: Callable[[], None], what: str, **more: Any) -> None:
+        with session.models.working:
+            ACTIONS[what](session, {"what": what, **more})
+            change()
+        assert session.task is not None and session.task.wait(60)
+        assert session.task.state == "done", session.task.reason
+
+    def method_and_person() -> None:
+        session.show_method("balanced")
+        session.people.known["second"] = Person(session.models.open(photograph(3), "they.png"))
+
+    another_comes(method_and_person, "combine", **combined)
+    inputs = EditInputs(code=code, references=[person.found["first"].code])
+    assert session.people.result is not None
+    assert same(session.people.result[0], draw_edit(make_edit("interpolate"), inputs, 0.25))
+    answer = ask(session, "save people")
+    with Image.open(io.BytesIO(session.pictures.get(answer["download"]["picture"])[1])) as file:  # type: ignore[index,arg-type]
+        assert file.text["ganvert:code"] == code.fingerprint()  # type: ignore[attr-defined]
+    for what, more in (
+        ("combine", combined),
+        ("match", {"direction": "smile", "target": "100"}),
+        ("stimuli", {"directions": ["age"], "first": -1, "last": 1, "count": 2}),
+    ):
+        session.open(photograph(), "waves.png")
+        another_comes(lambda: session.open(photograph(7), "other.png"), what, **more)
+        assert session.people.result is session.stage is None and session.history.states == [Changes()]
+    assert session.stimuli is not None
+    assert {cell.row["image_id"] for cell in session.stimuli.cells} == {code.image_id}
 
 
 def test_a_measured_score_is_matched(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
