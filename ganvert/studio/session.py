@@ -7,6 +7,7 @@ is deleted with the session. A session that nobody looks at ends.
 from __future__ import annotations
 
 import dataclasses
+import re
 import secrets
 import threading
 import time
@@ -38,6 +39,7 @@ _MOST_SESSIONS = 8
 _MOST_HELD = 1 << 30  # bytes of all sessions together
 _MOST_DRAWN = 12  # full pictures of a session that are not drawn again
 _MOST_MEASURED = 200  # pictures of a session whose figures are known
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")  # of 128 bits
 _LEAVE = 5.0  # seconds for which the end of a step is waited for
 
 
@@ -74,7 +76,7 @@ class Session:
     """One user's work.
 
     Attributes:
-        token: 128 random bits, which the browser keeps: whoever has it sees the session.
+        token: 128 random bits, which the browser keeps: whoever has it sees the session. A new one if not given.
         models: the networks.
         pictures: what its page shows.
         history: of the changes.
@@ -82,8 +84,8 @@ class Session:
         quality: the method that photographs are refined by.
     """
 
-    def __init__(self, models: Models) -> None:
-        self.models, self.token = models, secrets.token_urlsafe(16)
+    def __init__(self, models: Models, token: str | None = None) -> None:
+        self.models, self.token = models, token or secrets.token_urlsafe(16)
         self.pictures, self.history = Pictures(), History()
         self.seen = time.monotonic()
         self.inbox: dict[str, bytes] = {}  # photographs on their way in, by what they are for
@@ -185,10 +187,14 @@ class Session:
                 self.found[method], self.method = found, method
                 self._partial = self._partial - {method} | ({method} if partial else set())
 
-    def begin(self, title: str, function: Callable[[Task], None]) -> None:
-        """Do something in the background; InputError where something else of this kind still runs."""
+    def check_free(self) -> None:
+        """Raise InputError while other work of the user runs in the background."""
         if self.task is not None and self.task.active:
             raise InputError(f"{self.task.title} still runs: wait for it, or stop it")
+
+    def begin(self, title: str, function: Callable[[Task], None]) -> None:
+        """Do something in the background; InputError where something else of this kind still runs."""
+        self.check_free()
         self.task = Task(self, title, function)
         self.task.start()
 
@@ -388,14 +394,22 @@ class Sessions:
         self._lock = threading.Lock()
 
     def of(self, token: Any) -> Session:
-        """Return the session of a token, which has thereby given a sign; a new one for a token that nobody has."""
+        """Return the session of a token, which has thereby given a sign; a new one for a token that nobody has.
+
+        A page that was left open for hours, or whose studio was restarted, goes on with the token that it has.
+        """
+        own = token if isinstance(token, str) and _TOKEN.fullmatch(token) else None
         with self._lock:
-            session = self._all.get(token) if isinstance(token, str) else None
-            if session is None or self._late(session):
-                session = Session(self.models)
+            session, late = self._all.get(own or ""), None
+            if session is not None and self._late(session):
+                session, late = None, session
+            if session is None:
+                session = Session(self.models, own)
                 self._all[session.token] = session
             session.seen = time.monotonic()
             self._all.move_to_end(session.token)
+        if late is not None:
+            late.leave()
         self.forget()
         return session
 

@@ -277,6 +277,19 @@ def test_sessions_that_nobody_looks_at_are_forgotten(sessions: Sessions, monkeyp
     assert sessions.of(many[-1].token) is not many[-1]
 
 
+def test_a_page_that_was_left_open_goes_on_under_its_token(
+    photograph: Photograph, session: Session, sessions: Sessions
+) -> None:
+    """It sends photographs and clicks by the token that it has had since it was opened."""
+    place = session.folder.place
+    session.seen -= module._KEPT + 1
+    again = sessions.of(session.token)
+    assert again is not session and again.token == session.token and not again.found
+    assert not place.exists()
+    sessions.of(session.token).inbox["photo"] = photograph()
+    assert sessions.of(session.token) is again and again.inbox["photo"] == photograph()
+
+
 def test_pictures_are_bounded_and_those_in_use_stay() -> None:
     pictures = Pictures()
     first = pictures.add("image/png", b"first")
