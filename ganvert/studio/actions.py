@@ -69,13 +69,13 @@ def _save_people(session: Session, asked: Asked) -> Mapping[str, Any]:
 
 
 def _forget_folder(session: Session, asked: Asked) -> None:
-    if session.task is not None and session.task.active:
-        raise InputError(f"{session.task.title} still runs: wait for it, or stop it")
+    session.check_free()
     session.folder.delete()
     session.stimuli = None
 
 
 def _meet(session: Session, asked: Asked) -> None:
+    session.check_free()
     role = str(asked.get("role"))
     data = session.inbox.pop(role, None)
     if data is None:

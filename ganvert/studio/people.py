@@ -168,6 +168,7 @@ def animate(session: Session, asked: Mapping[str, Any]) -> None:
 
 def diffuse(session: Session, asked: Mapping[str, Any]) -> None:
     """Begin to diffuse one face into the surroundings of the other."""
+    session.check_free()
     own = session.code
     if "second" not in session.people.known:
         raise InputError(f"there is no photograph of {ROLES['second']} yet: choose one")

@@ -222,6 +222,27 @@ def test_two_people_are_combined(session: Session, photograph: Photograph) -> No
     assert "second" in session.people.known
 
 
+def test_a_button_that_is_refused_changes_nothing(session: Session, photograph: Photograph) -> None:
+    session.inbox["second"] = photograph(5)
+    ask(session, "meet", role="second", name="you.png")
+    ask(session, "combine", edit="interpolate", amount=0.5)
+    before, result = dict(session.people.known), session.people.result
+    with session.models.working:
+        ACTIONS["animate"](session, {"kind": ".gif", "part": "all"})
+        session.inbox["second"] = photograph(7)
+        for what, more in (("meet", {"role": "second", "name": "they.png"}), ("diffuse", {"method": "balanced"})):
+            with pytest.raises(InputError, match="still runs"):
+                ACTIONS[what](session, {"what": what, **more})
+        assert session.task is not None
+        session.task.cancel()
+    assert session.task.wait(60)
+    assert session.people.known == before and session.people.result is result is not None
+    ask(session, "meet", role="second", name="they.png")  # it has arrived, and need not be sent again
+    assert session.people.known["second"].opened.name == "they.png"
+    with pytest.raises(ParamsError, match=r"wanted \.gif or \.mp4"):
+        ask(session, "animate", kind=".exe")
+
+
 def test_a_transfer_changes_what_the_pair_changed(session: Session, photograph: Photograph) -> None:
     for role, data in (("second", photograph()), ("after", photograph(5))):
         session.inbox[role] = data
