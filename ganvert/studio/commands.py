@@ -12,6 +12,8 @@ from ganvert.studio.models import Models
 
 __all__ = ["command", "moves"]
 
+_MOVING = ("edit", "stimuli")  # commands that take directions
+
 
 def command(name: str, given: Sequence[str], models: Models, method: str | None = None) -> str:
     """Return a command line.
@@ -28,7 +30,7 @@ def command(name: str, given: Sequence[str], models: Models, method: str | None 
         words += ["--method", method]
         words += [word for path in models.encoders for word in ("--encoder", str(path))]
         words += ["--recipe", models.recipe] if models.recipe != "ffhq" else []
-    if models.directions_path != shipped("directions_ffhq.parquet"):
+    if name in _MOVING and models.directions_path != shipped("directions_ffhq.parquet"):
         words += ["--directions", str(models.directions_path)]
     source = models.generator.source
     if source is not None and Path(source).resolve() != (models.assets / "mobile_stylegan.safetensors").resolve():

@@ -151,10 +151,12 @@ def animate(session: Session, asked: Mapping[str, Any]) -> None:
     suffix = animation_kind(asked)
     asked = {**asked, "edit": "interpolate"}
     code, people, stem = _refuse_missing(session, asked), dict(session.people.known), session.stem
+    given = ["me.jpg", "you.jpg", "--count", str(_FRAMES), "--px", str(ANIMATION_PX), "--out", f"between{suffix}"]
+    given += ["--move", str(asked["part"])] if asked.get("part", "all") != "all" else []
+    line = command("interpolate", given, session.models, code.method)
 
     def work(task: Task) -> None:
-        given = ["me.jpg", "you.jpg", "--count", str(_FRAMES), "--px", str(ANIMATION_PX), "--out", f"between{suffix}"]
-        task.command = command("interpolate", given, session.models, code.method)
+        task.command = line
         edit, inputs, _ = _edit_of(session, asked, code, people, task)
         pictures = []
         for number in range(_FRAMES):
@@ -172,8 +174,10 @@ def diffuse(session: Session, asked: Mapping[str, Any]) -> None:
     own = session.code
     if "second" not in session.people.known:
         raise InputError(f"there is no photograph of {ROLES['second']} yet: choose one")
-    models, faces = session.models, (session.face, session.people.known["second"].face)
-    target, context = faces if asked.get("onto", "second") == "second" else faces[::-1]
+    models, ours = session.models, (session.face, "me.jpg")
+    theirs = session.people.known["second"].face, "you.jpg"
+    onto_second = asked.get("onto", "second") == "second"
+    (target, person), (context, around_it) = (ours, theirs) if onto_second else (theirs, ours)
     side, around = int(asked.get("crop", 110)), float(asked.get("around", 0.0))
     method = str(asked.get("method") or _DIFFUSION)
     if not 0 <= around <= 1:
@@ -183,7 +187,7 @@ def diffuse(session: Session, asked: Mapping[str, Any]) -> None:
     session.people.result = None
 
     def work(task: Task) -> None:
-        given = ["me.jpg", "--onto", "you.jpg", "--crop", str(side), "--around", f"{around:g}", "--out", "diffused"]
+        given = [person, "--onto", around_it, "--crop", str(side), "--around", f"{around:g}", "--out", "diffused"]
         task.command = command("diffuse", given, models, method)
         composed = diffusion(target.aligned.crop, context.aligned.crop, mask, around)
         loaded = make_context(preset, models.generator, models.encoders_of(preset), models.assets)

@@ -62,7 +62,8 @@ def tiny_directions(tiny_generator_file: Path, tmp_path_factory: pytest.TempPath
 def studio_project(tmp_path: Path, write_params: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with a method of few steps, and one that nobody waits for."""
     monkeypatch.chdir(tmp_path)
-    write_params(invert={"options": {"first": steps(2), "balanced": steps(8), "long": steps(1_000_000)}})
+    options = {"first": steps(2), "balanced": steps(8), "long": steps(1_000_000)}
+    write_params(invert={"options": {**options, "padded": {**steps(2), "space": "pad/wplus"}}})
     return tmp_path
 
 

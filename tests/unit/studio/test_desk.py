@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from typer.main import get_command
 
 from ganvert.base.errors import InputError, ParamsError, PhotoError, UnknownNameError, UnsupportedError
+from ganvert.cli import app
 from ganvert.codes import read_codes
 from ganvert.editing.contract import EditInputs
 from ganvert.editing.edits import make_edit
@@ -220,6 +223,38 @@ def test_two_people_are_combined(session: Session, photograph: Photograph) -> No
     with pytest.raises(PhotoError):
         ask(session, "meet", role="second", name="you.png")
     assert "second" in session.people.known
+
+
+@pytest.mark.parametrize(
+    ("what", "asked", "wanted"),
+    [
+        ("animate", {"part": "all"}, {"given": ["me.jpg", "you.jpg"], "move": "all", "method": "padded"}),
+        ("animate", {"part": "own"}, {"given": ["me.jpg", "you.jpg"], "move": "own"}),
+        ("diffuse", {"onto": "second"}, {"targets": ["me.jpg"], "onto": ["you.jpg"], "crop": [110]}),
+        ("diffuse", {"onto": "first"}, {"targets": ["you.jpg"], "onto": ["me.jpg"]}),
+        ("sweep", {"direction": "smile", "first": 0, "last": 1, "count": 2}, {"photos": ["me.jpg"], "crop": True}),
+    ],
+)
+def test_command_lines_do_what_the_page_does(
+    session: Session, photograph: Photograph, what: str, asked: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    """As the command reads them: the studio's table of directions is not the shipped one."""
+    for method in ("padded", "balanced"):
+        session.refine(method)
+        assert session.refinement is not None and session.refinement.wait(60)
+    session.show_method("padded")
+    session.inbox["second"] = photograph(5)
+    ask(session, "meet", role="second", name="you.png")
+    ask(session, what, method="balanced", kind=".gif", **asked)
+    assert session.task is not None and session.task.state == "done", session.task.reason
+    program, name, *words = shlex.split(session.task.command)
+    read = get_command(app).commands[name].make_context(name, words).params  # type: ignore[attr-defined]
+    assert program == "ganvert" and read["method"] in ("balanced", "padded")
+
+    def plain(value: Any) -> Any:
+        return [str(one) for one in value] if value and isinstance(value[0], Path) else value
+
+    assert {key: plain(read[key]) if isinstance(read[key], list | tuple) else read[key] for key in wanted} == wanted
 
 
 def test_a_button_that_is_refused_changes_nothing(session: Session, photograph: Photograph) -> None:
