@@ -17,6 +17,7 @@ from ganvert.images import from_png
 from ganvert.report.inline import InlineImage, inline_jpeg
 from ganvert.report.inputs import SHOWN_OF_CODES, ReportInputs, ReportOptions, check_same_run
 from ganvert.report.labels import MetricLabel, attributes_among, metric_labels, unique
+from ganvert.spaces import SPACES
 
 __all__ = ["Row", "Run", "rows_of"]
 
@@ -37,7 +38,7 @@ class Run:
         codes: rows of all tables `codes`, with :data:`SHOWN_OF_CODES`.
         scores: rows of `scores`.
         edit_scores: rows of `edit_scores`.
-        directions: name to row of `directions` without its vector, `quality` parsed.
+        directions: name and space to row of `directions` without its vector, `quality` parsed.
     """
 
     inputs: ReportInputs
@@ -49,7 +50,7 @@ class Run:
     codes: tuple[Row, ...]
     scores: tuple[Row, ...]
     edit_scores: tuple[Row, ...]
-    directions: Mapping[str, Row]
+    directions: Mapping[tuple[str, str], Row]
 
     @classmethod
     def of(cls, inputs: ReportInputs, options: ReportOptions) -> Run:
@@ -74,8 +75,11 @@ class Run:
             codes=tuple(codes),
             scores=tuple(scores),
             edit_scores=tuple(inputs.edit_scores.to_pylist()),
-            # Of several by one name the first counts.
-            directions={row["name"]: {**row, "quality": json.loads(row["quality"] or "{}")} for row in found[::-1]},
+            # Of several by one name and space the first counts.
+            directions={
+                (row["name"], row["space"]): {**row, "quality": json.loads(row["quality"] or "{}")}
+                for row in found[::-1]
+            },
         )
 
     def image(self, picture: Image.Image | bytes) -> InlineImage:
@@ -112,10 +116,19 @@ class Run:
     def direction_of(self, row: Row) -> Row | None:
         """Return the row of `directions` that an edit moves along, with the rows of ws that it moves; None for none."""
         rows = re.fullmatch(r"(.+)@([0-9]+):([0-9]+)", row["direction"])  # of one direction, not of several
-        direction = self.directions.get(rows[1] if rows else row["direction"])
+        name, space = rows[1] if rows else row["direction"], self._moves_in.get(row["method"], "")
+        # As `ganvert.directions.choose` takes them.
+        known = (self.directions.get((name, where)) for where in (space, f"{space}plus", "s"))
+        direction = next(filter(None, known), None)
         if direction is None or not rows:
             return direction
         return {**direction, "first_row": int(rows[2]), "last_row": int(rows[3])}
+
+    @cached_property
+    def _moves_in(self) -> dict[str, str]:
+        """Method to the space, z or w, of the directions that move its codes."""
+        details = {row["method"]: row["space"].rpartition("/")[2] for row in self.codes}
+        return {method: SPACES[detail].direction_space for method, detail in details.items()}
 
     @cached_property
     def _several_methods(self) -> bool:

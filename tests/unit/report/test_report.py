@@ -372,6 +372,21 @@ def test_an_edit_is_judged_by_the_score_that_its_direction_was_fitted_on(inputs:
     assert smile.faces[1].crops[0].failures == ("age did not follow: 30 became 29",)
 
 
+@pytest.mark.parametrize(("space", "expected"), [("f16/zplus", "z"), ("pad/wplus", "w"), ("s", "w")])
+def test_an_edit_is_judged_by_the_direction_that_moves_its_codes(
+    inputs: ReportInputs, space: str, expected: str
+) -> None:
+    rows = inputs.directions.to_pylist()
+    rows.insert(0, {**rows[0], "space": "z", "last_row": 4, "quality": '{"score": "age", "change_per_unit": 9.0}'})
+    rows.insert(0, {**rows[1], "space": "s", "quality": "{}"})
+    codes = [pa.Table.from_pylist([{**row, "space": space} for row in part.to_pylist()], part.schema)
+             for part in inputs.codes]  # fmt: skip
+    directions = pa.Table.from_pylist(rows, inputs.directions.schema)
+    smile, _ = edits(Run.of(dataclasses.replace(inputs, codes=codes, directions=directions), OPTIONS)).edits
+    assert smile.direction is not None and smile.direction["space"] == expected
+    assert (smile.attribute, smile.failed) == (("age", 4) if expected == "z" else ("smile", 2))
+
+
 def test_changes_are_from_the_unedited_reconstruction_alone() -> None:
     """Not from the amount nearest zero, which is no origin."""
     assert change_of({-3.0: 0.1, 0.0: 0.5, 1.5: 0.75}) == {-3.0: -0.4, 0.0: 0.0, 1.5: 0.25}
