@@ -50,4 +50,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf .work data/assets data/sample_photos data/presets data/watched data/codes data/reconstructions data/study data/encoders data/*.parquet data/*.png reports
+	rm -rf .work data/assets data/sample_photos data/presets data/watched data/codes data/reconstructions data/stimuli data/study data/encoders data/*.parquet data/*.png reports

@@ -1,5 +1,6 @@
 """dvc.yaml and the stages agree: modules, code, data."""
 
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,17 @@ def test_all_code_that_a_stage_imports_is_in_its_deps(name):
     deps = set(body(name)["deps"])
     for file in closure(f"stages.{name}", without=tuple(left_out)):
         assert deps & {file, *map(str, Path(file).parents)}, f"{name}: {file}"
+
+
+@pytest.mark.parametrize("file", ["Makefile", ".gitignore"])
+def test_what_stages_write_is_cleaned_and_is_no_part_of_the_project(file):
+    words = (ROOT / file).read_text().partition("\nclean:")[2].split() or (ROOT / file).read_text().split()
+    patterns = [word.strip("/") for word in words]
+    for name in STAGES:
+        written = [*body(name).get("outs", ()), *body(name).get("metrics", ()), *body(name).get("plots", ())]
+        for out in (next(iter(entry)) if isinstance(entry, dict) else entry for entry in written):
+            folders = [out, *map(str, Path(out).parents)]
+            assert any(fnmatch(folder, pattern) for folder in folders[:-1] for pattern in patterns), out
 
 
 def test_the_writer_changes_code_alone():
