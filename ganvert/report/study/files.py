@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 from ganvert.report.study.sheets import Sheet
 
 __all__ = ["csv_text", "latex_text"]
+
+_FORMULA = re.compile(r"\s*[=+@-]")  # spreadsheets skip white space
+_NUMBER = r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?"
+_NUMBERS = re.compile(rf"{_NUMBER}((; | to | of ){_NUMBER})*")
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -59,5 +64,5 @@ def _escaped(text: str) -> str:
 
 
 def _plain(cell: str) -> str:
-    numeric = cell[:1] in "+-" and cell[1:2].isdigit()
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@") and not numeric else cell
+    """Return a cell with a quote in front where it would be a formula: numbers and their intervals are none."""
+    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBERS.fullmatch(cell) else cell
