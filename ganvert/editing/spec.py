@@ -45,7 +45,7 @@ class EditSpec:
     mask: str = ""
 
     def __post_init__(self) -> None:
-        if not self.amounts or len(set(self.amounts)) != len(self.amounts):
+        if not self.amounts or len(set(self.steps)) != len(self.amounts):
             raise ParamsError(f"amounts: wanted different numbers, at least one, got {brief(self.amounts)}")
         percentiles = [amount for amount in self.steps if isinstance(amount, Percentile)]
         if percentiles and not self.direction:

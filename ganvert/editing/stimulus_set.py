@@ -67,7 +67,7 @@ class StimuliSpec(Presentation):
         if not self.directions and not self.targets:
             raise ParamsError("directions: wanted one or more, such as {smile: [-2, 0, 2]}, or targets")
         for name, values in (*self.directions.items(), *self.targets.items()):
-            if not values or len(set(values)) != len(values):
+            if not values or len(set(map(read_amount, values))) != len(values):
                 raise ParamsError(f"{name}: wanted different numbers, at least one, got {brief(values)}")
         for amounts in self.directions.values():
             for amount in map(read_amount, amounts):

@@ -20,6 +20,8 @@ PAIR = ["a.jpg", "a_glasses.jpg"]
         ({}, "edit shift: wanted a direction, got none"),
         ({"direction": "smile", "edit": "shiftt"}, "Did you mean 'shift'"),
         ({"direction": "smile", "amounts": [1, 1]}, "wanted different numbers"),
+        ({"direction": "smile", "amounts": [1, "1.0"]}, "wanted different numbers"),
+        ({"direction": "smile", "amounts": ["p50", "p50.0"]}, "wanted different numbers"),
         ({"direction": "smile", "amounts": []}, "at least one"),
         ({"direction": "smile", "amounts": [float("nan")]}, "wanted a number that is finite"),
         ({"direction": "smile", "amounts": [1], "pasted": [2]}, "pasted: .* not in amounts"),

@@ -115,6 +115,7 @@ def test_the_paragraph_has_what_was_measured() -> None:
     [
         ({}, "sets.mine: directions: wanted one or more"),
         ({"directions": {"smile": [1, 1]}}, "smile: wanted different numbers"),
+        ({"directions": {"smile": [1, "1"]}}, "smile: wanted different numbers"),
         ({"directions": {"smile": []}}, "smile: wanted different numbers"),
         ({"directions": {"smile": ["p101"]}}, "wanted a percentile from p0 to p100"),
         ({"directions": {"smile": [1e9]}}, "wanted a number from -1000 to 1000"),
