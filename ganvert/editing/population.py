@@ -48,7 +48,7 @@ class Population:
     def __init__(self, generator: Generator) -> None:
         self._generator = generator
         self._w: np.ndarray | None = None
-        self._lines: dict[tuple[int, int], tuple[Direction, _Line]] = {}
+        self._lines: dict[tuple[object, ...], _Line] = {}
 
     def amount(self, amount: Amount, direction: Direction, code: Code) -> float:
         """Return an amount in standard deviations: a percentile as what takes this code there.
@@ -97,10 +97,12 @@ class Population:
             )
 
     def _line(self, space: Space, direction: Direction) -> _Line:
-        key = id(direction), space.first_coded
-        if key not in self._lines:  # with the direction, so that its id stays its own
-            self._lines[key] = direction, self._measured(space, direction)
-        return self._lines[key][1]
+        # By value: a direction on other rows is made anew whenever it is named.
+        facts = direction.space, direction.first_row, direction.last_row, direction.unit, direction.vector.tobytes()
+        key = (*facts, space.first_coded)
+        if key not in self._lines:
+            self._lines[key] = self._measured(space, direction)
+        return self._lines[key]
 
     @torch.no_grad()
     def _measured(self, space: Space, direction: Direction) -> _Line:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -95,3 +97,19 @@ def test_amounts_are_numbers_and_percentiles() -> None:
 def test_what_is_no_amount(value: str) -> None:
     with pytest.raises(ParamsError, match="amount"):
         read_amount(value)
+
+
+def test_samples_are_measured_once_along_a_direction(
+    tiny_generator: MobileStyleGAN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it is made anew each time, as those on other rows are; others have their own."""
+    people, code = Population(tiny_generator), code_in("wplus", tiny_generator)
+    measured = list[Direction]()
+    measure = people._measured
+    monkeypatch.setattr(
+        people, "_measured", lambda space, direction: measured.append(direction) or measure(space, direction)
+    )
+    first, again = (people.sigmas(direction_of("w"), code, 1.0) for _ in range(2))
+    assert first == again and len(measured) == 1
+    other = dataclasses.replace(direction_of("w"), first_row=0)
+    assert people.sigmas(other, code, 1.0) != first and len(measured) == 2
