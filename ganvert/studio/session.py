@@ -222,9 +222,10 @@ class Session:
     def _forget(self, found: Found | None = None) -> None:
         """Forget what was drawn and measured of a code, or all."""
         with self._lock:
-            for kept in (self._drawn, self._measured, self._names):
+            tables: list[dict[Any, Any]] = [self._drawn, self._measured, self._names]
+            for kept in tables:
                 for key in [key for key in kept if found in (None, key[0])]:
-                    kept.pop(key)  # type: ignore[call-overload]
+                    del kept[key]
 
     def picture(self, changes: Changes | None = None, method: str | None = None) -> Image.Image:
         """Return the full picture of changes, by default those that are shown, by a method, by default the present."""
