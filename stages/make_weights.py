@@ -90,7 +90,12 @@ def _score_seeds(generator: Generator, names: Sequence[str]) -> list[dict[str, f
     stem = hashlib.sha256(" ".join(names).encode()).hexdigest()[:12]
     lines = WORK / "scores" / f"{generator_key(generator)}-{SCORED_PX}-{stem}.jsonl"
     lines.parent.mkdir(parents=True, exist_ok=True)
-    done = [json.loads(line) for line in lines.read_text().splitlines()[:COUNT]] if lines.exists() else []
+    text = lines.read_text() if lines.exists() else ""
+    whole = text[: text.rfind("\n") + 1]  # a kill may have cut off the last line
+    if whole != text:
+        with atomic_path(lines) as temporary:
+            temporary.write_text(whole)
+    done = [json.loads(line) for line in whole.splitlines()[:COUNT]]
     if not names or len(done) == COUNT:
         return done or [{} for _ in range(COUNT)]
     scorer, seeds = AttributeScorer(ASSETS, names), range(len(done), COUNT)
