@@ -321,8 +321,7 @@ def write_set(
         table = csv.DictWriter(file, list(rows[0]))
         table.writeheader()
         table.writerows(rows)
-    known = {item.name: item for item in series}
-    words = " and ".join(f"{name} ({_words(item)})" for name, item in known.items())
+    words = " and ".join(f"{item.name} ({_words(item)})" for item in series)
     text = methods_text(rows, {**facts, "directions": words}, presentation)
     with atomic_path(out / "methods.txt") as temporary:
         temporary.write_text(text, encoding="utf-8")

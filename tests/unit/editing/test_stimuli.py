@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from ganvert.base.errors import GanvertError, ParamsError
 from ganvert.directions import Direction
 from ganvert.editing.amounts import Percentile, reach
 from ganvert.editing.stimuli import Presentation, methods_text, solve_amount
-from ganvert.editing.stimulus_set import StimuliSpec, check_series
+from ganvert.editing.stimulus_set import StimuliSpec, check_series, write_set
 
 
 @pytest.mark.parametrize(
@@ -138,3 +139,14 @@ def test_a_set_gives_its_directions_and_then_its_targets() -> None:
     with pytest.raises(ParamsError, match="wanted a recipe that aligns"):
         check_series([second], measured=False)
     check_series([first, second], measured=True)
+
+
+def test_methods_tell_of_amounts_and_targets_of_one_direction(tmp_path: Path) -> None:
+    smile = Direction("smile", "w", "test", np.eye(4)[0], 1.0, 0, 2, quality={"range": [-3, 3]})
+    spec = params.build(StimuliSpec, {"directions": {"smile": [-1]}, "targets": {"smile": [1.5]}}, "sets.mine")
+    rows = [{"person": "ann", "direction": "smile", "amount": amount, "target": target, "reached": 1, "percentile": ""}
+            for amount, target in ((-1.0, ""), (2.0, 1.5))]  # fmt: skip
+    facts = {"ganvert": "1", "method": "mine", "generator": "g", "recipe": "ffhq"}
+    write_set(tmp_path, rows, spec.series({"smile": smile}), spec, facts)
+    text = (tmp_path / "methods.txt").read_text()
+    assert "smile (test in W, rows 0 to 1) and smile (test in W, rows 0 to 1, amounts from -3 to 3)" in text
