@@ -140,6 +140,7 @@ def waves(step: float = 9) -> bytes:
 
 
 RIGHT = "document.querySelector('.g-right')?.textContent"
+STATES = "[...document.querySelectorAll('.g-state')]"
 SHOWN = "document.querySelector('.g-after')?.src"
 
 
@@ -170,6 +171,11 @@ def test_from_a_photograph_to_an_edit_and_back(studio: str, chromium: Any) -> No
     until(chromium, f"{RIGHT} === 'smile +2'")
     until(chromium, "document.querySelector('input[type=range][aria-label*=smile]').value === '2'")
     assert chromium.run("document.querySelectorAll('.g-state').length") == 3  # the rows made room for smile -1
+    # Each small picture of the history is as far from the top of its frame as from its sides.
+    until(chromium, f"{STATES}.every((state) => state.querySelector('img')?.complete)")
+    boxes = "[state, state.querySelector('img')].map((part) => part.getBoundingClientRect())"
+    inside = "([frame, picture]) => [picture.x - frame.x, picture.y - frame.y].map(Math.round)"
+    assert chromium.run(f"{STATES}.map((state) => {boxes}).map({inside})") == [[6, 6]] * 3
     click(chromium, "Keep")
     click(chromium, "Paste into the photograph")
     until(chromium, "document.querySelector('.g-wide')?.naturalWidth === 120")
