@@ -283,9 +283,12 @@ def _remove_pictures(out: Path, written: dict[str, list[str]]) -> None:
 def _print_scores(scores: Sequence[dict[str, Any]], paths: dict[str, str]) -> None:
     """Print a row of scores for every image; the photograph's name comes last, so that no terminal cuts it off."""
     metrics = list(dict.fromkeys(row["metric"] for row in scores))
+    found: dict[str, dict[str, dict[str, Any]]] = {image_id: {} for image_id in paths}
+    for row in scores:
+        found[row["image_id"]][row["metric"]] = row
     lines = [[*metrics, "photograph"]]
     for image_id, path in paths.items():
-        values = {row["metric"]: row for row in scores if row["image_id"] == image_id}
+        values = found[image_id]
         cells = [values[name]["status"] if (v := values[name]["value"]) is None else f"{v:.4f}" for name in metrics]
         lines.append([*cells, path])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)][:-1]

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ganvert import __version__
 from ganvert.base.errors import ParamsError
-from ganvert.base.files import atomic_path, sha256_of
+from ganvert.base.files import atomic_path, file_names, sha256_of
 from ganvert.base.registry import lookup
 from ganvert.base.texts import brief
 from ganvert.codes import Code
@@ -130,7 +130,7 @@ class Series:
     def file(self, person: str, amount: Amount) -> str:
         """Return the name of a picture."""
         assert not (self.solved and isinstance(amount, Percentile))
-        name = self.name.replace(":", "-")  # a colon cannot stand in a file's name everywhere
+        (name,) = file_names([self.name.replace(":", "-")])  # NAME@FIRST-END
         return f"{person}_{name}_{f'to_{amount:g}' if self.solved else amount_text(amount)}.png"
 
     def draw(self, code: Code, amount: float) -> Image.Image:

@@ -109,7 +109,7 @@ def export_codes(path: Path, generator: Generator, kind: str, out: Path) -> int:
 
     Raises:
         UnknownNameError: there is no such kind.
-        InputError: the folder exists already, or the table has no codes.
+        InputError: the folder exists already, the file is called as its list of names, or the table has no codes.
         TableError, UnsupportedError: the codes are of another generator, or the kind cannot hold them.
     """
     export = lookup(CODE_EXPORTS, kind, "kind of export")
@@ -118,11 +118,14 @@ def export_codes(path: Path, generator: Generator, kind: str, out: Path) -> int:
         raise InputError(f"{path}: wanted codes to export, it has none: no photograph of that run could be used")
     if export.folder and out.exists():
         raise InputError(f"{out} exists already; name a new folder")
+    names = out.with_suffix(".txt")
+    if export.names_beside and names == out:
+        raise InputError(f"{out}: the names of the images go there; name the file otherwise, such as {out.stem}.pt")
     source = _Source(path, generator)
     with atomic_folder(out) if export.folder else atomic_path(out) as temporary:
         export.write(source, temporary)
     if export.names_beside:
-        with atomic_path(out.with_suffix(".txt")) as temporary:
+        with atomic_path(names) as temporary:
             temporary.write_text("".join(f"{name}\n" for name in source.names))
     return len(source.names)
 

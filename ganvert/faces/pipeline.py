@@ -150,9 +150,13 @@ def _crops(photo: Photo, row: Row, options: AlignOptions, detector: FaceDetector
         if not faces:
             raise NoFaceError(f"{row['path']}: no face found; wanted one of about 40 px or more")
     chosen = faces[:1] if options.faces == "largest" else faces
-    rows = []
+    rows, missed = [], []
     for face, landmarks in enumerate(chosen):
-        aligned = align(photo.image, landmarks, options.resolution, options.recipe)
+        try:
+            aligned = align(photo.image, landmarks, options.resolution, options.recipe)
+        except PhotoError as error:  # the other faces may be whole
+            missed.append(f"{row['path']}: face {face}: {error}")
+            continue
         rows.append(
             {
                 "image_id": f"{photo.photo_id[:16]}-{face}",
@@ -166,6 +170,11 @@ def _crops(photo: Photo, row: Row, options: AlignOptions, detector: FaceDetector
                 "crop": to_png(aligned.crop),
             }
         )
+    if missed and not rows:
+        raise PhotoError("; ".join(missed))
+    if missed:
+        row["reason"] = "; ".join(filter(None, [row["reason"], *missed]))
+        log.warning("%s", "; ".join(missed))
     return rows
 
 

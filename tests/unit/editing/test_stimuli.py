@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -136,6 +137,8 @@ def test_a_set_gives_its_directions_and_then_its_targets() -> None:
     first, second = spec.series({"smile": smile})
     assert (first.amounts, first.solved, first.percentiles) == ([-1, Percentile(90)], False, True)
     assert (second.amounts, second.solved, second.file("ann", 1.5)) == ([1.5], True, "ann_smile_to_1.5.png")
+    odd = dataclasses.replace(first, name="../a:b/c")  # as a table of somebody else may call it
+    assert odd.file("ann", 1.0) == "ann__a-b_c_+1.png"
     with pytest.raises(ParamsError, match="wanted a recipe that aligns"):
         check_series([second], measured=False)
     check_series([first, second], measured=True)

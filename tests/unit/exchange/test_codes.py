@@ -166,6 +166,8 @@ def test_exports_that_keep_every_variable(kind: str, tiny_generator: MobileStyle
     with pytest.raises(UnsupportedError, match="no ws"):
         export_codes(table, tiny_generator, "e4e", tmp_path / "latents.pt")
     assert not (tmp_path / "latents.pt").exists()
+    with pytest.raises(InputError, match="the names of the images go there"):
+        export_codes(table, tiny_generator, "e4e", tmp_path / "latents.txt")
     export_codes(table, tiny_generator, kind, tmp_path / "out")
     if kind == "huggingface":
         again = read_codes(tmp_path / "out" / "codes.parquet", tiny_generator)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 from pathlib import Path
@@ -15,7 +16,7 @@ from ganvert import tables
 from ganvert.base.errors import ParamsError, UnknownNameError
 from ganvert.editing.paste import PasteOptions, paste_edit
 from ganvert.faces import open_photo
-from ganvert.faces.detect import FaceDetector
+from ganvert.faces.detect import FaceDetector, Found
 from ganvert.faces.listing import find_photos
 from ganvert.faces.pipeline import AlignOptions, align_photo, align_photos
 from ganvert.images import from_png
@@ -67,6 +68,28 @@ def test_largest_face_only_and_faces_counted(folder: Path, detector: FaceDetecto
     photos, aligned = align_photos([folder / "sub" / "two.png"], folder, options, detector)
     assert photos[0]["faces"] == 2 and len(aligned) == 1
     assert aligned[0]["landmarks"][:, 0].max() < 300  # the larger one is on the left
+
+
+def test_a_face_that_cannot_be_cut_leaves_the_others(folder: Path, detector: FaceDetector) -> None:
+    class Far:
+        """Says of every second face that it is far away."""
+
+        def __init__(self, every: int) -> None:
+            self.every = every
+
+        def detect_turned(self, image: Image.Image, upsample: int) -> Found:
+            found = detector.detect_turned(image, upsample)
+            faces = [face + 9000 * (i % self.every == self.every - 1) for i, face in enumerate(found.faces)]
+            return dataclasses.replace(found, faces=faces)
+
+    options = AlignOptions(resolution=64, faces="all", upsample=0)
+    data = (folder / "sub" / "two.png").read_bytes()
+    row, crops = align_photo(data, "two.png", options, Far(2))  # type: ignore[arg-type]
+    assert [crop["face"] for crop in crops] == [0] and row["faces"] == 2
+    assert row["status"] == "ok" and row["reason"].startswith("two.png: face 1: the face's square")
+    row, crops = align_photo(data, "two.png", options, Far(1))  # type: ignore[arg-type]
+    assert not crops and row["status"] == "unreadable"
+    assert "two.png: face 0: the face's square" in row["reason"] and "two.png: face 1" in row["reason"]
 
 
 def test_centre_recipe_asks_for_no_face(folder: Path, detector: FaceDetector) -> None:
