@@ -24,6 +24,7 @@ from ganvert.codes import Codes
 from ganvert.directions.base import Direction, DirectionSpace, row_range, step_length
 from ganvert.directions.boundary import FitOptions, Fitted, judged, project_out
 from ganvert.directions.interfacegan import FITS, figures
+from ganvert.faces.listing import is_photo_name
 from ganvert.spaces import make_space, to_device
 from ganvert.spaces.composed import Composed
 
@@ -126,7 +127,7 @@ def find_labelled(
         The direction, in the space that moves the codes; its quality has the number of `photographs`.
 
     Raises:
-        InputError: no image of the codes has a rating.
+        InputError: no image of the codes has a rating, or one has the ratings of two names.
         ParamsError: too few ratings, rows that the codes do not have, dependent conditions.
         UnknownNameError: nobody rated a trait.
         UnsupportedError: codes without rows (S).
@@ -151,17 +152,35 @@ def find_labelled(
 
 
 def _scores(values: Mapping[str, float], images: Sequence[str], shown: Sequence[str], trait: str) -> np.ndarray:
-    """Return the values [N] of images by their id or shown name, nan where there is none."""
-    stems = {Path(name).stem: value for name, value in values.items()} | dict(values)
-    scores = np.full(len(images), math.nan)
+    """Return the values [N] of images by their id or shown name, nan where there is none.
+
+    Raises:
+        InputError: no image has a value, or two rated names are of one image.
+    """
+    named: dict[str, list[str]] = {}
+    for name in values:
+        named.setdefault(_without_ending(name), []).append(name)
+    scores, used = np.full(len(images), math.nan), set[str]()
     for i, (image, name) in enumerate(zip(images, shown, strict=True)):
-        scores[i] = next((stems[key] for key in (image, name, Path(name).stem) if key in stems), math.nan)
-    if np.isnan(scores).all():
+        found = [known for known in (image, name) if known in values][:1]
+        keys = dict.fromkeys(map(_without_ending, (image, name)))
+        found = found or [known for key in keys for known in named.get(key, ())]
+        if len(found) > 1:
+            raise InputError(f"{trait}: wanted one rated name for each image, got {' and '.join(found)} of {name}")
+        if found:
+            scores[i] = values[found[0]]
+            used.update(found)
+    if not used:
         some = ", ".join(map(brief, [*values][:3]))
         raise InputError(f"{trait}: no rated image has a code; ratings name {some}, codes {', '.join(shown[:3])}")
-    if rest := len(values) - int((~np.isnan(scores)).sum()):
+    if rest := len(values) - len(used):
         log.warning("%s: %d of %d rated images have no code", trait, rest, len(values))
     return scores
+
+
+def _without_ending(name: str) -> str:
+    """Return the name of a picture without its folder, .jpg and the like; other points stay: me.2019 is not me."""
+    return Path(name).stem if is_photo_name(name) else Path(name).name
 
 
 def _coordinates(

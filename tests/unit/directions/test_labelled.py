@@ -103,6 +103,23 @@ def test_neither_the_order_of_the_table_nor_names_matter(tiny_generator: MobileS
         find_labelled(codes, named, wanted)
 
 
+def test_names_with_points_are_not_taken_for_each_other(tiny_generator: MobileStyleGAN) -> None:
+    """me.150 has no rating, and must not get that of another photograph whose name begins like its own."""
+    codes = codes_in("w", tiny_generator)
+    ratings, _ = rated(codes, "w", slice(None))
+    names = {image: f"me.{i}" for i, image in enumerate(codes.image_ids)}
+    some = {names[image]: value for image, value in list(ratings["kind"].items())[:150]}
+    found = find_labelled(codes, {"kind": some}, LabelledOptions(trait="kind"), names)
+    assert found.quality["photographs"] == 150
+    twice = {**some, "x/me.3.JPG": 1.0}  # the exact name counts
+    assert np.array_equal(
+        find_labelled(codes, {"kind": twice}, LabelledOptions(trait="kind"), names).vector, found.vector
+    )
+    both = {**some, "me.150.jpg": 1.0, "me.150.png": 2.0}
+    with pytest.raises(InputError, match=r"got me.150.jpg and me.150.png of me.150"):
+        find_labelled(codes, {"kind": both}, LabelledOptions(trait="kind"), names)
+
+
 def test_codes_without_rows_and_too_few_ratings_are_refused(tiny_generator: MobileStyleGAN) -> None:
     codes = codes_in("w", tiny_generator)
     few = {"kind": {image: float(i) for i, image in enumerate(codes.image_ids[:12])}}
