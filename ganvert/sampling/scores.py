@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from PIL import Image
 from ganvert import tables
 from ganvert.base.errors import InputError, ParamsError, TableError
 from ganvert.base.registry import lookup
+from ganvert.base.texts import brief
 from ganvert.compute.progress import progress
 from ganvert.faces import ATTRIBUTES
 from ganvert.generators.base import Generator, check_owner
@@ -47,6 +50,11 @@ def read_score_table(path: Path, generator: Generator | None = None) -> tuple[di
 
     Returns:
         attribute -> {seed: score}, without seeds that have no score (no face was found); and all seeds of the table.
+
+    Raises:
+        InputError: there is no such file.
+        TableError: it is no such table: damaged, without seeds, with a column or seed twice, or with a score that is no
+            finite number; or it is of another generator.
     """
     import pyarrow as pa
     import pyarrow.csv
@@ -56,22 +64,35 @@ def read_score_table(path: Path, generator: Generator | None = None) -> tuple[di
         raise InputError(f"{path}: there is no such score table")
     try:
         data = pyarrow.csv.read_csv(path) if path.suffix == ".csv" else pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
+        names = data.column_names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise TableError(f"{path}: neither Parquet nor CSV: {error}") from error
-    if "seed" not in data.column_names:
-        raise TableError(f"{path}: wanted a column 'seed' beside the scores, got {data.column_names}")
-    owner = (data.schema.metadata or {}).get(b"generator", b"").decode()
+    if "seed" not in names:
+        raise TableError(f"{path}: wanted a column 'seed' beside the scores, got {names}")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise TableError(f"{path}: wanted every column once, got {twice[0]!r} twice; rename or remove one")
+    owner = (data.schema.metadata or {}).get(b"generator", b"").decode(errors="replace")
     if owner and generator is not None:
         remedy = "take it out of sample.tables, or set sample.known: null to score this generator's samples anew"
         check_owner(generator, owner, f"{path}: scores", remedy)
     seeds = data.column("seed").to_pylist()
+    if bad := [seed for seed in seeds if type(seed) is not int]:
+        raise TableError(f"{path}: column 'seed': wanted whole numbers, got {brief(bad[0])}")
+    if len(set(seeds)) < len(seeds):
+        again = next(seed for seed, count in Counter(seeds).items() if count > 1)
+        raise TableError(f"{path}: seed {again} has several rows; wanted one for each sample")
     scores: dict[str, dict[int, float]] = {}
-    for name in data.column_names:
+    for name in names:
         if name != "seed":
             column = data.column(name).to_pylist()
             # An empty cell is a sample without a score, usually one without a face.
             if any(value is not None and not isinstance(value, int | float) for value in column):
                 raise TableError(f"{path}: column {name!r} holds something that is not a number")
+            if any(value is not None and not math.isfinite(value) for value in column):
+                raise TableError(
+                    f"{path}: column {name!r} holds a number that is not finite; leave the cell empty where there is "
+                    "no score"
+                )
             scores[name] = {seed: float(v) for seed, v in zip(seeds, column, strict=True) if v is not None}
     return scores, set(seeds)
 
@@ -168,7 +189,8 @@ def sample(generator: Generator, options: SampleOptions, folder: Path, work: Pat
             _add(scores, name, dict(column), path)
     for name, function in zip(options.callables, scorers, strict=True):
         results = [function([store.picture(seed)])[0] for seed in progress(seeds, len(seeds), name)]
-        for attribute in {key for result in results for key in result}:
+        # In the order in which they come: that of a set differs from run to run, and columns with it.
+        for attribute in dict.fromkeys(key for result in results for key in result):
             _add(scores, attribute, {s: r.get(attribute) for s, r in zip(seeds, results, strict=True)}, name)
 
     # w without truncation: directions are found in the whole space, and psi is an option of drawing.

@@ -162,6 +162,42 @@ def test_score_tables_that_cannot_be_used(tiny_generator: MobileStyleGAN, tmp_pa
     assert read_score_table(path)[1] == {1}
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("seed,a,a\n0,1,2\n", "wanted every column once, got 'a' twice"),
+        ("seed,a\n,1\n1,3\n", "column 'seed': wanted whole numbers, got None"),
+        ("seed,a\n0.5,1\n", "column 'seed': wanted whole numbers, got 0.5"),
+        ("seed,a\n1,1\n2,2\n1,3\n", "seed 1 has several rows"),
+        ("seed,a\n0,inf\n1,2\n", "'a' holds a number that is not finite"),
+        ("seed,alt\xfcr\n0,1\n", "neither Parquet nor CSV: 'utf-8' codec"),
+    ],
+)
+def test_score_tables_that_say_two_things(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "scores.csv").write_bytes(content.encode("latin-1"))
+    with pytest.raises(TableError, match=message):
+        read_score_table(tmp_path / "scores.csv")
+
+
+def test_an_owner_that_is_no_text(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    path = tmp_path / "scores.parquet"
+    pq.write_table(pa.table({"seed": [1], "age": [1.0]}).replace_schema_metadata({b"generator": b"\xff"}), path)
+    with pytest.raises(TableError, match="scores of generator"):
+        read_score_table(path, tiny_generator)
+
+
+def test_scores_of_a_callable_keep_its_order(
+    tiny_generator: MobileStyleGAN, tmp_path: Path, drawn: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The columns of the table are the same in every run; of eight names a set has another order nearly always."""
+    names = [f"own_{i}" for i in (3, 1, 7, 0, 2, 6, 5, 4)]
+    module = types.ModuleType("own_scorers")
+    module.all = lambda pictures: [dict.fromkeys(names, 1.0) for _ in pictures]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "own_scorers", module)
+    options = SampleOptions(count=2, px=64, sheet=0, attributes=(), callables=("own_scorers:all",))
+    assert sample(tiny_generator, options, tmp_path, tmp_path / "work").attributes == names
+
+
 def test_options_that_cannot_be() -> None:
     for options in ({"count": 1}, {"count": 2, "px": 8}, {"count": 2, "check": -1}, {"count": 2, "sheet": -1}):
         with pytest.raises(ParamsError, match="count must be at least 2"):
