@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ganvert.base.errors import CheckpointError, UnsupportedError
 from ganvert.base.files import atomic_path, user_cache
+from ganvert.base.project import in_project
 from ganvert.base.seeds import item_seed
 from ganvert.checkpoints.weights import read_weights
 from ganvert.compute.progress import progress
@@ -87,7 +88,7 @@ def _folder() -> Path:
     """Return ``$GANVERT_PRIORS``, else the project's work folder, else the user's cache."""
     if folder := os.environ.get("GANVERT_PRIORS"):
         return Path(folder).expanduser()
-    return Path(".work/priors") if Path("dvc.yaml").is_file() else user_cache() / "priors"
+    return Path(".work/priors") if in_project() else user_cache() / "priors"
 
 
 _KNOWN: weakref.WeakKeyDictionary[Generator, Prior] = weakref.WeakKeyDictionary()

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ganvert.base.errors import CheckpointError
+from ganvert.base.files import user_cache
 from ganvert.compute.random import normal
 from ganvert.generators import Generator, load_generator
 from ganvert.spaces import prior as module
@@ -62,6 +63,19 @@ def test_colouring_undoes_whitening(ours: Prior, generator: Generator) -> None:
     w = generator.map(normal(range(5), (64,)))
     torch.testing.assert_close(ours.colour(ours.whiten(w)), w, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(activate(deactivate(w)), w)
+
+
+def test_where_statistics_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dvc.yaml of something else does not make a folder ganvert's."""
+    monkeypatch.delenv("GANVERT_PRIORS")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    Path("dvc.yaml").write_text("stages: {train: {cmd: python train.py}}")
+    assert module._folder() == user_cache() / "priors"
+    Path("params.yaml").touch()
+    Path("dvc.yaml").write_text("stages: {invert: {cmd: python -m stages.invert}}")
+    assert module._folder() == Path(".work/priors")
 
 
 def test_small_eigenvalues_are_floored() -> None:
