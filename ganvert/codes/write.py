@@ -153,7 +153,7 @@ def _optimises_noise(preset: Preset) -> bool:
     """Return whether noise maps come with the codes: a stage optimises them, and none after it drops them."""
     optimised = False
     for stage in preset.stages:
-        noise = getattr(stage.options, "noise", None)  # an encoder predicts no noise
+        noise = getattr(stage.options, "noise", None)  # an encoder predicts no noise, and keeps none
         # An optimisation keeps the maps of the stage before it, tuning with "const" draws with the generator's own.
         dropped = noise is None or (noise == "const" and not hasattr(stage.options, "space"))
         optimised = noise == "optimise" or (optimised and not dropped)

@@ -49,15 +49,16 @@ class Preset:
 
     @property
     def stages(self) -> tuple[Preset, ...]:
-        """The presets that run one after the other: the stages of a chain, otherwise the preset itself."""
-        return getattr(self.options, "stages", (self,))
+        """The presets that run one after the other: those of a chain, also where a stage is one; else the preset."""
+        stages: tuple[Preset, ...] = getattr(self.options, "stages", ())
+        return tuple(inner for stage in stages for inner in stage.stages) or (self,)
 
     @property
     def settings(self) -> dict[str, Any]:
         """All options as JSON values, defaults included; each stage of a chain also names its inverter."""
         if not hasattr(self.options, "stages"):
             return dataclasses.asdict(self.options)
-        return {"stages": [{"inverter": stage.raw["inverter"], **stage.settings} for stage in self.stages]}
+        return {"stages": [{"inverter": stage.raw["inverter"], **stage.settings} for stage in self.options.stages]}
 
     @property
     def fingerprint(self) -> str:

@@ -72,6 +72,8 @@ class AssignOptions:
     objective: tuple[Term, ...]
     needs_encoder: ClassVar[bool] = False
 
+    parses: ClassVar[bool] = True  # faces, by face parsing
+    noise: ClassVar[str] = "previous"  # maps that the stage before found stay with the code
     def __post_init__(self) -> None:
         check_space(self.space)
         if not self.space.startswith("m") or "/" not in self.space:
@@ -128,8 +130,8 @@ def assign(batch: Batch, context: Context, options: AssignOptions, on_step: OnSt
         on_step: called with the objectives after every step of a trial.
 
     Returns:
-        Codes with masks, zero differences, and the rows of the start (drawn at random where SPACE has no way from
-        ws). The trace is that of the trials, one after the other.
+        Codes with masks, zero differences, and the rows of the start (the nearest in SPACE). The trace is that of the
+        trials, one after the other.
 
     Raises:
         ParamsError: there is no earlier stage, or it has tuned the generator.
@@ -265,5 +267,8 @@ class Trials:
     @torch.no_grad()
     def _map(self, space: str, variables: Variables) -> Tensor:
         generator = self._context.generator
-        drawn = generator.synthesize(make_space(space, generator).decode(variables), px=self._px)
+        synthesis_input = make_space(space, generator).decode(variables)
+        if noise := self._one.require_start().noise:  # a trial draws with them too
+            synthesis_input = dataclasses.replace(synthesis_input, noise=[value.to(self._target[0]) for value in noise])
+        drawn = generator.synthesize(synthesis_input, px=self._px)
         return self._lpips.maps(area_resize(as_rgb(drawn), self._px), self._target)

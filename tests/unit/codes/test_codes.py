@@ -199,6 +199,7 @@ def test_an_inversion_of_another_method(tiny_generator: MobileStyleGAN, tmp_path
         ([{**OPTIMISE, "space": "w", "noise": "optimise"}, TUNE], True),
         ([{**OPTIMISE, "space": "w", "noise": "optimise"}, {**TUNE, "noise": "const"}], False),
         ([{**OPTIMISE, "space": "w"}, TUNE], False),
+        ([{"inverter": "chain", "stages": [{**OPTIMISE, "space": "w", "noise": "optimise"}]}, TUNE], True),
     ],
 )
 def test_noise_maps_are_promised_where_they_will_be_found(
@@ -207,7 +208,7 @@ def test_noise_maps_are_promised_where_they_will_be_found(
     """Against what the inverters really give."""
     from ganvert.inversion.presets import Batch
 
-    few = [stage | {"steps": 1} for stage in stages]
+    few = [stage if "stages" in stage else stage | {"steps": 1} for stage in stages]
     preset = read_preset("mine", few[0] if len(few) == 1 else {"inverter": "chain", "stages": few})
     context = Context(generator=tiny_generator)
     found = preset.inverter.run(Batch(targets=torch.zeros(1, 3, 64, 64), seeds=[1]), context, preset.options)

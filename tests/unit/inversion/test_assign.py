@@ -13,12 +13,14 @@ import torch
 from torch import Tensor
 
 from ganvert.base.errors import ParamsError, UnsupportedError
+from ganvert.codes import code_table, codes_of_inversion
 from ganvert.compute.random import normal
 from ganvert.faces.parsing import CLASSES, MERGED, find_segments
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.inversion.methods import assign as module
 from ganvert.inversion.methods.assign import AssignOptions, choose, mask_of
 from ganvert.inversion.presets import Batch, Context, Inversion, Preset, read_preset
+from ganvert.losses.lpips import load_lpips
 from ganvert.spaces import make_space
 
 MSE = ({"loss": "mse", "resolution": 64},)
@@ -117,12 +119,30 @@ def test_a_threshold_that_none_passes_gives_all_to_the_finest_map(context: Conte
 
 
 @pytest.mark.slow
-def test_rows_of_z_start_at_random_under_the_same_masks(context: Context, targets: Tensor) -> None:
+def test_rows_of_z_start_nearby_under_the_same_masks(context: Context, targets: Tensor) -> None:
     done, rows = run(sam(0.0, "m16-32/zplus"), targets, context), run(sam(0.0), targets, context)
     assert torch.equal(done.variables["m32"], rows.variables["m32"])
     radius = done.variables["z"].norm(dim=-1)
     torch.testing.assert_close(radius, torch.full_like(radius, 4.0))
     make_space("m16-32/zplus", context.generator).check(done.variables)
+
+
+def test_masks_are_chosen_by_what_the_codes_own_noise_draws(context: Context, targets: Tensor) -> None:
+    """Maps that a stage before has optimised are part of the picture that a segment is compared in."""
+    noise = optimise(space="wplus", init="previous", code="fixed", noise="optimise", lr=1.0, noise_normalise=False)
+    chain = read_preset("noise", {"inverter": "chain", "stages": [optimise(space="wplus"), noise]})
+    one = Batch(targets=targets[:1], seeds=[0], start=run(chain, targets[:1], context))
+    options = sam(0.0).stages[1].options
+    found = next(module.Trials(one, context, options).maps([]))
+    drawn = codes_of_inversion(one.require_start(), ["a"], "noise", context.generator).draw()
+    lpips = load_lpips("vgg", context.folder, context.device)
+    assert torch.equal(found, lpips.maps(drawn, lpips.features(targets[:1])))
+    choice = {"inverter": "assign", "space": "m16-32/wplus", "threshold": 10.0, "trial_steps": 1, "lr": 0.1}
+    choice |= {"objective": MSE}
+    both = read_preset("both", {"inverter": "chain", "stages": [optimise(space="wplus"), noise, choice]})
+    table, _ = code_table(both, context)
+    promised = {field.name for field in table.columns if field.name.startswith("noise_")}
+    assert len(promised) == len(run(both, targets[:1], context).noise)
 
 
 def test_what_cannot_be_assigned_is_refused(context: Context, targets: Tensor) -> None:
