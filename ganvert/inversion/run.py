@@ -110,12 +110,12 @@ def _load_encoders(
     if not preset.needs_encoder or not paths:
         return None
     encoder = JointEncoder([load_encoder(path, generator, folder) for path in paths])
-    space = make_space(preset.stages[0].space, generator)
-    if not encoder.parts & set(space.takes):
-        raise UnsupportedError(
-            f"method {preset.name!r}: {', '.join(map(str, paths))} predicts {', '.join(sorted(encoder.parts))}; "
-            f"space {space.name!r} needs {' or '.join(space.takes)}"
-        )
+    for space in (make_space(stage.space, generator) for stage in preset.stages if stage.needs_encoder):
+        if not encoder.parts & set(space.takes):
+            raise UnsupportedError(
+                f"method {preset.name!r}: {', '.join(map(str, paths))} predicts {', '.join(sorted(encoder.parts))}; "
+                f"space {space.name!r} needs {' or '.join(space.takes)}"
+            )
     return encoder
 
 

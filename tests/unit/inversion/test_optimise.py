@@ -216,6 +216,20 @@ def test_what_an_encoder_predicts_is_where_a_method_starts(context: Context, tar
         JointEncoder([])
 
 
+def test_an_encoder_has_to_go_with_the_stage_that_asks_for_it(tiny_generator: MobileStyleGAN, tmp_path: Path) -> None:
+    """A first stage that starts from the mean code asks for none."""
+    spec = EncoderSpec(space="f16/wplus", backbone="plain_narrow", heads={"base_code": {"width": 8}}, input_px=32)
+    Encoder(spec, tiny_generator).save(tmp_path / "f16.safetensors", "")
+    raw = {"inverter": "optimise", "steps": 1, "lr": 0.1, "objective": MSE}
+    rows, feature = ({**raw, "space": space, "init": "encoder"} for space in ("wplus", "f16/wplus"))
+    chain = {"inverter": "chain", "stages": [{**rows, "init": "mean"}, feature]}
+    context = make_context(read_preset("mine", chain), tiny_generator, tmp_path / "f16.safetensors", None)
+    assert context.require_encoder().parts == {"f16"}
+    with pytest.raises(UnsupportedError, match="predicts f16; space 'wplus' needs ws"):
+        chain = {"inverter": "chain", "stages": [feature, rows]}
+        make_context(read_preset("mine", chain), tiny_generator, tmp_path / "f16.safetensors", None)
+
+
 def test_schedule_of_the_stylegan2_projector() -> None:
     options = optimiser(space="w", steps=1000, lr=0.1, ramp_up=0.05, ramp_down=0.25).options
     assert isinstance(options, OptimiseOptions)
