@@ -148,12 +148,12 @@ def _step(losses: _Losses, tuned: TunedCopy, step: int, options: TuneOptions, *,
         value = float(loss.detach())
         if not math.isfinite(value):
             return value, "diverged"
-        # Before the step: weights that are good enough already are left alone.
-        if pivot.near_enough(image):
-            return value, "near enough"
         # Of several photographs, no weights belong to all objectives of a step: the loop records them.
         if alone and tuned.record(step, value):
             pivot.record()
+        # Before the step: weights that are good enough already are left alone.
+        if pivot.near_enough(image):
+            return value, "near enough"
         if adversarial:
             loss = loss + adversarial.local(image)
     if losses.locality:

@@ -119,6 +119,10 @@ def test_stop(context: Context) -> None:
     steps = near.trace.isfinite().sum(dim=1).tolist()
     assert all(1 < count < 30 for count in steps)
     assert all(near.trace[i, count - 1] <= 0.005 < near.trace[i, count - 2] for i, count in enumerate(steps))
+    # The step that is near enough counts as one: its weights may be the best.
+    assert near.best_step.tolist() == [int(trace.nan_to_num(math.inf).argmin()) for trace in near.trace]
+    best = tune(batch, context, stop={"loss": "mse", "below": 0.005}, keep="best")
+    assert all(value <= 0.005 for value in error(context.generator, best, batch))
 
 
 @pytest.mark.slow
