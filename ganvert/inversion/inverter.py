@@ -96,12 +96,18 @@ class Preset:
 
     @property
     def needs_faces(self) -> bool:
-        """Whether it runs code of ``ganvert.faces``: by masks and pictures, which that reads, or by a loss."""
+        """Whether it runs code of ``ganvert.faces``.
+
+        That reads masks and pictures and finds the segments of ``assign``; encoders look through its networks, and a
+        loss may.
+        """
+        if self.inputs or self.needs_encoder or any(getattr(stage.options, "parses", False) for stage in self.stages):
+            return True
         modules = {LOSSES[term.loss].__module__ for term in self.options.terms}
         ours = [module for module in modules if module.startswith("ganvert.")]  # a user may register others
         # Without the file that imports every loss.
         files = closure(*ours, without=(*PLUMBING, "ganvert.losses.__init__"))
-        return bool(self.inputs) or any(file.startswith("ganvert/faces/") for file in files)
+        return any(file.startswith("ganvert/faces/") for file in files)
 
     @property
     def steps(self) -> int:

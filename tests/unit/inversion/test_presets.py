@@ -79,6 +79,15 @@ def test_what_is_wrong_is_named_with_its_place(raw: Any, message: str) -> None:
         read_preset("mine", raw, "here.yaml")
 
 
+def test_what_runs_code_of_faces() -> None:
+    """Segments of `assign` are found by face parsing, and encoders look through its networks."""
+    for name, faces in (("cpu_wplus", False), ("cpu_sam", True), ("encoder_wplus", True), ("inpaint", True)):
+        assert read_resolved(SHIPPED.resolve(name)).needs_faces is faces
+    assign = {"inverter": "assign", "space": "m16-32/wplus", "trial_steps": 1, "lr": 1.0, "objective": MSE}
+    nested = {"inverter": "chain", "stages": [{"inverter": "chain", "stages": [OPTIMISE, assign]}]}
+    assert read_preset("mine", nested).needs_faces
+
+
 def test_an_unknown_inverter_and_a_chain_without_codes() -> None:
     with pytest.raises(UnknownNameError, match=r"unknown inverter .*'optimize'.* Did you mean 'optimise'"):
         read_preset("mine", {"inverter": "optimize"})
