@@ -5,20 +5,36 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-__all__ = ["Schedule", "scheduled_rate"]
+from ganvert.base.errors import ParamsError
+
+__all__ = ["Schedule", "check_ramps", "scheduled_rate"]
 
 
-class Schedule(Protocol):
-    """Options with a schedule: `lr` at full height, and the fractions of the steps spent rising and falling."""
+class Ramps(Protocol):
+    """Options with the fractions of the steps in which a learning rate rises and falls."""
+
+    @property
+    def ramp_up(self) -> float: ...
+    @property
+    def ramp_down(self) -> float: ...
+
+
+class Schedule(Ramps, Protocol):
+    """Options with a schedule: `lr` at full height, the steps, and the ramps."""
 
     @property
     def steps(self) -> int: ...
     @property
     def lr(self) -> float: ...
-    @property
-    def ramp_up(self) -> float: ...
-    @property
-    def ramp_down(self) -> float: ...
+
+
+def check_ramps(options: Ramps) -> None:
+    """Raise ParamsError for ramps that are no fractions of the steps: the rate would never reach its height."""
+    if not (0 <= options.ramp_up <= 1 and 0 <= options.ramp_down <= 1):
+        raise ParamsError(
+            f"ramp_up and ramp_down: wanted fractions of the steps, 0 to 1, got {options.ramp_up:g} and "
+            f"{options.ramp_down:g}"
+        )
 
 
 def scheduled_rate(step: int, options: Schedule) -> float:

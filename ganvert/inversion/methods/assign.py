@@ -26,6 +26,7 @@ from ganvert.inversion.methods.optimise import optimise
 from ganvert.inversion.methods.optimise_options import OptimiseOptions
 from ganvert.inversion.objective import Term
 from ganvert.inversion.preview import Preview
+from ganvert.inversion.schedule import check_ramps
 from ganvert.losses.lpips import load_lpips
 from ganvert.spaces import Variables, check_space, make_space, to_device
 from ganvert.spaces.masked import Masked
@@ -71,9 +72,9 @@ class AssignOptions:
     preview_px: int = 128
     objective: tuple[Term, ...]
     needs_encoder: ClassVar[bool] = False
-
     parses: ClassVar[bool] = True  # faces, by face parsing
     noise: ClassVar[str] = "previous"  # maps that the stage before found stay with the code
+
     def __post_init__(self) -> None:
         check_space(self.space)
         if not self.space.startswith("m") or "/" not in self.space:
@@ -82,6 +83,7 @@ class AssignOptions:
             raise ParamsError(f"assign: threshold: wanted 0 or more, got {self.threshold}")
         if self.trial_steps < 1 or self.lr <= 0 or not self.objective:
             raise ParamsError("assign: trial_steps must be at least 1, lr above 0, and objective not empty")
+        check_ramps(self)
         if not 0 <= self.preview_steps <= self.trial_steps:
             raise ParamsError(
                 f"assign: preview_steps must be between 0 and trial_steps ({self.trial_steps}), "

@@ -11,6 +11,7 @@ from ganvert.generators.base import Generator
 from ganvert.inversion.objective import Term
 from ganvert.inversion.penalties import PENALTIES
 from ganvert.inversion.preview import Preview
+from ganvert.inversion.schedule import check_ramps
 from ganvert.spaces import DetailInit, check_space, make_space
 
 __all__ = ["OptimiseOptions", "Plateau"]
@@ -102,6 +103,11 @@ class OptimiseOptions:
             lookup(PENALTIES, name, "penalty")
         if self.steps < 1 or self.lr <= 0 or not self.objective:
             raise ParamsError("steps must be at least 1, lr above 0, and objective not empty")
+        check_ramps(self)
+        weights = {"noise_weight": self.noise_weight, "latent_noise": self.latent_noise, **self.regularise}
+        for name, weight in weights.items():
+            if weight < 0:
+                raise ParamsError(f"{name}: wanted 0 or more, got {weight:g}")
         for name, rate in self.rates.items():
             if rate <= 0:
                 raise ParamsError(f"rates: {name}: wanted a number above 0, got {rate:g}")

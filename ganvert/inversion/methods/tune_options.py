@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from ganvert.base.errors import ParamsError
 from ganvert.generators.base import Generator
 from ganvert.inversion.objective import Term
+from ganvert.inversion.schedule import check_ramps
 
 __all__ = ["Adversarial", "Differences", "Locality", "StopAt", "TuneOptions"]
 
@@ -83,6 +84,16 @@ class Adversarial:
     def __post_init__(self) -> None:
         if min(self.every, self.samples, self.r1_every) < 1 or min(self.local, self.everywhere, self.r1) < 0:
             raise ParamsError("adversarial: counts must be at least 1 and weights not negative")
+        if self.lr <= 0:
+            raise ParamsError(f"adversarial: lr: wanted a number above 0, got {self.lr:g}")
+        # Sizes of a new discriminator, which is made only when the stage before is done.
+        if self.resolution < 8 or self.resolution & (self.resolution - 1):
+            raise ParamsError(f"adversarial: resolution: wanted a power of two from 8 on, got {self.resolution}")
+        if 32 * self.channels < self.resolution:
+            raise ParamsError(
+                f"adversarial: channels: wanted at least {-(-self.resolution // 32)} at {self.resolution} px, "
+                f"got {self.channels}"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -145,6 +156,9 @@ class TuneOptions:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.lr <= 0 or not self.objective:
             raise ParamsError("steps must be at least 1, lr above 0, and objective not empty")
+        check_ramps(self)
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ParamsError(f"betas must be from 0 to below 1, got {list(self.betas)}")
         if not 0 < self.share <= 1:
             raise ParamsError(f"share must be above 0 and at most 1, got {self.share}")
         if self.share < 1 and self.adversarial is None:

@@ -151,6 +151,8 @@ def test_what_cannot_be_assigned_is_refused(context: Context, targets: Tensor) -
         read_preset("x", {**stage, "space": "f16/wplus"})
     with pytest.raises(ParamsError, match="threshold: wanted 0 or more"):
         read_preset("x", {**stage, "threshold": -0.1})
+    with pytest.raises(ParamsError, match="fractions of the steps"):
+        read_preset("x", {**stage, "ramp_up": -1.0})
     with pytest.raises(ParamsError, match=r"preview_steps must be between 0 and trial_steps \(3\), got 4"):
         read_preset("x", {**stage, "preview_steps": 4})
     with pytest.raises(ParamsError, match="put it behind another"):

@@ -251,6 +251,11 @@ def test_a_photograph_that_diverges(context: Context) -> None:
         ({"adversarial": {"every": 0}}, "at least 1"),
         ({"locality": {"objective": MSE, "distance": 0.0}}, "distance above 0"),
         ({"steps": 0}, "at least 1"),
+        ({"ramp_down": 2.0}, "fractions of the steps"),
+        ({"betas": [1.5, 0.9]}, "betas must be from 0 to below 1"),
+        ({"adversarial": {"lr": -1.0}}, "lr: wanted a number above 0"),
+        ({"adversarial": {"resolution": 200}}, "resolution: wanted a power of two from 8 on, got 200"),
+        ({"adversarial": {"channels": 7}}, "channels: wanted at least 8 at 256 px, got 7"),
     ],
 )
 def test_options_that_make_no_sense(options: dict[str, Any], match: str) -> None:
