@@ -127,6 +127,11 @@ class Encoder(nn.Module):
                     self.heads[name] = head(generator, taps[head.reads], **options)
                 except TypeError as error:
                     raise ParamsError(f"head {name}: {error}") from error
+        if spec.passes > 1 and "ws" not in self.parts:
+            raise ParamsError(
+                f"passes: {spec.passes}: every pass corrects the rows of the one before, but the heads predict "
+                f"{', '.join(sorted(self.parts))}: passes: 1, or a head of rows"
+            )
         # pSp and its successors predict offsets from w_avg: a network that predicts zero draws the mean image.
         self.register_buffer("w_avg", generator.w_avg.detach().clone())
         self.to(generator.w_avg.device)

@@ -327,6 +327,12 @@ def test_padding_starts_at_the_generator_as_it_is(tiny_generator: MobileStyleGAN
         torch.testing.assert_close(code[name], value)
 
 
+def test_passes_need_rows_to_correct(tiny_generator: MobileStyleGAN) -> None:
+    spec = EncoderSpec(space="f16/wplus", backbone="ir18", heads={"feature": {}}, input_px=32, passes=2)
+    with pytest.raises(ParamsError, match=r"every pass corrects the rows .* the heads predict f16"):
+        Encoder(spec, tiny_generator)
+
+
 def test_options_that_a_head_does_not_have(tiny_generator: MobileStyleGAN) -> None:
     spec = EncoderSpec(backbone="ir18", heads={"last": {"widht": 8}}, input_px=32)
     with pytest.raises(ParamsError, match=r"head last: .*widht"):
