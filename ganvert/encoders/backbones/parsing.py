@@ -67,7 +67,8 @@ class Parsing(_ParsingTaps):
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
         for module in self.trunk.modules():
-            if isinstance(module, nn.BatchNorm2d):
+            # Of several processes they are nn.SyncBatchNorm, which shares only this ancestor.
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
         return self
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from ganvert.base.errors import ParamsError
 from ganvert.compute.random import normal
@@ -37,6 +38,12 @@ def test_training_leaves_its_statistics_and_the_asset(assets: Path) -> None:
     assert all(torch.equal(value, after[name]) for name, value in shared.items())
     first = backbone.state_dict()["trunk.conv1.weight"]
     assert not torch.equal(first, after["conv1.weight"])
+
+
+def test_batch_norms_over_several_processes_keep_their_statistics_too(assets: Path) -> None:
+    backbone = nn.SyncBatchNorm.convert_sync_batchnorm(BACKBONES["parsing"](channels=3, px=64, folder=assets)).train()
+    layers = [module for module in backbone.modules() if isinstance(module, nn.SyncBatchNorm)]
+    assert layers and not any(layer.training for layer in layers)
 
 
 def test_sides_that_do_not_divide() -> None:
