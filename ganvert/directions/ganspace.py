@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ganvert.base.errors import ParamsError
-from ganvert.directions.base import Direction, DirectionSpace, FinderInputs, choose, row_range, signed, step_length
+from ganvert.directions.base import Direction, FinderInputs, choose, row_range, signed, step_length
 from ganvert.directions.transfer import carry_each, carry_jointly
 
 __all__ = ["GanspaceOptions", "NamedComponent", "find_ganspace", "principal_components"]
@@ -65,7 +65,7 @@ class GanspaceOptions:
     """
 
     components: int = 10
-    spaces: tuple[DirectionSpace, ...] = ("w", "z")
+    spaces: tuple[Literal["w", "z"], ...] = ("w", "z")
     transfer: Literal["each", "jointly"] = "each"
     first_row: int = 0
     last_row: int | None = None

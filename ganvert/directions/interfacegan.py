@@ -11,7 +11,7 @@ import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -88,7 +88,7 @@ class InterfaceganOptions(FitOptions):
 
     attributes: dict[str, AttributeOptions] = field(default_factory=dict)
     unconditional: bool = False
-    spaces: tuple[DirectionSpace, ...] = ("w", "z")
+    spaces: tuple[Literal["w", "z"], ...] = ("w", "z")
 
     def __post_init__(self) -> None:
         super().__post_init__()

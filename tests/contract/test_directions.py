@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from ganvert.compute.random import normal
 from ganvert.directions import (
     DIRECTIONS,
     Direction,
+    DirectionSpace,
     Finder,
     FinderInputs,
     Samples,
@@ -83,6 +85,14 @@ def store(path: Path, data: Samples, metadata: dict[str, str]) -> None:
         for i in range(len(data.z))
     )
     tables.write(path, tables.samples_table(data.z.shape[1], data.w.shape[1], names), rows, metadata)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in DIRECTIONS if hasattr(DIRECTIONS[name].options, "spaces")))
+def test_spaces_in_which_a_finder_finds_nothing_are_refused(name: str) -> None:
+    finder = DIRECTIONS[name]
+    for space in {*get_args(DirectionSpace)} - {*finder.spaces}:
+        with pytest.raises(ParamsError, match=rf"spaces\[0\]: wanted one of w, z, got '{space}'"):
+            params.build(finder.options, OPTIONS[name] | {"spaces": [space]}, name)
 
 
 @pytest.mark.slow
