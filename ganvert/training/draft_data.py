@@ -43,13 +43,16 @@ class DraftData:
     work: Path
 
     def __post_init__(self) -> None:
-        """Raises ParamsError where there is nothing to learn from."""
+        """Raises ParamsError where there is nothing to learn from, or predictions cannot be drawn."""
         self.samples = min(self.data.options.samples, _MOST_SAMPLES)
         self.photos = min(self.photos, len(self.data.photos.ids) if self.data.photos else 0)
         if not self.count:
             raise ParamsError(
                 "picture: draft learns from samples that are kept, or from photographs: give data.samples"
             )
+        if self.photos and "ws" not in self.encoder.parts:
+            parts = ", ".join(sorted(self.encoder.parts))
+            raise ParamsError(f"draft_photos: the encoder predicts {parts} and no rows to draw: draft_photos: 0")
         self.name = ""
         if self.photos and self.data.photos:
             facts = f"{self.encoder.fingerprint()} {self.data.photos.fingerprint()} {self.data.seed} {self.photos}"

@@ -52,6 +52,17 @@ def test_samples_then_predictions(
     assert len(set(factors[:, 0, 0].tolist())) == 3
 
 
+def test_an_encoder_without_rows_has_no_predictions_to_draw(
+    tiny_generator: MobileStyleGAN, tmp_path: Path, options: Options, waves: Waves
+) -> None:
+    feature = options(
+        encoder={"space": "f8/wplus", "heads": {"feature": {"size": 8, "width": 8}}}, feature=1.0, latent=0.0
+    )
+    assert made(tiny_generator, feature, waves(3), 0, tmp_path).count == 8
+    with pytest.raises(ParamsError, match=r"predicts f8 and no rows.*draft_photos: 0"):
+        made(tiny_generator, feature, waves(3), 2, tmp_path)
+
+
 def test_names(tiny_generator: MobileStyleGAN, tmp_path: Path, options: Options, waves: Waves) -> None:
     """Without predictions the network depends on the generator's samples alone."""
     with_photos = options(data={"samples": 4, "px": 64, "photos": 0.5})
