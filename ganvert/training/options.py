@@ -49,6 +49,8 @@ class DataOptions:
             raise ParamsError(f"photos is a share of the batch, 0 to 1, got {self.photos}")
         if min(self.samples, self.validation, self.sample_variants, self.photo_variants) < 0 or self.px < 16:
             raise ParamsError("samples, validation and variants must not be negative, px at least 16")
+        if self.cutoff is not None and self.cutoff < 0:
+            raise ParamsError(f"cutoff: wanted a number of rows, 0 or more, or null for all, got {self.cutoff}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -135,7 +137,7 @@ class TrainOptions:
         if self.at_once and self.adversary and self.adversary.kind == "picture":
             raise ParamsError("at_once: a discriminator of images judges a whole batch: at_once: 0")
         counts = self.fade, self.validate_every, self.draft_photos, self.at_once
-        if min(self.clip, self.latent, self.feature, self.own_feature, *counts) < 0:
+        if min(self.clip, self.latent, self.feature, self.own_feature, *self.regularise.values(), *counts) < 0:
             raise ParamsError("weights, clip, fade, validate_every, at_once and draft_photos must not be negative")
         if not 0 <= self.ema < 1:
             raise ParamsError(f"ema is a decay, 0 (off) to below 1, got {self.ema}")
@@ -148,7 +150,7 @@ class TrainOptions:
             raise ParamsError("objective: masks and second images belong to inversion, not to training")
         if (self.latent or self.feature) and self.data.photos == 1:
             raise ParamsError("latent and feature compare with the codes of samples: data.photos: 1 leaves no samples")
-        if self.objective and self.data.photos == {"samples": 1.0, "photos": 0.0, "all": -1.0}[self.objective_on]:
+        if self.draws and self.data.photos == {"samples": 1.0, "photos": 0.0, "all": -1.0}[self.objective_on]:
             raise ParamsError(f"objective_on: {self.objective_on}: data.photos: {self.data.photos:g} leaves none")
         if self.picture == "draft" and self.adversary and self.adversary.kind == "picture":
             raise ParamsError("a discriminator of images cannot judge drafts: picture: full")

@@ -50,6 +50,9 @@ def test_defaults() -> None:
         ({"objective": [{**MSE, "picture": "other"}]}, "belong to inversion"),
         ({"objective": [{"loss": "mes"}]}, "mse"),
         ({"data": {"photos": 1.0}}, "photos: 1 leaves no samples"),
+        ({"data": {"cutoff": -1}}, "cutoff: wanted a number of rows, 0 or more, or null for all, got -1"),
+        ({"regularise": {"w_norm": -1.0}}, "must not be negative"),
+        ({"objective_on": "photos", "adversary": {"kind": "picture", "weight": 1.0}}, "photos: 0 leaves none"),
         ({"objective": [MSE], "objective_on": "photos"}, "objective_on: photos: data.photos: 0 leaves none"),
         (
             {"latent": 0.0, "objective": [MSE], "objective_on": "samples", "data": {"photos": 1.0}},
