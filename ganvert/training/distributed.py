@@ -2,7 +2,7 @@
 
 Modules are not wrapped. A process computes the losses of its images, *sums* them and divides by the size of the whole
 batch; gradients are summed over the processes. The step is then that of one process with the whole batch, up to the
-order of sums.
+order of sums, and but for dropout and HFGI's misalignment, whose random numbers every process draws for its own share.
 """
 
 from __future__ import annotations

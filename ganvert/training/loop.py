@@ -61,7 +61,8 @@ def train(
 ) -> Trained:
     """Train an encoder.
 
-    Under ``torchrun`` every process takes its share of each batch; the result is that of one process.
+    Under ``torchrun`` every process takes its share of each batch; the result is that of one process
+    (:mod:`ganvert.training.distributed`, which names the exceptions).
 
     Args:
         generator: frozen, on its device.
