@@ -57,11 +57,22 @@ class Checkpoint:
     It is named by everything that decides the result: a run with other options never finds it.
     """
 
-    def __init__(self, folder: Path, generator: Generator, options: TrainOptions, start: str, photos: str) -> None:
-        """`start` and `photos` are the fingerprints of the encoder at step 0 and of the photographs, or ''."""
+    def __init__(
+        self, folder: Path, generator: Generator, options: TrainOptions, start: str, photos: str, discriminator: str
+    ) -> None:
+        """Name the file.
+
+        Args:
+            folder: where it lies.
+            generator: of the encoder.
+            options: of the training.
+            start: fingerprint of the encoder at step 0.
+            photos: of the photographs that the encoder or its draft learns from, or ''.
+            discriminator: of the one that an adversary of images starts from, or ''.
+        """
         code = closure_digest("ganvert.training", "ganvert.compute.device", without=PLUMBING)
         facts = {**dataclasses.asdict(options), "generator": generator.fingerprint(), "code": code}
-        facts |= {"label": generator.label, "start": start, "photos": photos}
+        facts |= {"label": generator.label, "start": start, "photos": photos, "discriminator": discriminator}
         # How often a run is saved or validated changes nothing in its weights.
         del facts["checkpoint_every"], facts["validate_every"]
         name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

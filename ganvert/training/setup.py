@@ -82,8 +82,10 @@ def prepare(
     losses = Losses(options, data, Reconstructor(options, data, space, also, draft), adversary, folder)
     trained = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
     state = TrainingState(encoder, make_optimiser(trained, options.optimiser), Ema(encoder, options.ema), adversary)
-    used_photos = photos.fingerprint() if photos and options.data.photos else ""
-    checkpoint = Checkpoint(work / "checkpoints", generator, options, initial, used_photos)
+    shown = options.data.photos or (options.picture == "draft" and options.draft_photos)
+    used_photos = photos.fingerprint() if photos and shown else ""
+    judge = discriminator.fingerprint() if discriminator and adversary and adversary.of_pictures else ""
+    checkpoint = Checkpoint(work / "checkpoints", generator, options, initial, used_photos, judge)
     checkpoint.restore(state)
     if state.done:
         log.info("resuming from %s at step %d", checkpoint.path, state.done)

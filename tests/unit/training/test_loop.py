@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ganvert.base.errors import CheckpointError
+from ganvert.discriminators import Discriminator, fresh
 from ganvert.encoders import load_encoder
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.images import area_resize
@@ -203,6 +204,21 @@ def test_checkpoints_of_other_runs_are_left_alone(
     mixed = {"data": {"photos": 0.5}, "objective": [{"loss": "mse"}]}
     assert not same(go("one", waves(4), **mixed), go("one", waves(5), **mixed))  # other photographs: another run
     assert count() == 4
+
+
+def test_everything_that_is_learned_from_is_in_the_name_of_a_checkpoint(
+    tiny_generator: MobileStyleGAN, tmp_path: Path, options: Options, waves: Waves, assets: Path
+) -> None:
+    def name(training: TrainOptions, photos: Photos | None = None, judge: Discriminator | None = None) -> str:
+        return prepare(tiny_generator, training, tmp_path, None, photos, assets, judge).checkpoint.path.name
+
+    game = options(objective=[{"loss": "mse"}], adversary={"kind": "picture", "weight": 0.1})
+    judges = [None, *(fresh(64, channels_base=256, seed=seed) for seed in (1, 2))]
+    assert len({name(game, judge=judge) for judge in judges}) == 3
+    # A draft that has seen predictions for photographs, which the encoder itself does not see.
+    drafts = options(objective=[{"loss": "mse"}], picture="draft", draft_photos=2)
+    assert len({name(drafts, waves(count)) for count in (3, 4)}) == 2
+    assert len({name(options(), waves(count)) for count in (3, 4)}) == 1
 
 
 @pytest.mark.parametrize("damage", ["nan", "shape", "missing", "history", "bytes"])
