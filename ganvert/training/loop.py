@@ -172,7 +172,9 @@ def _validated(setup: Setup, step: int) -> Image.Image | None:
     with state.ema.applied():
         record, sheet = validate(state.encoder, held_out, setup.folder)
     number = float(setup.options.first_step + step)
-    if not state.validation or state.validation[-1]["step"] != number:
-        state.validation.append({"step": number, **record})
-        log.info("step %d, %d held-out photographs: %s", step, len(held_out.ids), record)
+    # Of a run that was finished before: its photographs may have been others.
+    if state.validation and state.validation[-1]["step"] == number:
+        state.validation.pop()
+    state.validation.append({"step": number, **record})
+    log.info("step %d, %d held-out photographs: %s", step, len(held_out.ids), record)
     return sheet

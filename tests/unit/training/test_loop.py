@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,18 @@ def test_everything_that_is_learned_from_is_in_the_name_of_a_checkpoint(
     drafts = options(objective=[{"loss": "mse"}], picture="draft", draft_photos=2)
     assert len({name(drafts, waves(count)) for count in (3, 4)}) == 2
     assert len({name(options(), waves(count)) for count in (3, 4)}) == 1
+
+
+def test_a_finished_run_is_validated_on_the_photographs_that_are_there(
+    tiny_generator: MobileStyleGAN, tmp_path: Path, options: Options, waves: Waves, assets: Path
+) -> None:
+    photos, training = waves(2), options(steps=1, data={"validation": 2})
+    others = dataclasses.replace(photos, pixels=255 - photos.pixels)
+    first, again, last = (
+        train(tiny_generator, training, tmp_path, photos=some, folder=assets).validation
+        for some in (photos, others, photos)
+    )
+    assert first == last and len(again) == 1 and again[0]["mse_256"] != first[0]["mse_256"]
 
 
 @pytest.mark.parametrize("damage", ["nan", "shape", "missing", "history", "bytes"])
