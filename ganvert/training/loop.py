@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from ganvert.base.errors import ParamsError
 from ganvert.base.seeds import item_seed
 from ganvert.compute.progress import progress
 from ganvert.discriminators import Discriminator
@@ -74,7 +76,8 @@ def train(
         discriminator: the checkpoint's own; an adversary of images starts from it.
 
     Raises:
-        ParamsError, InputError, UnsupportedError: the options want what this generator, or these photographs, lack.
+        ParamsError, InputError, UnsupportedError: the options want what this generator, or these photographs, lack; or
+            the gradient stops being finite.
     """
     setup = prepare(generator, options, work, start, photos, folder, discriminator)
     state, sheet = setup.state, None
@@ -140,7 +143,12 @@ def train_step(setup: Setup, step: int) -> dict[str, float]:
     trained = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
     sum_gradients(trained, world)
     # After the sum, so that all processes clip by the same norm. An infinite limit only measures it.
-    norm = torch.nn.utils.clip_grad_norm_(trained, options.clip or float("inf"))
+    norm = float(torch.nn.utils.clip_grad_norm_(trained, options.clip or float("inf")))
+    if not math.isfinite(norm):  # before the step: it would make every weight nan
+        raise ParamsError(
+            f"step {number}: the gradient stopped being finite, losses {world.sum(record)}; lower optimiser.lr, or the "
+            "weight of the loss that grew"
+        )
     state.optimiser.step()
     state.ema.update()
     if adversary:
@@ -148,7 +156,7 @@ def train_step(setup: Setup, step: int) -> dict[str, float]:
         # Every pass drew its own, so targets repeat to be as many.
         real = torch.cat([batch.target] * options.encoder.passes) if adversary.of_pictures else None
         record["discriminator"] = adversary.update(real, torch.cat(fakes), number)
-    return {"step": float(number), **world.sum(record), "gradient": float(norm)}
+    return {"step": float(number), **world.sum(record), "gradient": norm}
 
 
 def _predicted(setup: Setup, batch: StepBatch, previous: Prediction | None) -> Prediction:

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ganvert.base.errors import CheckpointError
+from ganvert.base.errors import CheckpointError, ParamsError
 from ganvert.discriminators import Discriminator, fresh
 from ganvert.encoders import load_encoder
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
@@ -232,6 +232,13 @@ def test_a_finished_run_is_validated_on_the_photographs_that_are_there(
         for some in (photos, others, photos)
     )
     assert first == last and len(again) == 1 and again[0]["mse_256"] != first[0]["mse_256"]
+
+
+def test_a_training_that_diverges_stops_with_the_step_and_what_to_do(
+    tiny_generator: MobileStyleGAN, tmp_path: Path, options: Options
+) -> None:
+    with pytest.raises(ParamsError, match=r"step 1: the gradient stopped being finite, losses .*latent.*optimiser\.lr"):
+        train(tiny_generator, options(optimiser={"kind": "adam", "lr": 1e30}, checkpoint_every=1), tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["nan", "shape", "missing", "history", "bytes"])
