@@ -153,8 +153,8 @@ def train_step(setup: Setup, step: int) -> dict[str, float]:
     state.ema.update()
     if adversary:
         # On the reconstructions that the encoder was judged by: drawing new ones would cost a second forward pass.
-        # Every pass drew its own, so targets repeat to be as many.
-        real = torch.cat([batch.target] * options.encoder.passes) if adversary.of_pictures else None
+        # Every pass drew its own, so targets repeat to be as many. The others are not compared, and may not be loaded.
+        real = torch.cat([batch.target[batch.drawn]] * options.encoder.passes) if adversary.of_pictures else None
         record["discriminator"] = adversary.update(real, torch.cat(fakes), number)
     return {"step": float(number), **world.sum(record), "gradient": norm}
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ganvert.base.errors import CheckpointError, ParamsError
 from ganvert.discriminators import Discriminator, fresh
-from ganvert.encoders import load_encoder
+from ganvert.encoders import BACKBONES, load_encoder
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
 from ganvert.images import area_resize
 from ganvert.training import Photos, Trained, TrainOptions, loop, train
@@ -414,6 +414,31 @@ def test_steps_that_have_nothing_to_compare(
     for record in records:
         if "picture" in record:
             assert record["total"] == pytest.approx(record["picture"] + 0.1 * record["adversary"], rel=1e-5)
+
+
+def test_the_adversary_takes_for_real_what_is_compared(
+    tiny_generator: MobileStyleGAN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Options, waves: Waves
+) -> None:
+    """Not the samples beside it, whose pictures are not even loaded where their features are cached."""
+    original, real = Adversary.update, list[Tensor]()
+
+    def spying(self: Adversary, pictures: Tensor, fake: Tensor, step: int) -> float:
+        real.append(pictures)
+        return original(self, pictures, fake, step)
+
+    monkeypatch.setattr(Adversary, "update", spying)
+    monkeypatch.setattr(BACKBONES["tiny"], "frozen", True)
+    photos = waves(2)
+    training = options(
+        steps=1,
+        data={"photos": 0.5, "photo_variants": 1},
+        objective=[{"loss": "mse"}],
+        objective_on="photos",
+        adversary={"kind": "picture", "weight": 0.1, "px": 16, "base": 64},
+    )
+    train(tiny_generator, training, tmp_path, photos=photos)
+    assert len(real) == 1 and len(real[0]) == 2
+    assert {picture.numpy().tobytes() for picture in real[0]} == {photos.get([i]).numpy().tobytes() for i in range(2)}
 
 
 @pytest.fixture(params=[5, 7])
