@@ -10,6 +10,7 @@ from ganvert.base.errors import ParamsError
 from ganvert.generators.base import Generator
 from ganvert.inversion.contract import Batch, Context, Inversion, OnStep, join, part_of
 from ganvert.inversion.inverter import Preset
+from ganvert.inversion.methods.tune_options import TuneOptions
 from ganvert.inversion.objective import Term
 
 __all__ = ["ChainOptions", "chain"]
@@ -28,6 +29,10 @@ class ChainOptions:
     def __post_init__(self) -> None:
         if not self.stages:
             raise ParamsError("stages: wanted at least one")
+        stages = [inner for stage in self.stages for inner in stage.stages]
+        if any(isinstance(stage.options, TuneOptions) for stage in stages[:-1]):
+            # Codes belong to one generator: what is found behind would be of the untuned one.
+            raise ParamsError("stages: tuning comes last; put no stage behind it")
 
     @property
     def steps(self) -> int:

@@ -68,6 +68,11 @@ def test_fingerprints_follow_the_options_not_how_they_are_written() -> None:
         ({"space": "w"}, r"here.yaml: wanted a mapping with the key 'inverter'"),
         ({**OPTIMISE, "lrr": 1.0}, r"here.yaml: unknown keys \['lrr'\].*did you mean 'lr'"),
         ({"inverter": "chain", "stages": []}, "here.yaml: stages: wanted at least one"),
+        ({"inverter": "chain", "stages": [OPTIMISE, TUNE, OPTIMISE]}, "here.yaml: stages: tuning comes last"),
+        (
+            {"inverter": "chain", "stages": [{"inverter": "chain", "stages": [OPTIMISE, TUNE]}, TUNE]},
+            "here.yaml: stages: tuning comes last",
+        ),
         ({"inverter": "chain", "stages": 3}, "here.yaml.stages: wanted a list, got 3"),
         ({"inverter": "chain", "stages": [3]}, r"here.yaml.stages\[0\]: wanted a mapping"),
         ({"inverter": "chain", "stages": [OPTIMISE], "steps": 1}, r"here.yaml: unknown keys \['steps'\]"),
