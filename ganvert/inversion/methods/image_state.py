@@ -56,8 +56,8 @@ class ImageState:
         # f0 and the first rows: what penalties such as equation 3 of the F/Z+ paper hold the code to.
         self.start = {name: value.detach().clone() for name, value in self.variables.items()}
         self.noise = _initial_noise(batch, context.generator, options)
-        moves = set(self.variables) - set(space.constants) if options.code == "optimise" else set()
-        rated = [(value, options.rates.get(name, 1.0)) for name, value in self.variables.items() if name in moves]
+        self._moves = set(self.variables) - set(space.constants) if options.code == "optimise" else set()
+        rated = [(value, options.rates.get(name, 1.0)) for name, value in self.variables.items() if name in self._moves]
         rated += [(value, 1.0) for value in self.noise if options.noise == "optimise"]
         self.leaves = [leaf for leaf, _ in rated]
         for leaf in self.leaves:
@@ -84,7 +84,7 @@ class ImageState:
         return not self.alive or self.step == self.options.steps or self._converged()
 
     def jittered(self, spread: float) -> Variables:
-        """Return the code with decaying Gaussian noise, as the StyleGAN2 projector explores.
+        """Return the code with decaying Gaussian noise on what is optimised, as the StyleGAN2 projector explores.
 
         ``w + N(0, 1) * spread * strength * max(0, 1 - t / 0.75)^2`` at the fraction t of the steps.
 
@@ -96,10 +96,11 @@ class ImageState:
         if not scale:
             return self.variables
         if self._jitter[0] != self.step:  # a step that is tried again with fewer images has the same noise
-            drawn = {name: torch.randn(value.shape[1:], generator=self._random) for name, value in self.start.items()}
+            moving = {name: value for name, value in self.start.items() if name in self._moves}
+            drawn = {name: torch.randn(value.shape[1:], generator=self._random) for name, value in moving.items()}
             self._jitter = self.step, drawn
-        drawn = self._jitter[1]
-        return {name: value + scale * drawn[name].unsqueeze(0).to(value) for name, value in self.variables.items()}
+        noise = {name: scale * drawn.unsqueeze(0) for name, drawn in self._jitter[1].items()}
+        return self.variables | {name: self.variables[name] + n.to(self.variables[name]) for name, n in noise.items()}
 
     def record(self, value: float) -> None:
         """Record a step's objective, and the code it belongs to if it is the best so far."""

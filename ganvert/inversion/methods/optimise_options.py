@@ -137,6 +137,8 @@ class OptimiseOptions:
             raise ParamsError("code: fixed leaves nothing to optimise; set noise: optimise")
         if self.optimiser == "lbfgs" and (self.preview_steps or self.latent_noise or self.ramp_up or self.ramp_down):
             raise ParamsError("lbfgs: its objective may not change between steps: no preview, latent noise or ramp")
+        if self.code == "fixed" and self.latent_noise:
+            raise ParamsError("latent_noise acts only with code: optimise")
         if self.optimiser == "lbfgs" and self.noise == "optimise":
             raise ParamsError("lbfgs: optimised noise maps are normalised between steps, which it cannot see; use adam")
 

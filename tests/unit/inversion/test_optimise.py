@@ -19,6 +19,7 @@ from ganvert.encoders import Encoder, EncoderSpec, Prediction, load_encoder
 from ganvert.encoders.joint import JointEncoder
 from ganvert.generators.base import Generator, SynthesisInput
 from ganvert.generators.mobile_stylegan import MobileStyleGAN
+from ganvert.inversion.methods.image_state import ImageState
 from ganvert.inversion.methods.optimise_options import OptimiseOptions
 from ganvert.inversion.presets import Batch, Context, Inversion, Preset, read_preset
 from ganvert.inversion.run import make_context
@@ -116,6 +117,15 @@ def test_variables_move_at_their_own_rates(context: Context, targets: Tensor) ->
             assert step == pytest.approx(length, rel=1e-3), (rates, name)
     with pytest.raises(UnknownNameError, match=r"unknown variable of f16/wplus 'w'"):
         run(optimiser(**one, rates={"w": 0.5}), targets, context)
+
+
+def test_latent_noise_is_on_what_is_optimised(context: Context, targets: Tensor) -> None:
+    """Masks of feature maps are chosen before, and stay as they are in every step."""
+    options = optimiser(space="m16-32/wplus", latent_noise=0.1).options
+    one = Batch(targets=targets[:1], seeds=[1])
+    state = ImageState(0, one, make_space(options.space, context.generator), context, options)
+    moved = {name for name, value in state.jittered(5.0).items() if not torch.equal(value, state.variables[name])}
+    assert moved == {"ws", "d16", "d32"}
 
 
 def test_stored_noise_given_is_stored_noise(context: Context) -> None:
