@@ -120,8 +120,10 @@ class OptimiseOptions:
         # Combinations that would do nothing, or not what they say, are refused before anything runs.
         if self.noise != "optimise" and self.noise_weight:
             raise ParamsError("noise_weight acts only with noise: optimise")
-        if self.detail_init != "ws" and "/" not in self.space:
+        if self.detail_init != "ws" and not self.space.startswith("f"):
             raise ParamsError(f"detail_init is for spaces with a feature map (fSIZE/SPACE), not for {self.space}")
+        if self.detail_init != "ws" and self.init == "random":
+            raise ParamsError("detail_init acts only where the code is not drawn whole, by init: random")
         if "base" in self.regularise and not self.space.startswith("f"):
             raise ParamsError(f"regularise: base is for spaces with a feature map (fSIZE/SPACE), not for {self.space}")
         if "differences" in self.regularise and not self.space.startswith("m"):
@@ -135,10 +137,10 @@ class OptimiseOptions:
         # Image2StyleGAN++ optimises noise maps alone, in a stage behind the code: both at once are unstable.
         if self.code == "fixed" and self.noise != "optimise":
             raise ParamsError("code: fixed leaves nothing to optimise; set noise: optimise")
-        if self.optimiser == "lbfgs" and (self.preview_steps or self.latent_noise or self.ramp_up or self.ramp_down):
-            raise ParamsError("lbfgs: its objective may not change between steps: no preview, latent noise or ramp")
         if self.code == "fixed" and self.latent_noise:
             raise ParamsError("latent_noise acts only with code: optimise")
+        if self.optimiser == "lbfgs" and (self.preview_steps or self.latent_noise or self.ramp_up or self.ramp_down):
+            raise ParamsError("lbfgs: its objective may not change between steps: no preview, latent noise or ramp")
         if self.optimiser == "lbfgs" and self.noise == "optimise":
             raise ParamsError("lbfgs: optimised noise maps are normalised between steps, which it cannot see; use adam")
 
