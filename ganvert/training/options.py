@@ -136,9 +136,11 @@ class TrainOptions:
             raise ParamsError(f"freeze: the encoder has no part {', '.join(unknown)}")
         if self.at_once and self.adversary and self.adversary.kind == "picture":
             raise ParamsError("at_once: a discriminator of images judges a whole batch: at_once: 0")
-        counts = self.fade, self.validate_every, self.draft_photos, self.at_once
+        counts = self.first_step, self.fade, self.validate_every, self.draft_photos, self.at_once
         if min(self.clip, self.latent, self.feature, self.own_feature, *self.regularise.values(), *counts) < 0:
-            raise ParamsError("weights, clip, fade, validate_every, at_once and draft_photos must not be negative")
+            raise ParamsError(
+                "weights, clip, first_step, fade, validate_every, at_once and draft_photos must not be negative"
+            )
         if not 0 <= self.ema < 1:
             raise ParamsError(f"ema is a decay, 0 (off) to below 1, got {self.ema}")
         if not (self.latent or self.feature or self.objective):

@@ -38,6 +38,7 @@ def test_defaults() -> None:
         ({"latent": -1.0}, "must not be negative"),
         ({"validate_every": -1}, "must not be negative"),
         ({"fade": -1}, "must not be negative"),
+        ({"first_step": -1}, "must not be negative"),
         ({"at_once": -1}, "must not be negative"),
         ({"at_once": 1, "adversary": {"kind": "picture", "weight": 1.0}}, "judges a whole batch"),
         ({"freeze": ["compct"]}, "freeze: the encoder has no part compct"),
