@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -67,10 +68,12 @@ def prepare(
     initial = encoder.fingerprint()
     for name in options.freeze:
         encoder.part(name).requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in encoder.parameters()):
+        raise ParamsError(f"freeze: {', '.join(options.freeze)}: nothing is left to train; leave one out")
     synchronised(encoder, here)  # replaces layers: before an optimiser holds their parameters
     space = make_space(options.encoder.space, generator)
     also = make_space(options.also, generator) if options.also else None
-    _check_losses(encoder, options, space)
+    _check_losses(encoder, options, [space, also] if also else [space])
     if not here.is_main:  # the main process draws; the others then find everything drawn
         here.wait()
     data = Data(generator, encoder, options.data, photos, options.seed, work)
@@ -118,7 +121,7 @@ def _initial_encoder(generator: Generator, options: TrainOptions, start: Path | 
     return encoder
 
 
-def _check_losses(encoder: Encoder, options: TrainOptions, space: Space) -> None:
+def _check_losses(encoder: Encoder, options: TrainOptions, spaces: Sequence[Space]) -> None:
     """Refuse losses of something that this encoder does not predict.
 
     Raises:
@@ -142,11 +145,12 @@ def _check_losses(encoder: Encoder, options: TrainOptions, space: Space) -> None
     ):
         if wanted and not there:
             raise ParamsError(f"{name}: this encoder predicts only {', '.join(sorted(predicted))}")
-    if rows and space.direction_space == "z":
-        raise UnsupportedError(
-            f"encoder: space {space.name!r}: its z are searched for, so that no gradient reaches the rows; "
-            "train in wplus or fs16/wplus, and use the encoder in any space"
-        )
+    for space in spaces:
+        if rows and space.direction_space == "z":
+            raise UnsupportedError(
+                f"encoder: space {space.name!r}: its z are searched for, so that no gradient reaches the rows; "
+                "train in wplus or fs16/wplus, and use the encoder in any space"
+            )
     if options.draws and not rows and options.data.photos and options.objective_on != "samples":
         raise UnsupportedError("an encoder without rows is compared on samples only: objective_on: samples")
 

@@ -134,6 +134,8 @@ PICTURE = [{"loss": "mse"}]
         ({"encoder": {"space": "f5/wplus"}, "objective": PICTURE}, UnsupportedError, "no feature of 5 px"),
         ({"also": "f5/wplus", "objective": PICTURE}, UnsupportedError, "no feature of 5 px"),
         ({"encoder": {"space": "zplus"}, "objective": PICTURE}, UnsupportedError, "no gradient reaches the rows"),
+        ({"also": "zplus", "objective": PICTURE}, UnsupportedError, "'zplus': its z are searched for"),
+        ({"freeze": ["backbone", "compact"]}, ParamsError, "freeze: backbone, compact: nothing is left to train"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_any_work(
