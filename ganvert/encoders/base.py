@@ -182,14 +182,11 @@ class Encoder(nn.Module):
             maps = maps | {1: torch.cat(numbers, dim=1)}
         return maps | {self.input_px: images} if self.image else maps
 
-    def predict_offsets(self, taps: dict[int, Tensor]) -> Prediction:
+    def _offsets(self, inputs: dict[str, dict[int, Tensor]]) -> Prediction:
         """Return what heads predict that do not see the rows; "ws" are offsets from w_avg, or from the pass before.
 
         Offsets that several heads predict are added.
         """
-        return self._offsets(self._inputs(taps))
-
-    def _offsets(self, inputs: dict[str, dict[int, Tensor]]) -> Prediction:
         prediction: Prediction = {}
         for head in self.heads.values():
             if not head.sees_rows:
