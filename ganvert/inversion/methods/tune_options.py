@@ -86,14 +86,9 @@ class Adversarial:
             raise ParamsError("adversarial: counts must be at least 1 and weights not negative")
         if self.lr <= 0:
             raise ParamsError(f"adversarial: lr: wanted a number above 0, got {self.lr:g}")
-        # Sizes of a new discriminator, which is made only when the stage before is done.
+        # Of a new discriminator, which is made only when the stage before is done.
         if self.resolution < 8 or self.resolution & (self.resolution - 1):
             raise ParamsError(f"adversarial: resolution: wanted a power of two from 8 on, got {self.resolution}")
-        if 32 * self.channels < self.resolution:
-            raise ParamsError(
-                f"adversarial: channels: wanted at least {-(-self.resolution // 32)} at {self.resolution} px, "
-                f"got {self.channels}"
-            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -179,4 +174,11 @@ class TuneOptions:
         return (*self.objective, *(self.locality.objective if self.locality else ()))
 
     def check(self, generator: Generator) -> None:
-        """Do nothing: no option depends on the generator's architecture."""
+        """Raise ParamsError where a new discriminator of the generator's pictures would have no channels."""
+        if self.adversarial is None:
+            return
+        px = min(self.adversarial.resolution, generator.resolution)
+        if 32 * self.adversarial.channels < px:
+            raise ParamsError(
+                f"adversarial: channels: wanted at least {px // 32} at {px} px, got {self.adversarial.channels}"
+            )

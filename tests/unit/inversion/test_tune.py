@@ -255,12 +255,18 @@ def test_a_photograph_that_diverges(context: Context) -> None:
         ({"betas": [1.5, 0.9]}, "betas must be from 0 to below 1"),
         ({"adversarial": {"lr": -1.0}}, "lr: wanted a number above 0"),
         ({"adversarial": {"resolution": 200}}, "resolution: wanted a power of two from 8 on, got 200"),
-        ({"adversarial": {"channels": 7}}, "channels: wanted at least 8 at 256 px, got 7"),
     ],
 )
 def test_options_that_make_no_sense(options: dict[str, Any], match: str) -> None:
     with pytest.raises(ParamsError, match=match):
         read_preset("mine", {"inverter": "tune", "steps": 3, "lr": 0.1, "objective": MSE, **options})
+
+
+def test_a_discriminator_without_channels_is_refused_before_any_work(tiny_generator: MobileStyleGAN) -> None:
+    raw = {"inverter": "tune", "steps": 3, "lr": 0.1, "objective": MSE}
+    read_preset("mine", {**raw, "adversarial": {"channels": 2}}).check(tiny_generator)  # of 64 px, not of 256
+    with pytest.raises(ParamsError, match="channels: wanted at least 2 at 64 px, got 1"):
+        read_preset("mine", {**raw, "adversarial": {"channels": 1}}).check(tiny_generator)
 
 
 def test_tuning_comes_last(context: Context) -> None:
