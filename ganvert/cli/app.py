@@ -60,14 +60,20 @@ def command(
     Returns:
         A decorator, which returns the function unchanged.
     """
-    heading = "Examples" if len(examples) > 1 else "Example"
-    epilog = f"{heading}: " + "   ".join(f"[bold]{example}[/bold]" for example in examples)
+    heading = "Examples:" if len(examples) > 1 else "Example:"
+    # Paragraphs of an epilog are lines on the screen.
+    epilog = "\n\n".join([heading, *(f"[bold]{example}[/bold]" for example in examples)])
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
-        group.command(name, epilog=epilog)(guarded(_flattened(function)))
+        group.command(name, help=_unwrapped(function), epilog=epilog)(guarded(_flattened(function)))
         return function
 
     return register
+
+
+def _unwrapped(function: Callable[..., None]) -> str:
+    """Return a docstring with each paragraph on one line: rich keeps line breaks, and breaks lines again."""
+    return "\n\n".join(" ".join(part.split()) for part in (inspect.getdoc(function) or "").split("\n\n"))
 
 
 def _flattened(function: Callable[..., None]) -> Callable[..., None]:

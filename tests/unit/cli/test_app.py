@@ -44,6 +44,13 @@ def test_every_command_has_help_with_an_example(run, command: str) -> None:
     assert f"ganvert {command}" in done.output
 
 
+def test_help_breaks_lines_at_paragraphs_and_examples_alone(run) -> None:
+    lines = [line.strip() for line in run("diffuse", "--help").output.splitlines()]
+    assert "ganvert diffuse me.jpg --onto painting.jpg --out diffused" in lines
+    # The source breaks the line after "targets on".
+    assert not [line for line in lines if line.endswith(("targets on", "top."))]
+
+
 def test_a_missing_gradio_is_one_sentence(run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     done = run("studio")
