@@ -5,13 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ganvert.base.errors import ParamsError
+from ganvert.base.errors import InputError, ParamsError
 from ganvert.cli.options import GeneratorOptions, InversionOptions
 
 if TYPE_CHECKING:
     from ganvert.compute.precision import Speed
 
-__all__ = ["assets_folder", "directions_path", "encoders_of", "generator_path", "load", "read_method", "speed_of"]
+__all__ = [
+    "assets_folder",
+    "check_mask",
+    "directions_path",
+    "encoders_of",
+    "generator_path",
+    "load",
+    "read_method",
+    "speed_of",
+]
 
 
 def assets_folder(photos: Path | None = None) -> Path:
@@ -84,6 +93,22 @@ def encoders_of(options: InversionOptions, preset: Any) -> list[Path]:
     if options.encoder and not preset.needs_encoder:
         raise ParamsError(f"--encoder: method {preset.name!r} starts without one; leave the option out")
     return options.encoder or shipped_encoders(preset)
+
+
+def check_mask(option: str, name: str, path: Path, *, folders: bool = False) -> None:
+    """Raise InputError, before any work, for a mask that is neither a region of faces nor there.
+
+    Args:
+        option: that names the mask.
+        name: of the mask.
+        path: where it is unless the name is a region.
+        folders: whether a folder will do, with a mask for each image.
+    """
+    from ganvert.faces.parsing import REGIONS
+    from ganvert.inversion.inputs import is_region
+
+    if not is_region(name) and not path.is_file() and not (folders and path.is_dir()):
+        raise InputError(f"{option}: {path}: there is no such picture; regions of faces are {', '.join(REGIONS)}")
 
 
 def speed_of(options: InversionOptions) -> Speed:

@@ -12,7 +12,7 @@ import typer
 
 from ganvert.base.errors import InputError, ParamsError
 from ganvert.cli.app import command
-from ganvert.cli.common import assets_folder, encoders_of, load, read_method, speed_of
+from ganvert.cli.common import assets_folder, check_mask, encoders_of, load, read_method, speed_of
 from ganvert.cli.options import InversionOptions, SheetPx
 from ganvert.cli.paths import Reads, Writes
 from ganvert.cli.pictures import check_sheet, write_picture, write_sheet
@@ -107,7 +107,7 @@ class Composer:
         self.options = options
         self.needs_face = lookup(RECIPES, options.recipe, "alignment recipe").needs_face
         if mask is not None:
-            _check_mask(mask)
+            check_mask("--mask", mask, Path(mask))
         device, speed = resolve_device(options.device), speed_of(options)
         self._preset = preset_for_parts(read_method(options))
         encoders = encoders_of(options, self._preset)
@@ -157,15 +157,6 @@ class Composer:
         from ganvert.images import to_pil
 
         return to_pil(self.invert(composed, *faces).draw())[0]
-
-
-def _check_mask(mask: str) -> None:
-    """Raise InputError unless a mask is a file, or a region of faces."""
-    from ganvert.faces.parsing import REGIONS
-    from ganvert.inversion.inputs import is_region
-
-    if not is_region(mask) and not Path(mask).is_file():
-        raise InputError(f"--mask: {mask}: there is no such picture; regions of faces are {', '.join(REGIONS)}")
 
 
 @command(

@@ -13,7 +13,7 @@ import typer
 
 from ganvert.base.errors import ParamsError
 from ganvert.cli.app import command
-from ganvert.cli.common import assets_folder, directions_path
+from ganvert.cli.common import assets_folder, check_mask, directions_path
 from ganvert.cli.options import CodesFile, DirectionsFile, InvertOptions, Local, SheetPx
 from ganvert.cli.paths import Writes, is_picture_name
 from ganvert.cli.pictures import check_sheet, write_picture, write_series, write_sheet
@@ -105,7 +105,6 @@ class Moves:
         from ganvert.editing.edits.realign import Realign
         from ganvert.editing.edits.shift import Shift
         from ganvert.editing.population import Population
-        from ganvert.inversion.inputs import check_inputs
 
         if realign and (local is not None or sources.method_at_work is None):
             raise ParamsError("--realign: reads the photograph again; wanted photographs, without --codes and --local")
@@ -126,7 +125,7 @@ class Moves:
             if any(isinstance(amount, Percentile) for amount in amounts):
                 population.check(space, direction)
         if local is not None:
-            check_inputs([local], sources.options.inputs)
+            check_mask("--local", local, sources.options.inputs / local, folders=True)
         # Directions with one amount make no row and no column.
         columns = next((len(amounts) for _, amounts in reversed(series) if len(amounts) > 1), 1)
         return cls(

@@ -11,6 +11,7 @@ import typer
 
 from ganvert.base.errors import InputError, ParamsError
 from ganvert.cli.app import command
+from ganvert.cli.common import check_mask
 from ganvert.cli.options import PARTS_HELP, CodesFile, InversionOptions, Local, PartsOptions, SheetPx
 from ganvert.cli.paths import Writes, check_files
 from ganvert.cli.pictures import check_sheet, write_picture, write_series, write_sheet
@@ -133,10 +134,11 @@ def mix(
     from ganvert.editing.render import draw_edit
     from ganvert.faces.listing import check_output
     from ganvert.images import to_pil
-    from ganvert.inversion.inputs import check_inputs, masks_of
+    from ganvert.inversion.inputs import masks_of
 
     mixing, contents = _mix_of(rows, local), len(given)
-    check_inputs([local] if local else [], options.inputs)
+    if local is not None:
+        check_mask("--local", local, options.inputs / local, folders=True)
     check_amount(amount)
     check_sheet((contents + 1) * (len(style) + 1), px)
     check_output(out, () if codes else [*given, *style])
