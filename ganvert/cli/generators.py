@@ -175,5 +175,5 @@ def _print_facts(file: Path, facts: dict[str, Any]) -> None:
     # Text, because rich takes [words] in plain strings for styles, and a file may be called [b].
     table = Table(show_header=False, title=Text(str(file)))
     for name, value in facts.items():
-        table.add_row(Text(name), Text(str(value)))
+        table.add_row(Text(name), Text(str(value), overflow="fold"))  # whole fingerprints, on two lines if need be
     Console().print(table)

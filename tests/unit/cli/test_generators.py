@@ -11,6 +11,7 @@ from PIL import Image
 from ganvert.assets.shipped import shipped
 from ganvert.base.preset_files import ENCODERS, METHODS, Presets
 from ganvert.directions import load_directions
+from ganvert.generators import load_generator
 
 
 @pytest.mark.parametrize("kind", [METHODS, ENCODERS])
@@ -73,6 +74,10 @@ def test_describe_a_generator_and_a_table(run, assets: Path) -> None:
     done = run("describe", assets / "mobile_stylegan.safetensors")
     assert done.exit_code == 0
     assert "1024 px" in done.output
+    # Whole on a narrow terminal too: it is there to be compared.
+    assert load_generator(assets / "mobile_stylegan.safetensors").fingerprint() in "".join(
+        done.output.replace("│", " ").split()
+    )
     assert "3000" in run("describe", shipped("scores_ffhq.parquet")).output
 
 
