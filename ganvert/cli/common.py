@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "assets_folder",
     "check_mask",
+    "counted",
     "directions_path",
     "encoders_of",
     "generator_path",
@@ -109,6 +110,15 @@ def check_mask(option: str, name: str, path: Path, *, folders: bool = False) -> 
 
     if not is_region(name) and not path.is_file() and not (folders and path.is_dir()):
         raise InputError(f"{option}: {path}: there is no such picture; regions of faces are {', '.join(REGIONS)}")
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number of things as the last line of a command tells it.
+
+    >>> counted(1, "picture"), counted(2, "picture")
+    ('1 picture', '2 pictures')
+    """
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def speed_of(options: InversionOptions) -> Speed:

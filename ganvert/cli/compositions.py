@@ -12,7 +12,7 @@ import typer
 
 from ganvert.base.errors import InputError, ParamsError
 from ganvert.cli.app import command
-from ganvert.cli.common import assets_folder, check_mask, encoders_of, load, read_method, speed_of
+from ganvert.cli.common import assets_folder, check_mask, counted, encoders_of, load, read_method, speed_of
 from ganvert.cli.options import InversionOptions, SheetPx
 from ganvert.cli.paths import Reads, Writes
 from ganvert.cli.pictures import check_sheet, write_picture, write_sheet
@@ -220,7 +220,7 @@ def diffuse(
                 captions.append(f"{person.name}\nonto {context.name}")
                 write_picture(out / f"{person.name}_onto-{context.name}{of_several}.png", pictures[-1])
     write_sheet(out / "sheet.png", pictures, len(people) + 1, px, captions)
-    print(f"sheet.png and {len(people) * len(contexts) * len(sides)} pictures are in {out}")  # noqa: T201
+    print(f"sheet.png and {counted(len(people) * len(contexts) * len(sides), 'picture')} are in {out}")  # noqa: T201
 
 
 @command(
@@ -270,7 +270,7 @@ def crossover(
         captions += [other.name, f"with {own.name}", "drawn"]
         write_picture(out / f"{other.name}_with-{own.name}.png", pictures[-1])
     write_sheet(out / "sheet.png", pictures, 3, px, captions)
-    print(f"sheet.png and {len(others)} pictures are in {out}")  # noqa: T201
+    print(f"sheet.png and {counted(len(others), 'picture')} are in {out}")  # noqa: T201
 
 
 @command(
@@ -320,4 +320,4 @@ def inpaint(
         pictures += [known.picture, drawn, whole]
         captions += [f"{face.name}\nhole filled", "\ndrawn", "\ntogether"]
     write_sheet(out / "sheet.png", pictures, 3, px, captions)
-    print(f"sheet.png and {len(faces)} photographs are in {out}")  # noqa: T201
+    print(f"sheet.png and {counted(len(faces), 'photograph')} are in {out}")  # noqa: T201

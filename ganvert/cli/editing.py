@@ -13,7 +13,7 @@ import typer
 
 from ganvert.base.errors import ParamsError
 from ganvert.cli.app import command
-from ganvert.cli.common import assets_folder, check_mask, directions_path
+from ganvert.cli.common import assets_folder, check_mask, counted, directions_path
 from ganvert.cli.options import CodesFile, DirectionsFile, InvertOptions, Local, SheetPx
 from ganvert.cli.paths import Writes, is_picture_name
 from ganvert.cli.pictures import check_sheet, write_picture, write_series, write_sheet
@@ -233,8 +233,9 @@ def edit(
         if paste and (warning := source.fit(reconstruction, identity).warning):
             print(f"{source.face and source.face['path']}: {warning}", file=sys.stderr)  # noqa: T201
         written, count = written + len(pictures), count + 1
-    folder = count and not single
-    print(f"{written} pictures of {count} photographs are in {out}" if folder else out)  # noqa: T201
+    pictures_of = f"{counted(written, 'picture')} of {counted(count, 'photograph')} {'is' if written == 1 else 'are'}"
+    if count:
+        print(out if single else f"{pictures_of} in {out}")  # noqa: T201
     sources.finish()
 
 

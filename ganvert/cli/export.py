@@ -11,6 +11,7 @@ import typer
 
 from ganvert.base.errors import InputError, TableError
 from ganvert.cli.app import command
+from ganvert.cli.common import counted
 from ganvert.cli.paths import Reads, Writes
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def export(
                 with atomic_path(out / f"{name}{what}.png") as temporary:
                     temporary.write_bytes(row[column])
                 written += 1
-    print(f"{written} pictures are in {out}")  # noqa: T201
+    print(f"{counted(written, 'picture')} {'is' if written == 1 else 'are'} in {out}")  # noqa: T201
 
 
 def _calls(row: Row, names: Mapping[str, str]) -> set[str]:

@@ -13,7 +13,7 @@ import typer
 
 from ganvert.base.errors import InputError
 from ganvert.cli.app import command
-from ganvert.cli.common import assets_folder, encoders_of, generator_path, load, read_method, speed_of
+from ganvert.cli.common import assets_folder, counted, encoders_of, generator_path, load, read_method, speed_of
 from ganvert.cli.options import EveryFace, ExtractOptions, Inputs, InversionOptions, InvertOptions
 from ganvert.cli.paths import Writes
 
@@ -73,7 +73,7 @@ def invert(
     _print_scores(scores, names)
     for row in unusable:
         print(f"not inverted: {row['reason']}", file=sys.stderr)  # noqa: T201
-    print(f"codes.parquet, scores.parquet, photos.parquet and pictures of {len(names)} faces are in {out}")  # noqa: T201
+    print(f"codes.parquet, scores.parquet, photos.parquet and pictures of {counted(len(names), 'face')} are in {out}")  # noqa: T201
     diverged = any(row["status"] == "diverged" for row in tables.rows(outputs["codes"], "codes", ["status"], 4096))
     if unusable or diverged:
         raise typer.Exit(3)
@@ -136,7 +136,7 @@ def extract(
             unusable += 1
             if unusable <= _NAMED:
                 print(f"not used: {row['reason']}", file=sys.stderr)  # noqa: T201
-    print(f"{run.computed} photographs computed, {before} were done before, {unusable} cannot be used")  # noqa: T201
+    print(f"{counted(run.computed, 'photograph')} computed, {before} done before, {unusable} cannot be used")  # noqa: T201
     print(f"{', '.join(written)}: in {out}")  # noqa: T201
     if unusable:
         raise typer.Exit(3)

@@ -11,7 +11,7 @@ import typer
 
 from ganvert.base.errors import InputError, ParamsError
 from ganvert.cli.app import command
-from ganvert.cli.common import check_mask
+from ganvert.cli.common import check_mask, counted
 from ganvert.cli.options import PARTS_HELP, CodesFile, InversionOptions, Local, PartsOptions, SheetPx
 from ganvert.cli.paths import Writes, check_files
 from ganvert.cli.pictures import check_sheet, write_picture, write_series, write_sheet
@@ -160,7 +160,7 @@ def mix(
             captions.append(f"{content_name}\nstyle {name}")
             write_picture(out / f"{content_name}_style-{name}.png", pictures[-1])
     write_sheet(out / "sheet.png", pictures, contents + 1, px, captions)
-    print(f"sheet.png and {contents * len(pairs)} pictures are in {out}")  # noqa: T201
+    print(f"sheet.png and {counted(contents * len(pairs), 'picture')} are in {out}")  # noqa: T201
 
 
 def _mix_of(rows: str | None, local: str | None) -> Mix:
@@ -273,4 +273,4 @@ def transfer(
             captions.append(f"{name}\n{part} {number:+g}")
             write_picture(out / f"{name}_{part}{number:+g}.png", pictures[-1])
     write_sheet(out / "sheet.png", pictures, len(amounts) + 1, px, captions)
-    print(f"sheet.png and {len(targets) * len(amounts)} pictures are in {out}")  # noqa: T201
+    print(f"sheet.png and {counted(len(targets) * len(amounts), 'picture')} are in {out}")  # noqa: T201

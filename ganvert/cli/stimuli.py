@@ -11,7 +11,7 @@ import typer
 
 from ganvert.base.errors import ParamsError
 from ganvert.cli.app import command
-from ganvert.cli.common import assets_folder, directions_path
+from ganvert.cli.common import assets_folder, counted, directions_path
 from ganvert.cli.editing import DIRECTION_HELP, ImageIds, Moves, Photos
 from ganvert.cli.options import CodesFile, DirectionsFile, InversionOptions, SheetPx
 from ganvert.cli.paths import Writes
@@ -82,7 +82,7 @@ def stimuli(
         px=px,
     )
     if made:
-        print(f"{made} pictures, stimuli.csv, methods.txt and sheet.png are in {out}")  # noqa: T201
+        print(f"{counted(made, 'picture')}, stimuli.csv, methods.txt and sheet.png are in {out}")  # noqa: T201
     sources.finish()
 
 

@@ -73,6 +73,8 @@ def test_edits_are_named_after_photograph_edit_and_amount(run: Any, project: Pat
         "two_blend_ann+1_pasted.png": png(102),
         "two face 2_a_b-1.png": png(3),
     }
+    done = run("export", "data/reconstructions/w.parquet", "--image", "ann", "--out", "one")
+    assert done.stdout.splitlines()[-1] == "1 picture is in one"
     assert run("export", "data/edits.parquet", "--image", "two", "--out", "some").exit_code == 0
     assert set(files_in("some")) == {"two_blend_ann+1.png", "two_blend_ann+1_pasted.png"}
 

@@ -209,7 +209,7 @@ def test_invert_and_extract_find_the_same_codes(small, noise: Path, tmp_path: Pa
         assert ours.equals(theirs)
     with Image.open(tmp_path / "extract/sample.png") as sheet:  # each of the three beside what its code draws
         assert sheet.size[0] >= 6 * 256
-    assert "3 photographs computed, 0 were done before, 0 cannot be used" in done.output
+    assert "3 photographs computed, 0 done before, 0 cannot be used" in done.output
     last = done.stdout.splitlines()[-1]
     assert last == f"photos.parquet, codes.parquet, scores.parquet, sample.png: in {tmp_path / 'extract'}"
 
