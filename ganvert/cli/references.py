@@ -15,7 +15,7 @@ from ganvert.cli.common import check_mask, counted
 from ganvert.cli.options import PARTS_HELP, CodesFile, InversionOptions, Local, PartsOptions, SheetPx
 from ganvert.cli.paths import Writes, check_files
 from ganvert.cli.pictures import check_sheet, write_picture, write_series, write_sheet
-from ganvert.cli.sources import codes_of
+from ganvert.cli.sources import calls, codes_of, mask_of
 from ganvert.editing.requests import MOST_CELLS
 
 if TYPE_CHECKING:
@@ -35,8 +35,11 @@ def interpolate(
     out: Annotated[
         Path, typer.Option(help="A strip of pictures (.png), or an animation (.gif, .mp4)."), Writes("series")
     ],
-    first: Annotated[str | None, typer.Option(help="image_id to start from; the table's first if not given.")] = None,
-    second: Annotated[str | None, typer.Option(help="image_id to end at; the table's second if not given.")] = None,
+    first: Annotated[
+        str | None,
+        typer.Option(help="Image of the table to start from, by id or name of its photograph; its first if none."),
+    ] = None,
+    second: Annotated[str | None, typer.Option(help="Image of the table to end at; its second if none.")] = None,
     count: Annotated[int, typer.Option(min=2, max=MOST_CELLS, help="Pictures, both ends included.")] = 7,
     px: SheetPx = 256,
     move: Annotated[str, typer.Option(help="What moves: " + PARTS_HELP)] = "all",
@@ -81,8 +84,9 @@ def interpolate(
 
 
 def _table_ends(path: Path, first: str | None, second: str | None, from_mean: bool) -> list[str]:
-    """Return the ids of the images that an interpolation goes between: those named, or the table's first ones."""
+    """Return ids or names of the images that an interpolation goes between: those named, or the table's first ones."""
     from ganvert import tables
+    from ganvert.codes import names_of_images
 
     ids = tables.read(path, "codes", ["image_id"]).column("image_id").to_pylist()
     wanted = 2 - from_mean
@@ -91,9 +95,10 @@ def _table_ends(path: Path, first: str | None, second: str | None, from_mean: bo
             f"{path}: wanted codes of {wanted} images at least, got {len(ids)}; invert more photographs "
             "together, or name two of them here"
         )
+    photographs = names_of_images(path)
     for option, name in (("--first", first), ("--second", second)):
-        if name is not None and name not in ids:
-            raise InputError(f"{option}: {path} has no image {name!r}; it has {', '.join(ids[:5])} ...")
+        if name is not None and name not in {*ids, *photographs.values()}:
+            raise InputError(f"{option}: {path} has no image {name!r}; it has {calls(ids, photographs)}")
     return [second or ids[0]] if from_mean else [first or ids[0], second or ids[1]]
 
 
@@ -128,13 +133,11 @@ def mix(
     from PIL import Image
 
     from ganvert.base.files import mark_output
-    from ganvert.cli.common import assets_folder
     from ganvert.compute.progress import progress
     from ganvert.editing.contract import EditInputs, check_amount
     from ganvert.editing.render import draw_edit
     from ganvert.faces.listing import check_output
     from ganvert.images import to_pil
-    from ganvert.inversion.inputs import masks_of
 
     mixing, contents = _mix_of(rows, local), len(given)
     if local is not None:
@@ -143,12 +146,12 @@ def mix(
     check_sheet((contents + 1) * (len(style) + 1), px)
     check_output(out, () if codes else [*given, *style])
     images, names = codes_of([*given, *style], mixing, codes, options)
-    mark_output(out)
     drawn = [to_pil(code.draw())[0] for code in images]
     masks = [
-        masks_of(local, [picture], [code.image_id], options.inputs, assets_folder()) if local else None
-        for picture, code in zip(drawn[:contents], images[:contents], strict=True)
+        mask_of(local, picture, code, name, options.inputs) if local else None
+        for picture, code, name in zip(drawn[:contents], images[:contents], names[:contents], strict=True)
     ]
+    mark_output(out)
     pictures = [Image.new("RGB", drawn[0].size, "white"), *drawn[:contents]]
     captions = ["", *names[:contents]]
     pairs = list(zip(images[contents:], names[contents:], drawn[contents:], strict=True))

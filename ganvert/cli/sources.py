@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from ganvert.inversion.run import Crop
     from ganvert.scoring.metrics import NamedMetric
 
-__all__ = ["Source", "Sources", "chosen", "codes_of", "crops_of"]
+__all__ = ["Source", "Sources", "calls", "chosen", "codes_of", "crops_of", "mask_of"]
 
 log = logging.getLogger(__name__)
+_NAMED = 5  # images of a table in messages
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -68,11 +69,8 @@ class Source:
         """
         from PIL import Image
 
-        from ganvert.inversion.inputs import masks_of
-
         size = (self.code.space.generator.resolution,) * 2
-        picture = self.picture.resize(size, Image.Resampling.BILINEAR)
-        return masks_of(name, [picture], [self.code.image_id], inputs, assets_folder())
+        return mask_of(name, self.picture.resize(size, Image.Resampling.BILINEAR), self.code, self.name, inputs)
 
     def pasted(self, picture: Image.Image, reconstruction: Image.Image, options: PasteOptions) -> Image.Image:
         """Return the photograph with an edited picture of its face in it."""
@@ -212,7 +210,7 @@ class Sources:
             if mask is not None:
                 mask(source)
         except NoRegionError as error:
-            self._refuse(f"{source.name}: {error}")
+            self._refuse(str(error))
             return False
         return True
 
@@ -226,7 +224,7 @@ class Sources:
 
         if self.unusable:
             if len(self.unusable) == len(self):
-                raise InputError(self.unusable[0])
+                raise InputError(f"no {'photograph' if self._paths else 'image'} could be used")
             raise typer.Exit(3)
 
     def _faces(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -245,15 +243,17 @@ class Sources:
 
     def _codes_of_face(self, face: dict[str, Any]) -> Iterator[Code]:
         """Yield the code of a face; none, and a message, where the table lacks it."""
-        from ganvert.codes import read_codes
+        from ganvert.codes import names_of_images, read_codes
 
         if self.table is None:
             yield from self._inverted([face])
-            return
-        try:
+        elif face["image_id"] in self._image_ids:
             yield from read_codes(self.table, self.generator, image_ids=[face["image_id"]])
-        except InputError as error:
-            self._refuse(f"{face['path']}: {error}; invert it, or choose the --recipe of the table")
+        else:
+            self._refuse(
+                f"{face['path']}: has no code in {self.table}, which has those of "
+                f"{calls(self._image_ids, names_of_images(self.table))}; invert it, or choose the --recipe of the table"
+            )
 
     def _inverted(self, faces: Sequence[Mapping[str, Any]]) -> Sequence[Code]:
         from ganvert.codes import codes_of_inversion
@@ -314,9 +314,35 @@ def _ids_of(table: Path, ids: Sequence[str], names: Sequence[str], known: Mappin
     by_name = {known[image_id]: image_id for image_id in reversed(ids) if image_id in known}
     by_name |= {image_id: image_id for image_id in ids}
     if missing := [name for name in names if name not in by_name]:
-        some = ", ".join(list(by_name)[:5])
-        raise InputError(f"{table}: has no image {', '.join(map(repr, missing))}; it has {some} ...")
+        raise InputError(f"{table}: has no image {', '.join(map(repr, missing))}; it has {calls(ids, known)}")
     return [by_name[name] for name in names]
+
+
+def calls(ids: Sequence[str], known: Mapping[str, str]) -> str:
+    """Return what the first images of a table are called, for messages: by photograph where that is known."""
+    some = [known.get(image_id, image_id) for image_id in ids[:_NAMED]]
+    return ", ".join(some) + " ..." * (len(ids) > _NAMED)
+
+
+def mask_of(mask: str, picture: Image.Image, code: Code, name: str, inputs: Path) -> Tensor:
+    """Return where one image may change, [1, 1, h, h] in [0, 1].
+
+    Args:
+        mask: a region of the face, or a mask in the folder of inputs.
+        picture: the image, [h, h].
+        code: of the image, whose id names a mask of its own.
+        name: what messages call the image.
+        inputs: the folder of inputs.
+
+    Raises:
+        NoRegionError, InputError: the image does not show the region; there is no such mask, or of another size.
+    """
+    from ganvert.inversion.inputs import masks_of
+
+    try:
+        return masks_of(mask, [picture], [code.image_id], inputs, assets_folder())
+    except NoRegionError as error:
+        raise NoRegionError(f"{name}: {error.__cause__}") from error  # the cause's message comes without the id
 
 
 def codes_of(

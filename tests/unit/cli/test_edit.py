@@ -132,7 +132,7 @@ def test_photographs_that_cannot_be_used(tiny_run: Run, table: list[Code], direc
     assert names_in("edited") == {"a_smile+1.png"}
     done = tiny_run("edit", "a.png", "other.png", *TABLE, *moves)
     assert done.exit_code == 3
-    assert "other.png" in done.stderr and "has no image" in done.stderr
+    assert "other.png: has no code in out/codes.parquet, which has those of" in done.stderr
     assert tiny_run("edit", "broken.png", *moves).exit_code == 2
 
 
@@ -150,9 +150,19 @@ def test_images_of_a_table_are_named_after_their_photographs(
     assert names_in("edited") == {"ann_smile+1.png", "bob_smile+1.png"}
     assert tiny_run("mix", "ann", table[3].image_id, "--style", "bob", *TABLE, "--out", "mixed").exit_code == 0
     assert names_in("mixed") == {"ann_style-bob.png", "eve_style-bob.png", "sheet.png"}
+    done = tiny_run("mix", "ann", "--style", "bob", *TABLE, "--local", "mouth", "--out", "mixed")
+    assert "ganvert: ann: mask 'mouth': the picture shows none of it" in done.output
+    for ends, out in ((("bob", "ann"), "names.png"), ((table[2].image_id, table[0].image_id), "ids.png")):
+        way = ("--first", ends[0], "--second", ends[1], "--count", 2, "--px", 32, "--out", out)
+        assert tiny_run("interpolate", "out/codes.parquet", *way).exit_code == 0
+    assert Path("names.png").read_bytes() == Path("ids.png").read_bytes()
     done = tiny_run("edit", *TABLE, "--image", "bib", *moves)
     assert done.exit_code == 2
-    assert "has no image 'bib'; it has " in done.output
+    names = "ann, painted, bob, eve"
+    assert done.output.strip().endswith(f"out/codes.parquet: has no image 'bib'; it has {names}")
+    done = tiny_run("interpolate", "out/codes.parquet", "--first", "bib", "--out", "way.png")
+    assert done.exit_code == 2
+    assert done.output.strip().endswith(f"--first: out/codes.parquet has no image 'bib'; it has {names}")
 
 
 def test_grid(tiny_run: Run, table: list[Code], directions: Path) -> None:
@@ -217,7 +227,8 @@ def test_local_changes_a_region_alone(tiny_run: Run, table: list[Code], directio
     assert same("one.png", draw_edit(Local(point=16), inputs, 1.0))
     # Waves are no face.
     done = tiny_run("edit", *image, *moves, "--local", "mouth", "--out", "two.png")
-    assert done.exit_code == 2 and "mask 'mouth'" in done.output
+    assert done.exit_code == 2 and f"not used: {table[0].image_id}: mask 'mouth'" in done.output
+    assert "two.png" not in done.stdout and not Path("two.png").exists()
     done = tiny_run("edit", *image, *moves, "--local", "mund", "--out", "two.png")
     assert done.exit_code == 2
     assert f"--local: {Path('data/inputs/mund')}: there is no such picture; regions of faces are" in done.output

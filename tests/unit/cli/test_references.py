@@ -256,6 +256,9 @@ def test_mix_within_a_mask(run: Run, table: list[Code]) -> None:
     inputs = EditInputs(code=table[0], references=[table[2]], mask=mask)
     expected = draw_edit(make_edit("local_mix", {"first_row": 3, "last_row": 7}), inputs, 1.0)
     assert same(f"mixed/{ids[0]}_style-{ids[2]}.png", expected)
+    done = run(*arguments, "--local", "mouth", "--out", "none")
+    bad(done, f"ganvert: {ids[0]}: mask 'mouth': the picture shows none of it", 1)
+    assert not Path("none").exists()
     says = f"--local: {Path('data/inputs/mund')}: there is no such picture; regions of faces are"
     bad(run(*arguments, "--local", "mund"), says, 2)
 
