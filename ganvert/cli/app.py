@@ -12,6 +12,7 @@ from functools import wraps
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from ganvert.base.errors import GanvertError, InputError, ParamsError, UnknownNameError
 from ganvert.cli.paths import check_paths
@@ -21,7 +22,20 @@ __all__ = ["app", "command", "guarded", "main"]
 #: Errors in what the user wrote; all others are of files, the machine or the method.
 _MISTAKES = (ParamsError, UnknownNameError, InputError)
 
+#: Commands that a newcomer needs, which the help lists before all others.
+_FIRST = ("invert", "edit", "directions", "methods")
+
+
+class _Program(TyperGroup):
+    """The program, whose help starts with what a newcomer needs: modules are imported by the order of their names."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands in the order of the help."""
+        return [*_FIRST, *(name for name in super().list_commands(ctx) if name not in _FIRST)]
+
+
 app = typer.Typer(
+    cls=_Program,
     no_args_is_help=True,
     rich_markup_mode="rich",
     help="GAN inversion and latent editing: photographs in, latent codes and edited photographs out.",

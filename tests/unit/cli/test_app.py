@@ -44,6 +44,13 @@ def test_every_command_has_help_with_an_example(run, command: str) -> None:
     assert f"ganvert {command}" in done.output
 
 
+def test_help_starts_with_what_a_newcomer_needs(run) -> None:
+    lines = run("--help").output.partition("Commands")[2].splitlines()
+    names = [line.split()[1] for line in lines if line.startswith("│ ") and not line.startswith("│  ")]
+    assert names[:4] == ["invert", "edit", "directions", "methods"]
+    assert len(names) == len(set(names)) > 20
+
+
 def test_help_breaks_lines_at_paragraphs_and_examples_alone(run) -> None:
     lines = [line.strip() for line in run("diffuse", "--help").output.splitlines()]
     assert "ganvert diffuse me.jpg --onto painting.jpg --out diffused" in lines
