@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
@@ -202,13 +202,13 @@ def edit(
     inverted: photographs that are given are looked up in the table, and without any its images are edited as crops.
     """
     from ganvert.base.files import mark_output
-    from ganvert.base.params import build
-    from ganvert.editing.paste import PasteOptions
+    from ganvert.editing.paste import PasteOptions, PasteRegion
     from ganvert.images import to_pil
     from ganvert.scoring.score import asset_metrics
 
-    pasting = build(PasteOptions, {"region": region}, "--region")
-    paste = pasting if photos and not crop else None
+    if region not in (regions := get_args(PasteRegion)):
+        raise ParamsError(f"--region: wanted one of {', '.join(regions)}, got {region!r}")
+    paste = PasteOptions(region=cast("PasteRegion", region)) if photos and not crop else None
     sources = Sources(photos or [], codes, image or [], options)
     if paste:
         paste.check_assets(assets_folder())

@@ -108,7 +108,7 @@ OWN = {
         (("--direction", "smiel=1"), "did you mean 'smile'"),
         (("--direction", "age=1e9"), "wanted a number from -1000 to 1000"),
         (("--directions", "others.parquet"), "directions of generator"),
-        (("--region", "nose"), "wanted one of square, face, head"),
+        (("--region", "nose"), "ganvert: --region: wanted one of square, face, head"),
         (("--motion", "teleport"), "unknown motion 'teleport'"),
         (("--codes", "others.parquet"), "wanted table 'codes'"),
         (("--codes", "codes.parquet", "--method", "plian"), "did you mean 'plain'"),
