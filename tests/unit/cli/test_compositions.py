@@ -139,6 +139,7 @@ def test_inpaint(run: Run) -> None:
         (("crossover", "a.png", "b.png", "--mask", "mask.png", "--blur", 1, "--out", "out"), "wanted 0 to 0.25", 2),
         (("crossover", "a.png", "b.png", "--out", "out"), "wanted where PART is seen; only a painted copy", 2),
         (("crossover", "a.png", "a.png", "--same-crop", "--out", "out"), "differs nowhere from its picture", 1),
+        (("crossover", "a.png", "b.png", "--same-crop", "--out", "out"), "a.png differs from b.png on", 2),
         (("inpaint", "a.png", "--mask", "small.png", "--out", "out"), "wanted 120 x 90 or 64 x 64 px", 2),
         (("inpaint", "a.png", "--mask", "hat", "--out", "out"), "mask 'hat': the picture shows none of it", 1),
         (("inpaint", "a.png", "--mask", "white.png", "--out", "out"), "the hole is the whole picture", 1),
