@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,9 @@ from ganvert.base.errors import ParamsError, ShapeError
 __all__ = ["homography", "paste", "soft_mask", "soft_region"]
 
 CORNER = 0.15  # radius of the mask's rounded corners, as a fraction of the crop's side
+FINE = 0.03  # details are what is finer than this, as a fraction of the crop's side
+AROUND = 0.01  # the edit's share of a pixel's details is measured over this, as a fraction of the side
+REDRAWN = (6.0, 20.0)  # change of details [grey levels] from which, and above which, an edit has drawn them anew
 
 
 def paste(
@@ -29,6 +33,8 @@ def paste(
     ``replace``: ``mask * crop + (1 - mask) * photo``. ``difference``: ``photo + mask * (crop - reference)``, where
     `reference` is the unedited crop that `crop` was made from (its reconstruction): whatever the edit does not change
     stays the photograph, inside the mask too. It needs a reconstruction that lies exactly on the photographed face.
+    Where the edit has drawn details anew, such as lips where teeth were, the photograph's own details go: they are of
+    what is no longer there.
 
     Args:
         photo: RGB photograph, upright.
@@ -63,7 +69,7 @@ def paste(
         mask = mask * (_warp(shape, to_unit, mask.shape[:2], side)[:, :, :1] / 255)
     old, new = box.astype(np.float64), _warp(crop, to_unit, mask.shape[:2], side)
     if reference is not None:
-        blended = old + mask * (new - _warp(reference, to_unit, mask.shape[:2], side))
+        blended = old + mask * _difference(new, _warp(reference, to_unit, mask.shape[:2], side), old, side)
     else:
         if colour_match:
             # mask (1 - mask) is largest in the middle of the soft edge, where both images are visible.
@@ -71,6 +77,27 @@ def paste(
         blended = mask * new + (1 - mask) * old
     box[:] = np.clip(np.rint(blended), 0, 255)
     return Image.fromarray(pixels)
+
+
+def _difference(new: np.ndarray, reference: np.ndarray, old: np.ndarray, side: float) -> np.ndarray:
+    """Return what ``difference`` adds to the photograph [h, w, 3]; `side` is the crop's in its pixels."""
+    change, missed = new - reference, old - reference  # by the edit; by the reconstruction
+    details = np.abs(change - _blurred(change, FINE * side)).max(axis=2, keepdims=True)
+    low, high = REDRAWN
+    ramp = np.clip((_blurred(details, AROUND * side) - low) / (high - low), 0, 1)
+    # Colours and light that the reconstruction missed stay the photograph's everywhere.
+    return change - ramp * ramp * (3 - 2 * ramp) * (missed - _blurred(missed, FINE * side))
+
+
+def _blurred(values: np.ndarray, width: float) -> np.ndarray:
+    """Return values [h, w, n] blurred by about a Gaussian of this standard deviation [px]."""
+    from scipy.ndimage import uniform_filter
+
+    # Two boxes, whose time does not grow with their width: the variance of one is (size^2 - 1) / 12.
+    size = 1 + 2 * round((math.sqrt(1 + 6 * width**2) - 1) / 2)
+    for _ in range(2):
+        values = uniform_filter(values, (size, size, 1), mode="nearest")
+    return values
 
 
 def _check(

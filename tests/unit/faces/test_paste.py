@@ -63,6 +63,23 @@ def test_difference_keeps_the_photo_where_nothing_is_edited(smooth: Smooth) -> N
     assert (moved - np.asarray(photo, int)[150, 150]).tolist() == [10, 0, -5]
 
 
+def test_details_that_the_edit_draws_anew_are_the_edits() -> None:
+    """The photograph's own would be those of teeth behind lips that are closed now."""
+    rows, columns = np.mgrid[0:240, 0:240]
+    photo = np.repeat((120 + 20 * (-1) ** (rows + columns))[..., None], 3, axis=2).astype(
+        np.uint8
+    )  # the model missed it
+    edited = np.full((240, 240, 3), 150, np.uint8)
+    edited[:, :120] += (60 * (-1) ** (columns[:, :120] // 2))[..., None].astype(np.int8).astype(np.uint8)
+    quad = np.array([[0, 0], [0, 240], [240, 240], [240, 0]], float) - 0.5
+    reference = Image.new("RGB", (240, 240), (150, 150, 150))
+    pasted = paste(Image.fromarray(photo), Image.fromarray(edited), quad, 0.05, mode="difference", reference=reference)
+    pixels, inner = np.asarray(pasted, int), slice(40, 200)
+    np.testing.assert_array_equal(pixels[inner, 150:200], photo[inner, 150:200])
+    # In the colours of the photograph, which is darker than what the model made of it.
+    np.testing.assert_allclose(pixels[inner, 40:90], edited[inner, 40:90].astype(int) - 30, atol=2)
+
+
 def test_quad_partly_or_wholly_outside(smooth: Smooth) -> None:
     photo, crop = smooth(100, 80), Image.new("RGB", (50, 50), (9, 9, 9))
     out = paste(photo, crop, np.array([[-40, -40], [-40, 40], [40, 40], [40, -40]], float))
