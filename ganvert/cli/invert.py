@@ -283,9 +283,9 @@ def _remove_pictures(out: Path, written: dict[str, list[str]]) -> None:
 def _print_scores(scores: Sequence[dict[str, Any]], paths: dict[str, str]) -> None:
     """Print a row of scores for every image; the photograph's name comes last, so that no terminal cuts it off."""
     metrics = list(dict.fromkeys(row["metric"] for row in scores))
-    found: dict[str, dict[str, dict[str, Any]]] = {image_id: {} for image_id in paths}
+    found: dict[str, dict[str, dict[str, Any]]] = {}
     for row in scores:
-        found[row["image_id"]][row["metric"]] = row
+        found.setdefault(row["image_id"], {})[row["metric"]] = row
     lines = [[*metrics, "photograph"]]
     for image_id, path in paths.items():
         values = found[image_id]
