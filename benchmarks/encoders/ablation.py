@@ -22,7 +22,7 @@ from ganvert.training import Photos, TrainOptions, read_photos, train
 
 METRICS = ("lpips_vgg", "mse", "identity_dlib", "identity_mobilefacenet")
 
-#: What the arms share: the first phase, and what the second changes of it.
+#: What the arms share: the first phase, and the second.
 CODES: Row = {
     "extends": "parts/cpu",
     "encoder": {"space": "wplus", "heads": {"compact": {}}},
@@ -42,6 +42,7 @@ PICTURES: Row = {
     "ema": 0.95,
     "checkpoint_every": 20,
 }
+IDENTITY: list[Row] = [{"loss": "identity_dlib", "weight": 0.5, "resolution": 128}]
 #: Samples behind the drafts, the same for all arms.
 DRAFT_SAMPLES = 400
 #: Arm to what it changes: of the encoder, and beside it.
@@ -49,10 +50,10 @@ ARMS: dict[str, Row] = {
     "base": {},
     "few_samples": {"samples": 400},
     "parsing": {"encoder": {"backbone": "parsing_frozen"}},
-    "identity": {"objective": [{"loss": "identity_dlib", "weight": 0.5, "resolution": 128}]},
+    "identity": {"objective": IDENTITY},
     "descriptor": {
         "encoder": {"descriptor": "dlib", "heads": {"compact": {}, "identity": {}}},
-        "objective": [{"loss": "identity_dlib", "weight": 0.5, "resolution": 128}],
+        "objective": IDENTITY,
     },
     "two_passes": {"encoder": {"passes": 2}},
 }

@@ -82,7 +82,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: image and table writers choose their format by it.
-    temporary = path.with_name(f".{_stem(path)}.{_owner()}-{uuid.uuid4().hex[:8]}.part{path.suffix}")
+    temporary = path.with_name(f".{_short(path.stem)}.{_owner()}-{uuid.uuid4().hex[:8]}.part{path.suffix}")
     try:
         yield temporary
         sync(temporary)
@@ -108,13 +108,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _stem(path: Path) -> str:
-    """Return the part of a file's name that its temporary names share."""
-    return _short(path.stem)
-
-
 def _short(name: str) -> str:
-    """Return a name with room for more: a long one leaves none."""
+    """Return the part of a name that its temporary names share; a long name leaves no room for more."""
     return shortened(name, 160, lambda text: len(os.fsencode(text)))
 
 
@@ -139,7 +134,7 @@ def sweep_locked(folder: Path, path: Path | None = None) -> None:
         folder: where they lie.
         path: of the one file there whose lock the caller holds; None if it holds the folder's.
     """
-    names = ".*.part*" if path is None else f".{glob.escape(_stem(path))}.*.part{glob.escape(path.suffix)}"
+    names = ".*.part*" if path is None else f".{glob.escape(_short(path.stem))}.*.part{glob.escape(path.suffix)}"
     for entry in folder.glob(names):
         if _PARTIAL.search(entry.name):
             entry.unlink(missing_ok=True)

@@ -84,9 +84,9 @@ def _difference(new: np.ndarray, reference: np.ndarray, old: np.ndarray, side: f
     change, missed = new - reference, old - reference  # by the edit; by the reconstruction
     details = np.abs(change - _blurred(change, FINE * side)).max(axis=2, keepdims=True)
     low, high = REDRAWN
-    ramp = np.clip((_blurred(details, AROUND * side) - low) / (high - low), 0, 1)
+    redrawn = _smoothstep((_blurred(details, AROUND * side) - low) / (high - low))
     # Colours and light that the reconstruction missed stay the photograph's everywhere.
-    return change - ramp * ramp * (3 - 2 * ramp) * (missed - _blurred(missed, FINE * side))
+    return change - redrawn * (missed - _blurred(missed, FINE * side))
 
 
 def _blurred(values: np.ndarray, width: float) -> np.ndarray:
@@ -157,8 +157,7 @@ def soft_mask(to_unit: np.ndarray, width: int, height: int, feather: float) -> n
     inside = CORNER - outside
     if feather == 0:
         return (inside > 0).astype(np.float64)
-    ramp = np.clip(inside / feather, 0, 1)
-    return ramp * ramp * (3 - 2 * ramp)  # smoothstep
+    return _smoothstep(inside / feather)
 
 
 def soft_region(inside: np.ndarray, feather: float) -> np.ndarray:
@@ -176,8 +175,13 @@ def soft_region(inside: np.ndarray, feather: float) -> np.ndarray:
     if feather == 0 or inside.all():
         return inside.astype(np.float64)
     away = distance_transform_edt(~inside) if inside.any() else np.full(inside.shape, np.inf)
-    ramp = np.clip(1 - away / (feather * len(inside)), 0, 1)
-    return ramp * ramp * (3 - 2 * ramp)  # smoothstep
+    return _smoothstep(1 - away / (feather * len(inside)))
+
+
+def _smoothstep(values: np.ndarray) -> np.ndarray:
+    """Return a rise from 0 at 0 to 1 at 1 whose slope is 0 at both ends."""
+    ramp = np.clip(values, 0, 1)
+    return ramp * ramp * (3 - 2 * ramp)
 
 
 def _warp(crop: Image.Image, to_unit: np.ndarray, shape: tuple[int, int], side: float) -> np.ndarray:

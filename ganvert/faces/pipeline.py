@@ -170,11 +170,12 @@ def _crops(photo: Photo, row: Row, options: AlignOptions, detector: FaceDetector
                 "crop": to_png(aligned.crop),
             }
         )
-    if missed and not rows:
-        raise PhotoError("; ".join(missed))
     if missed:
-        row["reason"] = "; ".join(filter(None, [row["reason"], *missed]))
-        log.warning("%s", "; ".join(missed))
+        reason = "; ".join(missed)
+        if not rows:
+            raise PhotoError(reason)
+        log.warning("%s", reason)
+        row["reason"] = "; ".join(filter(None, [row["reason"], reason]))
     return rows
 
 
