@@ -75,6 +75,11 @@ class Speed:
         """Whether it is eager float32."""
         return self.precision == "float32" and self.compile is False
 
+    @property
+    def name(self) -> str:
+        """In words: "bfloat16", "float32, compiled"."""
+        return self.precision + {False: "", True: ", compiled", "graphs": ", CUDA graphs"}[self.compile]
+
 
 #: The fastest that the device has and that is near enough.
 AUTO = Speed()
@@ -174,7 +179,7 @@ class Engine:
         except RuntimeError as error:  # an operator that this machine lacks
             if speed.precision == "float32" or out_of_memory(error):
                 raise
-            log.warning("%s: not available here: %s; it is not used", _name(speed), error)
+            log.warning("%s: not available here: %s; it is not used", speed.name, error)
             return False
         if self.now != speed:  # compilation failed, and a warning was logged
             return False
@@ -182,12 +187,12 @@ class Engine:
         errors = [_difference(*pair, usable) for pair in zip((value, gradient), reference, strict=True)]
         limits = [self.speed.tolerance, self.speed.gradient_tolerance]
         if errors[0] <= limits[0] and errors[1] <= limits[1]:
-            log.info("%s: differs from eager float32 by %.1e, its gradient by %.1e", _name(speed), *errors)
+            log.info("computing in %s: objectives differ by %.1e from float32, gradients by %.1e", speed.name, *errors)
             return True
         log.warning(
-            "%s: the objective or its gradient differs from that of eager float32 by %.1e and %.1e, more than the "
-            "tolerance of %.1e and %.1e; it is not used",
-            *(_name(speed), *errors, *limits),
+            "%s: the objective or its gradient differs from that of float32 by %.1e and %.1e, more than the tolerance "
+            "of %.1e and %.1e; it is not used",
+            *(speed.name, *errors, *limits),
         )
         return False
 
@@ -242,11 +247,6 @@ class Engine:
         """Change the speed that is asked for, the present one, and those that were settled."""
         self.speed, self.now = dataclasses.replace(self.speed, **change), dataclasses.replace(self.now, **change)
         self._settled = {kind: dataclasses.replace(speed, **change) for kind, speed in self._settled.items()}
-
-
-def _name(speed: Speed) -> str:
-    compiled = {False: "eager", True: "compiled", "graphs": "CUDA graphs"}[speed.compile]
-    return f"{speed.precision}, {compiled}"
 
 
 def _difference(ours: Tensor, theirs: Tensor, usable: Tensor) -> float:

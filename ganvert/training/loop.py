@@ -83,7 +83,8 @@ def train(
     state, sheet = setup.state, None
     todo = range(state.done, options.steps)
     for step in progress(todo, len(todo), "training the encoder"):
-        state.records.append(train_step(setup, step))
+        with setup.losses.reconstructor.engine.running():
+            state.records.append(train_step(setup, step))
         done, last = step + 1, step + 1 == options.steps
         if last or (options.validate_every and done % options.validate_every == 0):
             sheet = _validated(setup, done)
@@ -168,7 +169,7 @@ def _predicted(setup: Setup, batch: StepBatch, previous: Prediction | None) -> P
             prediction = encoder.correct(small, previous)
         else:
             prediction = encoder.predict(setup.data.taps(batch.items, batch.seen))
-    # Generator and losses work in float32: small differences of images are lost in bfloat16.
+    # Generator and losses choose their own precision (picture_precision).
     return {name: value.float() for name, value in prediction.items()}
 
 

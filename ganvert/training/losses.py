@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ganvert.compute.random import normal
 from ganvert.encoders import Prediction
-from ganvert.generators.base import Generator
+from ganvert.generators.base import Generator, SynthesisInput
+from ganvert.images import area_resize, as_rgb
 from ganvert.inversion.contract import Batch, Context
 from ganvert.inversion.objective import Objective
 from ganvert.training.adversary import Adversary
@@ -24,6 +25,8 @@ __all__ = ["Loss", "Losses", "feature_loss", "latent_loss", "own_feature_loss", 
 
 #: Samples whose features give the mean square that ``feature`` is divided by.
 _FEATURE_SAMPLES = 32
+#: Samples whose pictures decide whether a lower precision is near enough.
+_PROBED = 2
 #: Samples whose w's give the spread that ``latent`` is divided by.
 _SPREAD_SAMPLES = 4096
 
@@ -111,6 +114,8 @@ class Losses:
         self.context = Context(generator=self.generator, folder=folder)
         self.spread = w_spread(self.generator) if options.latent else None
         self._mean_squares: dict[str, Tensor] = {}
+        if options.objective:
+            reconstructor.engine.settle("pictures", self._probed)
 
     def __call__(self, batch: StepBatch, prediction: Prediction) -> tuple[dict[str, Loss], Tensor]:
         """Return the losses of a prediction by name, and the reconstructions [n, C, r, r] that were drawn for them."""
@@ -171,15 +176,35 @@ class Losses:
         drawn = self.reconstructor(batch, prediction)
         losses: dict[str, Loss] = {}
         if self.options.objective:
-            targets = Batch(targets=batch.target[batch.drawn], seeds=[0] * len(batch.drawn))
-            objective = Objective(self.options.objective, targets, self.context, drawn.shape[-1])
+            target = batch.target[batch.drawn]
             # The objective's terms have their weights inside.
-            losses["picture"] = Loss(1.0, objective(drawn), self.options.subject)
+            losses["picture"] = Loss(1.0, self._compared(drawn, target), self.options.subject)
             if self.reconstructor.also is not None:
                 plain = self.reconstructor(batch, prediction, self.reconstructor.also)
                 name = f"picture in {self.reconstructor.also.name}"
-                losses[name] = Loss(1.0, objective(plain), self.options.subject)
+                losses[name] = Loss(1.0, self._compared(plain, target), self.options.subject)
         return losses, drawn
+
+    def _compared(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Return the objective [n] of images, at the precision in which they were drawn."""
+        batch = Batch(targets=targets, seeds=[0] * len(targets))
+        with self.reconstructor.engine.autocast():
+            return Objective(self.options.objective, batch, self.context, images.shape[-1])(images)
+
+    def _probed(self) -> tuple[Tensor, Tensor]:
+        """Return objective and gradient of two samples against two others.
+
+        They are the same in every process and after every stop, whatever the encoder has learnt until then.
+        """
+        z = normal(range(2 * _PROBED), (self.generator.z_dim,)).to(self.generator.w_avg)
+        ws, others = self.generator.map(z).split(_PROBED)
+        px = self.options.data.px
+        with torch.no_grad():
+            targets = area_resize(as_rgb(self.generator.synthesize(SynthesisInput(ws=others), px=px)), px)
+        ws = ws.detach().requires_grad_()
+        values = self._compared(self.reconstructor.picture(SynthesisInput(ws=ws)), targets)
+        (gradient,) = torch.autograd.grad(values.sum(), [ws])
+        return values.detach(), gradient.flatten(1)
 
     def _forgotten(self, batch: StepBatch, prediction: Prediction) -> dict[str, Loss]:
         """Return losses with the values and gradients of the reconstructions, whose activations are free again.

@@ -7,6 +7,7 @@ from typing import Literal
 
 from ganvert.base.errors import ParamsError
 from ganvert.base.registry import lookup
+from ganvert.compute.precision import Precision
 from ganvert.encoders.base import EncoderSpec
 from ganvert.inversion.objective import Term
 from ganvert.training.adversary import AdversaryOptions
@@ -80,6 +81,8 @@ class TrainOptions:
         adversary: a discriminator of images or of rows, trained along with the encoder.
         picture: ``full`` reconstructs with the generator; ``draft`` with a stand-in that is trained first
             (``ganvert.training.draft``), several times cheaper.
+        picture_precision: of the generator's pictures and their losses (``Speed.precision``), where objective and
+            gradient are near enough to those in float32. ``auto`` is bfloat16 on a CPU that is fast at it.
         at_once: reconstructions that are in memory together, with the same gradients as all of them; 0 is all.
         draft_photos: photographs for which the starting encoder's predictions are drawn once, so that the draft
             network learns from them beside the samples.
@@ -108,6 +111,7 @@ class TrainOptions:
     regularise: dict[str, float] = dataclasses.field(default_factory=dict)
     adversary: AdversaryOptions | None = None
     picture: Literal["full", "draft"] = "full"
+    picture_precision: Precision = "auto"
     at_once: int = 0
     draft_photos: int = 0
     precision: Literal["fp32", "bf16"] = "fp32"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ganvert.compute.precision import Engine, Speed
 from ganvert.encoders import Prediction
 from ganvert.generators.base import Generator, SynthesisInput
 from ganvert.images import as_rgb
@@ -29,6 +30,7 @@ class Reconstructor:
 
     Attributes:
         also: the second space; None without one.
+        engine: draws the generator's pictures.
     """
 
     def __init__(
@@ -37,8 +39,12 @@ class Reconstructor:
         """`draft` draws in place of the generator; both see the whole prediction."""
         self.options, self.data, self.space, self.also, self.draft = options, data, space, also, draft
         self.generator = data.generator
+        judged = options.adversary is not None and options.adversary.kind == "picture"
+        # A draft has a network of its own. A discriminator would tell pictures from photographs by their rounding.
+        precision = "float32" if draft or judged else options.picture_precision
+        self.engine = Engine(self.generator, Speed(precision=precision))
         # No larger than the targets, which saves a fifteenth of a step; a discriminator of pictures may want more.
-        self.px = None if options.adversary and options.adversary.kind == "picture" else options.data.px
+        self.px = None if judged else options.data.px
 
     def __call__(self, batch: StepBatch, prediction: Prediction, space: Space | None = None) -> Tensor:
         """Return the reconstructions [n, 3, r, r] about [-1, 1] of the images ``batch.drawn``."""
@@ -55,4 +61,8 @@ class Reconstructor:
         synthesis_input = space.decode(space.adopt(chosen, [0] * len(batch.drawn)))
         if self.draft:
             return self.draft.draw(self.generator, synthesis_input)
-        return as_rgb(self.generator.synthesize(synthesis_input, px=self.px))
+        return self.picture(synthesis_input)
+
+    def picture(self, synthesis_input: SynthesisInput) -> Tensor:
+        """Return the generator's pictures as they are compared, [n, 3, r, r]."""
+        return as_rgb(self.engine.synthesize(synthesis_input, px=self.px))

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from ganvert.base.errors import ParamsError, UnsupportedError
+from ganvert.compute.precision import Speed, speed_here
 from ganvert.discriminators import Discriminator
 from ganvert.encoders import HEADS, Encoder, load_encoder
 from ganvert.generators.base import Generator
@@ -63,6 +64,9 @@ def prepare(
 ) -> Setup:
     """Build everything, draw the samples, and take up the checkpoint if there is one. Args and errors of ``train``."""
     generator.requires_grad_(False)
+    # Decided here, so that it is part of the checkpoint's key: a run that resumes on another machine computes anew.
+    speed = speed_here(Speed(precision=options.picture_precision), generator.w_avg.device)
+    options = dataclasses.replace(options, picture_precision=speed.precision)
     here = world()
     encoder = _initial_encoder(generator, options, start, folder)
     initial = encoder.fingerprint()

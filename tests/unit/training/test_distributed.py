@@ -92,6 +92,7 @@ def trained_encoder(out: Path, options: Callable[..., TrainOptions], waves: Call
         },
         optimiser={"kind": "ranger", "lr": 0.003, "betas": (0.95, 0.999)},
         objective=[{"loss": "mse"}],
+        picture_precision="float32",  # bfloat16 rounds other batches otherwise
         objective_on="photos",  # one or two a step: of one photograph one process has none
         adversary={"kind": "latent", "weight": 0.1, "lr": 0.001, "pool": 4, "r1_every": 2},
         regularise={"w_norm": 0.01},

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from ganvert.compute.kernels import fast_bfloat16
 from ganvert.compute.random import normal
 from ganvert.encoders import Encoder
 from ganvert.generators.base import Generator, SynthesisInput
@@ -19,6 +21,7 @@ from ganvert.spaces.feature import point_of_size
 from ganvert.training import TrainOptions, train
 from ganvert.training.batch import load_batch
 from ganvert.training.distributed import World
+from ganvert.training.loop import train_step
 from ganvert.training.penalties import PREDICTION_PENALTIES
 from ganvert.training.reconstruct import own_feature
 from ganvert.training.setup import Setup, prepare
@@ -98,6 +101,27 @@ def test_pictures_are_drawn_no_larger_than_they_are_compared(
     assert small.shape[-1] == half
     assert full.shape[-1] == tiny_generator.resolution  # a discriminator may want more than the losses do
     torch.testing.assert_close(small, area_resize(full, half))
+
+
+def test_pictures_in_bfloat16_teach_the_same(tiny_generator: MobileStyleGAN, tmp_path: Path, options: Options) -> None:
+    def step(precision: str, **more: Any) -> tuple[dict[str, float], Tensor, str]:
+        training = options(latent=0.0, objective=[{"loss": "mse"}], picture_precision=precision, **more)
+        setup = setup_of(tiny_generator, training, tmp_path)
+        record = train_step(setup, 0)
+        gradients = [p.grad.flatten() for p in setup.state.encoder.parameters() if p.grad is not None]
+        return record, torch.cat(gradients), setup.checkpoint.path.name
+
+    exact, wanted, name = step("float32")
+    record, gradient, other = step("bfloat16")
+    assert record["picture"] != exact["picture"]  # it was used
+    assert record["picture"] == pytest.approx(exact["picture"], rel=0.02)
+    assert float(torch.cosine_similarity(gradient, wanted, dim=0)) > 0.99
+    assert name != other
+    # What the machine is fast at is decided before the checkpoint is named.
+    assert step("auto")[2] == (other if fast_bfloat16() else name)
+    # A discriminator would tell pictures from photographs by their rounding.
+    judged = {"adversary": {"kind": "picture", "weight": 0.1, "px": 16, "base": 64}}
+    assert step("bfloat16", **judged)[0] == step("float32", **judged)[0]
 
 
 def test_a_second_space_is_compared_too(tiny_generator: MobileStyleGAN, tmp_path: Path, options: Options) -> None:
