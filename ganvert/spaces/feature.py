@@ -107,9 +107,9 @@ class FeatureStyle(Feature):
     """The feature ``f``, and a detail space for all rows: those before the feature determine how directions move it.
 
     When a direction takes the rows w to w', the feature f becomes ``g(w') + carry(f - g(w))``, where g is the
-    generator's own feature of these rows, and what the code has beyond it goes where the face goes
-    (:mod:`ganvert.spaces.carry`). FeatureStyleEncoder leaves it in place: ``f + (g(w') - g(w))``. The feature of a
-    random code is g of its rows.
+    generator's own feature of these rows, and what the code has beyond it goes where the face goes and fades where the
+    face changes (:mod:`ganvert.spaces.carry`). FeatureStyleEncoder leaves it as it is: ``f + (g(w') - g(w))``. The
+    feature of a random code is g of its rows.
     """
 
     prefix = "fs"
@@ -135,18 +135,24 @@ class FeatureStyle(Feature):
             variables: see :meth:`Space.move`.
             moves: see there.
             how: see there.
-            carried: whether what the feature has beyond that of the rows moves too; False leaves it in place, as
-                FeatureStyleEncoder does.
+            carried: whether what the feature has beyond that of the rows moves and fades too; False leaves it as it is,
+                as FeatureStyleEncoder does.
         """
         rows = self._details(variables)
         moved = self.detail.move(rows, moves, how)
-        before, after = self._feature_of(self.detail.decode(rows)), self._feature_of(moved)
-        residual = variables["f"] - before
-        # Left where it is, it draws hair, ears and shoulders of the old pose over those of a head that turns.
-        return self.add(moved, {**variables, "f": after + (carry(residual, before, after) if carried else residual)})
+        feature = self._followed(variables["f"], self.detail.decode(rows), moved, carried)
+        return self.add(moved, {**variables, "f": feature})
 
-    def move_styles(self, drawn: SynthesisInput, moves: Sequence[Move]) -> SynthesisInput:
+    def move_styles(self, drawn: SynthesisInput, moves: Sequence[Move], *, carried: bool = True) -> SynthesisInput:
+        """Move the styles, and the feature with them; `carried` as in :meth:`move`."""
         bare = dataclasses.replace(drawn, features=None)
-        change = self._feature_of(super().move_styles(bare, moves)) - self._feature_of(bare)
-        feature = (drawn.features or {})[self.point.name]
-        return self.add(super().move_styles(drawn, moves), {"f": feature + change})
+        own = (drawn.features or {})[self.point.name]
+        feature = self._followed(own, bare, super().move_styles(bare, moves), carried)
+        return self.add(super().move_styles(drawn, moves), {"f": feature})
+
+    def _followed(self, feature: Tensor, before: SynthesisInput, after: SynthesisInput, carried: bool) -> Tensor:
+        """Return a code's feature when its rows, or styles, go from those of `before` to those of `after`."""
+        old, new = self._feature_of(before), self._feature_of(after)
+        residual = feature - old
+        # Left as it is, it draws hair, ears and shoulders of the old pose over those of a head that turns.
+        return new + (carry(residual, old, new) if carried else residual)

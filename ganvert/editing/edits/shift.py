@@ -26,8 +26,9 @@ class Shift(Edit):
         motion: how codes on spheres move (:data:`ganvert.spaces.sphere.MOTIONS`): "retract_once" adds and retracts,
             as the paper writes it, "geodesic" follows the flow of the direction on the sphere in closed form,
             "stepped" in a thousand steps, as the paper's code does. In flat spaces (W, P_N, S) all are the same sum.
-        carried: whether what a feature map has beyond that of its rows moves with them, in spaces that have both
-            (:class:`ganvert.spaces.feature.FeatureStyle`); False leaves it in place, as FeatureStyleEncoder does.
+        carried: whether what a feature map has beyond that of its rows moves with them, and fades where they change it,
+            in spaces that have both (:class:`ganvert.spaces.feature.FeatureStyle`); False leaves it as it is, as
+            FeatureStyleEncoder does.
     """
 
     motion: Motion = "retract_once"
@@ -53,7 +54,7 @@ class Shift(Edit):
             (of_styles if direction.space == "s" else moves).append((vector, (direction.first_row, direction.last_row)))
         drawn = self._moved(space, code.variables, moves) if moves else space.decode(code.variables)
         if of_styles:
-            drawn = space.move_styles(drawn, of_styles)
+            drawn = self._restyled(space, drawn, of_styles)
         # The noise maps stay: directions are found with the generator's own maps and say nothing about them.
         return code.with_noise(drawn)
 
@@ -61,3 +62,8 @@ class Shift(Edit):
         if isinstance(space, FeatureStyle):
             return space.move(variables, moves, self.motion, carried=self.carried)
         return space.move(variables, moves, self.motion)
+
+    def _restyled(self, space: Space, drawn: SynthesisInput, moves: Sequence[Move]) -> SynthesisInput:
+        if isinstance(space, FeatureStyle):
+            return space.move_styles(drawn, moves, carried=self.carried)
+        return space.move_styles(drawn, moves)

@@ -1,4 +1,4 @@
-"""What is carried stays where nothing moves, follows what moves, and does not depend on the batch."""
+"""What is carried stays where nothing moves, follows what moves, fades where it changes, whatever the batch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ganvert.generators.base import Generator
 from ganvert.spaces import make_space
-from ganvert.spaces.carry import carry, displacement
+from ganvert.spaces.carry import HALF_LEFT, carry, displacement
 from ganvert.spaces.feature import FeatureStyle
 
 
@@ -22,7 +22,19 @@ def test_nothing_moves() -> None:
     torch.testing.assert_close(carry(residual, feature, feature), residual)
     # Channels that are scaled and shifted as a whole say nothing about places.
     styled = 3 * feature * (1 + noise(1, 32, 1, 1, seed=2).abs()) + 7
-    torch.testing.assert_close(carry(residual, feature, styled), residual, atol=1e-3, rtol=1e-3)
+    assert displacement(feature, styled).abs().max() < 1e-3
+
+
+def test_residual_fades_where_the_features_change() -> None:
+    # Longer by half: nothing moves, and the relative change is that at which half is left.
+    feature, residual = noise(1, 64, 16, 16), noise(1, 3, 16, 16, seed=1)
+    torch.testing.assert_close(carry(residual, feature, (1 + HALF_LEFT) * feature), residual / 2)
+    # Something else in one corner: little is left there, and all elsewhere.
+    other = feature.clone()
+    other[..., :6, :6] = 3 * noise(1, 64, 6, 6, seed=2)
+    left = carry(residual, feature, other).abs().mean(dim=(0, 1)) / residual.abs().mean(dim=(0, 1))
+    assert left[:4, :4].max() < 0.2
+    torch.testing.assert_close(left[10:, 10:], torch.ones(6, 6), atol=0.01, rtol=0)
 
 
 @pytest.mark.parametrize(("x", "y"), [(1, 0), (0, -1), (-1, 1)])
