@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import math
 import os
 import platform
 import re
@@ -266,9 +267,21 @@ def crc_of(path: Path) -> int:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as JSON, indented, with sorted keys, whole or not at all."""
+    """Write a value as JSON, indented, with sorted keys, whole or not at all; figures that are not finite are null.
+
+    JSON knows neither NaN nor Infinity: browsers and strict parsers refuse a whole file for one of them.
+    """
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+        temporary.write_text(json.dumps(_with_nulls(value), indent=2, sort_keys=True) + "\n")
+
+
+def _with_nulls(value: Any) -> Any:
+    """Return a value of JSON with None in place of every number that is not finite."""
+    if isinstance(value, dict):
+        return {key: _with_nulls(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_nulls(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def sha256_of(path: Path) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ganvert.base.files import (
@@ -20,6 +23,7 @@ from ganvert.base.files import (
     sweep_locked,
     sweep_temporary,
     temporary_prefix,
+    write_json,
 )
 
 
@@ -165,3 +169,19 @@ def test_long_names(tmp_path: Path) -> None:
     with atomic_path(tmp_path / name / name) as file:
         file.touch()
     assert sorted(path.name for path in (tmp_path / name).iterdir()) == ["a", name]
+
+
+def test_json_is_read_by_strict_parsers_too(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    losses = ({"loss": math.nan, "step": 1}, {"loss": np.float64(-math.inf), "step": 2}, {"loss": 0.5, "step": 3})
+    write_json(path, {"training": losses, "unit": math.inf, "name": "NaN", "count": 7})
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    assert json.loads(path.read_text(), parse_constant=refuse) == {
+        "training": [{"loss": None, "step": 1}, {"loss": None, "step": 2}, {"loss": 0.5, "step": 3}],
+        "unit": None,
+        "name": "NaN",
+        "count": 7,
+    }
