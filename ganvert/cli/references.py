@@ -15,7 +15,7 @@ from ganvert.cli.common import check_mask, counted
 from ganvert.cli.options import PARTS_HELP, CodesFile, InversionOptions, Local, PartsOptions, SheetPx
 from ganvert.cli.paths import Writes, check_files
 from ganvert.cli.pictures import check_sheet, write_picture, write_series, write_sheet
-from ganvert.cli.sources import calls, codes_of, mask_of
+from ganvert.cli.sources import calls, chosen, codes_of, mask_of
 from ganvert.editing.requests import MOST_CELLS
 
 if TYPE_CHECKING:
@@ -37,9 +37,17 @@ def interpolate(
     ],
     first: Annotated[
         str | None,
-        typer.Option(help="Image of the table to start from, by id or name of its photograph; its first if none."),
+        typer.Option(
+            help="Image of the table to start from, by id or name of its photograph; if none, its first, or its second "
+            "where the way ends at the first."
+        ),
     ] = None,
-    second: Annotated[str | None, typer.Option(help="Image of the table to end at; its second if none.")] = None,
+    second: Annotated[
+        str | None,
+        typer.Option(
+            help="Image of the table to end at; if none, its second, or its first where the way starts at the second."
+        ),
+    ] = None,
     count: Annotated[int, typer.Option(min=2, max=MOST_CELLS, help="Pictures, both ends included.")] = 7,
     px: SheetPx = 256,
     move: Annotated[str, typer.Option(help="What moves: " + PARTS_HELP)] = "all",
@@ -84,7 +92,7 @@ def interpolate(
 
 
 def _table_ends(path: Path, first: str | None, second: str | None, from_mean: bool) -> list[str]:
-    """Return ids or names of the images that an interpolation goes between: those named, or the table's first ones."""
+    """Return ids of the images that an interpolation goes between: those named, or the table's first other ones."""
     from ganvert import tables
     from ganvert.codes import names_of_images
 
@@ -99,7 +107,12 @@ def _table_ends(path: Path, first: str | None, second: str | None, from_mean: bo
     for option, name in (("--first", first), ("--second", second)):
         if name is not None and name not in {*ids, *photographs.values()}:
             raise InputError(f"{option}: {path} has no image {name!r}; it has {calls(ids, photographs)}")
-    return [second or ids[0]] if from_mean else [first or ids[0], second or ids[1]]
+    start, end = (chosen(path, [name])[0] if name is not None else None for name in (first, second))
+    if from_mean:
+        return [end or ids[0]]
+    # An end that is not named is never the one that is: there would be no way to draw.
+    start = start or next(image_id for image_id in ids if image_id != end)
+    return [start, end or next(image_id for image_id in (ids[1], ids[0]) if image_id != start)]
 
 
 @command(

@@ -177,6 +177,18 @@ def test_interpolate_a_part(run: Run, table: list[Code], move: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("named", "place", "ends"), [("--first", 0, (0, 1)), ("--first", 1, (1, 0)), ("--second", 0, (1, 0))]
+)
+def test_an_end_that_is_not_named_is_another_image(
+    run: Run, table: list[Code], named: str, place: int, ends: tuple[int, int]
+) -> None:
+    options = (named, table[place].image_id, "--count", 3, "--px", 64)
+    good(run("interpolate", "out/codes.parquet", *options, "--out", "strip.png"))
+    start, end = (table[i] for i in ends)
+    assert [cell.tobytes() for cell in cells("strip.png", 3, 64)] == between(start, end, "all")
+
+
+@pytest.mark.parametrize(
     ("arguments", "says", "code"),
     [
         (("blend", "a.png"), "two photographs", 2),
