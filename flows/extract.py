@@ -43,6 +43,7 @@ from stages.extract import (
     ShardResult,
     WorkerLostError,
     assemble,
+    check_codes,
     check_output,
     job_of,
     outputs_of,
@@ -149,7 +150,8 @@ def photographs_to_codes(
             todo = todo.update()
             if failed:
                 return _failed(todo, failed)
-            assemble(todo, outputs_of(job, out))
+            outputs = outputs_of(job, out)
+            check_codes(assemble(todo, outputs), outputs)
             write_sample(todo, out / "sample.png")
         except GanvertError as error:
             return Failed(message=str(error))

@@ -28,6 +28,7 @@ from ganvert.extraction import (
     Shard,
     ShardResult,
     assemble,
+    check_codes,
     default_workers,
     extract,
     make_job,
@@ -52,6 +53,7 @@ __all__ = [
     "UnsupportedError",
     "WorkerLostError",
     "assemble",
+    "check_codes",
     "check_output",
     "default_workers",
     "do_shard",
@@ -185,6 +187,7 @@ def main() -> None:
         outputs = outputs_of(job, arguments.out)
         check_output(arguments.out, arguments.photos)
         run = extract(job, arguments.photos, WORK, outputs, workers=workers, shard_size=size)
+        check_codes(run.rows, outputs)
         write_sample(run.plan, arguments.out / "sample.png")
         log.info("%d pictures computed, %d were done before", run.computed, run.plan.total - run.computed)
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ganvert.base.errors import InputError
 from ganvert.cli.app import command
 from ganvert.cli.common import assets_folder, counted, encoders_of, generator_path, load, read_method, speed_of
 from ganvert.cli.options import EveryFace, ExtractOptions, Inputs, InversionOptions, InvertOptions
@@ -66,9 +65,7 @@ def invert(
         if row["status"] != "ok"
     ]
     scores = _write_scores(run.plan, unusable, out / "scores.parquet")
-    if not run.rows["codes"]:
-        outputs["codes"].unlink()  # nothing that could be mistaken for a result
-        raise InputError(f"no photograph could be used; {outputs['photos']} says why: {unusable[0]['reason']}")
+    extraction.check_codes(run.rows, outputs)
     names = _write_pictures(run.plan, out, options.method)
     _print_scores(scores, names)
     for row in unusable:
@@ -128,6 +125,7 @@ def extract(
     processes = workers or extraction.default_workers(options.device, threads)
     outputs = extraction.outputs_of(job, out)
     run = extraction.extract(job, photos, work or out / _WORK, outputs, workers=processes, shard_size=shard)
+    extraction.check_codes(run.rows, outputs)
     written = [path.name for path in outputs.values()]
     written += ["sample.png"] * extraction.write_sample(run.plan, out / "sample.png")
     unusable, before = 0, run.plan.total - run.computed

@@ -4,7 +4,7 @@ A job (align, invert, score) goes over the pictures of some inputs in shards, wh
 never computed twice. The package may import `training` and what lies below.
 """
 
-from ganvert.extraction.assemble import assemble, outputs_of, stored_rows, write_sample
+from ganvert.extraction.assemble import assemble, check_codes, outputs_of, stored_rows, write_sample
 from ganvert.extraction.job import Invert, Job, Keep, make_job
 from ganvert.extraction.pool import Pool, default_workers
 from ganvert.extraction.run import Extraction, extract
@@ -21,6 +21,7 @@ __all__ = [
     "Shard",
     "ShardResult",
     "assemble",
+    "check_codes",
     "default_workers",
     "extract",
     "make_job",

@@ -17,14 +17,14 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from ganvert import tables
-from ganvert.base.errors import TableError
+from ganvert.base.errors import InputError, TableError
 from ganvert.base.files import atomic_path, crc_of, mark_output, sweep_locked
 from ganvert.codes import tuned_folder
 from ganvert.extraction.job import Job
 from ganvert.extraction.shards import PICTURES, THUMBS, Plan, storage_errors
 from ganvert.images import contact_sheet, from_png, to_png
 
-__all__ = ["assemble", "outputs_of", "stored_rows", "write_sample"]
+__all__ = ["assemble", "check_codes", "outputs_of", "stored_rows", "write_sample"]
 
 log = logging.getLogger(__name__)
 _THUMB = 256  # px
@@ -81,6 +81,24 @@ def outputs_of(job: Job, folder: Path) -> dict[str, Path]:
         names += ["codes", *(["reconstructions"] if job.keep.reconstructions else [])]
         names += ["scores"] if job.metrics else []
     return {name: folder / f"{name}.parquet" for name in names}
+
+
+def check_codes(rows: Mapping[str, int], outputs: Mapping[str, Path]) -> None:
+    """Refuse a table of codes without any: it is deleted, so that nothing could be mistaken for a result.
+
+    Args:
+        rows: number of rows of every table, from :func:`assemble`.
+        outputs: table name to its Parquet file; `photos` stays, all others are deleted with the codes.
+
+    Raises:
+        InputError: no photograph gave a code.
+    """
+    if rows["codes"]:
+        return
+    for name in outputs.keys() - {"photos"}:
+        outputs[name].unlink()
+    first = next(tables.rows(outputs["photos"], tables.PHOTOS, ["reason"]))["reason"]
+    raise InputError(f"no photograph could be used; {outputs['photos']} says why: {first}")
 
 
 def write_sample(plan: Plan, path: Path, count: int = 12) -> bool:

@@ -223,3 +223,15 @@ def test_no_usable_photograph_ends_with_the_reason_and_without_codes(small, tmp_
     assert not (out / "codes.parquet").exists()
     assert tables.read(out / "photos.parquet", tables.PHOTOS).column("status").to_pylist() == ["unreadable"]
     assert {row["value"] for row in tables.read(out / "scores.parquet", tables.SCORES).to_pylist()} == {None}
+
+
+def test_an_extraction_without_any_code_leaves_the_reasons_alone(small, tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"not a picture")
+    out = tmp_path / "out"
+    kept = ("--crops", "--reconstructions", "--metric", "mse_64", "--workers", 1)
+    for _ in range(2):  # also where all shards are done
+        done = small("extract", tmp_path / "broken.jpg", *kept, "--out", out)
+        assert done.exit_code == 2, done.output
+        assert "no photograph could be used" in done.output and "broken.jpg" in done.output
+        assert {path.name for path in out.iterdir()} == {".work", "photos.parquet"}
+    assert tables.read(out / "photos.parquet", tables.PHOTOS).column("status").to_pylist() == ["unreadable"]
