@@ -60,13 +60,13 @@
   const photographs = () => [
     row(...upload("Choose a folder", "All photographs of a folder", sendFolder, { folder: true, multiple: true }),
         ...upload("Choose photographs", "Several photographs", sendFolder, { multiple: true }),
-        press("Forget them", "Delete the photographs that were sent", () => act({ what: "forget" }))),
+        press("Forget them", "Delete the photographs that were sent", ganvert.forgetFolder)),
     el("p", { className: "g-help g-count" }),
   ];
   const count = (root, view) => {
-    root.querySelector(".g-count").textContent = view.folder
-      ? `${view.folder} photographs are here, in a temporary folder of this machine that is deleted with the session.`
-      : "No photographs yet.";
+    root.querySelector(".g-count").textContent = (view.folder
+      ? `${view.folder} photographs are here, in a temporary folder of this machine that is deleted with the session. `
+      : "No photographs yet. ") + ganvert.leftOut();
   };
 
   panel("amounts", (root) => {

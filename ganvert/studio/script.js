@@ -88,6 +88,8 @@ window.ganvert = (() => {
   const signed = (number) => (number > 0 ? "+" : "") + Math.round(number * 100) / 100;
 
   // ---- the photograph on its way in ----
+  const MOST_MB = 64;  // of a file; the server takes no more
+  let tooLarge = [];  // names of photographs that were not sent with the last folder
   async function post(file, place) {
     try {
       await ready;
@@ -110,14 +112,26 @@ window.ganvert = (() => {
     act(place === "photo" ? { what: "open", name: file.name } : { what: "meet", role: place, name: file.name });
   }
   async function sendFolder(files) {
+    const photographs = files.filter((file) => /\.(jpe?g|png|tiff?|webp|bmp|gif|avif|heic|heif)$/i.test(file.name));
+    const fitting = photographs.filter((file) => file.size <= MOST_MB << 20);
+    tooLarge = photographs.filter((file) => !fitting.includes(file)).map((file) => file.name);
     let sent = 0;
-    for (const file of files) {
-      if (file.size > 64 << 20 || !/\.(jpe?g|png|tiff?|webp|bmp|gif|avif|heic|heif)$/i.test(file.name)) continue;
-      say(`Sending ${file.name} (${++sent} of ${files.length}) ...`);
+    for (const file of fitting) {
+      say(`Sending ${file.name} (${++sent} of ${fitting.length}) ...`);
       if (!await post(file, "folder")) return;
     }
-    say(sent ? `${sent} photographs are ready.` : "There is no photograph among these files.", !sent);
+    say(sent ? `${sent} photographs are ready.` : leftOut() || "There is no photograph among these files.", !sent);
     act({ what: "look" });
+  }
+  // A message above the picture goes with the next answer; this stays beside the number of photographs.
+  function leftOut() {
+    if (!tooLarge.length) return "";
+    const more = tooLarge.length > 5 ? ` and ${tooLarge.length - 5} more` : "";
+    return `Left out, because they are larger than ${MOST_MB} MB: ${tooLarge.slice(0, 5).join(", ")}${more}. Save smaller copies of them.`;
+  }
+  function forgetFolder() {
+    tooLarge = [];
+    act({ what: "forget" });
   }
   async function camera() {
     if (!navigator.mediaDevices) return say("This browser shows no camera to pages; choose a file instead.", true);
@@ -334,7 +348,7 @@ window.ganvert = (() => {
   document.addEventListener("paste", (event) => { if (event.clipboardData?.files.length) send(event.clipboardData.files[0]); });
 
   return {
-    shows, el, act, button, picture, signed, say, send, sendFolder,  // for panels.js
+    shows, el, act, button, picture, signed, say, send, sendFolder, leftOut, forgetFolder,  // for panels.js
     show,
     get view() { return view; },
     mount(element) {

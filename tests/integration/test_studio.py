@@ -25,6 +25,7 @@ from PIL import Image
 
 from ganvert.directions import Direction, save_directions
 from ganvert.generators import load_generator
+from ganvert.studio.server import MOST_BYTES
 
 pytest.importorskip("gradio")
 pytestmark = pytest.mark.slow
@@ -246,6 +247,28 @@ def test_what_is_compared_combined_and_kept(studio: str, chromium: Any) -> None:
     until(chromium, "document.body.dataset.saved === 'stimuli.zip'")
     thrown = [event for event in chromium.events if event["method"] == "Runtime.exceptionThrown"]
     assert not thrown, thrown
+
+
+def test_what_is_too_large_of_a_folder_is_named(studio: str, chromium: Any) -> None:
+    chromium.open(studio + "/")
+    chromium.run("localStorage.clear()")  # a user without a folder yet
+    chromium.open(studio + "/")
+    until(chromium, "!!window.ganvert?.view.token")
+    drop(chromium, "me.png", waves())
+    until(chromium, f"ganvert.view.name === 'me.png' && {RIGHT} === 'unedited'")
+    click(chromium, "Keep")
+    # Without the bytes: a size is all that the page looks at.
+    chromium.run("window.file = (name, size) => Object.defineProperty(new File(['x'], name), 'size', {value: size})")
+    most, count = MOST_BYTES, "document.querySelector('[data-slot=keep] .g-count').textContent"
+    files = [("small.png", 1), ("fits.png", most), ("huge.png", most + 1), ("huge.txt", most + 1)]
+    chromium.run(f"ganvert.sendFolder([{', '.join(f'file({name!r}, {size})' for name, size in files)}])")
+    until(chromium, "ganvert.view.folder === 2")
+    left_out = f"Left out, because they are larger than {most >> 20} MB: huge.png."
+    assert left_out in chromium.run(count)
+    click(chromium, "Forget them")
+    until(chromium, f"{count} === 'No photographs yet. '")
+    chromium.run(f"ganvert.sendFolder([file('huge.png', {most + 1})])")
+    until(chromium, f"{count}.startsWith('No photographs yet. {left_out}')")
 
 
 MONKEY = """((random) => {
