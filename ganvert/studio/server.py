@@ -100,7 +100,10 @@ class Fence:
         hosts = values.get(b"host", [])
         if len(hosts) != 1 or (self.hosts is not None and hosts[0] not in self.hosts):
             return 403, f"this studio is not {', '.join(hosts) or 'there for requests without a host'}"
-        if any(origin.partition("://")[2] != hosts[0] for origin in values.get(b"origin", [])):
+        # Without a password the page comes by HTTP, and HTTPS of the same name is another server; a proxy before a
+        # studio with one may add HTTPS.
+        own = {f"{scheme}://{hosts[0]}" for scheme in (("http",) if self.hosts is not None else ("http", "https"))}
+        if any(origin not in own for origin in values.get(b"origin", [])):
             return 403, "pages of other sites may not use this studio"
         # A page of another site may send some requests without an Origin; browsers that do so say where they are from.
         if any(site not in ("same-origin", "none") for site in values.get(b"sec-fetch-site", [])):
@@ -249,7 +252,7 @@ def serve(page: Any, sessions: Sessions, listening: socket.socket, password: str
     alive = tempfile.mkdtemp(prefix=temporary_prefix(_NAME))
     faulthandler.enable(2)  # a library that crashes says where, on stderr
     host, port = listening.getsockname()[:2]
-    hosts = None if password is not None else frozenset({f"{host}:{port}", f"localhost:{port}"})
+    hosts = None if password is not None else _own_hosts(host, port)
     app = make_app(page, sessions, hosts, password)
     try:
         code = run_until_signal(app, listening, page.ending.set, sessions.forget)
@@ -260,6 +263,12 @@ def serve(page: Any, sessions: Sessions, listening: socket.socket, password: str
         sys.stdout.flush()
         os._exit(code)
     return code
+
+
+def _own_hosts(host: str, port: int) -> frozenset[str]:
+    """Return the Host headers of requests to an address of this machine; at HTTP's own port browsers name no port."""
+    names = {host, "localhost"}
+    return frozenset({f"{name}:{port}" for name in names} | (names if port == 80 else set()))
 
 
 def new_password() -> str:

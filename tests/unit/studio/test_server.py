@@ -39,6 +39,26 @@ def test_only_its_own_page_may_use_it() -> None:
         assert refused(fence, sec_fetch_site=site) == 403
 
 
+@pytest.mark.parametrize("port", [80, 443, 7860])
+def test_a_port_may_be_left_out_where_it_is_that_of_http(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(server, "make_app", lambda page, sessions, hosts, password: asked.append(hosts))
+    monkeypatch.setattr(server, "run_until_signal", lambda *_: 0)
+    sessions: Any = SimpleNamespace(end=lambda: True, forget=None)
+    listening: Any = SimpleNamespace(getsockname=lambda: ("127.0.0.1", port))
+    assert serve(SimpleNamespace(ending=SimpleNamespace(set=None)), sessions, listening, None) == 0
+    fence = Fence(None, asked[0], None)
+    for name in ("127.0.0.1", "localhost"):
+        assert refused(fence, host=f"{name}:{port}", origin=f"http://{name}:{port}") is None
+        assert refused(fence, host=name, origin=f"http://{name}") == (None if port == 80 else 403)
+        for origin in (f"https://{name}", f"http://{name}:7861", "http://evil.example", f"http://{name}.evil.example"):
+            assert (
+                refused(fence, host=name, origin=origin) == refused(fence, host=f"{name}:{port}", origin=origin) == 403
+            )
+    for host in ("evil.example", "evil.example:80", "127.0.0.2", "localhost.evil.example", "localhost:"):
+        assert refused(fence, host=host) == 403
+
+
 @pytest.mark.parametrize(
     "route",
     [
@@ -71,6 +91,7 @@ def test_on_an_open_network_every_request_needs_the_password() -> None:
     assert refused(fence, authorization="Bearer secret") == refused(fence, authorization="Basic") == 401
     assert refused(fence, authorization=basic("ganvert:secret")) is None
     assert refused(fence, host="box:7860", origin="http://box:7860", authorization=basic("ganvert:secret")) is None
+    assert refused(fence, host="box", origin="https://box", authorization=basic("ganvert:secret")) is None
     assert refused(fence, host="box:7860", origin="http://evil", authorization=basic("ganvert:secret")) == 403
 
 
