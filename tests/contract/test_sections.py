@@ -228,6 +228,26 @@ def test_the_page_is_whole_and_says_what_is_missing(paths: dict[str, Path], tmp_
     assert (tmp_path / "strip_reconstruction.png").is_file()
 
 
+def test_files_of_earlier_options_go_and_all_others_stay(study: Study, paths: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_study(paths, out)
+    whole = {path.name for path in out.iterdir()}
+    changed = out / "consistency.csv"
+    changed.write_text("my own numbers")
+    (out / "strip_mine.png").write_bytes(b"mine")
+    (out / "strip_folder.png").mkdir()
+    smaller = dataclasses.replace(study.options, sections={"reconstruction": {}, "padding": {"methods": ["w"]}})
+    write_study(run_study(dataclasses.replace(study, options=smaller, folder=tmp_path / "small")), out)
+    write_study(run_study(dataclasses.replace(study, options=smaller, folder=tmp_path / "small")), tmp_path / "alone")
+    left = {path.name for path in out.iterdir()}
+    assert left == {path.name for path in (tmp_path / "alone").iterdir()} | {
+        "consistency.csv", "strip_mine.png", "strip_folder.png"
+    }  # fmt: skip
+    assert len(whole - left) > 4 and changed.read_text() == "my own numbers"
+    write_study(paths, out)
+    assert {path.name for path in out.iterdir()} == whole | {"strip_mine.png", "strip_folder.png"}
+
+
 def test_a_protocol_wants_its_pictures(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = dataclasses.replace(study.options, protocol="celebahq2824")
     with pytest.raises(InputError, match="2,824"):

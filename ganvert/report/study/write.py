@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from ganvert.base.files import atomic_path, mark_output
+from ganvert.base.files import atomic_path, crc_of, mark_output, write_json
 from ganvert.report.inline import InlineImage, inline_jpeg
 from ganvert.report.page import render
 from ganvert.report.plots import save_png, to_svg
@@ -33,6 +34,7 @@ __all__ = ["study_page", "write_study"]
 _WIDEST = 2400  # px, of strips on the page
 _QUALITY = 85
 _PX_PER_INCH = 120  # of curves on the page
+_RECORD = ".study_files.json"  # in the folder of the page: name of each file beside it to the sum of its bytes
 #: Section of the page to its heading, in order.
 _TITLES = {
     "reconstruction": "Reconstruction",
@@ -71,6 +73,8 @@ class _PageSection:
 def write_study(paths: Mapping[str, Path], out: Path, title: str = "Study of inversion methods") -> Path:
     """Write study.html, a CSV and a LaTeX file for each table, and the figures as PNG, into a folder.
 
+    What it wrote there of an earlier study, and writes no more, is deleted; files that were changed since stay.
+
     Args:
         paths: name of a table to its file, from :func:`ganvert.study.run_study`.
         out: the folder.
@@ -84,19 +88,35 @@ def write_study(paths: Mapping[str, Path], out: Path, title: str = "Study of inv
     """
     study = read_study(paths)
     mark_output(out)
+    written: list[Path] = []
     for sheet in sheets_of(study):
         for ending, text in (("csv", csv_text(sheet)), ("tex", latex_text(sheet))):
-            with atomic_path(out / f"{sheet.name}.{ending}") as temporary:
+            written.append(out / f"{sheet.name}.{ending}")
+            with atomic_path(written[-1]) as temporary:
                 temporary.write_text(text, encoding="utf-8")
     for name, picture in _strips(study):
-        with atomic_path(out / f"{name.replace(' ', '_')}.png") as temporary:
+        written.append(out / f"{name.replace(' ', '_')}.png")
+        with atomic_path(written[-1]) as temporary:
             picture.save(temporary, "PNG")
     for _, name, figure in _plots(study):
-        save_png(figure, out / f"{name}.png")
+        written.append(out / f"{name}.png")
+        save_png(figure, written[-1])
     page = out / "study.html"
     with atomic_path(page) as temporary:
         temporary.write_text(study_page(study, title), encoding="utf-8")
+    _remove_earlier(out, written)
     return page
+
+
+def _remove_earlier(out: Path, written: Sequence[Path]) -> None:
+    """Delete what an earlier study wrote into the folder and this one did not, and record what this one wrote."""
+    record = out / _RECORD
+    earlier: dict[str, int] = json.loads(record.read_text()) if record.exists() else {}
+    for name in earlier.keys() - {path.name for path in written}:
+        path = out / Path(name).name
+        if path.is_file() and crc_of(path) == earlier[name]:
+            path.unlink()
+    write_json(record, {path.name: crc_of(path) for path in written})
 
 
 def study_page(study: StudyTables, title: str) -> str:
