@@ -72,13 +72,18 @@ def _score_method(
     method: str, names: Sequence[str], metrics: Sequence[NamedMetric], crops: tables.Lookup, total: int
 ) -> Iterator[dict[str, Any]]:
     """Yield the scores of a method's reconstructions, with one picture in memory."""
-    path = RECONSTRUCTIONS / f"{method}.parquet"
-    channels = int(tables.metadata_of(tables.schema_of(path, tables.RECONSTRUCTIONS))["image_channels"])
+    path, channels = RECONSTRUCTIONS / f"{method}.parquet", _channels_of(method)
     for row in progress(tables.rows(path, tables.RECONSTRUCTIONS, ["image_id", "png"]), total, f"scoring {method}"):
         picture, crop = from_png(row["png"]), from_png(crops[row["image_id"]]["crop"])
         check_sizes(names, picture.width)
         key = {"image_id": row["image_id"], "method": method}
         yield from score_reconstructions([key], [picture], [crop], metrics, channels)
+
+
+def _channels_of(method: str) -> int:
+    """Return how many channels the generator of a method's reconstructions draws."""
+    schema = tables.schema_of(RECONSTRUCTIONS / f"{method}.parquet", tables.RECONSTRUCTIONS)
+    return int(tables.metadata_of(schema)["image_channels"])
 
 
 def _score_edits(
@@ -88,12 +93,13 @@ def _score_edits(
     scorer: AttributeScorer | None,
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield the scores of each edited picture. Those of amount 0, the unedited reconstruction, begin every edit."""
+    channels = {method: _channels_of(method) for method in drawn}
     edits = tables.rows(EDITS, tables.EDITS, [*tables.EDITS.key, "crop"])
     edits = progress(edits, tables.count(EDITS, tables.EDITS), "scoring edits")
     for (image_id, method), rows in groupby(edits, key=lambda row: (row["image_id"], row["method"])):
         reconstruction = from_png(drawn[method][image_id]["png"])
         crop = from_png(crops[image_id]["crop"])
-        unedited = score_edits({}, reconstruction, reconstruction, crop, identities, scorer)
+        unedited = score_edits({}, reconstruction, reconstruction, crop, identities, scorer, channels[method])
         begun = set[tuple[str, str, str]]()
         for row in rows:
             key = {name: row[name] for name in tables.EDITS.key}
@@ -102,7 +108,8 @@ def _score_edits(
                 begun.add(edit)
                 yield [{**key, "amount": 0.0, **scores} for scores in unedited]
             if row["amount"] != 0:
-                yield score_edits(key, from_png(row["crop"]), reconstruction, crop, identities, scorer)
+                picture = from_png(row["crop"])
+                yield score_edits(key, picture, reconstruction, crop, identities, scorer, channels[method])
 
 
 def _write_means(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:

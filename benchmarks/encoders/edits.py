@@ -50,7 +50,7 @@ def run(bench: Bench) -> None:
             inputs = EditInputs(code=code, directions=[(choose(directions, name, code.space.direction_space), 1.0)])
             picture = draw_edit(EDITS["shift"], inputs, amount)
             save_small(picture, bench.out / "edits" / crop.image_id / f"{name}{amount:+g}.png")
-            rows = score_edits({}, picture, plain, crop.image, [judge], scorer)
+            rows = score_edits({}, picture, plain, crop.image, [judge], scorer, bench.generator.image_channels)
             facts[f"{name}{amount:+g}"] = {row["metric"]: row["value"] for row in rows}
         save_small(plain, bench.out / "edits" / crop.image_id / "plain.png")
         return facts

@@ -48,6 +48,7 @@ def score_edits(
     crop: Image.Image,
     identities: Sequence[NamedMetric],
     scorer: AttributeScorer | None,
+    channels: int = 3,
 ) -> list[dict[str, Any]]:
     """Return the rows of one edited picture: identity compared with its reconstruction and photograph, attributes.
 
@@ -55,13 +56,14 @@ def score_edits(
         key: the columns that identify the edit.
         picture: what the generator draws from the edited code.
         reconstruction: the same from the unedited code.
-        crop: of the photograph.
+        crop: of the photograph, of any size; resized and made grey as for :func:`score_reconstructions`.
         identities: metrics of identity, for pictures that may have moved; none for pictures of other things than faces.
         scorer: of attributes; without it theirs are left out.
+        channels: of the generator, 1 or 3.
     """
     rows: list[dict[str, Any]] = []
     for identity in identities:
-        images, photo = from_pil([picture]), as_drawn(from_pil([crop]), 3, picture.width)
+        images, photo = from_pil([picture]), as_drawn(from_pil([crop]), channels, picture.width)
         rows += identity.rows([key], identity(images, from_pil([reconstruction])))
         # To the reconstruction: what the edit changes. To the photograph: what edit and inversion change together.
         to_photo = identity.rows([key], identity(images, photo))

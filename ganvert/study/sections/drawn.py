@@ -61,10 +61,11 @@ def identities_of(at: tuple[str, float], picture: Image.Image, subject: Subject,
         tools: whose metrics of identity are used.
     """
     rows: list[Row] = []
+    channels = tools.generator.image_channels
     for prefix, one in (("", subject), (PARTNER, subject.partner)):
         if one is not None:
             key = {"variant": at[0], "amount": at[1]}
-            found = score_edits(key, picture, one.reconstruction, one.crop, tools.identities, None)
+            found = score_edits(key, picture, one.reconstruction, one.crop, tools.identities, None, channels)
             rows += [{**row, "metric": prefix + row["metric"]} for row in found]
     return rows
 

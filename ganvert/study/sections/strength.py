@@ -97,9 +97,9 @@ def measure_strength(subject: Subject, tools: Tools, options: StrengthOptions) -
     rows: list[Row] = []
     pictures = {}
     space, edit = subject.code.space, Shift()
-    unedited = subject.reconstruction
+    unedited, channels = subject.reconstruction, tools.generator.image_channels
     # Amount 0 is the reconstruction whatever the direction, and is scored once.
-    start = score_edits({}, unedited, unedited, subject.crop, tools.identities, tools.scorer)
+    start = score_edits({}, unedited, unedited, subject.crop, tools.identities, tools.scorer, channels)
     before = _small(unedited)
     for name in options.names:
         try:
@@ -120,7 +120,7 @@ def measure_strength(subject: Subject, tools: Tools, options: StrengthOptions) -
             except UnsupportedError:  # numbers that are not finite: no picture
                 rows.append(number(name, amount, "direction", None, "not_drawn"))
                 continue
-            rows += score_edits(key, picture, unedited, subject.crop, tools.identities, tools.scorer)
+            rows += score_edits(key, picture, unedited, subject.crop, tools.identities, tools.scorer, channels)
             rows.append(number(name, amount, CHANGE, mse(_small(picture), before).item()))
             if abs(amount) == options.most:
                 pictures[name, amount] = picture

@@ -14,6 +14,7 @@ from PIL import Image
 
 from ganvert import tables
 from ganvert.images import to_png
+from ganvert.scoring.metrics.base import NamedMetric
 from stages import evaluate
 
 IDS = [f"{i:016}-0" for i in range(40)]  # more than two row groups of pictures
@@ -122,6 +123,24 @@ def test_the_unedited_reconstruction_is_amount_0_of_every_edit(project: Path, mo
     unedited = float(np.asarray(picture(3, 1)).mean())
     assert [row["value"] for row in rows if row["amount"] == 0] == [pytest.approx(unedited)] * 2
     assert rows[-1]["value"] == pytest.approx(float(np.asarray(picture(50, 11)).mean()))
+
+
+def test_edits_of_a_grey_generator_are_compared_with_a_grey_photograph(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy = NamedMetric("identity_toy", None, False, "not_detected", lambda a, b: (a - b).square().mean((1, 2, 3)))
+    monkeypatch.setattr(evaluate, "available", lambda *_: ["identity_dlib"])
+    monkeypatch.setattr(evaluate, "asset_metrics", lambda *_: [])
+    monkeypatch.setattr(evaluate, "metric", lambda *_, **__: toy)
+    path, grey = Path("data/reconstructions/encoder_wplus.parquet"), picture(3).convert("L").convert("RGB")
+    rows = tables.read(path, tables.RECONSTRUCTIONS).to_pylist()
+    tables.write(path, tables.RECONSTRUCTIONS, [row | {"png": to_png(grey)} for row in rows], {"image_channels": "1"})
+    (edit,) = tables.read(Path("data/edits.parquet"), tables.EDITS).to_pylist()
+    tables.write(Path("data/edits.parquet"), tables.EDITS, [edit | {"crop": to_png(grey)}])
+    evaluate.main()
+    rows = tables.read(Path("data/edit_scores.parquet"), tables.EDIT_SCORES).to_pylist()
+    to_photo = {row["amount"]: row["value"] for row in rows if row["metric"] == "identity_photo_toy"}
+    assert to_photo == {0.0: pytest.approx(0, abs=1e-4), 1.0: pytest.approx(0, abs=1e-4)}
 
 
 def test_tables_of_different_runs_are_refused(project: Path) -> None:
