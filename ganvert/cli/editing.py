@@ -18,7 +18,7 @@ from ganvert.cli.options import CodesFile, DirectionsFile, InvertOptions, Local,
 from ganvert.cli.paths import Writes, is_picture_name
 from ganvert.cli.pictures import check_sheet, write_picture, write_series, write_sheet
 from ganvert.cli.sources import Source, Sources
-from ganvert.editing.amounts import Amount, Percentile
+from ganvert.editing.amounts import Amount, Percentile, reach
 from ganvert.editing.animation import ANIMATIONS
 from ganvert.editing.requests import cells_of, label, read_amounts
 
@@ -121,9 +121,15 @@ class Moves:
         num_ws, population = sources.generator.num_ws, Population(sources.generator)
         chosen = [choose_rows(known, name, space.direction_space, num_ws) for name, _ in series]
         shift.check_space(space, chosen)
-        for direction, (_, amounts) in zip(chosen, series, strict=True):
+        for direction, (name, amounts) in zip(chosen, series, strict=True):
             if any(isinstance(amount, Percentile) for amount in amounts):
                 population.check(space, direction)
+            least, largest = reach(direction)
+            far = [f"{a:g}" for a in amounts if not (scores or isinstance(a, Percentile) or least <= a <= largest)]
+            if far:
+                tested = "it was tested" if direction.tested else "faces usually stay whole"
+                between = f"{tested} from {least:g} to {largest:g}"
+                log.warning("%s=%s: %s; expect broken faces beyond", name, ",".join(far), between)
         if local is not None:
             check_mask("--local", local, sources.options.inputs / local, folders=True)
         # Directions with one amount make no row and no column.

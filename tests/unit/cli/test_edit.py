@@ -213,6 +213,17 @@ def test_percentiles_are_amounts_of_each_image(tiny_run: Run, table: list[Code],
         assert done.exit_code == 2 and says in " ".join(done.output.split())
 
 
+def test_amounts_beyond_those_that_were_tested_are_named(
+    tiny_run: Run, table: list[Code], directions: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    image, moves = (*TABLE, "--image", table[0].image_id), ("--directions", directions, "--direction")
+    done = tiny_run("edit", *image, *moves, "smile=-4,4,p99", "--out", "edited")
+    assert done.exit_code == 0 and "expect broken faces" not in caplog.text
+    done = tiny_run("edit", *image, *moves, "smile=-9,1,4.5", "--out", "edited")
+    assert done.exit_code == 0  # drawn all the same
+    assert "smile=-9,4.5: faces usually stay whole from -4 to 4; expect broken faces beyond" in caplog.text
+
+
 def test_local_changes_a_region_alone(tiny_run: Run, table: list[Code], directions: Path) -> None:
     Path("data/inputs").mkdir(parents=True)
     half = Image.new("L", (64, 64))
