@@ -62,7 +62,7 @@ AXES = {
 PHASES = {
     "wplus": (
         *("cpu_wplus_codes", "cpu_wplus_pictures", "cpu_wplus_identity", "cpu_wplus_fused", "cpu_wplus_drawn"),
-        *("cpu_refined_samples", "cpu_refined"),
+        *("cpu_refined_samples", "cpu_refined", "cpu_refined_vgg"),
     ),
     "padinv": ("cpu_wplus_codes", "cpu_padinv"),
     "parsing": ("parsing_codes", "parsing_pictures", "parsing_tuned"),

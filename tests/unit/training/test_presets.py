@@ -33,6 +33,7 @@ PARTS = {
     "cpu_wplus_pictures": {"latent", "picture"},
     "cpu_refined": {"picture"},
     "cpu_refined_samples": {"feature f16", "picture"},
+    "cpu_refined_vgg": {"picture"},
     "cpu_hfgi": {"picture", "alignment"},
     "cpu_padinv": {"latent", "picture", "w_norm"},
     "cpu_wplus_drawn": {"picture"},
