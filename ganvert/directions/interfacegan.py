@@ -50,6 +50,7 @@ class AttributeOptions:
             what goes with a step, and pictures that are moved may change less; a longer step makes up for it.
         range: the amounts, of codes in W, between which portraits were seen to keep their face and stay the person; it
             becomes part of the direction's figures. None where nobody has looked.
+        range_free: the same of the direction without its conditions.
     """
 
     score: str | None = None
@@ -60,6 +61,7 @@ class AttributeOptions:
     share: float | None = None
     step: float = 1.0
     range: tuple[float, float] | None = None
+    range_free: tuple[float, float] | None = None
 
     @property
     def shares(self) -> dict[str, float]:
@@ -67,12 +69,13 @@ class AttributeOptions:
         return dict.fromkeys(self.condition_on, 1.0) | self.condition_partly
 
     def without_conditions(self, name: str) -> AttributeOptions:
-        """Return the options of the same direction without its conditions, and without the range measured with them.
+        """Return the options of the same direction without its conditions, with the range measured without them.
 
         Args:
             name: of this attribute, whose score the direction keeps under any other name.
         """
-        return dataclasses.replace(self, score=self.score or name, condition_on=(), condition_partly={}, range=None)
+        score = self.score or name
+        return dataclasses.replace(self, score=score, condition_on=(), condition_partly={}, range=self.range_free)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,12 +106,15 @@ class InterfaceganOptions(FitOptions):
                 raise ParamsError(
                     f"attributes.{name}.step: wanted more than 0, at most {_LONGEST:g}, got {attribute.step:g}"
                 )
-            low, high = attribute.range or (-1.0, 1.0)
-            if not -_FARTHEST <= low < 0 < high <= _FARTHEST:
-                raise ParamsError(
-                    f"attributes.{name}.range: wanted one amount below 0 and one above, at most {_FARTHEST:g} away, "
-                    f"got {low:g} and {high:g}"
-                )
+            for key, tested in (("range", attribute.range), ("range_free", attribute.range_free)):
+                low, high = tested or (-1.0, 1.0)
+                if not -_FARTHEST <= low < 0 < high <= _FARTHEST:
+                    raise ParamsError(
+                        f"attributes.{name}.{key}: wanted one amount below 0 and one above, at most {_FARTHEST:g} away, "
+                        f"got {low:g} and {high:g}"
+                    )
+            if attribute.range_free and not attribute.shares:
+                raise ParamsError(f"attributes.{name}.range_free: it has no conditions; leave it out, or call it range")
             if (attribute.score or name) in attribute.shares:
                 raise ParamsError(f"attributes.{name}: cannot be conditioned on itself")
             for other, share in attribute.condition_partly.items():

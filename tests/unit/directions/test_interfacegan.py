@@ -129,7 +129,8 @@ def test_conditioned_direction_leaves_the_condition_alone(space: str) -> None:
 @pytest.mark.parametrize("conditions", [{"condition_on": ("b",)}, {"condition_partly": {"b": 0.5}}])
 def test_the_same_without_conditions_is_the_direction_without_them(conditions: dict[str, Any]) -> None:
     samples, _ = linear_samples(300)
-    attributes = {"a": AttributeOptions(**conditions, step=2.0, range=(-1, 1)), "b": AttributeOptions()}
+    attribute = AttributeOptions(**conditions, step=2.0, range=(-1, 1), range_free=(-3, 2))
+    attributes = {"a": attribute, "b": AttributeOptions()}
     wanted = options(spaces=("w",), attributes=attributes, unconditional=True)
     found = {one.name: one for one in find_interfacegan(FinderInputs(samples=samples), wanted)}
     assert list(found) == list(wanted.found) == ["a", "b", "a_free"]
@@ -138,7 +139,8 @@ def test_the_same_without_conditions_is_the_direction_without_them(conditions: d
     )[0]
     free = found["a_free"]
     assert (free.vector == plain.vector).all() and free.unit == plain.unit
-    assert (free.stands_in, found["a"].stands_in) == ("a", "") and free.tested is None
+    assert (free.stands_in, found["a"].stands_in) == ("a", "")
+    assert (free.tested, found["a"].tested) == ((-3, 2), (-1, 1))
     assert unconditional({(one.name, one.space): one for one in found.values()}, found["a"]) is free
     own = {**attributes, "a_free": AttributeOptions(score="a")}
     assert not options(attributes=own, unconditional=True).stand_ins
@@ -285,5 +287,11 @@ def test_a_tested_range_is_a_figure_of_directions_in_w() -> None:
 
 @pytest.mark.parametrize("bad", [(0.0, 3.0), (-3.0, 0.0), (3.0, -3.0), (-101.0, 3.0), (float("nan"), 3.0)])
 def test_a_range_without_0_inside_is_refused(bad: tuple[float, float]) -> None:
-    with pytest.raises(ParamsError, match=r"attributes\.a\.range: wanted one amount below 0 and one above"):
-        options(attributes={"a": AttributeOptions(range=bad)})
+    for key in ("range", "range_free"):
+        with pytest.raises(ParamsError, match=rf"attributes\.a\.{key}: wanted one amount below 0 and one above"):
+            options(attributes={"a": AttributeOptions(condition_on=("b",), **{key: bad}), "b": AttributeOptions()})
+
+
+def test_a_range_of_what_is_not_found_is_refused() -> None:
+    with pytest.raises(ParamsError, match=r"attributes\.a\.range_free: it has no conditions"):
+        options(attributes={"a": AttributeOptions(range_free=(-1, 1))})
