@@ -32,8 +32,8 @@ class Expected:
 
 
 EXPECTED = {
-    "fast": Expected(25, 0.088, 0.24, "a likeness"),
-    "balanced": Expected(42, 0.061, 0.16, "the person"),
+    "fast": Expected(25, 0.083, 0.22, "a likeness"),
+    "balanced": Expected(42, 0.058, 0.16, "the person"),
     "best": Expected(220, 0.021, 0.07, "close to the photograph"),
 }
 
