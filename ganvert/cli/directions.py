@@ -56,9 +56,9 @@ def _list(directions: DirectionsFile = None) -> None:
         )
     Console().print(table)
     free = {direction.name: direction.tested for direction in known if direction.stands_in and direction.space == "w"}
-    for text, looked in (("Without their conditions", True), ("Without their conditions, not tested", False)):
-        if names := [name for name, ends in free.items() if bool(ends) == looked]:
-            Console().print(f"{text}:", Text(", ".join(names)))
+    if free:
+        named = [f"{name} ({'{:g} to {:g}'.format(*ends) if ends else 'not tested'})" for name, ends in free.items()]
+        Console().print("Without their conditions:", Text(", ".join(named)))
 
 
 @command(
