@@ -110,8 +110,8 @@ class InterfaceganOptions(FitOptions):
                 low, high = tested or (-1.0, 1.0)
                 if not -_FARTHEST <= low < 0 < high <= _FARTHEST:
                     raise ParamsError(
-                        f"attributes.{name}.{key}: wanted one amount below 0 and one above, at most {_FARTHEST:g} away, "
-                        f"got {low:g} and {high:g}"
+                        f"attributes.{name}.{key}: wanted one amount below 0 and one above, at most {_FARTHEST:g} "
+                        f"away, got {low:g} and {high:g}"
                     )
             if attribute.range_free and not attribute.shares:
                 raise ParamsError(f"attributes.{name}.range_free: it has no conditions; leave it out, or call it range")
