@@ -14,7 +14,7 @@ import typer
 from ganvert.base.errors import ParamsError
 from ganvert.cli.app import command
 from ganvert.cli.common import assets_folder, check_mask, counted, directions_path
-from ganvert.cli.options import CodesFile, DirectionsFile, InvertOptions, Local, SheetPx
+from ganvert.cli.options import CodesFile, DirectionsFile, InversionOptions, Local, SheetPx
 from ganvert.cli.paths import Writes, is_picture_name
 from ganvert.cli.pictures import check_sheet, write_picture, write_series, write_sheet
 from ganvert.cli.sources import Source, Sources
@@ -200,7 +200,7 @@ def edit(
     region: Annotated[str, typer.Option(help="What is pasted back: square, face or head.")] = "square",
     crop: Annotated[bool, typer.Option("--crop", help="Write the edited crops, not the whole photographs.")] = False,
     px: SheetPx = 256,
-    options: InvertOptions,
+    options: InversionOptions,
 ) -> None:
     """Edit the largest face of photographs and put it back.
 
@@ -301,7 +301,7 @@ def grid(
     directions: DirectionsFile = None,
     motion: MotionName = "retract_once",
     px: SheetPx = 256,
-    options: InvertOptions,
+    options: InversionOptions,
 ) -> None:
     """Draw one photograph under two directions: amounts of the first down the rows, of the second along the columns."""
     from ganvert.compute.progress import progress

@@ -13,7 +13,7 @@ import typer
 
 from ganvert.cli.app import command
 from ganvert.cli.common import assets_folder, counted, encoders_of, generator_path, load, read_method, speed_of
-from ganvert.cli.options import EveryFace, ExtractOptions, Inputs, InversionOptions, InvertOptions
+from ganvert.cli.options import EveryFace, ExtractOptions, Inputs, InversionOptions
 from ganvert.cli.paths import Writes
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def invert(
             help="Metric of the reconstructions, e.g. lpips_alex_256; may be repeated; five usual ones if none."
         ),
     ] = None,
-    options: InvertOptions,
+    options: InversionOptions,
 ) -> None:
     """Invert photographs: align the faces, find their codes, draw and measure the reconstructions.
 

@@ -24,7 +24,6 @@ __all__ = [
     "GeneratorOptions",
     "Inputs",
     "InversionOptions",
-    "InvertOptions",
     "Local",
     "PartsOptions",
     "SheetPx",
@@ -63,9 +62,9 @@ class GeneratorOptions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InversionOptions(GeneratorOptions):
-    """How photographs are cropped and inverted."""
+    """How photographs are cropped and inverted: `balanced` draws the person soonest, see docs/scale.md."""
 
-    method: Annotated[str, typer.Option(help="Preset; `ganvert methods` lists them.")] = "encoder_wplus"
+    method: Annotated[str, typer.Option(help="Preset; `ganvert methods` lists them.")] = "balanced"
     encoder: Annotated[
         list[Path] | None,
         typer.Option(
@@ -91,13 +90,6 @@ class InversionOptions(GeneratorOptions):
             help="Of optimisations: float32, bfloat16, tf32, or auto: bfloat16 on a CPU fast at it, else float32."
         ),
     ] = "auto"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class InvertOptions(InversionOptions):
-    """How photographs are inverted for their codes: `balanced` draws the person soonest, see docs/methods.md."""
-
-    method: Annotated[str, typer.Option(help="Preset; `ganvert methods` lists them.")] = "balanced"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from ganvert.base.errors import ParamsError
 from ganvert.cli.app import command
 from ganvert.cli.common import assets_folder, counted, directions_path
 from ganvert.cli.editing import DIRECTION_HELP, ImageIds, Moves, Photos
-from ganvert.cli.options import CodesFile, DirectionsFile, InvertOptions, SheetPx
+from ganvert.cli.options import CodesFile, DirectionsFile, InversionOptions, SheetPx
 from ganvert.cli.paths import Writes
 from ganvert.cli.pictures import MOST_PX, check_sheet
 from ganvert.cli.sources import Sources
@@ -47,7 +47,7 @@ def stimuli(
         int | None, typer.Option(min=16, max=MOST_PX, help="Side of a picture; the generator's if not given.")
     ] = None,
     px: SheetPx = 128,
-    options: InvertOptions,
+    options: InversionOptions,
 ) -> None:
     """Make stimuli for an experiment: a picture for every person, direction and amount, each measured.
 
