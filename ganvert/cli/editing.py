@@ -124,12 +124,8 @@ class Moves:
         for direction, (name, amounts) in zip(chosen, series, strict=True):
             if any(isinstance(amount, Percentile) for amount in amounts):
                 population.check(space, direction)
-            least, largest = reach(direction)
-            far = [f"{a:g}" for a in amounts if not (scores or isinstance(a, Percentile) or least <= a <= largest)]
-            if far:
-                tested = "it was tested" if direction.tested else "faces usually stay whole"
-                between = f"{tested} from {least:g} to {largest:g}"
-                log.warning("%s=%s: %s; expect broken faces beyond", name, ",".join(far), between)
+            if not scores:
+                _warn_beyond(name, direction, amounts)
         if local is not None:
             check_mask("--local", local, sources.options.inputs / local, folders=True)
         # Directions with one amount make no row and no column.
@@ -171,6 +167,16 @@ class Moves:
     def label(self, cell: tuple[Amount, ...], between: str = "_") -> str:
         """Return the name of a cell, such as ``smile+2_age-1``."""
         return label(self.names, cell, between)
+
+
+def _warn_beyond(name: str, direction: Direction, amounts: Sequence[Amount]) -> None:
+    """Warn of amounts for which a direction is hardly good."""
+    least, largest = reach(direction)
+    far = [f"{amount:g}" for amount in amounts if not isinstance(amount, Percentile) and not least <= amount <= largest]
+    if far:
+        tested = "it was tested" if direction.tested else "faces usually stay whole"
+        between = f"{tested} from {least:g} to {largest:g}"
+        log.warning("%s=%s: %s; expect broken faces beyond", name, ",".join(far), between)
 
 
 @command(
