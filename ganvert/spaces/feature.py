@@ -147,8 +147,8 @@ class FeatureStyle(Feature):
         """Move the styles, and the feature with them; `carried` as in :meth:`move`."""
         bare = dataclasses.replace(drawn, features=None)
         own = (drawn.features or {})[self.point.name]
-        feature = self._followed(own, bare, super().move_styles(bare, moves), carried)
-        return self.add(super().move_styles(drawn, moves), {"f": feature})
+        moved = super().move_styles(bare, moves)
+        return self.add(moved, {"f": self._followed(own, bare, moved, carried)})
 
     def _followed(self, feature: Tensor, before: SynthesisInput, after: SynthesisInput, carried: bool) -> Tensor:
         """Return a code's feature when its rows, or styles, go from those of `before` to those of `after`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -176,20 +177,26 @@ class Losses:
         drawn = self.reconstructor(batch, prediction)
         losses: dict[str, Loss] = {}
         if self.options.objective:
-            target = batch.target[batch.drawn]
+            compared = self._comparison(batch.target[batch.drawn], drawn.shape[-1])
             # The objective's terms have their weights inside.
-            losses["picture"] = Loss(1.0, self._compared(drawn, target), self.options.subject)
+            losses["picture"] = Loss(1.0, compared(drawn), self.options.subject)
             if self.reconstructor.also is not None:
                 plain = self.reconstructor(batch, prediction, self.reconstructor.also)
                 name = f"picture in {self.reconstructor.also.name}"
-                losses[name] = Loss(1.0, self._compared(plain, target), self.options.subject)
+                losses[name] = Loss(1.0, compared(plain), self.options.subject)
         return losses, drawn
 
-    def _compared(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Return the objective [n] of images, at the precision in which they were drawn."""
-        batch = Batch(targets=targets, seeds=[0] * len(targets))
-        with self.reconstructor.engine.autocast():
-            return Objective(self.options.objective, batch, self.context, images.shape[-1])(images)
+    def _comparison(self, targets: Tensor, limit: int) -> Callable[[Tensor], Tensor]:
+        """Return the objective [n] of images beside targets, both at the precision in which images are drawn."""
+        engine, batch = self.reconstructor.engine, Batch(targets=targets, seeds=[0] * len(targets))
+        with engine.autocast():
+            objective = Objective(self.options.objective, batch, self.context, limit)
+
+        def compared(images: Tensor) -> Tensor:
+            with engine.autocast():
+                return objective(images)
+
+        return compared
 
     def _probed(self) -> tuple[Tensor, Tensor]:
         """Return objective and gradient of two samples against two others.
@@ -202,7 +209,7 @@ class Losses:
         with torch.no_grad():
             targets = area_resize(as_rgb(self.generator.synthesize(SynthesisInput(ws=others), px=px)), px)
         ws = ws.detach().requires_grad_()
-        values = self._compared(self.reconstructor.picture(SynthesisInput(ws=ws)), targets)
+        values = self._comparison(targets, px)(self.reconstructor.picture(SynthesisInput(ws=ws)))
         (gradient,) = torch.autograd.grad(values.sum(), [ws])
         return values.detach(), gradient.flatten(1)
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from ganvert.base.registry import lookup
 from ganvert.editing.contract import Edit, EditInputs, Needs
 from ganvert.generators.base import SynthesisInput
-from ganvert.spaces import Motion, Move, Space
+from ganvert.spaces import Motion, Move
 from ganvert.spaces.feature import FeatureStyle
 from ganvert.spaces.sphere import MOTIONS
 
@@ -52,18 +51,10 @@ class Shift(Edit):
             # A share scales the direction before the amount does: amounts then mean the same for one and for a mix.
             vector = torch.from_numpy(direction.step(amount * share)).to(device)
             (of_styles if direction.space == "s" else moves).append((vector, (direction.first_row, direction.last_row)))
-        drawn = self._moved(space, code.variables, moves) if moves else space.decode(code.variables)
+        # Only these have something that may be left as it is.
+        how: dict[str, Any] = {"carried": self.carried} if isinstance(space, FeatureStyle) else {}
+        drawn = space.move(code.variables, moves, self.motion, **how) if moves else space.decode(code.variables)
         if of_styles:
-            drawn = self._restyled(space, drawn, of_styles)
+            drawn = space.move_styles(drawn, of_styles, **how)
         # The noise maps stay: directions are found with the generator's own maps and say nothing about them.
         return code.with_noise(drawn)
-
-    def _moved(self, space: Space, variables: Mapping[str, Tensor], moves: Sequence[Move]) -> SynthesisInput:
-        if isinstance(space, FeatureStyle):
-            return space.move(variables, moves, self.motion, carried=self.carried)
-        return space.move(variables, moves, self.motion)
-
-    def _restyled(self, space: Space, drawn: SynthesisInput, moves: Sequence[Move]) -> SynthesisInput:
-        if isinstance(space, FeatureStyle):
-            return space.move_styles(drawn, moves, carried=self.carried)
-        return space.move_styles(drawn, moves)
